@@ -1,0 +1,194 @@
+"""Confidence intervals: bootstrap over examples, plain and paired, and Student's t over seeds.
+
+On one CPU core a thousand resamples take 0.05 s for 2,000 rows. For a million rows they take 13 s for log loss,
+20 s for ROC AUC and 32 s for a paired difference of ROC AUC; time is proportional to rows and to resamples.
+Memory is a few dozen bytes a row, whatever the number of resamples.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from seminar_common.errors import choices
+from seminar_common.metrics import STATISTICS, Statistic
+from seminar_common.seeds import numpy_generator
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its confidence interval."""
+
+    value: float
+    """The figure on all rows, or the mean over seeds."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+    n: int
+    """Rows, or seeds, that it rests on."""
+    level: float
+    """Nominal coverage, e.g. 0.95."""
+
+
+def bootstrap_interval(
+    metric: str,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Return a metric with its percentile bootstrap interval over examples.
+
+    Calibration error averages absolute gaps, which resampling noise only widens: of a nearly calibrated
+    model its resamples lie above the sample's own value, and the interval may leave that value out. Trust
+    the paired difference of two models further than either interval.
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+
+    Args:
+        metric: a key of :data:`seminar_common.metrics.STATISTICS`.
+        labels: 0 or 1, shape (n,). A resample that lacks a class is drawn again.
+        probabilities: of a click, shape (n,).
+        seed: the interval depends on it and on the rows, whatever their order (but for ties).
+        resamples: number of bootstrap samples of n rows.
+        level: nominal coverage.
+
+    Raises:
+        ValueError: an unknown metric, fewer than one resample, a level outside (0, 1), a missing class, or
+            what the metric raises.
+    """
+    labels, probabilities = _by_probability(labels, probabilities)
+    statistic = _prepare(metric, labels, probabilities)
+    return _percentile_interval(statistic, labels, seed, resamples, level)
+
+
+def paired_bootstrap(
+    metric: str,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    baseline_probabilities: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Return the difference metric(probabilities) - metric(baseline) with its percentile bootstrap interval.
+
+    Each resample has the same rows for both models, so that what is hard for both cancels. Arguments and
+    errors are those of :func:`bootstrap_interval`.
+    """
+    labels, probabilities, baseline = _by_probability(labels, probabilities, baseline_probabilities)
+    ours, theirs = _prepare(metric, labels, probabilities), _prepare(metric, labels, baseline)
+    return _percentile_interval(lambda w: ours(w) - theirs(w), labels, seed, resamples, level)
+
+
+def _by_probability(labels: ArrayLike, probabilities: ArrayLike, *others: ArrayLike) -> list[np.ndarray]:
+    """Return the arguments with their rows in ascending order of the probability.
+
+    The order of rows means nothing to a bootstrap, but in this one ROC AUC reads its weights from memory
+    one after the other, which on a million rows is three times as fast.
+    """
+    columns = [np.asarray(column) for column in (labels, probabilities, *others)]
+    shapes = [column.shape for column in columns]
+    if columns[0].ndim != 1 or len(set(shapes)) > 1:
+        raise ValueError(f"labels and probabilities must be 1-D and of one length, not {shapes}")
+    order = np.argsort(columns[1], kind="stable")
+    return [column[order] for column in columns]
+
+
+def _prepare(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> Statistic:
+    if metric not in STATISTICS:
+        raise ValueError(f"unknown metric {metric!r}; expected {choices(STATISTICS)}")
+    return STATISTICS[metric](labels, probabilities)
+
+
+def _percentile_interval(
+    statistic: Callable[[np.ndarray], float], labels: np.ndarray, seed: int, resamples: int, level: float
+) -> Interval:
+    _check_level(level)
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, not {resamples}")
+    clicks = labels.astype(np.int64)
+    if not 0 < clicks.sum() < len(clicks):
+        raise ValueError(f"the bootstrap needs both classes, but all {len(clicks)} labels are the same")
+    generator = numpy_generator(seed, "bootstrap")
+    values = [statistic(_resample(generator, clicks)) for _ in range(resamples)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    value = statistic(np.ones(len(clicks), np.int64))
+    return Interval(value, float(low), float(high), len(clicks), level)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+
+
+def _resample(generator: np.random.Generator, clicks: np.ndarray) -> np.ndarray:
+    """Return how often each of n rows is drawn, int64 of shape (n,), summing to n, with both classes there."""
+    while True:
+        weights = _multinomial(generator, len(clicks))
+        if 0 < weights @ clicks < len(clicks):
+            return weights
+
+
+def _multinomial(generator: np.random.Generator, n: int, block: int = 1 << 15) -> np.ndarray:
+    """Return counts of n draws from n equally likely rows, int64 of shape (n,).
+
+    Draws are first shared out among blocks of rows and then placed within each. The distribution is the
+    same, and every block fits in the cache: time stays proportional to n.
+    """
+    sizes = np.diff(np.append(np.arange(0, n, block), n))
+    shares = generator.multinomial(n, sizes / n)
+    parts = [
+        np.bincount(generator.integers(size, size=share), minlength=size)
+        for size, share in zip(sizes, shares, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Return the mean over seeds with Student's t interval, which assumes about normal values.
+
+    Args:
+        values: one figure a seed, at least two.
+        level: nominal coverage.
+
+    Raises:
+        ValueError: fewer than two values, one that is not finite, or a level outside (0, 1).
+    """
+    _check_level(level)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"an interval over seeds needs two finite values or more, not {list(values)}")
+    n, mean = len(values), float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    margin = _student_t_margin(level, n - 1) * error
+    return Interval(mean, mean - margin, mean + margin, n, level)
+
+
+def _student_t_margin(level: float, freedom: int) -> float:
+    """Return t with P(|T| < t) = level for Student's T with integer degrees of freedom, by bisection."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_t_mass(middle, freedom) < level else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _student_t_mass(angle: float, freedom: int) -> float:
+    """Return P(|T| < t) for the angle arctan(t / sqrt(freedom)).
+
+    Source: Abramowitz & Stegun 1964, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
+    """
+    odd = freedom % 2
+    cosine = math.cos(angle)
+    term, total = cosine**odd, 0.0
+    for power in range(odd, freedom, 2):
+        total += term
+        term *= cosine**2 * (power + 1) / (power + 2)
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total

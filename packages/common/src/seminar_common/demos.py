@@ -1,0 +1,81 @@
+"""Run the demo of each installed topic and gather them on one page.
+
+A topic announces its demo by an entry point of the group ``seminar.demos``: the name of the topic and a
+function ``demo(folder, data)`` that fills ``folder`` with its runs and a ``results.json`` and returns a
+:class:`DemoPage`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from seminar_common import files
+from seminar_common.errors import UserError
+from seminar_common.progress import say
+from seminar_common.results import Results, write_results
+
+GROUP = "seminar.demos"
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Run the main job from start to end on generated data, with nothing but what is installed; takes minutes."""
+
+    out: Path | None = None
+    """Folder to make; by default runs/demo-TIME. Open its index.html afterwards."""
+    data: Path | None = None
+    """Folder with real data (see docs/data.md) to use in place of generated data."""
+
+
+@dataclass(frozen=True)
+class DemoPage:
+    """What a topic's demo shows."""
+
+    title: str
+    results: Results
+
+
+Demo = Callable[[Path, Path | None], DemoPage]
+
+
+def installed_demos() -> dict[str, Demo]:
+    """Return the demo of every installed topic by name; a demo's module is imported here."""
+    return {entry.name: entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def main(settings: DemoSettings) -> None:
+    """Run every installed demo; the function behind ``seminar demo``."""
+    demos = installed_demos()
+    if not demos:
+        raise UserError(
+            "no topic is installed; install one, e.g. `pip install ./packages/common ./packages/recsys_bnn`"
+        )
+    run_demos(demos, settings)
+
+
+def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:
+    """Run ``demos`` one after the other; return the ``index.html`` that shows their results.
+
+    Raises:
+        UserError: the output folder holds something, or a demo can't use ``settings.data``.
+    """
+    from seminar_common.report import write_report
+
+    out = settings.out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    files.refuse_existing(out)
+    if settings.data is not None and not settings.data.is_dir():
+        raise UserError(
+            f"{settings.data}: no such folder; --data takes a folder with real data, see docs/data.md"
+        )
+    sections, started = [], time.perf_counter()
+    for topic, demo in demos.items():
+        say(f"== {topic}")
+        page = demo(out / topic, settings.data)
+        write_results(out / topic / "results.json", page.results)
+        sections.append((page.title, page.results, None, None))
+    index = out / "index.html"
+    write_report(sections, index, "Demo")
+    say(f"done in {time.perf_counter() - started:.0f} s: open {index}")
+    return index

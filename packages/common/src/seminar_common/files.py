@@ -1,0 +1,129 @@
+"""Files that are either there in full or not there at all."""
+
+import errno
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seminar_common.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Generator[Path]:
+    """Yield a temporary name beside ``path``; rename it to ``path`` if the block succeeds, else remove it.
+
+    Works for a file and for a folder (create it at the yielded name). A file that exists is replaced.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        remove(temporary)
+        if is_disk_full(error):
+            raise UserError(
+                f"{path}: no space left on the disk; nothing was written. Free some space or choose another --out"
+            ) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether ``error`` comes from a full disk or quota, also where a library lost the error number."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder; do nothing if it is not there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; paths become strings.
+
+    Raises:
+        ValueError: a number in ``value`` is NaN or infinite, which JSON can't hold.
+    """
+    write_text(path, json.dumps(value, indent=2, default=_jsonable, allow_nan=False) + "\n")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # a NumPy scalar or array
+        return value.tolist()
+    raise TypeError(f"can't write a {type(value).__name__} as JSON")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing, is not UTF-8 or is not JSON; the message names the line.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}); make the file again"
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file.
+
+    Raises:
+        UserError: the file is missing, is a folder or is not UTF-8.
+    """
+    check_file(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; is it the right file?") from error
+
+
+def check_file(path: Path, hint: str = "check the path") -> None:
+    """Raise a UserError unless ``path`` is a file that holds something."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; {hint}")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, but a file is needed; {hint}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty; {hint}")
+
+
+def refuse_existing(path: Path, instead: str = "choose another --out, or remove it first") -> None:
+    """Raise a UserError if ``path`` exists and is not an empty folder."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise UserError(f"{path}: exists already and is not overwritten; {instead}")
+
+
+def fingerprint(path: Path, block_bytes: int = 1 << 20) -> str:
+    """Return the BLAKE2 digest of a file's bytes (32 hex digits)."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(block_bytes):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,558 @@
+"""Plots in one house style, and their SVG for a page.
+
+Every function returns a new matplotlib ``Figure``, without ``pyplot`` and whatever the reader's
+``matplotlibrc`` says, and leaves global settings as they were: the same input gives the same bytes. A model
+keeps its colour in all plots that are given the same ``models``.
+
+Text stays text. It is laid out in DejaVu Sans, which comes with matplotlib and is one of the widest sans
+serifs, and drawn in the reader's own interface font. So labels can be searched, copied and read aloud, and
+fit whatever font is there.
+"""
+
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from seminar_common.results import Curve, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito, "Color Universal Design" (2008), without yellow, which is too faint on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", (0, (4, 1.6)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
+
+INK = "#27303a"
+MUTED = "#66717d"
+FAINT = "#b4bcc5"
+GRID = "#e7eaee"
+
+SIZE = (
+    5.2,
+    3.7,
+)  # inches, and 72 SVG units to the inch: 8.5 point text has 13 pixels in a plot 600 pixels wide
+WIDE = (7.4, 4.2)
+
+STYLE: Mapping[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT,
+    "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelpad": 6,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.dpi": 72,  # so that a pixel of the layout is a point of the text
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.borderaxespad": 0.2,
+    "legend.borderpad": 0,
+    "legend.columnspacing": 1.6,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.handletextpad": 0.6,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 4.5,
+    "savefig.dpi": 72,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "seminar",
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a model's name is a dollar sign
+    "xtick.color": FAINT,
+    "xtick.labelcolor": MUTED,
+    "xtick.major.size": 3,
+    "xtick.minor.size": 0,
+    "ytick.color": FAINT,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+}
+
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a replacement character for each one that XML or UTF-8 can't hold."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def _name(text: str, longest: int = 36) -> str:
+    """Return a name for print in one line, a very long one without its middle: names differ at the ends."""
+    text = " ".join(printable(text).split())
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[1 - longest // 2 :]}"
+
+
+# ---------------------------------------------------------------------------------------------- line plots
+
+
+def learning_curve(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
+    """Draw a training figure against steps or epochs: a colour for each model, a dash for each split.
+
+    Args:
+        curves: lines that share what their axes measure; the first one's labels are used.
+        models: all models of the page in their order of colours; those of ``curves`` if left out.
+
+    Raises:
+        ValueError: there is no curve, as in :func:`roc` and :func:`calibration`.
+    """
+    splits = list(dict.fromkeys(curve.split for curve in curves))
+    with _house_style():
+        figure = _figure(f"Learning curves: {_names(curves)}")
+        axes = figure.add_subplot()
+        for curve, look in _looks(curves, models):
+            if len(splits) > 1:
+                look["linestyle"] = DASHES[splits.index(curve.split) % len(DASHES)]
+            axes.plot(curve.x, curve.y, label=_line_name(curve, curves), **look)
+        axes.set_xlabel(_axis_label(curves[0].x_label or "Step"))
+        axes.set_ylabel(_axis_label(curves[0].y_label))
+        axes.margins(x=0.01)
+        _legend_above(figure, axes)
+        return figure
+
+
+def roc(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
+    """Draw true against false positive rate, with the diagonal of a random score."""
+    with _house_style():
+        figure = _figure(f"Receiver operating characteristic: {_names(curves)}")
+        axes = _square_axes(figure, limit=1.0)
+        for curve, look in _looks(curves, models):
+            axes.plot(curve.x, curve.y, label=_line_name(curve, curves), **look)
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=DASHES[1], label="random", zorder=1)
+        axes.set_xlabel(_axis_label(curves[0].x_label or "False positive rate"))
+        axes.set_ylabel(_axis_label(curves[0].y_label or "True positive rate"))
+        _legend_beside(figure, axes)
+        return figure
+
+
+def calibration(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
+    """Draw the observed rate against the mean predicted probability of each bin, with the diagonal."""
+    with _house_style():
+        figure = _figure(f"Calibration: {_names(curves)}")
+        top = max((value for curve in curves for value in (*curve.x, *curve.y)), default=1.0)
+        limit = min(1.0, 1.06 * top) or 1.0
+        axes = _square_axes(figure, limit)
+        for (curve, look), marker in zip(_looks(curves, models), cycle(MARKERS), strict=False):
+            axes.plot(curve.x, curve.y, marker=marker, label=_line_name(curve, curves), **look)
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=DASHES[1], label="calibrated", zorder=1)
+        axes.set_xlabel(_axis_label(curves[0].x_label or "Predicted probability"))
+        axes.set_ylabel(_axis_label(curves[0].y_label or "Observed rate"))
+        _legend_beside(figure, axes)
+        return figure
+
+
+def _names(curves: Sequence[Curve]) -> str:
+    if not curves:
+        raise ValueError("a plot needs at least one curve")
+    models = ", ".join(dict.fromkeys(curve.model for curve in curves))
+    return f"{models} on {', '.join(dict.fromkeys(curve.dataset for curve in curves))}"
+
+
+def _line_name(curve: Curve, curves: Sequence[Curve]) -> str:
+    """Return the model, and the data set and the split where ``curves`` have several."""
+    parts = [curve.model]
+    parts += [curve.dataset] if len({c.dataset for c in curves}) > 1 else []
+    parts += [curve.split] if len({c.split for c in curves}) > 1 else []
+    return _name(", ".join(part for part in parts if part))
+
+
+def _looks(curves: Sequence[Curve], models: Sequence[str]) -> Iterator[tuple[Curve, dict[str, Any]]]:
+    """Yield each curve with the look of its model: a colour, and another dash after the last colour."""
+    order = list(dict.fromkeys([*models, *(curve.model for curve in curves)]))
+    for curve in curves:
+        again, colour = divmod(order.index(curve.model), len(COLOURS))
+        yield curve, {"color": COLOURS[colour], "linestyle": DASHES[again % len(DASHES)]}
+
+
+# ------------------------------------------------------------------------------------ points with intervals
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model in a plot of cost against quality."""
+
+    label: str
+    cost: float
+    """Above zero: it stands on a logarithmic axis."""
+    quality: float
+    low: float | None = None
+    """Lower end of the quality's interval."""
+    high: float | None = None
+    """Upper end of the quality's interval."""
+
+
+def pareto(
+    points: Sequence[Point],
+    cost_label: str = "Cost",
+    quality_label: str = "Quality",
+    higher_is_better: bool = True,
+) -> "Figure":
+    """Draw quality against cost, with a step line along the points that no other beats in both.
+
+    Raises:
+        ValueError: there is no point, or a cost is not above zero.
+    """
+    if not points or min(point.cost for point in points) <= 0:
+        raise ValueError("a Pareto plot needs points, each with a cost above zero")
+    front = pareto_front(points, higher_is_better)
+    with _house_style():
+        best = ", ".join(point.label for point in front)
+        size = SIZE if len(points) <= 6 else WIDE
+        figure = _figure(f"{quality_label} against {cost_label}; on the Pareto front: {best}", size)
+        axes = figure.add_subplot(xscale="log")
+        axes.step(
+            [p.cost for p in front], [p.quality for p in front], where="post", color=COLOURS[5], linewidth=1.4
+        )
+        for point in points:
+            _draw_point(axes, point, COLOURS[0] if point in front else MUTED, point in front)
+        axes.margins(x=0.13, y=0.1)
+        axes.set_xlabel(_axis_label(cost_label))
+        axes.set_ylabel(_axis_label(quality_label))
+        _plain_log_ticks(axes)
+        _label_points(figure, axes, points, front)
+        return figure
+
+
+def pareto_front(points: Sequence[Point], higher_is_better: bool = True) -> list[Point]:
+    """Return the points that no cheaper or equally cheap point equals or beats, cheapest first."""
+    sign = 1 if higher_is_better else -1
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.cost, -sign * p.quality)):
+        if not front or sign * point.quality > sign * front[-1].quality:
+            front.append(point)
+    return front
+
+
+def bars(rows: Sequence[Row], label: str = "", scale: float = 1.0, models: Sequence[str] = ()) -> "Figure":
+    """Draw a dot with its 95% interval for each row, the first one on top.
+
+    Dots and not bars from zero, because the differences that matter are small beside the figures.
+
+    Args:
+        rows: rows of one metric.
+        label: what the axis measures; the metric's name if left out.
+        scale: factor from the file to print, e.g. 100 for percent.
+        models: all models of the page in their order of colours; those of ``rows`` if left out.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not rows:
+        raise ValueError("a plot of bars needs at least one row")
+    order = list(dict.fromkeys([*models, *(row.model for row in rows)]))
+    names = _row_names(rows)
+    with _house_style():
+        figure = _figure(f"{label or rows[0].metric}: {', '.join(names)}", (SIZE[0], 0.75 + 0.27 * len(rows)))
+        axes = figure.add_subplot()
+        for y, row in enumerate(rows):
+            # The axis names the rows; a colour that stood for two models would only mislead.
+            colour = COLOURS[order.index(row.model) if len(order) <= len(COLOURS) else 0]
+            if row.ci_low is not None and row.ci_high is not None:
+                axes.hlines(y, scale * row.ci_low, scale * row.ci_high, color=colour, linewidth=3, alpha=0.35)
+            axes.plot(scale * row.value, y, "o", color=colour, markersize=6)
+        axes.set_yticks(range(len(rows)), names, color=INK)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.margins(x=0.06)
+        axes.set_xlabel(_axis_label(label or rows[0].metric))
+        return figure
+
+
+def _row_names(rows: Sequence[Row]) -> list[str]:
+    """Return for each row its model, and what else tells it from the other rows."""
+    keys = ("dataset", "split", "label", "subset", "setting", "labels", "k", "imbalance", "backbone", "bits")
+    varying = [key for key in (*keys, "engine", "ablation") if len({getattr(row, key) for row in rows}) > 1]
+    parts = [[row.model, *(getattr(row, key) for key in varying)] for row in rows]
+    return [_name(", ".join(str(part) for part in some if part not in (None, ""))) for some in parts]
+
+
+def _draw_point(axes: "Axes", point: Point, colour: str, on_front: bool) -> None:
+    if point.low is not None and point.high is not None:
+        axes.vlines(point.cost, point.low, point.high, color=colour, linewidth=1.1, alpha=0.45)
+    face = colour if on_front else "white"
+    axes.plot(
+        point.cost,
+        point.quality,
+        "o",
+        color=colour,
+        markerfacecolor=face,
+        markeredgewidth=1.2,
+        markersize=5.5,
+    )
+
+
+def _plain_log_ticks(axes: "Axes") -> None:
+    """Mark 1, 2 and 5 of each decade in plain numbers, or any round numbers within one decade."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 4 else (1.0,)) if decades > 1 else AutoLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+# -------------------------------------------------------------------------------- labels that do not overlap
+
+# Boxes are rows of (left, bottom, right, top) in pixels; all costs below are areas in square pixels.
+_RADII = (6.0, 11.0, 18.0, 27.0, 38.0, 52.0)
+_ANGLES = np.deg2rad([45, 135, 0, 180, 315, 225, 90, 270, 20, 160, 200, 340])
+
+
+def _label_points(figure: "Figure", axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> None:
+    """Name every point beside it, where the name covers least of the other names, points and lines."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()  # fixes the layout, so that data coordinates have pixels
+    sizes = []
+    for point in points:
+        text = figure.text(0, 0, _name(point.label), fontsize=8)
+        extent = text.get_window_extent(renderer)
+        sizes.append((extent.width, extent.height))
+        text.remove()
+    centres = axes.transData.transform([(p.cost, p.quality) for p in points])
+    offsets = _place(
+        centres, np.array(sizes), _obstacles(axes, points, front), np.array(axes.bbox.padded(-3).extents)
+    )
+    for point, (dx, dy) in zip(points, offsets, strict=True):
+        _annotate(axes, point, dx, dy, INK if point in front else MUTED)
+
+
+def _annotate(axes: "Axes", point: Point, dx: float, dy: float, colour: str) -> None:
+    horizontal = {-1: "right", 0: "center", 1: "left"}[_side(dx, dy)]
+    vertical = {-1: "top", 0: "center", 1: "bottom"}[_side(dy, dx)]
+    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
+    axes.annotate(
+        _name(point.label),
+        (point.cost, point.quality),
+        (dx, dy),
+        textcoords="offset points",
+        horizontalalignment=horizontal,
+        verticalalignment=vertical,
+        fontsize=8,
+        color=colour,
+        arrowprops=leader if np.hypot(dx, dy) > 12 else None,
+    ).set_in_layout(False)
+
+
+def _side(along: float, across: float) -> int:
+    """Return -1, 0 or 1: where a label at this offset has its near edge, 0 for its middle."""
+    return 0 if abs(along) < 0.3 * np.hypot(along, across) else int(np.sign(along))
+
+
+def _obstacles(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> np.ndarray:
+    """Return the boxes of markers, intervals and the front's steps, which labels should leave free."""
+    boxes = []
+    for point in points:
+        x, y = axes.transData.transform((point.cost, point.quality))
+        boxes.append((x - 4.5, y - 4.5, x + 4.5, y + 4.5))
+        if point.low is not None and point.high is not None:
+            (_, bottom), (_, top) = axes.transData.transform(
+                [(point.cost, point.low), (point.cost, point.high)]
+            )
+            boxes.append((x - 1, bottom, x + 1, top))
+    steps = axes.transData.transform([(p.cost, p.quality) for p in front])
+    for (x0, y0), (x1, y1) in zip(steps[:-1], steps[1:], strict=True):
+        boxes.append((x0, y0 - 1, x1, y0 + 1))
+        boxes.append((x1 - 1, min(y0, y1), x1 + 1, max(y0, y1)))
+    return np.array(boxes)
+
+
+def _place(centres: np.ndarray, sizes: np.ndarray, obstacles: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Choose an offset for each label by coordinate descent over a ring of candidates.
+
+    Args:
+        centres: the points, n x 2.
+        sizes: width and height of their labels, n x 2.
+        obstacles: boxes to leave free, m x 4.
+        frame: the box to stay inside, 4.
+
+    Returns:
+        The offset of each label's near edge from its point, n x 2.
+    """
+    offsets = np.array([(r * np.cos(a), r * np.sin(a)) for r in _RADII for a in _ANGLES])
+    boxes = np.stack([_boxes(centre, size, offsets) for centre, size in zip(centres, sizes, strict=True)])
+    fixed = 1.5 * _overlap(boxes, obstacles).sum(-1) + 20 * (
+        sizes.prod(-1)[:, None] - _overlap(boxes, frame[None])[..., 0]
+    )
+    fixed += np.hypot(*offsets.T) ** 1.5
+    chosen = fixed.argmin(-1)
+    everyone = np.arange(len(centres))
+    for _ in range(4):  # settles in two or three rounds
+        for i in everyone:
+            others = boxes[everyone[everyone != i], chosen[everyone != i]]
+            chosen[i] = (fixed[i] + 8 * _overlap(boxes[i], others).sum(-1)).argmin()
+    return offsets[chosen]
+
+
+def _boxes(centre: np.ndarray, size: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return the box that a label takes at each of the offsets, c x 4."""
+    sides = np.array([(_side(dx, dy), _side(dy, dx)) for dx, dy in offsets])
+    low = centre + offsets + (sides - 1) / 2 * size
+    return np.concatenate([low, low + size], axis=1)
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the areas that ``boxes`` (... x 4) share with ``others`` (m x 4), ... x m."""
+    a = boxes[..., None, :]
+    extent = np.minimum(a[..., 2:], others[:, 2:]) - np.maximum(a[..., :2], others[:, :2])
+    return np.clip(extent, 0, None).prod(-1)
+
+
+# ------------------------------------------------------------------------------------------ figures and SVG
+
+
+def _axis_label(text: str) -> str:
+    text = printable(text)
+    return text[:1].upper() + text[1:]
+
+
+@contextmanager
+def _house_style() -> Generator[None]:
+    """Set the style for a block, from matplotlib's defaults and not from the reader's own settings."""
+    import warnings
+
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", dict(STYLE)]), warnings.catch_warnings():
+        # A character that the layout's font lacks is drawn by the reader's fonts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _figure(description: str, size: tuple[float, float] = SIZE) -> "Figure":
+    """Return an empty figure whose ``description`` becomes the title of its SVG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    figure.set_label(printable(description))
+    return figure
+
+
+def _square_axes(figure: "Figure", limit: float) -> "Axes":
+    axes = figure.add_subplot(aspect="equal", xlim=(0, limit), ylim=(0, limit))
+    axes.xaxis.set_major_locator(_few_ticks())
+    axes.yaxis.set_major_locator(_few_ticks())
+    return axes
+
+
+def _few_ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+
+
+def _legend_above(figure: "Figure", axes: "Axes") -> None:
+    """Put the legend over the axes, in as many columns as its longest name lets fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = max(1, min(len(labels), 80 // (max(map(len, labels)) + 6)))
+    figure.set_figheight(figure.get_figheight() + 0.16 * (-(-len(labels) // columns) - 1))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+
+def _legend_beside(figure: "Figure", axes: "Axes") -> None:
+    """Put the legend to the right of square axes, or above them if it would take their room."""
+    labels = axes.get_legend_handles_labels()[1]
+    if len(labels) > 14 or max(map(len, labels)) > 18:
+        _legend_above(figure, axes)
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1.0))
+
+
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
+
+
+def svg(figure: "Figure", prefix: str = "") -> str:
+    """Return ``figure`` as an ``<svg>`` element to put inside a page.
+
+    It refers to nothing outside itself, and its figure's description is its accessible name. Ids are kept
+    only where something points at them; they start with ``prefix``, by default a digest of the drawing, so
+    that different figures in one page don't clash.
+    """
+    import hashlib
+
+    text = _draw(figure)
+    root = ElementTree.fromstring(text)
+    for unwanted in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}defs[{{{_SVG}}}style]"):
+        for element in root.findall(unwanted):
+            root.remove(element)
+    _rename_ids(root, prefix or "f" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
+    _tidy(root)
+    description = str(figure.get_label())
+    _, _, width, height = root.attrib["viewBox"].split()
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "width": width,
+        "height": height,
+        "role": "img",
+        "aria-label": description,
+        "font-family": FONTS,
+        "stroke-linejoin": "round",  # matplotlib says it in a style sheet, which would reach the whole page
+    }
+    title = ElementTree.Element(f"{{{_SVG}}}title")
+    title.text = description
+    root.insert(0, title)
+    return _serialize(root)
+
+
+def _draw(figure: "Figure") -> str:
+    import io
+
+    buffer = io.StringIO()
+    with _house_style():
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return buffer.getvalue()
+
+
+def _rename_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Drop the ids that nothing refers to and number the others behind ``prefix``."""
+    used = " ".join(value for e in root.iter() for key, value in e.items() if key != "id")
+    names = {}
+    for element in root.iter():
+        name = element.attrib.pop("id", "")
+        if name and re.search(rf"#{re.escape(name)}\b", used):
+            element.attrib["id"] = names[name] = f"{prefix}-{len(names)}"
+    for element in root.iter():
+        for key, value in list(element.items()):
+            if key == _XLINK_HREF:
+                element.attrib["href"] = "#" + names[element.attrib.pop(key)[1:]]
+            elif value.startswith("url(#"):
+                element.attrib[key] = f"url(#{names[value[5:-1]]})"
+
+
+def _tidy(root: ElementTree.Element) -> None:
+    """Drop the white space between elements and matplotlib's font lists: the root's list holds for all."""
+    for element in root.iter():
+        if not element.tag.endswith("text"):
+            element.text = None
+        element.tail = None
+        if "d" in element.attrib:
+            element.attrib["d"] = " ".join(element.attrib["d"].split())
+        if "style" in element.attrib:
+            element.attrib["style"] = re.sub(r"font-family: [^;]*;? ?", "", element.attrib["style"])
+
+
+def _serialize(root: ElementTree.Element) -> str:
+    """Return XML without namespace prefixes, as HTML wants it."""
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(f"{{{_SVG}}}")
+    root.attrib = {"xmlns": _SVG, **root.attrib}
+    return ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,159 @@
+"""The one result table: rows of measured figures, and the curves that belong to them.
+
+Reports, plots, comparisons and checks read ``results.json`` and nothing else. Its form is
+``{"schema": 1, "command": ..., "rows": [...], "curves": [...]}``; :class:`Row` and :class:`Curve` name
+every key. A key that does not apply is left out of the file.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seminar_common.errors import UserError
+from seminar_common.files import read_json, write_json
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. Accuracies, AUCs and AP are fractions here and percent only in print."""
+
+    model: str
+    """The model or method, spelled the same everywhere: ``float``, ``binary``, ``adapted``, ..."""
+    dataset: str
+    """Name of the data set, e.g. ``criteo-10k``."""
+    split: str
+    """``val``, ``test`` or ``transductive``; empty for a figure of no split, such as a size."""
+    metric: str
+    """Name of the figure: ``roc_auc``, ``size_mb``, ``latency_us_p50``, ..."""
+    value: float
+    """The figure itself."""
+    ci_low: float | None = None
+    """Lower end of its 95% confidence interval."""
+    ci_high: float | None = None
+    """Upper end of its 95% confidence interval."""
+    unit: str = ""
+    """``MB``, ``us``, ...; empty for a fraction."""
+    n: int | None = None
+    """Rows, pages or images that the figure rests on."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds of the runs that the figure rests on."""
+    label: str | None = None
+    """The one class that the figure is about."""
+    engine: str | None = None
+    """What ran the model, e.g. ``torch``."""
+    backbone: str | None = None
+    """Name of the feature extractor."""
+    bits: int | None = None
+    """Bits of a weight, where one number says it."""
+    batch: int | None = None
+    """Samples in one timed call."""
+    threads: int | None = None
+    """CPU threads of a timed call."""
+    labels: int | None = None
+    """Labelled pages or images that the model has seen."""
+    k: str | None = None
+    """``true`` or ``estimated`` number of classes."""
+    imbalance: float | None = None
+    """Images of the largest class over those of the smallest."""
+    setting: str | None = None
+    """``near`` or ``far`` source."""
+    subset: str | None = None
+    """Part of the split, e.g. ``printed``."""
+    ablation: str | None = None
+    """What was changed or left out."""
+    ours: bool | None = None
+    """True for a method that this project adds."""
+    baseline: str | None = None
+    """For a paired difference: the model that was subtracted."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"{self.model} {self.metric}: a figure must be finite, not {self.value}")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of one line in a plot, kept beside the rows so that a report needs no other file."""
+
+    kind: str
+    """``learning``, ``roc`` or ``calibration``."""
+    model: str
+    dataset: str
+    split: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_label: str = ""
+    y_label: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The content of one ``results.json``."""
+
+    command: str
+    """The command line that made the figures."""
+    rows: tuple[Row, ...] = ()
+    curves: tuple[Curve, ...] = field(default=())
+
+    def one(self, **conditions: Any) -> Row:
+        """Return the only row whose fields equal ``conditions``.
+
+        Raises:
+            LookupError: no row or more than one row fits.
+        """
+        found = [row for row in self.rows if all(getattr(row, k) == v for k, v in conditions.items())]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} rows with {conditions} in the results of {self.command!r}")
+        return found[0]
+
+
+def merge(parts: Iterable[Results], command: str) -> Results:
+    """Return the rows and curves of ``parts`` in one table made by ``command``."""
+    parts = list(parts)
+    rows = tuple(row for part in parts for row in part.rows)
+    return Results(command, rows, tuple(curve for part in parts for curve in part.curves))
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write ``results`` atomically to ``path``; keys without a value are left out."""
+    document = {
+        "schema": SCHEMA,
+        "command": results.command,
+        "rows": [_without_none(row) for row in results.rows],
+        "curves": [_without_none(curve) for curve in results.curves],
+    }
+    write_json(path, document)
+
+
+def _without_none(item: Row | Curve) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(item).items() if value is not None}
+
+
+def read_results(path: Path) -> Results:
+    """Read a ``results.json``, or the one inside a run folder.
+
+    Raises:
+        UserError: missing, not JSON, of another schema, or with a row that lacks a key or has an unknown one.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    document = read_json(file)
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+        raise UserError(f"{file}: expected a results table of schema {SCHEMA}, found {found}")
+    rows = tuple(_parse(Row, item, file, i) for i, item in enumerate(document.get("rows", [])))
+    curves = tuple(_parse(Curve, item, file, i) for i, item in enumerate(document.get("curves", [])))
+    return Results(str(document.get("command", "")), rows, curves)
+
+
+def _parse(kind: type, item: Any, file: Path, index: int) -> Any:
+    try:
+        return kind(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: {kind.__name__.lower()} {index + 1} is not valid: {error}") from error

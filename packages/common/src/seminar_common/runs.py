@@ -1,0 +1,158 @@
+"""One run, one folder.
+
+``config.json`` (every setting), ``environment.json`` (versions, machine, data fingerprints),
+``metrics.jsonl`` (one line a logged step), ``checkpoints/``, and after ``evaluate`` also ``results.json``
+and ``report.html``. Every file is written to a temporary name and renamed, apart from ``metrics.jsonl``,
+which grows line by line and is cut back to the checkpoint when a run resumes.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from seminar_common import files
+from seminar_common.errors import UserError
+
+MARKER = "config.json"
+
+
+def default_folder(topic: str, command: str, preset: str, seed: int) -> Path:
+    """Return ``runs/<topic>/<command>-<preset>-seed<k>-<time>`` for a run without ``--out``."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / topic / f"{command}-{preset}-seed{seed}-{stamp}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder that exists."""
+
+    folder: Path
+
+    @property
+    def metrics_file(self) -> Path:
+        """The log of steps."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def results_file(self) -> Path:
+        """The table that ``evaluate`` writes."""
+        return self.folder / "results.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The page that ``evaluate`` writes."""
+        return self.folder / "report.html"
+
+    def environment(self) -> dict[str, Any]:
+        """Return the stored versions, machine and data fingerprints."""
+        return files.read_json(self.folder / "environment.json")
+
+    def config(self) -> dict[str, Any]:
+        """Return the stored settings.
+
+        Raises:
+            UserError: they are missing or broken.
+        """
+        return files.read_json(self.folder / MARKER)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``; ``record`` has a ``step``."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return the logged records; a last line that a killed run left unfinished is dropped."""
+        if not self.metrics_file.exists():
+            return []
+        lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def cut_log(self, step: int) -> None:
+        """Drop the records after ``step``: a resumed run writes them again."""
+        kept = [json.dumps(record) + "\n" for record in self.logged() if record["step"] <= step]
+        files.write_text(self.metrics_file, "".join(kept))
+
+
+def create(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> Run:
+    """Make a run folder with its settings and environment.
+
+    Raises:
+        UserError: the folder holds something already.
+    """
+    hint = "choose another --out"
+    if (folder / MARKER).exists():
+        hint += f", or go on with it by --resume {folder}"
+    files.refuse_existing(folder, hint)
+    with files.atomic_path(folder) as temporary:
+        temporary.mkdir()
+        files.write_json(temporary / "environment.json", environment)
+        files.write_json(temporary / MARKER, config)
+        (temporary / "checkpoints").mkdir()
+    return Run(folder)
+
+
+def open_run(folder: Path) -> Run:
+    """Return the run in ``folder``.
+
+    Raises:
+        UserError: there is no run in it.
+    """
+    if not (folder / MARKER).is_file():
+        raise UserError(
+            f"{folder}: not a run folder (it has no {MARKER}); give the --out of a `train` command"
+        )
+    return Run(folder)
+
+
+def environment(threads: int, **facts: Any) -> dict[str, Any]:
+    """Return what a figure may depend on: command, versions, machine, threads, and the given ``facts``."""
+    wanted = (
+        "lightning-fabric",
+        "numba",
+        "numpy",
+        "polars",
+        "pyarrow",
+        "scikit-learn",
+        "torch",
+        "torchvision",
+        "timm",
+    )
+    versions = {
+        d.name: d.version for d in distributions() if d.name in wanted or d.name.startswith("seminar")
+    }
+    return {
+        "command": command_line(),
+        "python": platform.python_version(),
+        "versions": dict(sorted(versions.items())),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        **facts,
+    }
+
+
+def command_line() -> str:
+    """Return the command as a person would type it."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def processor_name() -> str:
+    """Return the CPU's model name, or the machine type where the system doesn't say."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

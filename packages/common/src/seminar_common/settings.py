@@ -1,0 +1,53 @@
+"""Settings dataclasses to JSON and back."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seminar_common.errors import UserError
+
+T = TypeVar("T")
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Return a settings dataclass as nested dicts of JSON values; paths become absolute strings."""
+    return dataclasses.asdict(settings, dict_factory=lambda items: {k: _plain(v) for k, v in items})
+
+
+def _plain(value: Any) -> Any:
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def from_dict(kind: type[T], values: dict[str, Any], source: Path) -> T:
+    """Rebuild the settings dataclass ``kind`` from :func:`to_dict`'s output, read from ``source``.
+
+    Raises:
+        UserError: a key is missing or unknown, as after an update that changed the settings.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = values.keys() - hints.keys()
+    if unknown:
+        raise UserError(
+            f"{source}: unknown setting {sorted(unknown)[0]!r}; it was written by another version"
+        )
+    try:
+        return kind(**{name: _restore(hints[name], value, source) for name, value in values.items()})
+    except TypeError as error:
+        raise UserError(f"{source}: {error}; it was written by another version") from error
+
+
+def _restore(hint: Any, value: Any, source: Path) -> Any:
+    if value is None:
+        return None
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, value, source)
+    if hint is Path:
+        return Path(value)
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        return tuple(_restore(inner, item, source) for item in value)
+    return value

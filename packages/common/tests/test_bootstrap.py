@@ -1,0 +1,153 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from seminar_common.bootstrap import (
+    Interval,
+    _multinomial,
+    bootstrap_interval,
+    paired_bootstrap,
+    seed_interval,
+)
+from seminar_common.metrics import STATISTICS, roc_auc
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def two_models(seed, n=1000):
+    """Labels and two probabilities that share most of their noise; the first model is the better one."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=n)
+    labels = (generator.random(n) < sigmoid(logits)).astype(np.int64)
+    good = logits + generator.normal(scale=0.3, size=n)
+    return labels, sigmoid(good), sigmoid(good + generator.normal(scale=0.5, size=n))
+
+
+@pytest.mark.parametrize("metric", STATISTICS)
+def test_an_interval_holds_the_metric_of_all_rows(metric):
+    labels, probabilities, _ = two_models(0)
+    interval = bootstrap_interval(metric, labels, probabilities, seed=0, resamples=200)
+    assert interval.value == pytest.approx(
+        STATISTICS[metric](labels, probabilities)(np.ones(1000)), abs=1e-12
+    )
+    assert interval.low < interval.value < interval.high
+    assert (interval.n, interval.level) == (1000, 0.95)
+
+
+def test_an_interval_depends_on_its_seed_and_not_on_the_order_of_rows():
+    labels, probabilities, _ = two_models(1)
+    first = bootstrap_interval("roc_auc", labels, probabilities, seed=0, resamples=50)
+    assert bootstrap_interval("roc_auc", labels[::-1], probabilities[::-1], seed=0, resamples=50) == first
+    assert bootstrap_interval("roc_auc", labels, probabilities, seed=1, resamples=50) != first
+
+
+def test_roc_auc_intervals_cover_the_true_value_as_often_as_they_say():
+    # Scores of two normal populations one standard deviation apart: their AUC is Phi(1 / sqrt 2).
+    truth, trials, covered = stats.norm.cdf(1 / math.sqrt(2)), 300, 0
+    generator = np.random.default_rng(0)
+    for trial in range(trials):
+        labels = generator.random(200) < 0.3
+        scores = sigmoid(generator.normal(size=200) + labels)
+        interval = bootstrap_interval("roc_auc", labels, scores, seed=trial, resamples=100, level=0.9)
+        covered += interval.low <= truth <= interval.high
+    # Three standard errors of a share of 0.9 over 300 trials are 0.052.
+    assert covered / trials == pytest.approx(0.9, abs=0.052)
+
+
+def test_the_width_for_accuracy_is_that_of_a_binomial():
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, 2, 50_000)  # more than one block of rows
+    probabilities = np.where(generator.random(50_000) < 0.8, labels, 1 - labels)
+    interval = bootstrap_interval("accuracy", labels, probabilities, seed=0, resamples=1000)
+    expected = 2 * 1.96 * math.sqrt(0.8 * 0.2 / 50_000)
+    assert interval.high - interval.low == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("metric", STATISTICS)
+def test_a_paired_interval_is_narrower_than_those_of_correlated_models(metric):
+    labels, better, worse = two_models(3)
+    paired = paired_bootstrap(metric, labels, better, worse, seed=0, resamples=300)
+    alone = [bootstrap_interval(metric, labels, p, seed=0, resamples=300) for p in (better, worse)]
+    assert paired.value == pytest.approx(alone[0].value - alone[1].value, abs=1e-12)
+    unpaired_width = math.hypot(*(interval.high - interval.low for interval in alone))
+    assert paired.high - paired.low < 0.8 * unpaired_width
+
+
+def test_a_paired_interval_finds_the_better_model():
+    labels, better, worse = two_models(4)
+    assert roc_auc(labels, better) > roc_auc(labels, worse)
+    assert paired_bootstrap("roc_auc", labels, better, worse, seed=0, resamples=300).low > 0
+    assert paired_bootstrap("roc_auc", labels, worse, better, seed=0, resamples=300).high < 0
+
+
+def test_a_model_does_not_differ_from_itself():
+    labels, probabilities, _ = two_models(5)
+    interval = paired_bootstrap("log_loss", labels, probabilities, probabilities, seed=0, resamples=20)
+    assert (interval.value, interval.low, interval.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "normalized_entropy"])
+def test_resamples_without_both_classes_are_drawn_again(metric):
+    # With one click in four rows, nearly a third of all resamples have none.
+    interval = bootstrap_interval(metric, [0, 0, 0, 1], [0.1, 0.6, 0.2, 0.5], seed=0, resamples=200)
+    assert math.isfinite(interval.low) and math.isfinite(interval.high)
+
+
+@pytest.mark.parametrize("n", [1, 7, 1000, 100_001])
+def test_multinomial_weights_are_n_draws_from_n_rows(n):
+    weights = _multinomial(np.random.default_rng(0), n)
+    assert weights.shape == (n,)
+    assert weights.sum() == n
+
+
+def test_multinomial_weights_vary_as_single_draws_do_within_and_across_blocks():
+    generator = np.random.default_rng(0)
+    draws = np.array([_multinomial(generator, 10, block=4) for _ in range(20_000)])
+    # Cov(w_i, w_j) = n (delta_ij / n - 1 / n^2), with a standard error of at most 0.011 here.
+    np.testing.assert_allclose(np.cov(draws.T), np.eye(10) - 0.1, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "probabilities", "options", "message"),
+    [
+        ("auc", [0, 1], [0.1, 0.2], {}, "unknown metric 'auc'; expected accuracy, "),
+        ("roc_auc", [0, 1], [0.1], {}, "of one length"),
+        ("accuracy", [1, 1], [0.1, 0.2], {}, "needs both classes"),
+        ("log_loss", [0, 1], [0.1, 2.0], {}, "outside"),
+        ("roc_auc", [0, 1], [0.1, 0.2], {"resamples": 0}, "resamples must be"),
+        ("roc_auc", [0, 1], [0.1, 0.2], {"level": 95}, "level must lie"),
+    ],
+)
+def test_bad_requests_are_refused(metric, labels, probabilities, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(metric, labels, probabilities, seed=0, **options)
+
+
+def test_a_baseline_of_other_rows_is_refused():
+    with pytest.raises(ValueError, match="of one length"):
+        paired_bootstrap("roc_auc", [0, 1], [0.1, 0.2], [0.1, 0.2, 0.3], seed=0)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 10, 31, 200])
+def test_seed_intervals_are_those_of_scipy(n, level):
+    values = np.random.default_rng(n).normal(size=n)
+    low, high = stats.t.interval(level, n - 1, loc=values.mean(), scale=stats.sem(values))
+    interval = seed_interval(values.tolist(), level=level)
+    assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-9)
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert seed_interval([0.75, 0.75, 0.75]) == Interval(0.75, 0.75, 0.75, 3, 0.95)
+
+
+@pytest.mark.parametrize("values", [[], [0.8], [0.8, math.nan]])
+def test_one_seed_has_no_interval(values):
+    with pytest.raises(ValueError, match="two finite values or more"):
+        seed_interval(values)
+    with pytest.raises(ValueError, match="level"):
+        seed_interval([0.1, 0.2], level=1.0)

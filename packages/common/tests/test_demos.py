@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from seminar_common.demos import DemoPage, DemoSettings, run_demos
+from seminar_common.errors import UserError
+from seminar_common.results import Results, Row, read_results
+
+
+def small_demo(folder: Path, data: Path | None) -> DemoPage:
+    folder.mkdir(parents=True)
+    return DemoPage("A topic", Results("demo", (Row("float", str(data), "test", "roc_auc", 0.7123),)))
+
+
+def test_every_topic_gets_a_folder_and_one_page_shows_them_all(tmp_path: Path) -> None:
+    index = run_demos({"one": small_demo, "two": small_demo}, DemoSettings(out=tmp_path / "out"))
+    names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert names == ["index.html", "one/results.json", "two/results.json"]
+    assert read_results(tmp_path / "out" / "two").one(metric="roc_auc").value == 0.7123
+    assert index.read_text().count("0.7123") >= 2
+
+
+def test_real_data_is_handed_on(tmp_path: Path) -> None:
+    run_demos({"one": small_demo}, DemoSettings(out=tmp_path / "out", data=tmp_path))
+    assert read_results(tmp_path / "out" / "one").rows[0].dataset == str(tmp_path)
+
+
+def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    with pytest.raises(UserError, match="not overwritten"):
+        run_demos({"one": small_demo}, DemoSettings(out=tmp_path))
+
+
+def test_a_missing_data_folder_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        run_demos({"one": small_demo}, DemoSettings(out=tmp_path / "out", data=tmp_path / "absent"))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from seminar_common.doctor import DATA_VARIABLE, DoctorSettings, collect, data_folder, main
+
+
+def test_the_machine_and_the_choice_of_device_are_said() -> None:
+    names = {(check.area, check.name) for check in collect(None)}
+    assert {
+        ("machine", "processor"),
+        ("device", "auto chooses"),
+        ("kernel", "PyTorch"),
+        ("data set", "folder"),
+    } <= names
+
+
+def test_missing_data_says_how_to_name_it() -> None:
+    check = next(check for check in collect(None) if check.name == "folder")
+    assert not check.found
+    assert DATA_VARIABLE in check.state
+
+
+def test_the_data_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    assert data_folder() == tmp_path
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "absent"))
+    assert data_folder() is None
+
+
+def test_brackets_in_a_path_are_printed_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # Rich would read them as markup.
+    folder = tmp_path / "[red]"
+    folder.mkdir()
+    main(DoctorSettings(data=folder))
+    text = capsys.readouterr().out
+    assert "[red]" in "".join(c for c in text if c not in " \n│")

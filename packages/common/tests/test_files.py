@@ -1,0 +1,101 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from seminar_common import files
+from seminar_common.errors import UserError, choices
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    files.write_text(target, "old")
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.atomic_path(tmp_path / "folder") as temporary:
+        temporary.mkdir()
+        (temporary / "part").write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.atomic_path(tmp_path / "file") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, number: int) -> None:
+    with (
+        pytest.raises(UserError, match="no space left") as caught,
+        files.atomic_path(tmp_path / "file") as temporary,
+    ):
+        temporary.write_text("half")
+        raise OSError(number, "disk")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_loses_the_error_number_is_still_understood() -> None:
+    assert files.is_disk_full(RuntimeError("IO error: No space left on device (os error 28)"))
+    assert not files.is_disk_full(RuntimeError("something else"))
+
+
+def test_json_refuses_nan_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        files.write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_broken_json_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{\n"a": 1,\n"b": \n}')
+    with pytest.raises(UserError, match=r"x\.json, line 4"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda p: None, "no such file"),
+    (lambda p: p.mkdir(), "is a folder"),
+    (lambda p: p.write_bytes(b""), "is empty"),
+    (lambda p: p.write_bytes(b"\xff\xfe"), "not UTF-8 at byte 0"),
+])  # fmt: skip
+def test_unusable_files_are_named(tmp_path: Path, make, message: str) -> None:
+    path = tmp_path / "input"
+    make(path)
+    with pytest.raises(UserError, match=f"input: .*{message}"):
+        files.read_text(path)
+
+
+def test_an_existing_output_is_refused_but_an_empty_folder_is_not(tmp_path: Path) -> None:
+    files.refuse_existing(tmp_path / "new")
+    files.refuse_existing(tmp_path)
+    (tmp_path / "kept").touch()
+    with pytest.raises(UserError, match="not overwritten"):
+        files.refuse_existing(tmp_path)
+
+
+def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"a" * 3_000_000)
+    other.write_bytes(b"a" * 3_000_000)
+    assert files.fingerprint(one) == files.fingerprint(other)
+    other.write_bytes(b"a" * 2_999_999 + b"b")
+    assert files.fingerprint(one) != files.fingerprint(other)
+
+
+def test_choices_read_as_english() -> None:
+    assert choices(["small"]) == "small"
+    assert choices({"smoke", "paper", "small"}) == "paper, small or smoke"
+
+
+def test_a_message_is_one_line() -> None:
+    assert str(UserError("a\n  b")) == "a b"

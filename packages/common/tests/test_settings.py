@@ -1,0 +1,34 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from seminar_common.errors import UserError
+from seminar_common.settings import from_dict, to_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    sizes: tuple[int, ...] = (1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    data: Path | None = None
+    rate: float = 0.5
+    inner: Inner = dataclasses.field(default_factory=Inner)
+
+
+def test_settings_survive_json(tmp_path: Path) -> None:
+    settings = Outer(tmp_path / "data", 0.25, Inner((3,)))
+    assert from_dict(Outer, json.loads(json.dumps(to_dict(settings))), tmp_path) == settings
+
+
+def test_a_path_is_stored_absolute_so_that_resume_works_from_anywhere() -> None:
+    assert Path(to_dict(Outer(Path("data")))["data"]).is_absolute()
+
+
+def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'typo'"):
+        from_dict(Outer, {"typo": 1}, tmp_path)

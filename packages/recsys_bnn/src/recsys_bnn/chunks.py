@@ -1,0 +1,78 @@
+"""Rows between a format and the encoder: Arrow record batches of one common form, in memory or staged on disk.
+
+A chunk has the columns ``label`` (uint8, 0 or 1), one int32 column per integer feature and one uint32 column
+of keys per categorical feature, and optionally ``probability`` (float64, the true click probability of
+generated rows). A null is a missing value. A key stands for one value of its field; its format knows which.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+LABEL, PROBABILITY = "label", "probability"
+STAGED_ROWS = 131_072
+"""Rows of a staged batch: a work item of the later passes."""
+
+
+def schema(integers: Sequence[str], categoricals: Sequence[str], *, probability: bool = False) -> pa.Schema:
+    """Return the schema of chunks with these integer and categorical features."""
+    fields = [
+        (LABEL, pa.uint8()),
+        *((n, pa.int32()) for n in integers),
+        *((n, pa.uint32()) for n in categoricals),
+    ]
+    return pa.schema([*fields, (PROBABILITY, pa.float64())] if probability else fields)
+
+
+def rechunk(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of ``rows`` each; the last one may be smaller."""
+    held: list[pa.RecordBatch] = []
+    missing = rows
+    for batch in batches:
+        while batch.num_rows >= missing:
+            yield _joined([*held, batch.slice(0, missing)])
+            batch = batch.slice(missing)
+            held, missing = [], rows
+        if batch.num_rows:
+            held.append(batch)
+            missing -= batch.num_rows
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def stage(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write chunks to the file ``path`` for repeated reading; return the number of rows (without rows: no file)."""
+    rows, writer = 0, None
+    try:
+        for batch in rechunk(batches, STAGED_ROWS):
+            writer = writer or pa.ipc.new_file(path, batch.schema)
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def staged(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """Yield rows ``start`` to ``stop`` of a staged file, in batches of ``STAGED_ROWS`` from ``start`` on.
+
+    The file is read rather than mapped, so that memory does not grow with its size.
+    """
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        indices = range(start // STAGED_ROWS, -(-stop // STAGED_ROWS))
+        slices = (
+            _overlap(reader.get_batch(i), start - i * STAGED_ROWS, stop - i * STAGED_ROWS) for i in indices
+        )
+        yield from rechunk(slices, STAGED_ROWS)
+
+
+def _overlap(batch: pa.RecordBatch, start: int, stop: int) -> pa.RecordBatch:
+    first = max(start, 0)
+    return batch.slice(first, min(stop, batch.num_rows) - first)

@@ -1,0 +1,198 @@
+r"""Criteo's click logs as text: a label, 13 integers and 26 hashed categoricals, separated by tabs.
+
+The layout of ``train.txt`` of the Display Advertising Challenge (Criteo Labs and Kaggle, 2014). A line is
+``label \t I1 .. I13 \t C1 .. C26``: the label is 0 or 1; an integer is a decimal whole number of 32 bits,
+negative or not, or empty; a categorical is 8 lowercase hex digits, or empty. Empty means missing. There is no
+header. Lines end with a line feed, optionally after a carriage return; the last one may lack it.
+:func:`parse_line` is the specification, :func:`parse_text` does the same for many rows at once.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from recsys_bnn import chunks
+from recsys_bnn.formats.bad_rows import BadRows, RowError
+from recsys_bnn.formats.text import Source, read_rows
+
+OFFICIAL_ROWS = 45_840_617
+INTEGERS = tuple(f"I{i}" for i in range(1, 14))
+CATEGORICALS = tuple(f"C{i}" for i in range(1, 27))
+COLUMNS = 1 + len(INTEGERS) + len(CATEGORICALS)
+SCHEMA = chunks.schema(INTEGERS, CATEGORICALS)
+
+_INTEGER = re.compile(rb"(-?)0*([0-9]{1,10})")
+_HEX = re.compile(rb"[0-9a-f]{8}")
+
+
+class CriteoKaggle:
+    """The format `criteo-kaggle`."""
+
+    integer_names = INTEGERS
+    categorical_names = CATEGORICALS
+
+    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``sources`` in order; a categorical's key is its hexadecimal value."""
+        return read_rows(sources, parse_text, parse_lines, bad_rows)
+
+    def default_name(self, rows: int) -> str:
+        """Return the usual name of a Criteo log of ``rows`` rows, e.g. ``criteo-10k``."""
+        if rows == OFFICIAL_ROWS:
+            return "criteo-kaggle"
+        for unit, letter in ((1_000_000, "m"), (1000, "k")):
+            if rows % unit == 0:
+                return f"criteo-{rows // unit}{letter}"
+        return f"criteo-{rows}"
+
+    def texts(self, field: int, keys: np.ndarray) -> pa.Array:
+        """Return the texts of ``keys`` as they stand in the file."""
+        digits = keys.astype(">u4").tobytes().hex().encode()
+        offsets = np.arange(0, len(digits) + 1, 8, dtype=np.int32)
+        return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
+
+    def keys(self, field: int, texts: pa.Array) -> np.ndarray:
+        """Return the keys, uint32, of texts of 8 hex digits."""
+        return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">u4").astype(np.uint32)
+
+
+class Row(NamedTuple):
+    """One row; None is a missing value."""
+
+    label: int
+    integers: tuple[int | None, ...]
+    categoricals: tuple[int | None, ...]
+
+
+def parse_line(line: bytes) -> Row:
+    """Parse one line, with or without its line end.
+
+    Raises:
+        RowError: the line is no row; its reason is ``blank``, ``nul``, ``utf-8``, ``columns``, ``label``,
+            ``integer`` or ``categorical``.
+    """
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
+    _check_text(line)
+    cells = line.split(b"\t")
+    if len(cells) != COLUMNS:
+        raise RowError(
+            "columns",
+            f"{len(cells)} columns, expected {COLUMNS} with tabs between them (label, 13 integers, 26 categoricals)",
+        )
+    if cells[0] not in (b"0", b"1"):
+        raise RowError("label", f"the label is {_shown(cells[0])}, expected 0 or 1")
+    integers = tuple(map(_integer, INTEGERS, cells[1:14]))
+    return Row(int(cells[0]), integers, tuple(map(_categorical, CATEGORICALS, cells[14:])))
+
+
+def _check_text(line: bytes) -> None:
+    if not line:
+        raise RowError("blank", "a blank line")
+    if b"\0" in line:
+        raise RowError("nul", f"a NUL byte at position {line.index(0) + 1}, expected text")
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise RowError(
+            "utf-8", f"byte 0x{line[error.start]:02x} at position {error.start + 1} is not UTF-8"
+        ) from error
+
+
+def _integer(name: str, cell: bytes) -> int | None:
+    if not cell:
+        return None
+    match = _INTEGER.fullmatch(cell)
+    value = int(match[1] + match[2]) if match else None
+    if value is None or not -(2**31) <= value < 2**31:
+        raise RowError("integer", f"{name} is {_shown(cell)}, expected a whole number of 32 bits or nothing")
+    return value
+
+
+def _categorical(name: str, cell: bytes) -> int | None:
+    if not cell:
+        return None
+    if not _HEX.fullmatch(cell):
+        raise RowError(
+            "categorical", f"{name} is {_shown(cell)}, expected 8 hex digits (0-9, a-f) or nothing"
+        )
+    return int(cell, 16)
+
+
+def _shown(cell: bytes) -> str:
+    text = cell.decode()
+    return repr(text if len(text) <= 24 else text[:24] + "...")
+
+
+def parse_lines(lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+    """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
+    rows, errors = [], []
+    for position, line in enumerate(lines):
+        try:
+            row = parse_line(line)
+            rows.append((row.label, *row.integers, *row.categoricals))
+        except RowError as error:
+            errors.append((position, error))
+    columns = zip(*rows, strict=True) if rows else [()] * COLUMNS
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), errors
+
+
+# Fixed widths make the CSV reader itself check the lengths; it leaves a missing value's bytes zero.
+_TYPES = {"label": pa.binary(1), **dict.fromkeys(INTEGERS, pa.int32())}
+_TYPES |= dict.fromkeys(CATEGORICALS, pa.binary(8))
+_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, ignore_empty_lines=False)
+_CONVERT = csv.ConvertOptions(
+    column_types=_TYPES, null_values=[""], strings_can_be_null=True, check_utf8=False
+)
+
+
+def parse_text(text: bytes) -> pa.RecordBatch | None:
+    """Parse many whole lines at once; return None unless every line is certainly a row."""
+    # The CSV reader trims spaces and takes 0x1f for an integer and a lone carriage return for a line end.
+    if not text.isascii() or any(byte in text for byte in (b" ", b"x", b"X", b"\0")):
+        return None
+    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+        return None
+    options = csv.ReadOptions(column_names=list(_TYPES), block_size=len(text) + 1, use_threads=False)
+    try:
+        table = csv.read_csv(pa.BufferReader(text), options, _PARSE, _CONVERT)
+    except pa.ArrowInvalid:
+        return None
+    columns = table.combine_chunks().to_batches()[0].columns
+    label = _label(columns[0])
+    categoricals = [_unhex(column) for column in columns[14:]]
+    if label is None or None in categoricals:
+        return None
+    return pa.RecordBatch.from_arrays([label, *columns[1:14], *categoricals], schema=SCHEMA)
+
+
+def _label(column: pa.Array) -> pa.Array | None:
+    digits = np.frombuffer(column.buffers()[1], np.uint8, len(column)) - np.uint8(ord("0"))
+    return pa.array(digits) if column.null_count == 0 and digits.max() <= 1 else None
+
+
+def _unhex(column: pa.Array) -> pa.Array | None:
+    """Convert values of 8 hex digits to uint32, or return None if one is not all lowercase hex digits.
+
+    All 8 digits of a value are worked on at once, as the bytes of one 64-bit word whose lowest byte is the
+    first digit. The check spells the digits out again and compares.
+    """
+    words = np.frombuffer(column.buffers()[1], "<u8", len(column))
+    digits = (words & _each(0x0F)) + (words >> np.uint64(6) & _each(0x01)) * np.uint64(9)
+    is_letter = (digits + _each(6)) >> np.uint64(4) & _each(0x01)
+    spelled = digits + _each(ord("0")) + is_letter * np.uint64(ord("a") - ord("9") - 1)
+    overflow = digits & _each(0xF0)  # the letters from g on, which would be digits from 16 on
+    if (((spelled ^ words | overflow) != 0) & (words != 0)).any():
+        return None
+    pairs = (digits << np.uint64(4) | digits >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+    halves = (pairs << np.uint64(8) | pairs >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+    values = (halves << np.uint64(16) | halves >> np.uint64(32)).astype(np.uint32)
+    return pa.Array.from_buffers(pa.uint32(), len(column), [column.buffers()[0], pa.py_buffer(values)])
+
+
+def _each(byte: int) -> np.uint64:
+    """Return a 64-bit word all of whose bytes are ``byte``."""
+    return np.uint64(byte * 0x0101010101010101)

@@ -1,0 +1,79 @@
+"""Click probabilities of a model, and models from run folders."""
+
+import numpy as np
+import torch
+
+from recsys_bnn.config import TrainSettings
+from recsys_bnn.dataset import Dataset, Rows
+from recsys_bnn.model import DLRM
+from seminar_common.checkpoints import load_tensors, load_weights
+from seminar_common.errors import UserError
+from seminar_common.runs import Run
+from seminar_common.settings import from_dict
+
+WEIGHTS = "model.safetensors"
+
+
+def kept_rows(dataset: Dataset, min_count: int) -> tuple[int, ...]:
+    """Return each field's table rows when values seen fewer than ``min_count`` times are left out.
+
+    Ids are ordered by training count after the out-of-vocabulary and missing rows, so a higher frequency
+    threshold is a shorter table.
+    """
+    sizes = []
+    for field, cardinality in enumerate(dataset.cardinalities):
+        counts = np.asarray(dataset.counts(field))[2:]
+        sizes.append(2 + int((counts >= min_count).sum()) if min_count else cardinality)
+    return tuple(sizes)
+
+
+def stored_settings(run: Run) -> TrainSettings:
+    """Return the settings that a run was trained with."""
+    config = run.config()
+    source = run.folder / "config.json"
+    if config.get("command") != "train" or "settings" not in config:
+        raise UserError(f"{source}: not the settings of a `recsys-bnn train` run; give such a run's folder")
+    return from_dict(TrainSettings, config["settings"], source)
+
+
+def load_model(run: Run, dataset: Dataset) -> DLRM:
+    """Return the trained model of ``run``, ready to predict rows of ``dataset``.
+
+    Raises:
+        UserError: the training has not ended, or the run, its weights and ``dataset`` don't fit together.
+    """
+    path = run.checkpoints / WEIGHTS
+    if not path.exists():
+        raise UserError(
+            f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
+        )
+    model = build_model(stored_settings(run), dataset)
+    tensors, _ = load_tensors(path)
+    load_weights(model, tensors, path)
+    return model.eval()
+
+
+def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
+    """Return a DLRM with uninitialised weights, of the sizes that ``settings`` and ``dataset`` ask for."""
+    cardinalities = kept_rows(dataset, settings.optimization.min_count)
+    return DLRM(settings.model, len(dataset.integer_names), cardinalities)
+
+
+@torch.inference_mode()
+def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size: int = 8192) -> np.ndarray:
+    """Return the click probability of each row, float64 of shape [len(rows)].
+
+    Args:
+        model: Maps integers [B, I] and categoricals [B, F] to logits [B]; its training mode is restored.
+        rows: Rows in the order of the answer.
+        device: Where the model is.
+        batch_size: Rows of one forward pass.
+    """
+    training = model.training
+    model.eval()
+    parts = [
+        torch.sigmoid(model(b.integers.to(device), b.categoricals.to(device)).double()).cpu()
+        for b in rows.batches(batch_size)
+    ]
+    model.train(training)
+    return torch.cat(parts).numpy()

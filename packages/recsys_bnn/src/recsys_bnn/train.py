@@ -1,0 +1,291 @@
+"""Fit a DLRM to prepared rows."""
+
+import dataclasses
+import itertools
+import math
+import time
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional as F
+
+from recsys_bnn.config import PRESETS, OptimizationConfig, TrainSettings
+from recsys_bnn.dataset import Dataset, Rows, open_dataset
+from recsys_bnn.layers import SeededDropout
+from recsys_bnn.model import DLRM
+from recsys_bnn.predict import WEIGHTS, build_model, predict, stored_settings
+from seminar_common import metrics, runs, seeds
+from seminar_common.checkpoints import (
+    flatten_optimizer,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    unflatten_optimizer,
+)
+from seminar_common.device import launch
+from seminar_common.errors import UserError
+from seminar_common.files import remove
+from seminar_common.progress import progress, say
+from seminar_common.runs import Run
+from seminar_common.settings import to_dict
+
+RESUME = "resume.safetensors"
+SETTLE_ROWS = 262_144
+"""At most about so many training rows settle the batch norms' statistics."""
+
+
+def train(settings: TrainSettings) -> Run:
+    """Train a model, or go on with a killed run; return its run folder.
+
+    The folder then holds ``checkpoints/model.safetensors``. The final weights of a resumed run are those of
+    an unbroken one, bit for bit on the CPU with the same number of threads.
+
+    Raises:
+        UserError: unusable settings, data or run folder, or a loss that is no longer finite.
+    """
+    run, settings = _open(settings)
+    if settings.data is None:
+        raise UserError("--data is missing: give the folder that `recsys-bnn prepare` wrote")
+    dataset = open_dataset(settings.data)
+    if run is not None:
+        _check_same_data(run, dataset)
+        if (run.checkpoints / WEIGHTS).exists():
+            say(f"{run.folder}: its training has ended already")
+            return run
+    fabric = launch(settings.device)
+    rows = _training_rows(settings, dataset)
+    model = build_model(settings, dataset)
+    if run is None:
+        run = _create(settings, dataset, model, fabric)
+    Trainer(fabric, run, settings, model, rows, dataset).fit()
+    say(f"trained {settings.model.name}: {run.folder}")
+    return run
+
+
+def _open(settings: TrainSettings) -> tuple[Run | None, TrainSettings]:
+    """Return the run to resume with its stored settings, or None and the given settings."""
+    if settings.resume is None:
+        return None, settings
+    if settings != dataclasses.replace(PRESETS[settings.preset](), resume=settings.resume):
+        raise UserError("--resume goes on with the settings of the run; leave out the other options")
+    run = runs.open_run(settings.resume)
+    return run, stored_settings(run)
+
+
+def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric) -> Run:
+    folder = settings.out or runs.default_folder("recsys_bnn", "train", settings.preset, settings.seed)
+    config = {
+        "command": "train",
+        "model": settings.model.name,
+        "dataset": dataset.name,
+        "data_fingerprint": dataset.fingerprint,
+        "table_rows": model.embedding.cardinalities.tolist(),
+        "settings": to_dict(settings),
+    }
+    run = Run(folder)
+    if fabric.is_global_zero:
+        facts = runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
+        run = runs.create(folder, config, facts)
+    fabric.barrier()
+    return run
+
+
+def _check_same_data(run: Run, dataset: Dataset) -> None:
+    if run.config()["data_fingerprint"] != dataset.fingerprint:
+        raise UserError(
+            f"{dataset.folder}: these are not the rows that {run.folder} was started on (the fingerprints differ); "
+            "prepare the same data again, or start a new run"
+        )
+
+
+def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:
+    splits = settings.optimization.fit_on.split("+")
+    rows = dataset.rows(*splits)
+    if len(rows) < settings.optimization.batch_size:
+        raise UserError(
+            f"{dataset.folder}: {len(rows)} training rows don't fill one batch of "
+            f"{settings.optimization.batch_size}; lower --batch-size"
+        )
+    return rows
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Return the share of the peak learning rate at ``step`` of ``total``: a linear rise, then a cosine to zero."""
+    rise = max(1, round(warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+class Trainer:
+    """One training run: steps, logging, validation and checkpoints."""
+
+    def __init__(
+        self, fabric: Fabric, run: Run, settings: TrainSettings, model: DLRM, rows: Rows, dataset: Dataset
+    ):
+        self.fabric, self.run, self.settings, self.rows, self.dataset = fabric, run, settings, rows, dataset
+        model.reset_parameters(seeds.torch_generator(settings.seed, "weights"), float(rows.labels().mean()))
+        optimizers = make_optimizers(model, settings.optimization)
+        self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        self.model, *self.optimizers = fabric.setup(model, *optimizers)
+        self.dropouts = [m for m in self.model.modules() if isinstance(m, SeededDropout)]
+        self.steps_per_epoch = len(rows) // settings.optimization.batch_size
+        self.total_steps = self.steps_per_epoch * settings.optimization.epochs
+        self.step = 0
+        self.losses: list[float] = []
+
+    def fit(self) -> None:
+        """Run the steps that remain and write the weights."""
+        self._restore()
+        with progress(f"training {self.settings.model.name}", self.total_steps) as advance:
+            advance(self.step)
+            while self.step < self.total_steps:
+                self._epoch(self.step // self.steps_per_epoch, advance)
+        settle_batch_norms(_plain(self.model), self.rows, self.settings, self.fabric.device)
+        if self.fabric.is_global_zero:
+            save_tensors(self.run.checkpoints / WEIGHTS, self._weights(), {"step": self.step})
+            remove(self.run.checkpoints / RESUME)
+        self.fabric.barrier()
+
+    def _epoch(self, epoch: int, advance: Any) -> None:
+        settings = self.settings
+        generator = seeds.numpy_generator(settings.seed, "order", epoch)
+        batch_size, skip = settings.optimization.batch_size, self.step % self.steps_per_epoch
+        self.model.train()
+        started, first = time.perf_counter(), self.step
+        for batch in self.rows.batches(batch_size, generator=generator, drop_last=True, start=skip):
+            loss = self._train_step(batch)
+            self.losses.append(loss)
+            advance(1, f"loss {loss:.4f}")
+            if self.step % settings.log_every == 0:
+                speed = (self.step - first) * batch_size / (time.perf_counter() - started)
+                self._log({"loss": self._mean_loss(), "rows_per_s": round(speed)})
+            if self.step % self.steps_per_epoch == 0:
+                self._validate(epoch + 1)
+            if self.step % settings.checkpoint_every == 0:
+                self._checkpoint()
+
+    def _train_step(self, batch: Any) -> float:
+        factor = learning_rate_factor(self.step, self.total_steps, self.settings.optimization.warmup)
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        device = self.fabric.device
+        for index, dropout in enumerate(self.dropouts):
+            path = ("dropout", index, self.step, self.fabric.global_rank)
+            dropout.generator = seeds.torch_generator(self.settings.seed, *path, device=str(device))
+        logits = self.model(batch.integers[mine].to(device), batch.categoricals[mine].to(device))
+        loss = F.binary_cross_entropy_with_logits(logits, batch.labels[mine].to(device))
+        self.fabric.backward(loss)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    def _mean_loss(self) -> float:
+        """Return the mean loss since the last call, over all processes."""
+        mean = cast(
+            torch.Tensor, self.fabric.all_reduce(torch.tensor(self.losses).mean(), reduce_op="mean")
+        ).item()
+        self.losses = []
+        if not math.isfinite(mean):
+            raise UserError(
+                f"{self.run.folder}: the loss is no longer finite at step {self.step}; lower --learning-rate. "
+                "The last good checkpoint was kept"
+            )
+        return mean
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            epoch = self.step / self.steps_per_epoch
+            self.run.log({"step": self.step, "epoch": round(epoch, 4), **record})
+
+    def _validate(self, epoch: int) -> None:
+        """Log loss and AUC of the validation rows, unless they are learned from."""
+        if self.settings.optimization.fit_on != "train" or not self.fabric.is_global_zero:
+            return
+        rows = self.dataset.rows("val")
+        probabilities, labels = predict(_plain(self.model), rows, self.fabric.device), rows.labels()
+        loss, auc = metrics.log_loss(labels, probabilities), metrics.roc_auc(labels, probabilities)
+        self._log({"val_log_loss": loss, "val_roc_auc": auc})
+        say(f"epoch {epoch}: validation log loss {loss:.4f}, ROC AUC {auc:.4f}")
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return _plain(self.model).state_dict()
+
+    def _checkpoint(self) -> None:
+        """Write all that the next step depends on; the random numbers depend on the seed and the step alone."""
+        if not all(map(math.isfinite, self.losses)):
+            self._mean_loss()
+        if not self.fabric.is_global_zero:
+            return
+        tensors = {f"model.{name}": tensor for name, tensor in self._weights().items()}
+        facts: dict[str, Any] = {"step": self.step, "losses": self.losses, "optimizers": []}
+        for index, optimizer in enumerate(self.optimizers):
+            state, optimizer_facts = flatten_optimizer(optimizer.state_dict())
+            tensors.update({f"optimizer{index}.{name}": tensor for name, tensor in state.items()})
+            facts["optimizers"].append(optimizer_facts)
+        save_tensors(self.run.checkpoints / RESUME, tensors, facts)
+
+    def _restore(self) -> None:
+        path = self.run.checkpoints / RESUME
+        if not path.exists():
+            if self.fabric.is_global_zero:
+                self.run.cut_log(0)
+            return
+        tensors, facts = load_tensors(path)
+        load_weights(_plain(self.model), _with_prefix(tensors, "model."), path)
+        for index, optimizer in enumerate(self.optimizers):
+            state = _with_prefix(tensors, f"optimizer{index}.")
+            optimizer.load_state_dict(unflatten_optimizer(state, facts["optimizers"][index]))
+        self.step, self.losses = facts["step"], facts["losses"]
+        if self.fabric.is_global_zero:
+            self.run.cut_log(self.step)
+            say(f"resuming {self.run.folder} at step {self.step} of {self.total_steps}")
+
+
+@torch.no_grad()
+def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device: torch.device) -> None:
+    """Replace the batch norms' running statistics by means over training rows without dropout.
+
+    Source: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, Sec. 3 (PreciseBN). The running ones belong
+    to activations with dropout, which have another variance (Li et al., "Understanding the Disharmony between
+    Dropout and Batch Normalization", CVPR 2019); behind a sign that moves every later activation, and the
+    predicted probabilities end far from the click rate.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    model.eval()
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    generator = seeds.numpy_generator(settings.seed, "settle")
+    size = max(settings.optimization.batch_size, min(len(rows), SETTLE_ROWS) // 16)
+    batches = rows.batches(min(size, len(rows)), generator=generator, drop_last=True)
+    for batch in itertools.islice(batches, 16):
+        model(batch.integers.to(device), batch.categoricals.to(device))
+    model.eval()
+
+
+def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim.Optimizer]:
+    """Return AdamW for the MLPs and, for the tables' sparse gradients, Adam on the rows that a batch names."""
+    table = model.embedding.weight
+    dense = [parameter for parameter in model.parameters() if parameter is not table]
+    return [
+        torch.optim.AdamW(dense, lr=config.learning_rate, weight_decay=config.weight_decay),
+        torch.optim.SparseAdam([table], lr=config.embedding_learning_rate),
+    ]
+
+
+def _plain(model: Any) -> DLRM:
+    """Return the module inside Fabric's (and DDP's) wrappers."""
+    while not isinstance(model, DLRM):
+        model = model.module
+    return model
+
+
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

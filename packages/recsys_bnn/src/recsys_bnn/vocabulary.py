@@ -1,0 +1,175 @@
+"""Ids of categorical values, fitted to training rows: frequent values first, rare ones share an id.
+
+Within each field id 0 is out of vocabulary (values that are rare or absent in the training rows), id 1 is a
+missing value, and ids from 2 on are the other values by falling training count, ties by rising key. A higher
+frequency threshold is therefore a cutoff on ids.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_bnn.formats import Format
+
+OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
+FILE = "vocabulary.parquet"
+_ROWS = 1 << 20  # vocabulary rows that are spelled out at once
+_MERGE = 1 << 18  # distinct values that are worth a merge
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each value of a field occurs in some rows."""
+
+    keys: np.ndarray
+    """Distinct keys, uint32 [U], in any order."""
+    counts: np.ndarray
+    """Their counts, int64 [U]."""
+    missing: int
+    """Rows without a value."""
+
+    @classmethod
+    def of(cls, column: pa.Array) -> "Counts":
+        """Count the keys in one column of a chunk."""
+        counted = column.drop_null().value_counts()
+        return cls(counted.field(0).to_numpy(), counted.field(1).to_numpy(), column.null_count)
+
+
+class Counter:
+    """Sums the counts of one field over chunks, in memory that grows with its distinct values alone."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self._parts = [(np.empty(0, np.uint32), np.empty(0, np.int64))]
+        self._unmerged = 0
+
+    def add(self, counts: Counts) -> None:
+        """Add the counts of one chunk."""
+        self.missing += counts.missing
+        self._parts.append((counts.keys, counts.counts))
+        self._unmerged += len(counts.keys)
+        # Waiting until the parts outgrow what is merged keeps the total cost of merging at n log n.
+        if self._unmerged > max(_MERGE, len(self._parts[0][0])):
+            self.merged()
+
+    def merged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distinct keys, uint32 [U], rising, and their counts, int64 [U]."""
+        keys, counts = (np.concatenate(arrays) for arrays in zip(*self._parts, strict=True))
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        first = np.flatnonzero(np.diff(keys, prepend=keys[:1] ^ 1))
+        self._parts = [(keys[first], np.add.reduceat(counts, first) if len(first) else counts)]
+        self._unmerged = 0
+        return self._parts[0]
+
+
+@dataclass(frozen=True)
+class FieldVocabulary:
+    """Ids of one field."""
+
+    keys: np.ndarray
+    """Keys of the values that have an id of their own, uint32 [V], rising."""
+    ids: np.ndarray
+    """Their ids, int32 [V]."""
+    counts: np.ndarray
+    """Training rows by id, int64 [2 + V]; entry 0 sums the rare values."""
+
+    @classmethod
+    def fit(cls, counter: Counter, min_count: int) -> "FieldVocabulary":
+        """Give an id to each value that was counted at least ``min_count`` times."""
+        keys, counts = counter.merged()
+        kept = counts >= min_count
+        rare = int(counts[~kept].sum())
+        keys, counts = keys[kept], counts[kept]
+        order = np.argsort(-counts, kind="stable")
+        return cls(keys, _inverse(order), np.concatenate([[rare, counter.missing], counts[order]]))
+
+    def encode(self, column: pa.Array) -> np.ndarray:
+        """Return the id of each key in a column of a chunk, int32 [N]."""
+        encoded = column.dictionary_encode()  # so that each distinct key is searched for once
+        distinct = encoded.dictionary.to_numpy()
+        order = np.argsort(distinct)  # neighbours in a large vocabulary share cache lines
+        ids = np.full(len(distinct) + 1, MISSING, np.int32)
+        ids[order] = self._search(distinct[order])
+        return ids[encoded.indices.fill_null(len(distinct)).to_numpy()]
+
+    def _search(self, keys: np.ndarray) -> np.ndarray:
+        """Return the ids of sorted keys."""
+        at = np.searchsorted(self.keys, keys)
+        known = at < len(self.keys)
+        known[known] = self.keys[at[known]] == keys[known]
+        ids = np.full(len(keys), OUT_OF_VOCABULARY, np.int32)
+        ids[known] = self.ids[at[known]]
+        return ids
+
+    def keys_by_id(self) -> np.ndarray:
+        """Return the keys of ids from 2 on, uint32 [V]."""
+        keys = np.empty_like(self.keys)
+        keys[self.ids - FIRST_VALUE] = self.keys
+        return keys
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    """Return for each position in ``order`` the id that its place there gives it."""
+    ids = np.empty(len(order), np.int32)
+    ids[order] = np.arange(FIRST_VALUE, FIRST_VALUE + len(order), dtype=np.int32)
+    return ids
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids of all categorical fields."""
+
+    names: tuple[str, ...]
+    """Names of the fields."""
+    fields: tuple[FieldVocabulary, ...]
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of ids of each field, the two special ones included."""
+        return tuple(len(field.counts) for field in self.fields)
+
+
+# A row for every id; value is null for out of vocabulary and empty for missing, else as in the source.
+_SCHEMA = {"field": pa.string(), "value": pa.string(), "id": pa.int32(), "count": pa.int64()}
+
+
+def write_vocabulary(path: Path, vocabulary: Vocabulary, layout: Format, metadata: dict[str, str]) -> None:
+    """Write the Parquet file ``path`` with a row (field, value, id, count) for each id, in order."""
+    schema = pa.schema(list(_SCHEMA.items()), metadata)
+    with pq.ParquetWriter(path, schema) as writer:
+        for index, (name, field) in enumerate(zip(vocabulary.names, vocabulary.fields, strict=True)):
+            for values, first in _spelled(layout, index, field.keys_by_id()):
+                ids = np.arange(first, first + len(values), dtype=np.int32)
+                names = pa.repeat(pa.scalar(name), len(values))
+                columns = [names, values, pa.array(ids), pa.array(field.counts[ids])]
+                writer.write_table(pa.table(columns, schema=schema))
+
+
+def _spelled(layout: Format, index: int, keys: np.ndarray) -> Iterator[tuple[pa.Array, int]]:
+    """Yield the values of a field by id in parts, each with its first id."""
+    yield pa.array([None, ""], pa.string()), OUT_OF_VOCABULARY
+    for start in range(0, len(keys), _ROWS):
+        yield layout.texts(index, keys[start : start + _ROWS]), FIRST_VALUE + start
+
+
+def read_vocabulary(path: Path, names: Sequence[str], layout: Format) -> Vocabulary:
+    """Read what :func:`write_vocabulary` wrote, to encode new rows."""
+    fields = []
+    for index, name in enumerate(names):
+        table = pq.read_table(path, columns=["value", "count"], filters=[("field", "==", name)])
+        texts = table["value"].combine_chunks().slice(FIRST_VALUE)
+        keys = layout.keys(index, texts)
+        order = np.argsort(keys)
+        ids = (order + FIRST_VALUE).astype(np.int32)
+        fields.append(FieldVocabulary(keys[order], ids, table["count"].to_numpy()))
+    return Vocabulary(tuple(names), tuple(fields))
+
+
+def read_counts(path: Path, name: str) -> np.ndarray:
+    """Return the training counts by id, int64, of the field ``name`` from a written vocabulary."""
+    return pq.read_table(path, columns=["count"], filters=[("field", "==", name)])["count"].to_numpy()

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from recsys_bnn.demo import criteo_lines
+from recsys_bnn.synthetic import CHUNK_ROWS, SyntheticConfig, SyntheticLog, cardinalities
+from seminar_common import metrics
+from seminar_common.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def chunk():
+    return next(SyntheticLog(SyntheticConfig(CHUNK_ROWS)).chunks())
+
+
+def test_the_planted_probabilities_are_calibrated_and_hard_as_stated(chunk) -> None:
+    # The best possible AUC is that of the true probabilities; it is fixed at about 0.82.
+    assert chunk.probabilities.mean() == pytest.approx(0.256, abs=0.01)
+    assert chunk.labels.mean() == pytest.approx(chunk.probabilities.mean(), abs=0.01)
+    assert metrics.roc_auc(chunk.labels, chunk.probabilities) == pytest.approx(0.825, abs=0.01)
+
+
+def test_values_are_within_their_cardinalities_and_heavy_tailed(chunk) -> None:
+    for field, cardinality in enumerate(cardinalities(CHUNK_ROWS)):
+        _, counts = np.unique(chunk.categoricals[:, field], return_counts=True)
+        assert len(counts) <= cardinality + 1  # and the missing value
+        assert counts.max() > 5 * counts.mean() or cardinality < 50
+
+
+def test_missing_values_are_as_frequent_as_in_criteo(chunk) -> None:
+    missing = (chunk.integers < 0).mean(0)
+    assert missing[1] == 0 and missing[11] == pytest.approx(0.77, abs=0.01)
+    assert 0 < (chunk.categoricals == 0).mean() < 0.05
+
+
+def test_chunks_can_be_made_alone_and_repeat() -> None:
+    config = SyntheticConfig(CHUNK_ROWS + 10, seed=4)
+    whole = list(SyntheticLog(config).chunks())
+    assert [len(c.labels) for c in whole] == [CHUNK_ROWS, 10]
+    (alone,) = SyntheticLog(config).chunks(start=1)
+    for name in ("labels", "integers", "categoricals", "probabilities"):
+        assert np.array_equal(getattr(alone, name), getattr(whole[1], name))
+
+
+def test_seeds_change_the_rows_but_not_the_teacher() -> None:
+    one, other = (SyntheticLog(SyntheticConfig(1000, seed=seed)) for seed in (0, 1))
+    assert not np.array_equal(next(one.chunks()).labels, next(other.chunks()).labels)
+    assert np.array_equal(one._main, other._main)
+
+
+def test_cardinalities_grow_with_the_log_up_to_criteos() -> None:
+    small, large, full = (cardinalities(rows) for rows in (10_000, 1_000_000, 45_840_617))
+    assert (small <= large).all() and (large <= full).all()
+    assert full[2] == 10_131_227
+    assert small[8] == full[8] == 3
+
+
+def test_lines_have_criteos_form(chunk) -> None:
+    fields = next(iter(criteo_lines(chunk))).rstrip("\n").split("\t")
+    assert len(fields) == 40
+    assert fields[0] in "01"
+    assert all(len(value) in (0, 8) for value in fields[14:])
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="--rows 0"):
+        SyntheticConfig(0)

@@ -1,0 +1,211 @@
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from recsys_bnn.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
+from recsys_bnn.dataset import Dataset
+from recsys_bnn.predict import kept_rows
+from recsys_bnn.train import RESUME, Trainer, learning_rate_factor, train
+from seminar_common.checkpoints import load_tensors
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+
+
+def settings(data: Dataset, out: Path, **changes) -> TrainSettings:
+    # One thread: several on a busy machine are slower than one.
+    return dataclasses.replace(smoke(), data=data.folder, out=out, device=DeviceConfig(threads=1), **changes)
+
+
+def binary(**changes) -> ModelConfig:
+    return dataclasses.replace(smoke().model, embedding_bits=1, mlp_bits=1, dropout=0.2, **changes)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(run / "checkpoints" / "model.safetensors")[0]
+
+
+def test_a_run_holds_exactly_these_files(prepared: Dataset, tmp_path: Path) -> None:
+    run = train(settings(prepared, tmp_path / "run"))
+    assert sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*.*")) == [
+        "checkpoints/model.safetensors",
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+    ]
+    assert run.config()["data_fingerprint"] == prepared.fingerprint
+    assert run.environment()["data"] == {"synthetic": prepared.fingerprint}
+
+
+def test_the_loss_falls(prepared: Dataset, tmp_path: Path) -> None:
+    optimization = OptimizationConfig(epochs=6, batch_size=128, learning_rate=3e-3)
+    run = train(settings(prepared, tmp_path / "run", optimization=optimization))
+    losses = [record["loss"] for record in run.logged() if "loss" in record]
+    assert losses[-1] < losses[0] - 0.05
+    assert [record["epoch"] for record in run.logged() if "val_log_loss" in record] == [1, 2, 3, 4, 5, 6]
+
+
+class Killed(Exception):
+    """Stands for a kill signal between two steps."""
+
+
+@pytest.mark.parametrize("model", [smoke().model, binary()], ids=["float", "binary"])
+@pytest.mark.parametrize("step", [1, 20, 33, 41])
+def test_a_killed_run_ends_with_the_same_bits(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ModelConfig, step: int
+) -> None:
+    # 21 steps an epoch and a checkpoint every 20: before the first one, on one, inside and near an epoch's end.
+    optimization = OptimizationConfig(epochs=2, batch_size=128)
+    unbroken = train(settings(prepared, tmp_path / "unbroken", model=model, optimization=optimization))
+    original = Trainer._train_step
+
+    def killed_at(self: Trainer, batch) -> float:
+        if self.step == step:
+            raise Killed
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_train_step", killed_at)
+    with pytest.raises(Killed):
+        train(settings(prepared, tmp_path / "killed", model=model, optimization=optimization))
+    monkeypatch.undo()
+    resumed = train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
+    first, second = weights(unbroken.folder), weights(resumed.folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [r["loss"] for r in unbroken.logged() if "loss" in r] == [
+        r["loss"] for r in resumed.logged() if "loss" in r
+    ]
+    assert not (resumed.checkpoints / RESUME).exists()
+
+
+@pytest.mark.slow
+def test_a_process_killed_by_a_signal_goes_on(prepared: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "recsys_bnn.cli", "train"]
+    options = [
+        "--preset",
+        "smoke",
+        "--epochs",
+        "200",
+        "--batch-size",
+        "128",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
+    process = subprocess.Popen([*command, "--data", prepared.folder, "--out", out, *options])
+    while not (out / "checkpoints" / RESUME).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "checkpoints" / "model.safetensors").exists()
+    subprocess.run([*command, "--preset", "smoke", "--resume", out], check=True)
+    assert (out / "checkpoints" / "model.safetensors").exists()
+    steps = [record["step"] for record in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())]
+    assert steps == sorted(steps)
+
+
+def test_an_ended_run_is_left_alone(
+    prepared: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(settings(prepared, tmp_path / "run"))
+    before = os.stat(run.checkpoints / "model.safetensors").st_mtime_ns  # noqa: PTH116
+    train(dataclasses.replace(smoke(), resume=run.folder))
+    assert "ended already" in capsys.readouterr().err
+    assert os.stat(run.checkpoints / "model.safetensors").st_mtime_ns == before  # noqa: PTH116
+
+
+def test_changed_data_under_a_resumed_run_are_refused(prepared: Dataset, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(prepared.folder, data)
+    run = train(dataclasses.replace(settings(prepared, tmp_path / "run"), data=data))
+    description = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**description, "fingerprint": "other"}))
+    with pytest.raises(UserError, match=r"fingerprint|changed"):
+        train(dataclasses.replace(smoke(), resume=run.folder))
+
+
+def test_resume_takes_no_other_option(prepared: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave out the other options"):
+        train(dataclasses.replace(smoke(), resume=tmp_path, seed=1))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Trainer._train_step
+
+    def broken(self: Trainer, batch) -> float:
+        loss = original(self, batch)
+        return float("nan") if self.step > 25 else loss
+
+    monkeypatch.setattr(Trainer, "_train_step", broken)
+    with pytest.raises(UserError, match="no longer finite at step 30; lower --learning-rate"):
+        train(settings(prepared, tmp_path / "run", optimization=OptimizationConfig(epochs=2, batch_size=128)))
+    _, facts = load_tensors(tmp_path / "run" / "checkpoints" / RESUME)
+    assert facts["step"] == 20
+
+
+def test_missing_data_and_too_few_rows_are_refused_before_a_folder_is_made(
+    prepared: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="--data is missing"):
+        train(dataclasses.replace(smoke(), out=tmp_path / "run"))
+    with pytest.raises(UserError, match="lower --batch-size"):
+        train(settings(prepared, tmp_path / "run", optimization=OptimizationConfig(batch_size=4000)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_not_overwritten(prepared: Dataset, tmp_path: Path) -> None:
+    train(settings(prepared, tmp_path / "run"))
+    with pytest.raises(UserError, match="--resume"):
+        train(settings(prepared, tmp_path / "run"))
+
+
+def test_the_frequency_threshold_shortens_the_tables(prepared: Dataset) -> None:
+    full, cut = kept_rows(prepared, 0), kept_rows(prepared, 20)
+    assert full == tuple(prepared.cardinalities)
+    assert sum(cut) < sum(full) / 2
+    for field, rows in enumerate(cut):
+        counts = prepared.counts(field)[2:]
+        assert rows == 2 + sum(count >= 20 for count in counts)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[9] == 1 and factors[0] == pytest.approx(0.1)
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] < 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(prepared: Dataset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = [
+        "--data",
+        str(prepared.folder),
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "smoke",
+        "--threads",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "-m", "recsys_bnn.cli", "train", *options, "--batch-size", "128"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+    assert "2 processes" in done.stderr
