@@ -9,11 +9,20 @@ from seminar_common.device import DeviceConfig, choose, launch, usable_cores
 from seminar_common.errors import UserError
 
 
-def test_the_choice_carries_its_reason() -> None:
+def test_the_choice_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     choice = choose(DeviceConfig(device="cpu"))
     assert (choice.accelerator, choice.precision, choice.processes) == ("cpu", "32-true", 1)
     assert choice.reason.startswith("cpu (asked for), 32-true (")
     assert choice.threads == usable_cores()
+
+
+@pytest.mark.parametrize(("variable", "threads"), [("3", 3), ("", usable_cores()), ("0", usable_cores())])
+def test_threads_follow_the_environment_unless_asked_for(monkeypatch, variable: str, threads: int) -> None:
+    # Test workers and torchrun set OMP_NUM_THREADS so that processes don't fight for the cores.
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert choose(DeviceConfig(device="cpu")).threads == threads
+    assert choose(DeviceConfig(device="cpu", threads=2)).threads == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

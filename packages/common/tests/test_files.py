@@ -49,6 +49,12 @@ def test_a_library_that_loses_the_error_number_is_still_understood() -> None:
     assert not files.is_disk_full(RuntimeError("something else"))
 
 
+def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another --out"):
+        files.write_text(tmp_path / "file" / "out" / "x.json", "text")
+
+
 def test_json_refuses_nan_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         files.write_json(tmp_path / "x.json", {"value": float("nan")})

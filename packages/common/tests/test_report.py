@@ -124,62 +124,10 @@ def test_best_of_each_column_is_bold_in_its_own_direction(tmp_path):
     assert re.findall(r"<strong>([^<]*)</strong>", text) == ["0.7389", "78.15", "0.4712", "0.904"]
 
 
-def test_figures_that_print_alike_are_marked_alike():
-    rows = (figure("a", "roc_auc", 0.70001), figure("b", "roc_auc", 0.70002), figure("c", "roc_auc", 0.6))
-    assert report.markdown_table(Results("", rows)).count("**0.7000**") == 2
-
-
-def test_nothing_is_best_without_a_rival_or_across_data_sets():
-    alone = figure("a", "roc_auc", 0.7)
-    elsewhere = Row("b", "synthetic", "test", "roc_auc", 0.9)
-    assert "**" not in report.markdown_table(Results("", (alone, elsewhere)))
-
-
-def test_size_has_no_split_and_stands_in_the_line_of_every_split():
-    rows = (
-        figure("a", "roc_auc", 0.7),
-        figure("a", "roc_auc", 0.8, split="val"),
-        figure("a", "size_mb", 5.0, split=""),
-    )
-    table = report.markdown_table(Results("", rows))
-    assert "| criteo-10k, test | a | 0.7000 | 5.00 |" in table
-    assert "| criteo-10k, val | a | 0.8000 | 5.00 |" in table
-
-
-def test_a_trait_given_on_one_row_only_does_not_tear_a_line_apart():
-    rows = (figure("a", "roc_auc", 0.7, seeds=(0, 1)), figure("a", "size_mb", 5.0, split="", bits=1))
-    assert "| criteo-10k, test | a | 0.7000 | 5.00 |" in report.markdown_table(Results("", rows))
-
-
-def test_rows_that_contradict_each_other_stand_in_lines_of_their_own():
-    rows = (
-        figure("a", "roc_auc", 0.7),
-        figure("a", "size_mb", 5.0, split="", engine="native"),
-        figure("a", "size_mb", 40.0, split="", engine="bitorch"),
-    )
-    table = report.markdown_table(Results("", rows))
-    assert "| criteo-10k, test | a |  | 0.7000 |  |" in table
-    assert "| criteo-10k | a | native |  | **5.00** |" in table
-    assert "| criteo-10k | a | bitorch |  | 40.0 |" in table
-
-
 def test_paired_differences_say_whether_the_interval_excludes_zero(tmp_path):
     page = Page(write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8"))
     assert page.line("binary − float", "criteo-10k, test", "ROC AUC")[-1].strip() == "excludes zero: worse"
     assert page.line("binary − float", "criteo-10k, test", "Accuracy")[-1].strip() == "includes zero"
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "verdict"),
-    [
-        ("roc_auc_difference", 0.01, "excludes zero: better"),
-        ("log_loss_difference", 0.01, "excludes zero: worse"),  # lower is better
-        ("odd_difference", 0.01, "excludes zero"),  # nobody knows which way is better
-    ],
-)
-def test_verdict_follows_the_direction_of_the_metric(metric, value, verdict):
-    row = figure("binary", metric, value, value / 2, 2 * value, baseline="float")
-    assert report.markdown_table(Results("", (row,))).splitlines()[-1].endswith(f"| {verdict} |")
 
 
 def test_summary_names_the_best_and_what_smaller_costs(tmp_path):
@@ -187,13 +135,6 @@ def test_summary_names_the_best_and_what_smaller_costs(tmp_path):
     assert "criteo-10k, test: float has the highest ROC AUC: 0.7389 [0.7123, 0.7654], n = 2,000." in page.text
     assert "differs from float by −0.0088 ROC AUC [−0.0171, −0.0012], which excludes zero" in page.text
     assert "at 0.904 MB instead of 8.20 MB, 9.1 times smaller." in page.text
-
-
-def test_summary_speaks_of_the_test_split_where_there_is_one(tmp_path):
-    rows = (figure("a", "roc_auc", 0.9, split="val"), figure("a", "roc_auc", 0.7))
-    page = Page(write(tmp_path, [("one", Results("", rows))]).read_text(encoding="utf-8"))
-    assert "criteo-10k, test: a reaches ROC AUC 0.7000." in page.text
-    assert "val: a reaches" not in page.text
 
 
 def test_plots_are_those_that_the_results_allow(tmp_path):
@@ -353,53 +294,6 @@ def test_settings_that_are_no_object_are_an_error(tmp_path):
     run = make_run(tmp_path / "run", config=[1, 2])
     with pytest.raises(UserError, match=r"config.json: expected a JSON object, found a list"):
         report.report([run], tmp_path / "report.html")
-
-
-def test_markdown_table_has_the_metrics_asked_for_in_their_order():
-    table = report.markdown_table(RESULTS, ["size_mb", "roc_auc", "accuracy_difference"])
-    assert table.splitlines() == [
-        "| Data | Model | Size (MB) ↓ | ROC AUC ↑ | n |",
-        "| --- | --- | ---: | ---: | ---: |",
-        "| criteo-10k, test | float | 8.20 | **0.7389** [0.7123, 0.7654] | 2,000 |",
-        "| criteo-10k, test | binary | **0.904** | 0.7301 [0.7034, 0.7567] | 2,000 |",
-        "",
-        "| Data | Difference | Metric | 95% interval | n | Zero |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| criteo-10k, test | binary − float | Accuracy | −0.53 points [−1.41, +0.32] | 2,000 | includes zero |",
-    ]
-
-
-def test_markdown_names_cannot_break_the_table():
-    table = report.markdown_table(Results("", (figure("a|b*c\nd", "roc_auc", 0.7),)))
-    assert r"| a\|b\*c d |" in table
-
-
-def test_markdown_table_of_nothing_is_an_error():
-    with pytest.raises(ValueError, match="none of the metrics"):
-        report.markdown_table(RESULTS, ["ap50"])
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "text"),
-    [
-        ("roc_auc", 0.73894, "0.7389"),
-        ("accuracy", 0.78154, "78.15%"),
-        ("ap50", 0.5, "50.0%"),
-        ("log_loss", 0.5, "0.5000"),
-        ("size_mb", 9.999, "10.0 MB"),  # rounding adds a digit before the point
-        ("size_mb", 0.0456789, "0.0457 MB"),
-        ("size_mb", 33822.0, "33,800 MB"),
-        ("size_mb", 0.0, "0 MB"),
-        ("k_estimated", 97.0, "97"),
-        ("throughput_per_s", 123456.0, "123,000 1/s"),
-        ("roc_auc_difference", 0.00001, "0.0000"),  # no sign where nothing is left of the figure
-        ("roc_auc_difference", 0.0012, "+0.0012"),
-        ("accuracy_difference", -0.0012, "−0.12 points"),
-        ("something_new", 1234.5, "1,230"),
-    ],
-)
-def test_metrics_print_as_in_the_literature(metric, value, text):
-    assert report.metric_named(metric).text(value).replace("\u00a0", " ") == text
 
 
 def test_importing_report_waits_for_no_heavy_library():

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys_bnn.criteo_log import write_log
 from recsys_bnn.dataset import Dataset, open_dataset
-from recsys_bnn.demo import write_log
 from recsys_bnn.prepare import prepare
 from recsys_bnn.prepare_config import PrepareConfig
 from recsys_bnn.synthetic import SyntheticConfig

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -7,8 +8,8 @@ from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
 from seminar_common.seeds import torch_generator
 
 
-def embedding(bits: int = 32, init: float = 0.0) -> QuantEmbedding:
-    table = QuantEmbedding([3, 1, 4], dim=2, bits=bits, init=init)
+def embedding(bits: int = 32, **options) -> QuantEmbedding:
+    table = QuantEmbedding([3, 1, 4], dim=2, bits=bits, **options)
     table.reset_parameters(torch_generator(0))
     return table
 
@@ -30,19 +31,84 @@ def test_a_binary_embedding_is_binarized_after_the_lookup() -> None:
     assert torch.equal(out, torch.where(table.weight[torch.tensor([[1, 3, 6]])] >= 0, 1.0, -1.0))
 
 
-@pytest.mark.parametrize("bits", [32, 1])
-def test_a_step_never_touches_a_row_that_is_not_in_the_batch(bits: int) -> None:
-    table = embedding(bits)
+QUANTIZED = [
+    dict(bits=bits, quantizer=quantizer, scale=scale)
+    for bits in (32, 8, 4, 2, 1)
+    for quantizer in ("lsq", "dorefa")
+    for scale in ("auto", "field", "group", "row")
+]
+
+
+@pytest.mark.parametrize("options", QUANTIZED, ids=str)
+def test_a_step_never_touches_a_row_that_is_not_in_the_batch(options: dict) -> None:
+    table = embedding(**options)
     ids = torch.tensor([[1, 0, 2], [1, 0, 0]])
     used = [1, 3, 4, 6]
     with torch.no_grad():  # a NaN that is read anywhere would spread
         table.weight[[row for row in range(8) if row not in used]] = math.nan
     out = table(ids)
-    out.pow(2).sum().backward() if bits == 32 else out.sum().backward()
+    out.sum().backward()
     assert out.isfinite().all()
     gradient = table.weight.grad
     assert gradient is not None and gradient.is_sparse
     assert gradient.coalesce().indices().flatten().tolist() == used
+
+
+@pytest.mark.parametrize("options", QUANTIZED, ids=str)
+def test_a_row_is_the_same_in_every_batch(options: dict) -> None:
+    # Nothing of the quantizer depends on the other rows of a batch, so a table can be packed once for all.
+    table = embedding(**options)
+    together = table(torch.tensor([[0, 0, 0], [1, 0, 1], [2, 0, 2], [0, 0, 3]]))
+    for number, ids in enumerate([[0, 0, 0], [1, 0, 1], [2, 0, 2], [0, 0, 3]]):
+        assert torch.equal(table(torch.tensor([ids]))[0], together[number])
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2, 1])
+@pytest.mark.parametrize("scale", ["field", "group"])
+def test_each_scale_has_no_more_values_than_the_bits_allow(bits: int, scale: str) -> None:
+    rows = [400, 7, 1]
+    table = QuantEmbedding(rows, dim=16, bits=bits, scale=scale)
+    table.reset_parameters(torch_generator(0))
+    out = table(torch.stack([torch.arange(400).clamp(max=r - 1) for r in rows], 1)).detach()
+    # Thirds of the logarithm of the rank: 400^(1/3) = 7.4 and 400^(2/3) = 54.3; 7^(1/3) = 1.9 and 7^(2/3) = 3.7.
+    edges = {"field": [[0, 400], [0, 7], [0, 1]], "group": [[0, 8, 55, 400], [0, 2, 4, 7], [0, 1]]}
+    for field, borders in enumerate(edges[scale]):
+        for start, end in itertools.pairwise(borders):
+            assert len(out[start:end, field].unique()) <= 2**bits
+
+
+def test_groups_of_frequent_and_rare_values_have_scales_of_their_own() -> None:
+    table = QuantEmbedding([1000], dim=16, bits=4, scale="group")
+    table.reset_parameters(torch_generator(0))
+    with torch.no_grad():
+        table.weight[:10] *= 100
+        table.weight[100:] /= 100
+    table.reset_scales()
+    head, middle, tail = table.quantize.scale().tolist()
+    assert head / middle == pytest.approx(100, rel=0.2)
+    assert middle / tail == pytest.approx(100, rel=0.2)
+    ids = torch.arange(1000).unsqueeze(1)
+    for part in (slice(0, 10), slice(10, 100), slice(100, 1000)):
+        rows = table.weight[part]
+        assert ((table(ids[part])[:, 0] - rows).norm() / rows.norm()).item() < 0.15
+
+
+@pytest.mark.parametrize("scale", ["field", "group", "row"])
+def test_an_8_bit_embedding_is_close_to_a_float_one(scale: str) -> None:
+    table = QuantEmbedding([1, 30, 5000], dim=16, bits=8, scale=scale)
+    table.reset_parameters(torch_generator(0))
+    ids = torch.tensor([[0, i % 30, i] for i in range(5000)])
+    rows = torch.nn.functional.embedding(ids + table.offsets, table.weight)
+    assert ((table(ids) - rows).norm(dim=(0, 2)) / rows.norm(dim=(0, 2))).max().item() < 0.01
+
+
+def test_binary_rows_have_no_scale_unless_asked() -> None:
+    assert embedding(bits=1)(torch.tensor([[0, 0, 0]])).abs().unique().tolist() == [1]
+    assert not list(embedding(bits=1).quantize.parameters())
+    fields = embedding(bits=1, scale="field")
+    assert fields(torch.tensor([[0, 0, 0]])).abs()[0, :, 0].tolist() == pytest.approx(
+        fields.quantize.log_scale.exp().flatten().tolist()
+    )
 
 
 def test_rows_are_drawn_from_the_bound_of_their_field() -> None:
@@ -73,6 +139,31 @@ def test_a_binary_layer_equals_a_loop_over_signs() -> None:
     ]
     assert layer(x).tolist() == expected
     assert layer.bias is None
+
+
+@pytest.mark.parametrize("weight_scale", ["row", "tensor"])
+@pytest.mark.parametrize(("bits", "bound"), [(8, 0.025), (4, 0.25)])
+def test_a_layer_of_few_bits_is_close_to_a_float_one(bits: int, bound: float, weight_scale: str) -> None:
+    # Inputs have variance 1 here, as behind the batch norm of a DLRM; K = 70 is no multiple of 64.
+    layer = QuantLinear(70, 30, bits, bits, weight_scale=weight_scale)
+    layer.reset_parameters(torch_generator(0))
+    x = torch.randn(500, 70, generator=torch_generator(1))
+    exact = x @ layer.weight.T
+    assert ((layer(x) - exact).norm() / exact.norm()).item() < bound
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_each_output_has_a_step_of_its_own_or_shares_one(bits: int) -> None:
+    by_row, shared = (QuantLinear(300, 3, bits, weight_scale=scale) for scale in ("row", "tensor"))
+    for layer in (by_row, shared):
+        layer.reset_parameters(torch_generator(0))
+        with torch.no_grad():
+            layer.weight *= torch.tensor([[1.0], [10.0], [100.0]])
+        layer.quantize_weight.calibrate(layer.weight.detach())
+    assert by_row.quantize_weight.log_scale.shape == (3, 1)
+    assert all(len(row.unique()) <= 2**bits for row in by_row.quantize_weight(by_row.weight))
+    assert shared.quantize_weight.log_scale.numel() == 1
+    assert len(shared.quantize_weight(shared.weight).unique()) <= 2**bits
 
 
 def test_a_full_precision_layer_is_a_linear_layer() -> None:

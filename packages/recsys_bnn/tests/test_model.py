@@ -45,12 +45,45 @@ def test_the_references_size_is_that_of_its_tables() -> None:
     assert cost.size_mb(model.tensor_sizes()) == pytest.approx(2162, abs=1)
 
 
-def test_tables_count_at_their_true_bit_width() -> None:
-    def table_bits(bits: int) -> float:
-        sizes = make(ModelConfig(embedding_bits=bits)).tensor_sizes()
-        return next(size.values * size.bits for size in sizes if size.name == "embedding.weight")
+def bytes_per_row(**options) -> float:
+    """Return what one more row of the tables takes."""
+    few, many = (
+        cost.size_mb(make(ModelConfig(**options), cardinalities=[rows]).tensor_sizes()) for rows in (10, 1010)
+    )
+    return (many - few) * 1e6 / 1000
 
-    assert table_bits(32) == 32 * table_bits(1)
+
+@pytest.mark.parametrize(("bits", "scale", "size"), [
+    (32, "auto", 64), (8, "auto", 16), (4, "auto", 8), (2, "auto", 4), (1, "auto", 2),
+    (4, "group", 8), (1, "field", 2), (32, "row", 64),
+    # As FBGEMM stores them: 16 values, and a 16-bit scale and bias.
+    (8, "row", 20), (4, "row", 12), (2, "row", 8),
+    # A sign needs no bias.
+    (1, "row", 4),
+])  # fmt: skip
+def test_a_row_counts_at_its_true_bits_with_its_scales(bits: int, scale: str, size: float) -> None:
+    assert bytes_per_row(embedding_bits=bits, embedding_scale=scale) == pytest.approx(size)
+
+
+def test_learned_scales_count_32_bits_each() -> None:
+    def scale_bits(**options) -> dict[str, float]:
+        sizes = make(ModelConfig(**options)).tensor_sizes()
+        return {s.name: s.values * s.bits for s in sizes if s.name.endswith("log_scale")}
+
+    assert scale_bits(embedding_bits=1, mlp_bits=1) == {}
+    assert scale_bits(embedding_bits=4) == {"embedding.quantize.log_scale": 26 * 32}
+    assert scale_bits(embedding_bits=4, embedding_scale="group") == {"embedding.quantize.log_scale": 3 * 26 * 32}
+    by_row = scale_bits(mlp_bits=4, activation_bits=32)
+    assert sum(by_row.values()) == (512 + 256 + 1) * 32
+    assert sum(scale_bits(mlp_bits=4, weight_scale="tensor").values()) == 3 * (1 + 1) * 32
+
+
+@pytest.mark.parametrize(("bits", "activation_bits", "share"), [(1, 1, 1), (1, 4, 4), (2, 2, 2), (8, 4, 8), (1, 32, 32)])
+def test_a_layer_costs_as_much_as_its_wider_operand(bits: int, activation_bits: int, share: int) -> None:
+    config = ModelConfig(embedding_bits=1, mlp_bits=bits, activation_bits=activation_bits)
+    # Bottom MLP and interaction stay at 32 bits: the interaction multiplies by the float dense vector.
+    expected = 155_136 + 11_664 + 319_232 * share / 32
+    assert mflops_of_5000(config) == pytest.approx(expected * 5000 / 1e6)
 
 
 def numpy_float_dlrm(model: DLRM, dense: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -93,14 +126,70 @@ def test_the_float_model_equals_a_float64_loop(fields: int) -> None:
     )
 
 
-@pytest.mark.parametrize("bits", [32, 1])
-def test_every_parameter_learns(bits: int) -> None:
-    model = make(ModelConfig(embedding_bits=bits, mlp_bits=bits, bottom_mlp_bits=bits))
-    model(*inputs(256, 13, 26)).pow(2).sum().backward()
+CONFIGS = [
+    *(dict(embedding_bits=b, mlp_bits=b, bottom_mlp_bits=b) for b in (32, 8, 4, 2, 1)),
+    dict(embedding_bits=1, mlp_bits=1, activation_bits=4),
+    dict(embedding_bits=1, mlp_bits=1, embedding_scale="row"),
+    dict(embedding_bits=1, mlp_bits=1, embedding_scale="group", bottom_mlp_bits=8, bottom_activation_bits=4),
+    dict(embedding_bits=4, mlp_bits=2, embedding_scale="group", weight_scale="tensor"),
+    dict(embedding_bits=2, mlp_bits=8, embedding_scale="row", layer_bits=("top.0=32/4", "bottom.last=1/2")),
+    dict(embedding_bits=4, mlp_bits=4, bottom_mlp_bits=4, quantizer="dorefa"),
+]
+
+
+@pytest.mark.parametrize("options", CONFIGS, ids=str)
+def test_every_parameter_learns(options: dict) -> None:
+    # Tables of a thousand rows: every group of values by frequency has some in the batch.
+    model = make(ModelConfig(embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,), **options), 13, [1000] * 5)
+    dense, _ = inputs(512, 13, 5)
+    ids = torch.randint(0, 1000, (512, 5), generator=torch_generator(2))
+    model(dense, ids).pow(2).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         gradient = parameter.grad.to_dense()
         assert gradient.isfinite().all() and gradient.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("options", CONFIGS, ids=str)
+@pytest.mark.parametrize("cardinalities", [[1], [4, 1], [5, 1, 2], [1, 1, 3, 70]], ids=str)
+def test_any_sizes_work(options: dict, cardinalities: list[int]) -> None:
+    # Odd and even numbers of fields, fields of one value, and layers whose K is no multiple of 64.
+    config = ModelConfig(embedding_dim=5, bottom_mlp=(7,), top_mlp=(65, 3), **options)
+    if "layer_bits" in options:
+        assert config.top_bits.layers[0] == (32, 4)
+    model = make(config, integers=3, cardinalities=cardinalities)
+    for training in (True, False):
+        logits = model.train(training)(*inputs(33, 3, len(cardinalities)))
+        assert logits.shape == (33,) and logits.isfinite().all()
+
+
+@pytest.mark.parametrize("options", CONFIGS, ids=str)
+def test_the_weights_hold_all_that_a_model_has_learned(options: dict) -> None:
+    # What a checkpoint keeps: scales must not hide in anything else.
+    config = ModelConfig(embedding_dim=8, bottom_mlp=(16,), top_mlp=(16,), **options)
+    model = make(config, 3, [30, 4])
+    batch = inputs(64, 3, 2)
+    for _ in range(3):
+        model(*batch).pow(2).sum().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(parameter.grad.to_dense().clamp(-0.1, 0.1))
+                parameter.grad = None
+    other = DLRM(config, 3, [30, 4])
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model.eval()(*batch), other.eval()(*batch))
+
+
+def test_the_8_bit_model_starts_close_to_the_float_model() -> None:
+    exact, narrow = make(ModelConfig()), make(ModelConfig(embedding_bits=8, mlp_bits=8))
+    with torch.no_grad():  # a float layer draws a bias too, so later weights differ
+        for name, parameter in narrow.named_parameters():
+            if name.endswith("weight"):
+                parameter.copy_(exact.state_dict()[name])
+    batch = inputs(512, 13, 26)
+    logits = exact(*batch)  # in training mode: a batch norm takes each bias away again
+    assert ((narrow(*batch) - logits).norm() / logits.norm()).item() < 0.1
 
 
 def test_the_binary_model_sees_signs_only_in_its_top_mlp() -> None:
@@ -116,25 +205,14 @@ def test_the_binary_model_sees_signs_only_in_its_top_mlp() -> None:
     assert all(values <= {-1.0, 1.0} for values in seen)
 
 
-@pytest.mark.parametrize(("config", "name"), [
-    (ModelConfig(), "float"),
-    (ModelConfig(embedding_bits=1, mlp_bits=1), "binary"),
-    (ModelConfig(embedding_bits=1), "mixed-e1-b32-w32-a32"),
-    (ModelConfig(embedding_bits=1, mlp_bits=1, float_layers=("top-last",)), "mixed-e1-b32-w1-a1-float-top-last"),
-    (ModelConfig(embedding_bits=1, mlp_bits=1, bottom_mlp_bits=1), "mixed-e1-b1-w1-a1"),
-])  # fmt: skip
-def test_models_are_named_by_their_bits(config: ModelConfig, name: str) -> None:
-    assert config.name == name
-
-
-def test_layers_can_stay_in_full_precision() -> None:
-    config = ModelConfig(embedding_bits=1, mlp_bits=1, float_layers=("top-first", "top-last"))
+def test_layers_can_have_bits_of_their_own() -> None:
+    config = ModelConfig(embedding_bits=1, mlp_bits=1, layer_bits=("top.first=32", "top.last=8/4"))
     bits = [
         (layer.weight_bits, layer.activation_bits)
         for layer in make(config).cost_layers()
         if "top" in layer.name
     ]
-    assert bits == [(32, 32), (1, 1), (32, 32)]
+    assert bits == [(32, 32), (1, 1), (8, 4)]
 
 
 def test_a_reset_repeats() -> None:

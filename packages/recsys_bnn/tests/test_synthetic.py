@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_bnn.demo import criteo_lines
+from recsys_bnn.criteo_log import criteo_lines
 from recsys_bnn.synthetic import CHUNK_ROWS, SyntheticConfig, SyntheticLog, cardinalities
 from seminar_common import metrics
 from seminar_common.errors import UserError

@@ -14,7 +14,7 @@ import torch
 from recsys_bnn.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from recsys_bnn.dataset import Dataset
 from recsys_bnn.predict import kept_rows
-from recsys_bnn.train import RESUME, Trainer, learning_rate_factor, train
+from recsys_bnn.train import RESUME, Trainer, distillation_targets, learning_rate_factor, train
 from seminar_common.checkpoints import load_tensors
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -186,6 +186,71 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert factors[:10] == sorted(factors[:10])
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[-1] < 1e-3
+
+
+def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_path: Path) -> None:
+    first = train(
+        settings(prepared, tmp_path / "first", optimization=OptimizationConfig(epochs=3, batch_size=128))
+    )
+    tiny = OptimizationConfig(
+        batch_size=128, learning_rate=1e-9, embedding_learning_rate=1e-9, weight_decay=0
+    )
+    second = train(settings(prepared, tmp_path / "second", init=first.folder, optimization=tiny))
+    before, after = weights(first.folder), weights(second.folder)
+    for name in ("embedding.weight", "top.1.weight", "bottom.1.weight"):
+        torch.testing.assert_close(before[name], after[name], atol=1e-5, rtol=0)
+
+
+def test_targets_are_clicks_mixed_with_the_teachers_probabilities() -> None:
+    labels, logits = torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0])  # a probability of one half each
+    assert distillation_targets(labels, logits, 0.0).tolist() == [0, 1]
+    assert distillation_targets(labels, logits, 0.5).tolist() == [0.25, 0.75]
+    assert distillation_targets(labels, logits, 1.0).tolist() == [0.5, 0.5]
+
+
+def test_a_student_that_follows_its_teacher_alone_never_reads_the_clicks(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(prepared, tmp_path / "teacher"))
+    optimization = OptimizationConfig(batch_size=128, distillation=1.0)
+    train(settings(prepared, tmp_path / "student", teacher=tmp_path / "teacher", optimization=optimization))
+    original = Trainer._targets
+
+    def flipped(self: Trainer, batch, mine: slice, features) -> torch.Tensor:
+        return original(self, dataclasses.replace(batch, labels=1 - batch.labels), mine, features)
+
+    monkeypatch.setattr(Trainer, "_targets", flipped)
+    train(settings(prepared, tmp_path / "flipped", teacher=tmp_path / "teacher", optimization=optimization))
+    first, second = weights(tmp_path / "student"), weights(tmp_path / "flipped")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_missing_teacher_is_refused_before_a_folder_is_made(prepared: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--teacher .*not a run folder"):
+        train(settings(prepared, tmp_path / "run", teacher=tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rowwise-adagrad"])
+def test_either_optimizer_of_the_tables_resumes_bit_for_bit(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer
+) -> None:
+    optimization = OptimizationConfig(epochs=2, batch_size=128, embedding_optimizer=optimizer)
+    unbroken = train(settings(prepared, tmp_path / "unbroken", optimization=optimization))
+    original = Trainer._train_step
+
+    def killed_at(self: Trainer, batch) -> float:
+        if self.step == 30:
+            raise Killed
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_train_step", killed_at)
+    with pytest.raises(Killed):
+        train(settings(prepared, tmp_path / "killed", optimization=optimization))
+    monkeypatch.undo()
+    train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
+    first, second = weights(unbroken.folder), weights(tmp_path / "killed")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.slow

@@ -28,11 +28,11 @@ class DeviceConfig:
     precision: Precision = "auto"
     """`auto` is 32-bit on the CPU, bf16 mixed precision on a GPU that has it."""
     threads: int = 0
-    """CPU threads of each process; 0 takes all cores, shared between the processes of one machine."""
+    """CPU threads of each process; 0 takes OMP_NUM_THREADS, else all cores, shared between a machine's processes."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
-            raise UserError(f"--threads {self.threads}: must be 0 (all cores) or more")
+            raise UserError(f"--threads {self.threads}: must be 0 (automatic) or more")
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def choose(config: DeviceConfig) -> Choice:
     else:
         device_reason = torch.cuda.get_device_name() if available else "PyTorch finds no CUDA GPU"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    threads = config.threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    threads, threads_reason = _choose_threads(config.threads)
     reason = (
         f"{accelerator} ({device_reason}), {precision} ({precision_reason}), "
-        f"{threads} thread{'s' * (threads > 1)}, {processes} process{'es' * (processes > 1)}"
+        f"{threads} thread{'s' * (threads > 1)} ({threads_reason}), {processes} process{'es' * (processes > 1)}"
     )
     return Choice(accelerator, precision, threads, processes, reason)
 
@@ -86,6 +86,16 @@ def _choose_precision(asked: Precision, accelerator: str) -> tuple[str, str]:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16-mixed", "this GPU has bf16"
     return "32-true", "this GPU has no bf16"
+
+
+def _choose_threads(asked: int) -> tuple[int, str]:
+    if asked:
+        return asked, "asked for"
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    if variable.isdecimal() and int(variable):
+        return int(variable), "OMP_NUM_THREADS"
+    cores, processes = usable_cores(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, cores // processes), "all cores" if processes == 1 else "an equal share of the cores"
 
 
 def usable_cores() -> int:

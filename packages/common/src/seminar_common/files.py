@@ -20,9 +20,9 @@ def atomic_path(path: Path) -> Generator[Path]:
     Works for a file and for a folder (create it at the yielded name). A file that exists is replaced.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full, or nothing can be made at that place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -34,6 +34,15 @@ def atomic_path(path: Path) -> Generator[Path]:
                 f"{path}: no space left on the disk; nothing was written. Free some space or choose another --out"
             ) from error
         raise
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"{path}: can't be made ({error.strerror}: {error.filename}); choose another --out"
+        ) from error
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from recsys_bnn.bits import Bits, LayerBits, MLPBits, mlp_bits, model_name
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
-
-Bits = Literal[32, 1]
-"""Bits of a value; 32 is full precision, 1 is its sign."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,20 @@ class ModelConfig:
     mlp_bits: Bits = 32
     """Bits of the top MLP's weights; its activations follow unless --activation-bits says otherwise."""
     bottom_mlp_bits: Bits = 32
-    """Bits of the bottom MLP's weights and activations."""
-    activation_bits: Literal[0, 32, 1] = 0
-    """Bits of the top MLP's activations; 0 takes those of its weights."""
-    float_layers: tuple[Literal["top-first", "top-last"], ...] = ()
-    """Layers of the top MLP that stay in full precision."""
+    """Bits of the bottom MLP's weights; its activations follow unless --bottom-activation-bits says otherwise."""
+    activation_bits: Literal[0, 32, 8, 4, 2, 1] = 0
+    """Bits of the inputs of the top MLP's layers; 0 takes those of its weights."""
+    bottom_activation_bits: Literal[0, 32, 8, 4, 2, 1] = 0
+    """Bits of the inputs of the bottom MLP's layers; 0 takes those of its weights."""
+    layer_bits: tuple[str, ...] = ()
+    """Layers with bits of their own, as LAYER=WEIGHTS/ACTIVATIONS: top.0=8/8 top.last=32 bottom.first=8/32."""
+    quantizer: Literal["lsq", "dorefa"] = "lsq"
+    """How values become 2, 4 or 8 bits: lsq learns the steps, dorefa spans a fixed range."""
+    embedding_scale: Literal["auto", "field", "group", "row"] = "auto"
+    """Scales of the tables: learned for each field, or for its frequent, middling and rare values (group), or
+    stored with each row. auto is field for 2 to 8 bits and none for 1."""
+    weight_scale: Literal["row", "tensor"] = "row"
+    """Whether each output of a layer has a learned weight scale or all share one."""
     dropout: float = 0.0
     """Share of the hidden values of both MLPs dropped in training."""
     embedding_init: float = 0.0
@@ -44,23 +51,36 @@ class ModelConfig:
             raise UserError(f"--dropout {self.dropout}: must lie in [0, 1)")
         if self.embedding_init < 0:
             raise UserError(f"--embedding-init {self.embedding_init}: a standard deviation is 0 or more")
+        learned = self.embedding_scale in ("field", "group") and 1 < self.embedding_bits < 32
+        if self.quantizer == "dorefa" and learned:
+            raise UserError(
+                f"--embedding-scale {self.embedding_scale}: dorefa learns no scales; take auto or row, or --quantizer lsq"
+            )
+        _ = self.name  # refuses --layer-bits that make no sense
 
     @property
-    def resolved_activation_bits(self) -> int:
-        """Bits of the top MLP's activations."""
-        return self.activation_bits or self.mlp_bits
+    def top_bits(self) -> MLPBits:
+        """Bits of each layer of the top MLP, from the interactions to the logit."""
+        default = LayerBits(self.mlp_bits, self.activation_bits or self.mlp_bits)
+        return mlp_bits("top", default, len(self.top_mlp) + 1, self.layer_bits)
+
+    @property
+    def bottom_bits(self) -> MLPBits:
+        """Bits of each layer of the bottom MLP, from the integers to the dense vector."""
+        default = LayerBits(self.bottom_mlp_bits, self.bottom_activation_bits or self.bottom_mlp_bits)
+        return mlp_bits("bottom", default, len(self.bottom_mlp) + 1, self.layer_bits)
 
     @property
     def name(self) -> str:
-        """The model's name in every table: `float`, `binary`, or the bits of embeddings, weights and activations."""
-        bits = (self.embedding_bits, self.mlp_bits, self.resolved_activation_bits)
-        if not self.float_layers and self.bottom_mlp_bits == 32:
-            if bits == (32, 32, 32):
-                return "float"
-            if bits == (1, 1, 1):
-                return "binary"
-        kept = "".join(f"-float-{layer}" for layer in sorted(self.float_layers))
-        return f"mixed-e{bits[0]}-b{self.bottom_mlp_bits}-w{bits[1]}-a{bits[2]}{kept}"
+        """The model's name in every table; it tells the bits of all parts, and nothing else.
+
+        `float`, `8-bit`, `4-bit`, `2-bit` and `binary` have those bits in the tables and in the weights and
+        activations of the top MLP, `binary-a4` has 1-bit tables and weights and 4-bit activations; the bottom MLP
+        of all of them is float, as the reference's. Any other choice, an 8-bit bottom MLP too, is
+        `mixed-eE-bB-wW-aA`: bits of tables, bottom MLP, top weights and top activations, then the bottom's
+        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own.
+        """
+        return model_name(self.embedding_bits, self.top_bits, self.bottom_bits)
 
 
 @dataclass(frozen=True)
@@ -74,13 +94,17 @@ class OptimizationConfig:
     learning_rate: float = 1e-3
     """Peak learning rate of the MLPs (AdamW)."""
     embedding_learning_rate: float = 1e-3
-    """Peak learning rate of the embeddings (Adam on the rows of the batch)."""
+    """Peak learning rate of the embeddings."""
+    embedding_optimizer: Literal["adam", "rowwise-adagrad"] = "adam"
+    """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of the MLPs."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak; a cosine to zero follows."""
     min_count: int = 0
     """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept."""
+    distillation: float = 0.5
+    """With --teacher: share of the loss that follows the teacher's probabilities; the rest follows the clicks."""
     fit_on: Literal["train", "train+val"] = "train"
     """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
 
@@ -89,6 +113,8 @@ class OptimizationConfig:
             raise UserError("--epochs must be 1 or more and --batch-size 2 or more")
         if self.learning_rate <= 0 or self.embedding_learning_rate <= 0:
             raise UserError("--learning-rate and --embedding-learning-rate must be above 0")
+        if not 0 <= self.distillation <= 1:
+            raise UserError(f"--distillation {self.distillation}: must lie in [0, 1]")
         if not 0 <= self.warmup <= 1 or self.weight_decay < 0 or self.min_count < 0:
             raise UserError(
                 "--warmup must lie in [0, 1]; --weight-decay and --min-count must not be negative"
@@ -108,6 +134,10 @@ class TrainSettings:
     """Run folder to make; by default runs/recsys_bnn/train-PRESET-seedK-TIME."""
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
+    init: Path | None = None
+    """Ended run, e.g. the full-precision one, whose weights to start from: a second stage of training."""
+    teacher: Path | None = None
+    """Ended run whose probabilities to learn from, too (distillation)."""
     preset: Literal["smoke", "small", "paper"] = "small"
     """Size and recipe; the options below change single values of it."""
     seed: int = 0
@@ -156,13 +186,19 @@ def smoke() -> TrainSettings:
 
 
 def small() -> TrainSettings:
-    """The reference's architecture with a recipe for thousands of rows."""
-    return TrainSettings(preset="small")
+    """The reference's architecture with strong regularisation, for some thousand rows.
+
+    Chosen on folds inside the first 8,000 rows of Criteo's log: half of the hidden values dropped, values seen
+    under 20 times left out, few epochs, small initial embeddings, training and validation rows together.
+    """
+    model = ModelConfig(dropout=0.5, embedding_init=0.01)
+    optimization = OptimizationConfig(epochs=5, batch_size=128, min_count=20, fit_on="train+val")
+    return TrainSettings(preset="small", model=model, optimization=optimization)
 
 
 def paper() -> TrainSettings:
-    """The reference's setting for the full Criteo log (batch 8192, Adam, cosine, 10 epochs). Not yet run at that size."""
-    return TrainSettings(preset="paper")
+    """The reference's setting for the full Criteo log: batch 8192, Adam, cosine, 10 epochs. Not yet run at that size."""
+    return TrainSettings(preset="paper", optimization=OptimizationConfig(epochs=10, batch_size=8192))
 
 
 PRESETS: Mapping[str, Callable[[], TrainSettings]] = {"small": small, "smoke": smoke, "paper": paper}

@@ -1,28 +1,36 @@
 """The demo: from a raw click log to the table of a full-precision and a binary DLRM."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from recsys_bnn.baselines import logistic_regression
-from recsys_bnn.config import EvaluateSettings, small
+from recsys_bnn.config import EvaluateSettings, OptimizationConfig, TrainSettings, small
+from recsys_bnn.criteo_log import criteo_log, write_log
 from recsys_bnn.dataset import Dataset, open_dataset
-from recsys_bnn.evaluate import evaluate
+from recsys_bnn.evaluate import QUALITY, evaluate
 from recsys_bnn.prepare import prepare
 from recsys_bnn.prepare_config import PrepareConfig
-from recsys_bnn.synthetic import CHUNK_ROWS, SyntheticChunk, SyntheticConfig, SyntheticLog
+from recsys_bnn.synthetic import SyntheticConfig
 from recsys_bnn.train import train
 from seminar_common import bootstrap
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
-from seminar_common.errors import UserError
-from seminar_common.progress import progress, say
+from seminar_common.progress import say
 from seminar_common.results import Results, Row, merge
 from seminar_common.runs import command_line
 
-ROWS = 100_000
-CRITEO_FILES = ("recsys/criteo_kaggle_first_10000.txt", "train.txt", "train.txt.gz")
+# A log that a few seconds of training can learn from: fewer, stronger interactions than the default.
+LOG = SyntheticConfig(100_000, main_share=0.2, dense_share=0.3, pairs=4, rank=2, drift=0.1)
+GENERATED = OptimizationConfig(
+    epochs=2,
+    batch_size=256,
+    learning_rate=2e-3,
+    embedding_learning_rate=3e-3,
+    min_count=50,
+)
+"""How the demo fits the generated log; its validation rows draw the learning curve."""
 
 
 def main(settings: DemoSettings) -> None:
@@ -38,69 +46,40 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
         data: Folder with a Criteo log; None generates one whose best possible AUC is known.
     """
     if data is None:
-        log, probabilities = folder / "log.txt", write_log(folder / "log.txt", SyntheticConfig(ROWS))
+        log, probabilities = folder / "log.txt", write_log(folder / "log.txt", LOG)
         prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=folder / "data", name="synthetic"))
     else:
         log, probabilities = criteo_log(data), None
         prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=folder / "data"))
     dataset = open_dataset(folder / "data")
-    bounds = (
-        []
-        if probabilities is None
-        else [_row("best-possible", dataset, probabilities[-len(dataset.rows("test")) :])]
-    )
+    bounds = []
+    if probabilities is not None:
+        bounds += _quality_rows("best-possible", dataset, probabilities[-len(dataset.rows("test")) :])
     say("fitting logistic regression")
-    bounds.append(_row("logistic-regression", dataset, logistic_regression(dataset)))
-    parts = [_train_and_measure(name, bits, folder) for name, bits in (("float", 32), ("binary", 1))]
+    bounds += _quality_rows("logistic-regression", dataset, logistic_regression(dataset))
+    settings = dataclasses.replace(small(), data=folder / "data")
+    if data is None:
+        settings = dataclasses.replace(settings, optimization=GENERATED)
+    parts = [
+        _train_and_measure(name, bits, settings, folder) for name, bits in (("float", 32), ("binary", 1))
+    ]
     results = merge([Results("", tuple(bounds)), *parts], command_line())
     return DemoPage(f"Binary recommender on {dataset.name}", results)
 
 
-def criteo_log(data: Path) -> Path:
-    """Return the Criteo log in the folder ``data``.
-
-    Raises:
-        UserError: it holds none.
-    """
-    for name in CRITEO_FILES:
-        if (data / name).is_file():
-            return data / name
-    raise UserError(
-        f"{data}: holds no Criteo log; expected one of {', '.join(CRITEO_FILES)} in it (see docs/data.md)"
-    )
-
-
-def write_log(path: Path, config: SyntheticConfig) -> np.ndarray:
-    """Write a generated log in Criteo's text format; return its true click probabilities, float64 [rows]."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    probabilities = []
-    with path.open("w", encoding="ascii") as file, progress("generating", config.rows) as advance:
-        for chunk in SyntheticLog(config).chunks():
-            file.writelines(criteo_lines(chunk))
-            probabilities.append(chunk.probabilities)
-            advance(min(CHUNK_ROWS, len(chunk.labels)))
-    return np.concatenate(probabilities)
-
-
-def criteo_lines(chunk: SyntheticChunk) -> Iterable[str]:
-    """Yield a chunk's rows as lines of Criteo's train.txt."""
-    columns = zip(chunk.labels.tolist(), chunk.integers.tolist(), chunk.categoricals.tolist(), strict=True)
-    for label, integers, categoricals in columns:
-        counts = "\t".join("" if value < 0 else str(value) for value in integers)
-        yield f"{label}\t{counts}\t" + "\t".join(f"{v:08x}" if v else "" for v in categoricals) + "\n"
-
-
-def _train_and_measure(name: str, bits: int, folder: Path) -> Results:
-    settings = small()
+def _train_and_measure(name: str, bits: Literal[32, 1], settings: TrainSettings, folder: Path) -> Results:
     model = dataclasses.replace(settings.model, embedding_bits=bits, mlp_bits=bits)
     run = folder / "runs" / name
-    train(dataclasses.replace(settings, data=folder / "data", out=run, model=model))
+    train(dataclasses.replace(settings, out=run, model=model))
     baseline = None if name == "float" else folder / "runs" / "float"
     return evaluate(EvaluateSettings(run=run, baseline=baseline))
 
 
-def _row(model: str, dataset: Dataset, probabilities: np.ndarray) -> Row:
-    """Return the test AUC of a bound or baseline that is no run."""
-    labels = dataset.rows("test").labels()
-    auc = bootstrap.bootstrap_interval("roc_auc", labels, probabilities, seed=0)
-    return Row(model, dataset.name, "test", "roc_auc", auc.value, auc.low, auc.high, n=auc.n)
+def _quality_rows(model: str, dataset: Dataset, probabilities: np.ndarray) -> list[Row]:
+    """Return the test figures of a bound or baseline that is no run."""
+    labels, rows = dataset.rows("test").labels(), []
+    for metric in QUALITY:
+        interval = bootstrap.bootstrap_interval(metric, labels, probabilities, seed=0)
+        value, low, high = interval.value, interval.low, interval.high
+        rows.append(Row(model, dataset.name, "test", metric, value, low, high, n=interval.n))
+    return rows

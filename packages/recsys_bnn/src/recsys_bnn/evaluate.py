@@ -143,14 +143,11 @@ def cost_rows(model: DLRM, name: str, dataset: str) -> list[Row]:
 def learning_curves(run: Run, dataset: str) -> list[Curve]:
     """Return the training and validation loss over the epochs, from the run's log."""
     name, curves = stored_settings(run).model.name, []
-    for key, split, label in (
-        ("loss", "train", "training loss"),
-        ("val_log_loss", "val", "validation log loss"),
-    ):
+    for key, split in (("loss", "train"), ("val_log_loss", "val")):
         records = [record for record in run.logged() if key in record]
         if records:
             x, y = (tuple(record[k] for record in records) for k in ("epoch", key))
-            curves.append(Curve("learning", name, dataset, split, x, y, "epoch", label))
+            curves.append(Curve("learning", name, dataset, split, x, y, "epoch", "log loss"))
     return curves
 
 

@@ -1,35 +1,55 @@
-"""Linear and embedding layers whose weights and inputs have any registered number of bits."""
+"""Linear and embedding layers whose weights and inputs have 32, 8, 4, 2 or 1 bits."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_bnn.quantizers import make_quantizer
+from recsys_bnn.quantizers import Quantizer, Use, make_quantizer, make_row_quantizer
+
+GROUPS = 3
+"""Groups of a field's values by frequency, where each has scales of its own."""
+_CALIBRATION_VALUES = 1024
 
 
 class QuantLinear(nn.Module):
     """``quantize(x) @ quantize(weight).T + bias``; the bias is left out unless everything is full precision.
 
-    A batch norm follows each of these layers in a DLRM, which makes the bias of a binary layer redundant.
+    In a DLRM a batch norm comes before and after each of these layers. The one after makes a bias redundant, and
+    a scale on 1-bit weights too; the one before gives inputs of variance 1, for which their scale starts.
 
     Args:
         in_features: Values of an input row, K.
         out_features: Values of an output row, N.
         weight_bits: Bits of a weight.
         activation_bits: Bits of an input value.
+        quantizer: Name in :data:`recsys_bnn.quantizers.QUANTIZERS` for 2 to 8 bits.
+        weight_scale: A learned scale for each of the N rows of the weight, or one for all.
     """
 
-    def __init__(self, in_features: int, out_features: int, weight_bits: int = 32, activation_bits: int = 32):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        weight_bits: int = 32,
+        activation_bits: int = 32,
+        quantizer: str = "lsq",
+        weight_scale: Literal["row", "tensor"] = "row",
+    ):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         full_precision = weight_bits == activation_bits == 32
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if full_precision else None
-        self.quantize_weight = make_quantizer(weight_bits)
-        self.quantize_input = make_quantizer(activation_bits)
+        by_row = weight_scale == "row"
+        shape, shared = ((out_features, 1), in_features) if by_row else ((), out_features * in_features)
+        weight_use = Use(weight_bits, "weight", None if weight_bits == 1 else shape, shared)
+        input_use = Use(activation_bits, "activation", None if activation_bits == 1 else (), in_features)
+        self.quantize_weight = make_quantizer(weight_use, quantizer)
+        self.quantize_input = make_quantizer(input_use, quantizer)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw weights and bias from the normal distributions of DLRM (Naumov et al. 2019, reference code)."""
@@ -37,6 +57,8 @@ class QuantLinear(nn.Module):
         nn.init.normal_(self.weight, 0.0, deviation, generator=generator)
         if self.bias is not None:
             nn.init.normal_(self.bias, 0.0, (1 / self.out_features) ** 0.5, generator=generator)
+        self.quantize_weight.calibrate(self.weight.detach())
+        self.quantize_input.calibrate(_typical_inputs().to(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` of shape [B, K] to [B, N]."""
@@ -45,6 +67,16 @@ class QuantLinear(nn.Module):
     def extra_repr(self) -> str:
         """Say sizes and bits."""
         return f"{self.in_features}, {self.out_features}, W{self.weight_bits}A{self.activation_bits}"
+
+
+def _typical_inputs() -> Tensor:
+    """Return evenly spaced quantiles of Laplace's distribution with variance 1.
+
+    Products of vectors and outputs of a PReLU have heavier tails than a normal distribution, whose best 8-bit
+    range would clip them.
+    """
+    tails = -torch.linspace(0, 1, 2**14 + 1)[1:].log() / 2**0.5
+    return torch.cat([tails, -tails])
 
 
 class QuantEmbedding(nn.Module):
@@ -59,38 +91,97 @@ class QuantEmbedding(nn.Module):
         dim: Values of a row, D.
         bits: Bits of a value.
         init: Standard deviation of new rows; 0 takes DLRM's own draw.
+        quantizer: Name in :data:`recsys_bnn.quantizers.QUANTIZERS` for 2 to 8 bits.
+        scale: What shares a scale. "field" and "group" (ids of a field in :data:`GROUPS` groups by frequency)
+            learn them, "row" computes them from the row. "auto" is "field" for 2 to 8 bits and no scale for 1:
+            in a DLRM the batch norm after the interaction rescales each product of two fields anyway.
     """
 
     offsets: Tensor
     cardinalities: Tensor
+    group_starts: Tensor
 
-    def __init__(self, cardinalities: Sequence[int], dim: int, bits: int = 32, init: float = 0.0):
+    def __init__(
+        self,
+        cardinalities: Sequence[int],
+        dim: int,
+        bits: int = 32,
+        init: float = 0.0,
+        quantizer: str = "lsq",
+        scale: Literal["auto", "field", "group", "row"] = "auto",
+    ):
         super().__init__()
         sizes = torch.tensor(list(cardinalities), dtype=torch.int64)
         self.register_buffer("cardinalities", sizes, persistent=False)
         self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
-        self.dim, self.bits, self.init = dim, bits, init
+        self.register_buffer("group_starts", _group_starts(sizes), persistent=False)
+        self.dim, self.bits, self.init, self.scale = dim, bits, init, scale
         self.weight = nn.Parameter(torch.empty(sum(cardinalities), dim))
-        self.quantize = make_quantizer(bits)
+        self.quantize = self._make_quantizer(quantizer)
+
+    def _make_quantizer(self, quantizer: str) -> Quantizer:
+        if self.scale == "row" and self.bits < 32:
+            return make_row_quantizer(self.bits)
+        fields = len(self.cardinalities)
+        shapes = {"auto": None if self.bits == 1 else (fields, 1), "field": (fields, 1)}
+        shape = shapes.get(self.scale, (fields * GROUPS,))
+        return make_quantizer(Use(self.bits, "embedding", shape, self.dim), quantizer)
+
+    @property
+    def bits_per_row(self) -> int:
+        """Bits stored with each row beside its values."""
+        return getattr(self.quantize, "bits_per_row", 0)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw rows from N(0, init), or without ``init`` from U(-a, a), a = sqrt(1 / rows of the field), as DLRM does."""
         if self.init:
             nn.init.normal_(self.weight, 0.0, self.init, generator=generator)
-            return
-        for offset, rows in zip(self.offsets.tolist(), self.cardinalities.tolist(), strict=True):
-            nn.init.uniform_(
-                self.weight.data[offset : offset + rows], -(rows**-0.5), rows**-0.5, generator=generator
-            )
+        else:
+            for offset, rows in zip(self.offsets.tolist(), self.cardinalities.tolist(), strict=True):
+                nn.init.uniform_(
+                    self.weight.data[offset : offset + rows], -(rows**-0.5), rows**-0.5, generator=generator
+                )
+        self.reset_scales()
+
+    @torch.no_grad()
+    def reset_scales(self) -> None:
+        """Fit the learned scales to a sample of the rows.
+
+        The ids are evenly spread over the logarithm of the rank, as reads are under Zipf's law: rare values,
+        most of the rows, don't drown frequent ones.
+        """
+        ranks = torch.linspace(0, 1, _CALIBRATION_VALUES, device=self.cardinalities.device).unsqueeze(1)
+        ids = (self.cardinalities.double() ** ranks).long().minimum(self.cardinalities) - 1
+        self.quantize.calibrate(self._rows(ids), self._scale_index(ids))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ``ids``, integers of shape [B, F] counted within each field; return [B, F, D]."""
         known = torch.where(ids < self.cardinalities, ids, 0)
-        return self.quantize(F.embedding(known + self.offsets, self.weight, sparse=True))
+        return self.quantize(self._rows(known), self._scale_index(known))
+
+    def _rows(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids + self.offsets, self.weight, sparse=True)
+
+    def _scale_index(self, ids: Tensor) -> Tensor | None:
+        """Return the number of the scale of each looked-up row, [B, F], where scales belong to groups."""
+        if self.scale != "group":
+            return None
+        groups = sum(ids >= starts for starts in self.group_starts)
+        return groups + GROUPS * torch.arange(ids.shape[1], device=ids.device)
 
     def extra_repr(self) -> str:
         """Say sizes and bits."""
         return f"{len(self.cardinalities)} fields, {len(self.weight)} rows, dim {self.dim}, {self.bits} bits"
+
+
+def _group_starts(cardinalities: Tensor) -> Tensor:
+    """Return the first id of each field's groups but the most frequent one, int [GROUPS - 1, F].
+
+    Ids are ordered by training count. The groups are equal parts of the logarithm of the rank: under Zipf's law
+    each is read equally often, whatever the number of rows.
+    """
+    parts = torch.arange(1, GROUPS, dtype=torch.float64).unsqueeze(1) / GROUPS
+    return (cardinalities.double() ** parts).ceil().long()
 
 
 class SeededDropout(nn.Module):

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recsys_bnn.bits import MLPBits
 from recsys_bnn.config import ModelConfig
 from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
+from recsys_bnn.quantizers import ScaledQuantizer
 from seminar_common.cost import Layer, TensorSize
 
 
@@ -31,17 +33,21 @@ class DLRM(nn.Module):
     def __init__(self, config: ModelConfig, integer_count: int, cardinalities: Sequence[int]):
         super().__init__()
         dim, fields = config.embedding_dim, len(cardinalities)
-        self.config = config
-        self.embedding = QuantEmbedding(cardinalities, dim, config.embedding_bits, config.embedding_init)
-        bottom_bits = [(config.bottom_mlp_bits, config.bottom_mlp_bits)] * (len(config.bottom_mlp) + 1)
-        self.bottom = mlp(
-            [integer_count, *config.bottom_mlp, dim], bottom_bits, config.dropout, last_activation=True
+        self.config, self.integer_count = config, integer_count
+        self.embedding = QuantEmbedding(
+            cardinalities,
+            dim,
+            config.embedding_bits,
+            config.embedding_init,
+            config.quantizer,
+            config.embedding_scale,
         )
+        self.bottom = mlp([integer_count, *config.bottom_mlp, dim], config, config.bottom_bits)
         vectors = fields + 1
         rows, columns = torch.tril_indices(vectors, vectors, offset=-1)
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
         top_sizes = [dim + len(self.pairs), *config.top_mlp, 1]
-        self.top = mlp(top_sizes, top_layer_bits(config), config.dropout, last_activation=False)
+        self.top = mlp(top_sizes, config, config.top_bits)
 
     def reset_parameters(self, generator: torch.Generator, click_rate: float = 0.5) -> None:
         """Draw all weights anew from ``generator`` and start at the logit of ``click_rate``.
@@ -69,55 +75,53 @@ class DLRM(nn.Module):
         interactions = products_BVV.flatten(1).index_select(1, self.pairs)
         return self.top(torch.cat([dense_BD, interactions], dim=1)).squeeze(1)
 
+    def scales(self) -> list[nn.Parameter]:
+        """Return the learned scales of all quantizers, which an optimizer should not decay."""
+        return [m.log_scale for m in self.modules() if isinstance(m, ScaledQuantizer)]
+
     def cost_layers(self) -> list[Layer]:
-        """Return the multiply-adds of every linear layer and of the full V x V interaction, with their bits."""
+        """Return the multiply-adds of every linear layer and of the full V x V interaction, with their bits.
+
+        The interaction multiplies by the dense vector, which is float whatever the tables' bits.
+        """
         vectors, dim = len(self.embedding.cardinalities) + 1, self.config.embedding_dim
         linears = [
             Layer(name, m.in_features * m.out_features, m.weight_bits, m.activation_bits)
             for name, m in self.named_modules()
             if isinstance(m, QuantLinear)
         ]
-        return [*linears, Layer("interaction", vectors * vectors * dim, 32, 32)]
+        return [*linears, Layer("interaction", vectors * vectors * dim, self.embedding.bits, 32)]
 
     def tensor_sizes(self) -> list[TensorSize]:
-        """Return every stored number with the bits it needs at inference, batch-norm statistics included."""
+        """Return every stored number with the bits it needs at inference: scales and batch norms' statistics too."""
         bits = {f"{n}.weight": m.weight_bits for n, m in self.named_modules() if isinstance(m, QuantLinear)}
         bits["embedding.weight"] = self.embedding.bits
         tensors = {k: v for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
-        return [TensorSize(name, tensor.numel(), bits.get(name, 32)) for name, tensor in tensors.items()]
+        sizes = [TensorSize(name, tensor.numel(), bits.get(name, 32)) for name, tensor in tensors.items()]
+        if self.embedding.bits_per_row:
+            rows = len(self.embedding.weight)
+            sizes.append(TensorSize("embedding.row_scales", rows, self.embedding.bits_per_row))
+        return sizes
 
 
-def top_layer_bits(config: ModelConfig) -> list[tuple[int, int]]:
-    """Return (weight bits, activation bits) of each layer of the top MLP, from the interactions to the logit."""
-    layers: list[tuple[int, int]] = [(config.mlp_bits, config.resolved_activation_bits)] * (
-        len(config.top_mlp) + 1
-    )
-    if "top-first" in config.float_layers:
-        layers[0] = (32, 32)
-    if "top-last" in config.float_layers:
-        layers[-1] = (32, 32)
-    return layers
-
-
-def mlp(
-    sizes: Sequence[int], bits: Sequence[tuple[int, int]], dropout: float, last_activation: bool
-) -> nn.Sequential:
+def mlp(sizes: Sequence[int], config: ModelConfig, bits: MLPBits) -> nn.Sequential:
     """Return blocks of batch norm, linear, batch norm and PReLU, with dropout between them.
+
+    The last block of the top MLP has no PReLU: it gives the logit.
 
     Args:
         sizes: Values at the input and after each layer.
-        bits: (weight bits, activation bits) of each layer.
-        dropout: Share of the values dropped after each layer but the last.
-        last_activation: Whether the last block has a PReLU; a logit has none.
+        config: Quantizers and dropout.
+        bits: Bits of each layer.
     """
     blocks: list[nn.Module] = []
-    last = len(bits) - 1
-    for index, (weight_bits, activation_bits) in enumerate(bits):
+    last = len(bits.layers) - 1
+    for index, layer in enumerate(bits.layers):
         size_in, size_out = sizes[index], sizes[index + 1]
-        linear = QuantLinear(size_in, size_out, weight_bits, activation_bits)
+        linear = QuantLinear(size_in, size_out, *layer, config.quantizer, config.weight_scale)
         blocks += [nn.BatchNorm1d(size_in), linear, nn.BatchNorm1d(size_out)]
-        if index < last or last_activation:
+        if index < last or bits.part == "bottom":
             blocks.append(nn.PReLU())
-        if index < last and dropout:
-            blocks.append(SeededDropout(dropout))
+        if index < last and config.dropout:
+            blocks.append(SeededDropout(config.dropout))
     return nn.Sequential(*blocks)

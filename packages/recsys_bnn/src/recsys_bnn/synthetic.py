@@ -57,7 +57,11 @@ class SyntheticConfig:
     """Share from smooth functions of the integers; the rest comes from pairwise interactions."""
     rank: int = 8
     """Length of the latent vectors whose products are the interactions."""
-    fade: float = 0.5
+    pairs: int = 10
+    """Pairs of fields that interact."""
+    tail_exponent: float = 1.2
+    """Zipf exponent of the fields of over 1,000 values."""
+    fade: float = 1.0
     """Effects of a field's r-th most frequent value fall as (1 + r / 100) to the power of minus this."""
     drift: float = 0.3
     """How much the teacher's field weights move over the seven days, as a share of themselves."""
@@ -85,10 +89,10 @@ def cardinalities(rows: int) -> np.ndarray:
     """Return each field's number of distinct values for a log of ``rows``.
 
     Fields of up to 1,000 values keep Criteo's number c; larger ones have 1000 (c / 1000)^p, where p grows
-    with log(rows) from 0.25 at 10,000 rows to 1 at Criteo's size, so that rows per value stay realistic.
+    with log(rows) from 0 at 10,000 rows to 1 at Criteo's size, so that rows per value stay realistic.
     """
     position = np.log(max(rows, 1) / 1e4) / np.log(CRITEO_ROWS / 1e4)
-    power = np.clip(0.25 + 0.75 * position, 0.1, 1.0)
+    power = np.clip(position, 0.0, 1.0)
     counts = np.array(CRITEO_CARDINALITIES, dtype=np.float64)
     return np.where(counts <= 1000, counts, 1000 * (counts / 1000) ** power).astype(np.int64)
 
@@ -106,7 +110,7 @@ class SyntheticLog:
         self._latent = generator.standard_normal((CATEGORICALS, _EFFECTS, config.rank), dtype=np.float32)
         self._dense = generator.standard_normal((INTEGERS, 4))
         every = [(i, j) for i in range(CATEGORICALS) for j in range(i)]
-        self._pairs = [every[k] for k in generator.permutation(len(every))[:24]]
+        self._pairs = [every[k] for k in generator.permutation(len(every))[: config.pairs]]
         self._crossed = generator.integers(0, [INTEGERS, CATEGORICALS], (6, 2))
 
     def chunks(self, start: int = 0) -> Iterator[SyntheticChunk]:
@@ -131,7 +135,7 @@ class SyntheticLog:
         size = len(time)
         ranks = np.empty((size, CATEGORICALS), np.int64)
         for field, count in enumerate(self.cardinalities):
-            exponent = 1.2 if count <= 1000 else 1.1
+            exponent = 1.2 if count <= 1000 else self.config.tail_exponent
             ranks[:, field] = _zipf(generator.random(size), int(count), exponent)
             if count > 1000:  # new values keep arriving: a tenth of the field is replaced each day
                 fresh = (ranks[:, field] >= 100) & (generator.random(size) < 0.5)

@@ -4,18 +4,21 @@ import dataclasses
 import itertools
 import math
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_bnn.config import PRESETS, OptimizationConfig, TrainSettings
-from recsys_bnn.dataset import Dataset, Rows, open_dataset
+from recsys_bnn.dataset import Batch, Dataset, Rows, open_dataset
 from recsys_bnn.layers import SeededDropout
 from recsys_bnn.model import DLRM
-from recsys_bnn.predict import WEIGHTS, build_model, predict, stored_settings
+from recsys_bnn.optimizers import RowwiseAdagrad
+from recsys_bnn.post_training import quantize_after_training
+from recsys_bnn.predict import WEIGHTS, build_model, load_model, predict, stored_settings
 from seminar_common import metrics, runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -32,6 +35,8 @@ from seminar_common.runs import Run
 from seminar_common.settings import to_dict
 
 RESUME = "resume.safetensors"
+CALIBRATION_ROWS = 16_384
+"""Training rows that fit the scales of a model that starts from another one."""
 SETTLE_ROWS = 262_144
 """At most about so many training rows settle the batch norms' statistics."""
 
@@ -56,10 +61,11 @@ def train(settings: TrainSettings) -> Run:
             return run
     fabric = launch(settings.device)
     rows = _training_rows(settings, dataset)
-    model = build_model(settings, dataset)
+    teacher = _load_other(settings.teacher, "--teacher", dataset)
+    model = initial_model(settings, dataset, rows)
     if run is None:
         run = _create(settings, dataset, model, fabric)
-    Trainer(fabric, run, settings, model, rows, dataset).fit()
+    Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
     say(f"trained {settings.model.name}: {run.folder}")
     return run
 
@@ -111,6 +117,28 @@ def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:
     return rows
 
 
+def initial_model(settings: TrainSettings, dataset: Dataset, rows: Rows) -> DLRM:
+    """Return a model with new weights, or with those of the run in ``settings.init`` at this model's bits."""
+    source = _load_other(settings.init, "--init", dataset)
+    if source is not None:
+        order = seeds.numpy_generator(settings.seed, "calibration")
+        batch = next(rows.batches(min(len(rows), CALIBRATION_ROWS), generator=order))
+        return quantize_after_training(source, settings.model, batch)
+    model = build_model(settings, dataset)
+    model.reset_parameters(seeds.torch_generator(settings.seed, "weights"), float(rows.labels().mean()))
+    return model
+
+
+def _load_other(folder: Path | None, option: str, dataset: Dataset) -> DLRM | None:
+    """Return the model of the ended run that an option names, or None."""
+    if folder is None:
+        return None
+    try:
+        return load_model(runs.open_run(folder), dataset)
+    except UserError as error:
+        raise UserError(f"{option} {error}") from error
+
+
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:
     """Return the share of the peak learning rate at ``step`` of ``total``: a linear rise, then a cosine to zero."""
     rise = max(1, round(warmup * total))
@@ -123,10 +151,17 @@ class Trainer:
     """One training run: steps, logging, validation and checkpoints."""
 
     def __init__(
-        self, fabric: Fabric, run: Run, settings: TrainSettings, model: DLRM, rows: Rows, dataset: Dataset
+        self,
+        fabric: Fabric,
+        run: Run,
+        settings: TrainSettings,
+        model: DLRM,
+        teacher: DLRM | None,
+        rows: Rows,
+        dataset: Dataset,
     ):
         self.fabric, self.run, self.settings, self.rows, self.dataset = fabric, run, settings, rows, dataset
-        model.reset_parameters(seeds.torch_generator(settings.seed, "weights"), float(rows.labels().mean()))
+        self.teacher = None if teacher is None else teacher.to(fabric.device)
         optimizers = make_optimizers(model, settings.optimization)
         self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
         self.model, *self.optimizers = fabric.setup(model, *optimizers)
@@ -167,7 +202,7 @@ class Trainer:
             if self.step % settings.checkpoint_every == 0:
                 self._checkpoint()
 
-    def _train_step(self, batch: Any) -> float:
+    def _train_step(self, batch: Batch) -> float:
         factor = learning_rate_factor(self.step, self.total_steps, self.settings.optimization.warmup)
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group, peak in zip(groups, self.peaks, strict=True):
@@ -177,8 +212,8 @@ class Trainer:
         for index, dropout in enumerate(self.dropouts):
             path = ("dropout", index, self.step, self.fabric.global_rank)
             dropout.generator = seeds.torch_generator(self.settings.seed, *path, device=str(device))
-        logits = self.model(batch.integers[mine].to(device), batch.categoricals[mine].to(device))
-        loss = F.binary_cross_entropy_with_logits(logits, batch.labels[mine].to(device))
+        features = batch.integers[mine].to(device), batch.categoricals[mine].to(device)
+        loss = F.binary_cross_entropy_with_logits(self.model(*features), self._targets(batch, mine, features))
         self.fabric.backward(loss)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -186,11 +221,18 @@ class Trainer:
         self.step += 1
         return loss.item()
 
+    def _targets(self, batch: Batch, mine: slice, features: tuple[Tensor, Tensor]) -> Tensor:
+        labels = batch.labels[mine].to(self.fabric.device)
+        if self.teacher is None:
+            return labels
+        with torch.no_grad():
+            return distillation_targets(
+                labels, self.teacher(*features), self.settings.optimization.distillation
+            )
+
     def _mean_loss(self) -> float:
         """Return the mean loss since the last call, over all processes."""
-        mean = cast(
-            torch.Tensor, self.fabric.all_reduce(torch.tensor(self.losses).mean(), reduce_op="mean")
-        ).item()
+        mean = cast(Tensor, self.fabric.all_reduce(torch.tensor(self.losses).mean(), reduce_op="mean")).item()
         self.losses = []
         if not math.isfinite(mean):
             raise UserError(
@@ -214,7 +256,7 @@ class Trainer:
         self._log({"val_log_loss": loss, "val_roc_auc": auc})
         say(f"epoch {epoch}: validation log loss {loss:.4f}, ROC AUC {auc:.4f}")
 
-    def _weights(self) -> dict[str, torch.Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
         return _plain(self.model).state_dict()
 
     def _checkpoint(self) -> None:
@@ -248,6 +290,15 @@ class Trainer:
             say(f"resuming {self.run.folder} at step {self.step} of {self.total_steps}")
 
 
+def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -> Tensor:
+    """Return clicks [B] mixed with ``share`` of the teacher's probabilities.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, at temperature 1. The
+    cross-entropy is linear in its target, so mixing the targets mixes the two losses.
+    """
+    return torch.lerp(labels, torch.sigmoid(teacher_logits), share)
+
+
 @torch.no_grad()
 def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device: torch.device) -> None:
     """Replace the batch norms' running statistics by means over training rows without dropout.
@@ -271,12 +322,13 @@ def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device:
 
 
 def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim.Optimizer]:
-    """Return AdamW for the MLPs and, for the tables' sparse gradients, Adam on the rows that a batch names."""
+    """Return AdamW for the MLPs and scales, and for the tables' sparse gradients one that leaves other rows alone."""
     table = model.embedding.weight
     dense = [parameter for parameter in model.parameters() if parameter is not table]
+    sparse = {"adam": torch.optim.SparseAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
     return [
         torch.optim.AdamW(dense, lr=config.learning_rate, weight_decay=config.weight_decay),
-        torch.optim.SparseAdam([table], lr=config.embedding_learning_rate),
+        sparse([table], lr=config.embedding_learning_rate),
     ]
 
 
@@ -287,5 +339,5 @@ def _plain(model: Any) -> DLRM:
     return model
 
 
-def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -29,6 +29,9 @@ BLOCK_BYTES = 4 << 20
 PLAIN_LINES = 64
 """Blocks of at most so many lines go to the plain parser rather than being halved once more."""
 
+AHEAD = 2
+"""Items per thread that are taken ahead, so that no thread idles while the results are written."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,8 +39,8 @@ R = TypeVar("R")
 def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Apply ``function`` to ``items`` in threads; yield the results in order.
 
-    At most four threads: one reader can't feed more. Only one item more than there are threads is taken
-    ahead, so memory stays bounded.
+    At most four threads: one reader can't feed more. Items are taken only ``AHEAD`` per thread ahead, so
+    memory stays bounded.
     """
     threads = min(4, usable_cores())
     pending: deque[Future[R]] = deque()
@@ -45,7 +48,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) > threads:
+                if len(pending) > AHEAD * threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -102,14 +105,15 @@ class Source:
                 be a table.
         """
         line, rest = 1, b""
-        with self._open() as file:
-            while data := self._read_text(file):
-                cut = data.rfind(b"\n") + 1
+        buffer = bytearray(BLOCK_BYTES)  # used again and again, as fresh memory costs more than the copy
+        with self._open() as file, memoryview(buffer) as view:
+            while size := self._fill(file, view):
+                cut = buffer.rfind(b"\n", 0, size) + 1
                 if cut:
-                    text = b"".join((rest, memoryview(data)[:cut]))
+                    text = b"".join((rest, view[:cut]))
                     yield Block(self.path, line, text)
                     line, rest = line + text.count(b"\n"), b""
-                rest += data[cut:]
+                rest += view[cut:size]
                 if len(rest) > BLOCK_BYTES:
                     raise UserError(
                         f"{self.path}, line {line}: longer than {BLOCK_BYTES >> 20} MiB; is it a text table, with line ends?"
@@ -135,14 +139,15 @@ class Source:
             digesting = _Digesting(file, self._count)
             yield gzip.GzipFile(fileobj=digesting) if is_gzip else digesting
 
-    def _count(self, data: bytes) -> None:
+    def _count(self, data: memoryview) -> None:
         self._digest.update(data)
         self.bytes += len(data)
         self._advance(len(data))
 
-    def _read_text(self, file: "gzip.GzipFile | _Digesting") -> bytes:
+    def _fill(self, file: "gzip.GzipFile | _Digesting", view: memoryview) -> int:
+        """Read text into ``view``; return the number of bytes, 0 at the end."""
         try:
-            return file.read(BLOCK_BYTES)
+            return file.readinto(view)
         except EOFError as error:
             raise UserError(
                 f"{self.path}: the gzip data end too early; copy or fetch the file again"
@@ -156,13 +161,17 @@ class Source:
 class _Digesting(io.RawIOBase):
     """A file that hands each piece that is read from it to ``count`` as well."""
 
-    def __init__(self, file: IO[bytes], count: Callable[[bytes], None]):
+    def __init__(self, file: io.BufferedReader, count: Callable[[memoryview], None]):
         self._file, self._count = file, count
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._count(data)
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        size = self._file.readinto(view)
+        self._count(view[:size])
+        return size
 
 
 Fast = Callable[[bytes], pa.RecordBatch | None]

@@ -1,13 +1,16 @@
 """One bit: the sign, with a straight-through estimator for its gradient.
 
-Source: Hubara et al., "Binarized Neural Networks", NeurIPS 2016, Eq. 1 (sign) and Eq. 4 (the gradient
-passes where the input lies in [-1, 1] and is cancelled elsewhere).
+Sources: Hubara et al., "Binarized Neural Networks", NeurIPS 2016, Eq. 1 (sign) and Eq. 4 (the gradient passes
+where the input lies in [-1, 1] and is cancelled elsewhere); Rastegari et al., "XNOR-Net", ECCV 2016, Eq. 6
+(the scale that is nearest to the values is their mean magnitude).
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from recsys_bnn.quantizers.base import Quantizer, ScaledQuantizer
 
 
 class _SignSTE(torch.autograd.Function):
@@ -30,9 +33,23 @@ def sign(x: Tensor) -> Tensor:
     return _SignSTE.apply(x)
 
 
-class Sign(nn.Module):
+class Sign(Quantizer):
     """:func:`sign` as a module."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the sign of ``x``, of any shape."""
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return the sign of ``x``."""
         return sign(x)
+
+
+class ScaledSign(ScaledQuantizer):
+    """The sign times a learned magnitude."""
+
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return the sign of ``x`` times its scale."""
+        return sign(x) * self.scale(index)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor, index: Tensor | None = None) -> None:
+        """Set each scale to the mean magnitude of its values (XNOR-Net, Eq. 6); one without values stays."""
+        magnitude = self.sums(x.abs(), index) / self.sums(torch.ones_like(x), index).clamp_(min=1)
+        self.log_scale.copy_(torch.where(magnitude > 0, magnitude.log(), self.log_scale))

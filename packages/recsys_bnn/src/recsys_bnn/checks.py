@@ -1,0 +1,13 @@
+"""This topic's lines in `seminar doctor`."""
+
+from pathlib import Path
+
+from recsys_bnn.criteo_log import CRITEO_FILES
+from seminar_common.doctor import Check
+
+
+def checks(data: Path | None) -> list[Check]:
+    """Return which of the recommender's data sets the folder ``data`` holds."""
+    found = next((name for name in CRITEO_FILES if data is not None and (data / name).is_file()), None)
+    state = found or f"none; expected one of {', '.join(CRITEO_FILES)} in the data folder"
+    return [Check("data set", "Criteo log", state, found is not None)]

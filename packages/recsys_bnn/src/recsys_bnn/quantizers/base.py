@@ -1,0 +1,77 @@
+"""What every quantizer has in common, and scales that are learned."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a quantizer is for."""
+
+    bits: int
+    """Bits of a quantized value."""
+    role: Literal["weight", "activation", "embedding"] = "activation"
+    """Whose values they are."""
+    scale_shape: tuple[int, ...] | None = ()
+    """Shape of the learned scales, broadcast against the values; one for all by default, None for no scale."""
+    shared: int = 1
+    """Values of one sample, or of the weights, that share a scale (N of LSQ's gradient scale)."""
+
+
+class Quantizer(nn.Module):
+    """Base of all quantizers, and by itself the one to 32 bits: it changes nothing.
+
+    A quantizer maps a tensor to one of the same shape with at most 2^bits values for each scale, and passes a
+    gradient back.
+    """
+
+    def __init__(self, use: Use):
+        super().__init__()
+        self.use = use
+
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return ``x`` in ``use.bits`` bits.
+
+        Args:
+            x: Values, of any shape that the scales broadcast against.
+            index: Where values choose their scale: the scale's number for each vector of ``x``, of the shape
+                of ``x`` without its last dimension.
+        """
+        return x
+
+    def calibrate(self, x: Tensor, index: Tensor | None = None) -> None:
+        """Fit the scales, if there are any, to the values ``x``; arguments as in :meth:`forward`."""
+
+    def extra_repr(self) -> str:
+        """Say the bits and the number of scales."""
+        scales = getattr(self, "log_scale", torch.empty(0)).numel()
+        return f"{self.use.bits} bits, {scales} scales"
+
+
+class ScaledQuantizer(Quantizer):
+    """Base of quantizers with learned scales.
+
+    The logarithm of a scale is what is learned: it keeps a scale positive, and makes a step of Adam relative
+    to it, so that one learning rate suits the steps of 8-bit weights and of 2-bit activations alike.
+    Source: Jain et al., "Trained Quantization Thresholds", MLSys 2020, Sec. 3 and Appendix B.
+    """
+
+    def __init__(self, use: Use):
+        super().__init__(use)
+        if use.scale_shape is None:
+            raise ValueError(f"{type(self).__name__} needs the shape of its scales")
+        self.log_scale = nn.Parameter(torch.zeros(use.scale_shape))
+
+    def scale(self, index: Tensor | None = None) -> Tensor:
+        """Return the scales, to be broadcast against the values."""
+        scale = self.log_scale.exp()
+        return scale if index is None else scale.index_select(0, index.flatten()).view(*index.shape, 1)
+
+    def sums(self, values: Tensor, index: Tensor | None = None) -> Tensor:
+        """Add up the ``values`` of each scale; return the shape of the scales."""
+        if index is None:
+            return values.sum_to_size(self.log_scale.shape)
+        return torch.zeros_like(self.log_scale).index_add(0, index.flatten(), values.sum(-1).flatten())

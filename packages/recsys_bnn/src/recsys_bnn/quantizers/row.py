@@ -1,0 +1,58 @@
+"""Scales computed from each row and stored with it in 16 bits: nothing to learn, and local to a lookup.
+
+Sources: the fused rows of FBGEMM (``FloatOrHalfToFusedNBitRowwiseQuantizedSBHalf``: smallest value and step as
+halves beside the row); for one bit Rastegari et al., "XNOR-Net", ECCV 2016, Eq. 6. The gradient passes
+straight through.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recsys_bnn.quantizers.base import Quantizer
+
+SCALE_BITS = 16
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Return ``quantized``, whose gradient becomes that of ``x``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, quantized: Tensor) -> Tensor:
+        return quantized
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class RowMinMax(Quantizer):
+    """2^bits values at equal distances from the smallest to the largest of each row."""
+
+    bits_per_row = 2 * SCALE_BITS
+    """Bits of a row's smallest value and step."""
+
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Quantize each vector along the last dimension of ``x`` for itself."""
+        return _StraightThrough.apply(x, self._quantized(x.detach()))
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        highest = 2**self.use.bits - 1
+        low, high = torch.aminmax(x, dim=-1, keepdim=True)
+        bias = low.half().to(x.dtype)
+        step = ((high - bias) / highest).half().to(x.dtype)
+        step = torch.where(step > 0, step, 1.0)  # a constant row, or one too narrow for a half
+        return (x - bias).div_(step).round_().clamp_(0, highest).mul_(step).add_(bias)
+
+
+class RowSign(Quantizer):
+    """The sign times the mean magnitude of each row."""
+
+    bits_per_row = SCALE_BITS
+    """Bits of a row's magnitude."""
+
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Quantize each vector along the last dimension of ``x`` for itself."""
+        magnitude = x.detach().abs().mean(dim=-1, keepdim=True).half().to(x.dtype)
+        return _StraightThrough.apply(x, torch.where(x >= 0, magnitude, -magnitude))
