@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from recsys_bnn import demo as module
 from recsys_bnn.checks import checks
 from recsys_bnn.config import OptimizationConfig
@@ -15,12 +16,16 @@ from seminar_common.results import read_results
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo of a few thousand rows, with everything else as it is."""
-    monkeypatch.setattr(module, "LOG", SyntheticConfig(5000, main_share=0.2, dense_share=0.6, pairs=2, rank=2))
+    monkeypatch.setattr(
+        module, "LOG", SyntheticConfig(5000, main_share=0.2, dense_share=0.6, pairs=2, rank=2)
+    )
     monkeypatch.setattr(module, "GENERATED", OptimizationConfig(epochs=3, batch_size=128, min_count=20))
 
 
 @pytest.mark.slow
-def test_the_demo_needs_nothing_and_shows_both_models_between_chance_and_the_bound(quick, tmp_path: Path) -> None:
+def test_the_demo_needs_nothing_and_shows_both_models_between_chance_and_the_bound(
+    quick, tmp_path: Path
+) -> None:
     main(DemoSettings(out=tmp_path / "demo"))
     results = read_results(tmp_path / "demo" / "recsys_bnn")
     auc = {row.model: row for row in results.rows if row.metric == "roc_auc" and row.split == "test"}

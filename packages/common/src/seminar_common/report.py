@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from seminar_common import files, plots
 from seminar_common.display import METRICS, metric_named
 from seminar_common.errors import UserError
-from seminar_common.results import Results, read_results
+from seminar_common.results import Results, merge, read_results
+from seminar_common.runs import command_line
 from seminar_common.tables import (
     Line,
     condition_text,
@@ -151,7 +152,7 @@ def main(settings: ReportSettings) -> None:
 
 
 def report(runs: Sequence[Path], out: Path) -> None:
-    """Write a report of run folders, a section for each.
+    """Write a report of run folders: side by side if there are several, then a section for each.
 
     Reads each folder's ``results.json`` and, where they are, ``config.json`` and ``environment.json``.
 
@@ -162,8 +163,11 @@ def report(runs: Sequence[Path], out: Path) -> None:
     if not runs:
         raise UserError("a report needs at least one run folder: name it after --runs")
     sections = [_read_section(run) for run in runs]
-    title = f"Report of {sections[0].title}" if len(sections) == 1 else f"Report of {len(sections)} runs"
-    write_report(sections, out, title)
+    if len(sections) == 1:
+        write_report(sections, out, f"Report of {sections[0].title}")
+        return
+    together = merge([section.results for section in sections], command_line())
+    write_report([Section("Side by side", together), *sections], out, f"Report of {len(sections)} runs")
 
 
 def _check_out(out: Path) -> None:

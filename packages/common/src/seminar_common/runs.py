@@ -90,16 +90,21 @@ def create(folder: Path, config: dict[str, Any], environment: dict[str, Any]) ->
     Raises:
         UserError: the folder holds something already.
     """
-    hint = "choose another --out"
-    if (folder / MARKER).exists():
-        hint += f", or go on with it by --resume {folder}"
-    files.refuse_existing(folder, hint)
+    refuse_existing(folder)
     with files.atomic_path(folder) as temporary:
         temporary.mkdir()
         files.write_json(temporary / "environment.json", environment)
         files.write_json(temporary / MARKER, config)
         (temporary / "checkpoints").mkdir()
     return Run(folder)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise a UserError if a new run can't be made in ``folder`` because it holds something."""
+    hint = "choose another --out"
+    if (folder / MARKER).exists():
+        hint += f", or go on with it by --resume {folder}"
+    files.refuse_existing(folder, hint)
 
 
 def open_run(folder: Path) -> Run:

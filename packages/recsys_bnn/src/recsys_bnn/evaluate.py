@@ -24,19 +24,20 @@ def evaluate(settings: EvaluateSettings) -> Results:
     Raises:
         UserError: the run is missing or unfinished, or its data changed or don't fit.
     """
-    fabric = launch(settings.device)
     run = runs.open_run(settings.run)
     dataset = _dataset(run, settings)
-    model = load_model(run, dataset).to(fabric.device)
+    model = load_model(run, dataset)
     baseline_run = runs.open_run(settings.baseline) if settings.baseline else None
-    baseline = load_model(baseline_run, dataset).to(fabric.device) if baseline_run else None
+    baseline = load_model(baseline_run, dataset) if baseline_run else None
+    fabric = launch(settings.device)
+    model.to(fabric.device)
     measured = _Measured(run, dataset, settings)
     splits = held_out_splits(run)
     with progress("evaluating", len(splits)) as advance:
         for split in splits:
             measured.quality(split, predict(model, dataset.rows(split), fabric.device))
             if baseline is not None and baseline_run is not None:
-                measured.paired(split, predict(baseline, dataset.rows(split), fabric.device), baseline_run)
+                measured.paired(split, predict(baseline.to(fabric.device), dataset.rows(split), fabric.device), baseline_run)
             advance()
     rows = [*measured.rows, *cost_rows(model, measured.name, dataset.name)]
     curves = [*learning_curves(run, dataset.name), *measured.curves]

@@ -59,10 +59,12 @@ def train(settings: TrainSettings) -> Run:
         if (run.checkpoints / WEIGHTS).exists():
             say(f"{run.folder}: its training has ended already")
             return run
-    fabric = launch(settings.device)
+    else:
+        settings = dataclasses.replace(settings, out=_new_folder(settings))
     rows = _training_rows(settings, dataset)
     teacher = _load_other(settings.teacher, "--teacher", dataset)
     model = initial_model(settings, dataset, rows)
+    fabric = launch(settings.device)
     if run is None:
         run = _create(settings, dataset, model, fabric)
     Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
@@ -80,8 +82,15 @@ def _open(settings: TrainSettings) -> tuple[Run | None, TrainSettings]:
     return run, stored_settings(run)
 
 
-def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric) -> Run:
+def _new_folder(settings: TrainSettings) -> Path:
+    """Return the folder to make, refused before anything is computed if it holds something."""
     folder = settings.out or runs.default_folder("recsys_bnn", "train", settings.preset, settings.seed)
+    runs.refuse_existing(folder)
+    return folder
+
+
+def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric) -> Run:
+    assert settings.out is not None
     config = {
         "command": "train",
         "model": settings.model.name,
@@ -90,10 +99,10 @@ def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabr
         "table_rows": model.embedding.cardinalities.tolist(),
         "settings": to_dict(settings),
     }
-    run = Run(folder)
+    run = Run(settings.out)
     if fabric.is_global_zero:
         facts = runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
-        run = runs.create(folder, config, facts)
+        run = runs.create(settings.out, config, facts)
     fabric.barrier()
     return run
 
