@@ -151,3 +151,30 @@ def test_one_seed_has_no_interval(values):
         seed_interval(values)
     with pytest.raises(ValueError, match="level"):
         seed_interval([0.1, 0.2], level=1.0)
+
+
+def test_several_seeds_give_the_mean_and_a_wider_interval_where_they_differ() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 500)
+    near = np.clip(labels * 0.2 + generator.random((3, 500)) * 0.8, 0, 1)
+    far = near.copy()
+    far[0] = generator.random(500)  # one seed failed
+    values = [roc_auc(labels, row) for row in far]
+    interval = bootstrap_interval("roc_auc", labels, far, seed=0, resamples=300)
+    assert interval.value == pytest.approx(np.mean(values))
+    steady = bootstrap_interval("roc_auc", labels, near, seed=0, resamples=300)
+    assert interval.high - interval.low > 1.5 * (steady.high - steady.low)
+
+
+def test_paired_seeds_cancel() -> None:
+    # A model against itself differs by nothing, however much its seeds differ among each other.
+    generator = np.random.default_rng(0)
+    labels, rows = generator.integers(0, 2, 200), generator.random((3, 200))
+    interval = paired_bootstrap("roc_auc", labels, rows, rows, seed=0, resamples=100)
+    assert (interval.value, interval.low, interval.high) == (0, 0, 0)
+
+
+def test_unequal_numbers_of_seeds_are_refused() -> None:
+    labels = np.array([0, 1, 0, 1])
+    with pytest.raises(ValueError, match="one length"):
+        paired_bootstrap("roc_auc", labels, np.ones((2, 4)), np.ones((3, 4)), seed=0)

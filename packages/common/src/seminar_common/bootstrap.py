@@ -17,6 +17,10 @@ from seminar_common.metrics import STATISTICS, Statistic
 from seminar_common.seeds import numpy_generator
 
 
+SeedStatistic = Callable[[np.ndarray, np.ndarray], float]
+"""Maps row weights (n,) and the seeds to average over to a figure."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A figure with its confidence interval."""
@@ -53,7 +57,8 @@ def bootstrap_interval(
     Args:
         metric: a key of :data:`seminar_common.metrics.STATISTICS`.
         labels: 0 or 1, shape (n,). A resample that lacks a class is drawn again.
-        probabilities: of a click, shape (n,).
+        probabilities: of a click, shape (n,), or (S, n) of models that differ in their seed: the metric is then
+            the mean over them, and each resample draws rows and, among the S, models.
         seed: the interval depends on it and on the rows, whatever their order (but for ties).
         resamples: number of bootstrap samples of n rows.
         level: nominal coverage.
@@ -63,8 +68,8 @@ def bootstrap_interval(
             what the metric raises.
     """
     labels, probabilities = _by_probability(labels, probabilities)
-    statistic = _prepare(metric, labels, probabilities)
-    return _percentile_interval(statistic, labels, seed, resamples, level)
+    statistic = _mean_over_seeds(metric, labels, probabilities)
+    return _percentile_interval(statistic, labels, len(probabilities), seed, resamples, level)
 
 
 def paired_bootstrap(
@@ -79,26 +84,42 @@ def paired_bootstrap(
 ) -> Interval:
     """Return the difference metric(probabilities) - metric(baseline) with its percentile bootstrap interval.
 
-    Each resample has the same rows for both models, so that what is hard for both cancels. Arguments and
-    errors are those of :func:`bootstrap_interval`.
+    Each resample has the same rows for both models, so that what is hard for both cancels; with (S, n)
+    probabilities of both, the same seeds, too. Arguments and errors are those of :func:`bootstrap_interval`.
     """
     labels, probabilities, baseline = _by_probability(labels, probabilities, baseline_probabilities)
-    ours, theirs = _prepare(metric, labels, probabilities), _prepare(metric, labels, baseline)
-    return _percentile_interval(lambda w: ours(w) - theirs(w), labels, seed, resamples, level)
+    ours = _mean_over_seeds(metric, labels, probabilities)
+    theirs = _mean_over_seeds(metric, labels, baseline)
+
+    def difference(weights: np.ndarray, seeds: np.ndarray) -> float:
+        return ours(weights, seeds) - theirs(weights, seeds)
+
+    return _percentile_interval(difference, labels, len(probabilities), seed, resamples, level)
 
 
-def _by_probability(labels: ArrayLike, probabilities: ArrayLike, *others: ArrayLike) -> list[np.ndarray]:
-    """Return the arguments with their rows in ascending order of the probability.
+def _by_probability(labels: ArrayLike, *probabilities: ArrayLike) -> list[np.ndarray]:
+    """Return labels (n,) and probabilities (S, n) with their rows in ascending order of the first probability.
 
     The order of rows means nothing to a bootstrap, but in this one ROC AUC reads its weights from memory
     one after the other, which on a million rows is three times as fast.
     """
-    columns = [np.asarray(column) for column in (labels, probabilities, *others)]
-    shapes = [column.shape for column in columns]
-    if columns[0].ndim != 1 or len(set(shapes)) > 1:
+    labels = np.asarray(labels)
+    columns = [np.asarray(column) for column in probabilities]
+    shapes = [labels.shape, *(column.shape for column in columns)]
+    if labels.ndim != 1 or any(shape != shapes[1] or shape[-1:] != labels.shape for shape in shapes[1:]):
         raise ValueError(f"labels and probabilities must be 1-D and of one length, not {shapes}")
-    order = np.argsort(columns[1], kind="stable")
-    return [column[order] for column in columns]
+    columns = [np.atleast_2d(column) for column in columns]
+    order = np.argsort(columns[0][0], kind="stable")
+    return [labels[order], *(column[:, order] for column in columns)]
+
+
+def _mean_over_seeds(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> SeedStatistic:
+    statistics = [_prepare(metric, labels, row) for row in probabilities]
+
+    def mean(weights: np.ndarray, seeds: np.ndarray) -> float:
+        return sum(statistics[seed](weights) for seed in seeds) / len(seeds)
+
+    return mean
 
 
 def _prepare(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> Statistic:
@@ -108,7 +129,7 @@ def _prepare(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> Stat
 
 
 def _percentile_interval(
-    statistic: Callable[[np.ndarray], float], labels: np.ndarray, seed: int, resamples: int, level: float
+    statistic: SeedStatistic, labels: np.ndarray, seeds: int, seed: int, resamples: int, level: float
 ) -> Interval:
     _check_level(level)
     if resamples < 1:
@@ -117,9 +138,13 @@ def _percentile_interval(
     if not 0 < clicks.sum() < len(clicks):
         raise ValueError(f"the bootstrap needs both classes, but all {len(clicks)} labels are the same")
     generator = numpy_generator(seed, "bootstrap")
-    values = [statistic(_resample(generator, clicks)) for _ in range(resamples)]
+    every = np.arange(seeds)
+    values = [
+        statistic(_resample(generator, clicks), generator.integers(seeds, size=seeds) if seeds > 1 else every)
+        for _ in range(resamples)
+    ]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    value = statistic(np.ones(len(clicks), np.int64))
+    value = statistic(np.ones(len(clicks), np.int64), every)
     return Interval(value, float(low), float(high), len(clicks), level)
 
 

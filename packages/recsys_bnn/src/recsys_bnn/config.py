@@ -176,6 +176,41 @@ class EvaluateSettings:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
 
 
+@dataclass(frozen=True)
+class StudySettings:
+    """Compare models over several seeds on one data set; the same command goes on with a study that stopped."""
+
+    data: Path
+    """Folder that `prepare` wrote."""
+    out: Path
+    """Folder of the study: a run for each model and seed, results.json and report.html."""
+    models: tuple[str, ...] = (
+        "float",
+        "8-bit",
+        "4-bit",
+        "2-bit",
+        "binary",
+        "binary-a4",
+        "logistic-regression",
+    )
+    """Models to compare; recsys_bnn/variants.py has them all."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of each model."""
+    preset: Literal["smoke", "small", "paper"] = "small"
+    """Size and recipe of every model."""
+    resamples: int = 1000
+    """Bootstrap resamples behind each 95% interval."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if not self.models or not self.seeds:
+            raise UserError("--models and --seeds: give at least one of each")
+        if len(set(self.models)) < len(self.models) or len(set(self.seeds)) < len(self.seeds):
+            raise UserError("--models and --seeds: name each only once")
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+
+
 def smoke() -> TrainSettings:
     """A tiny model and one short pass: seconds on a CPU, for tests and a first look."""
     model = ModelConfig(embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,))

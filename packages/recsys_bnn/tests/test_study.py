@@ -1,0 +1,82 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from recsys_bnn.config import StudySettings
+from recsys_bnn.dataset import Dataset
+from recsys_bnn.predict import build_model
+from recsys_bnn.study import study, train_settings
+from recsys_bnn.variants import VARIANTS
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+from seminar_common.results import read_results
+
+
+def settings(data: Dataset, out: Path, **changes) -> StudySettings:
+    base = StudySettings(
+        data.folder, out, seeds=(0, 1), preset="smoke", resamples=100, device=DeviceConfig(threads=1)
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def test_a_study_has_one_row_over_all_seeds_and_skips_what_is_done(prepared: Dataset, tmp_path: Path) -> None:
+    models = ("float", "binary", "logistic-regression")
+    first = study(settings(prepared, tmp_path / "study", models=models))
+    auc = {row.model: row for row in first.rows if row.metric == "roc_auc"}
+    assert set(auc) == set(models)
+    assert auc["binary"].seeds == (0, 1) and auc["binary"].n == 800
+    assert {row.model for row in first.rows if row.metric == "roc_auc_difference"} == {
+        "binary",
+        "logistic-regression",
+    }
+    assert {row.model for row in first.rows if row.metric == "size_mb"} == {"float", "binary"}
+    weights = tmp_path / "study" / "runs" / "binary-seed1" / "checkpoints" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = study(settings(prepared, tmp_path / "study", models=(*models, "4-bit")))
+    assert weights.stat().st_mtime_ns == before
+    assert again.one(model="binary", metric="roc_auc").value == auc["binary"].value
+    assert read_results(tmp_path / "study").rows == again.rows
+    assert (tmp_path / "study" / "report.html").exists()
+
+
+def test_a_run_that_was_killed_is_resumed(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsys_bnn.train import Trainer
+
+    original = Trainer._train_step
+
+    def killed(self: Trainer, batch) -> float:
+        if self.step == 20:
+            raise KeyboardInterrupt
+        return original(self, batch)
+
+    chosen = settings(prepared, tmp_path / "study", models=("float",), seeds=(0,))
+    monkeypatch.setattr(Trainer, "_train_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        study(chosen)
+    monkeypatch.undo()
+    assert study(chosen).one(metric="roc_auc").n == 800
+
+
+def test_an_unknown_model_is_refused_before_a_folder_is_made(prepared: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--models huge: no such model"):
+        study(settings(prepared, tmp_path / "study", models=("float", "huge")))
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path) -> None:
+    study(settings(prepared, tmp_path / "study", models=("logistic-regression",)))
+    with pytest.raises(UserError, match="other data or another preset"):
+        study(settings(prepared, tmp_path / "study", models=("logistic-regression",), preset="small"))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_named_as_its_model_is(prepared: Dataset, tmp_path: Path, name: str) -> None:
+    chosen = train_settings(name, 0, settings(prepared, tmp_path))
+    model_name = chosen.model.name
+    assert name == model_name or (
+        name.startswith(f"{model_name}-d") and name.endswith(str(chosen.model.embedding_dim))
+    )
+    assert build_model(chosen, prepared).embedding.dim == chosen.model.embedding_dim
