@@ -40,7 +40,9 @@ def test_no_two_choices_of_bits_share_a_name() -> None:
 
 
 def test_a_layer_takes_its_bits_by_number_or_place() -> None:
-    config = ModelConfig(mlp_bits=1, activation_bits=4, layer_bits=("top.first=8/2", "top.2=32", "bottom.3=4"))
+    config = ModelConfig(
+        mlp_bits=1, activation_bits=4, layer_bits=("top.first=8/2", "top.2=32", "bottom.3=4")
+    )
     assert config.top_bits.layers == ((8, 2), (1, 4), (32, 32))
     assert config.bottom_bits.layers == ((32, 32), (32, 32), (32, 32), (4, 4))
 

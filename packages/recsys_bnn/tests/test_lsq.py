@@ -6,18 +6,32 @@ from recsys_bnn.quantizers.lsq import LSQ, lsq
 
 
 def test_values_and_gradients_in_literal_numbers() -> None:
-    # 2 bits, step 0.5: multiples -2, -1, 0, 1. Eq. 3: -2 and 1 outside, round(v / s) - v / s inside.
-    x = torch.tensor([-1.6, -0.6, 0.1, 0.3, 0.5, 2.0], requires_grad=True)
+    # 3 bits, step 0.5: multiples from -4 to 3. Eq. 3: -4 and 3 outside, round(v / s) - v / s inside.
+    x = torch.tensor([-2.6, -0.6, 0.1, 0.3, 1.5, 9.0], requires_grad=True)
     step = torch.tensor(0.5, requires_grad=True)
-    out = lsq(x, step, 2)
-    assert out.tolist() == [-1, -0.5, 0, 0.5, 0.5, 0.5]
+    out = lsq(x, step, 3)
+    assert out.tolist() == [-2, -0.5, 0, 0.5, 1.5, 1.5]
     weights = torch.tensor([1.0, 10.0, 100.0, 1000.0, 1e4, 1e5])
     (out * weights).sum().backward()
-    per_value = torch.tensor([-2, -1 + 1.2, 0 - 0.2, 1 - 0.6, 1, 1])
+    per_value = torch.tensor([-4, -1 + 1.2, 0 - 0.2, 1 - 0.6, 3, 3])
     assert step.grad is not None and x.grad is not None
     assert step.grad.item() == pytest.approx((weights * per_value).sum().item())
-    # Eq. 5: the indicator of -2 < v / s < 1, the ends left out.
+    # Eq. 5: the indicator of -4 < v / s < 3, the ends left out.
     assert x.grad.tolist() == [0, 10, 100, 1000, 0, 0]
+
+
+def test_two_bits_have_no_zero() -> None:
+    # Step 2: -3, -1, 1, 3. The outer values reach half a step further, to 4 in size, and Eq. 3 is -1.5 or 1.5 there.
+    x = torch.tensor([-4.1, -3.9, -1.9, -0.1, 0.1, 1.9, 2.1, 9.0], requires_grad=True)
+    step = torch.tensor(2.0, requires_grad=True)
+    out = lsq(x, step, 2)
+    assert out.tolist() == [-3, -3, -1, -1, 1, 1, 3, 3]
+    weights = 10.0 ** torch.arange(-3, 5)
+    (out * weights).sum().backward()
+    inside = [-1.5 + 1.95, -0.5 + 0.95, -0.5 + 0.05, 0.5 - 0.05, 0.5 - 0.95, 1.5 - 1.05]
+    assert step.grad is not None and x.grad is not None
+    assert step.grad.item() == pytest.approx((weights * torch.tensor([-1.5, *inside, 1.5])).sum().item())
+    assert (x.grad != 0).tolist() == [False] + 6 * [True] + [False]
 
 
 def test_each_scale_gets_the_gradient_of_its_values() -> None:
@@ -45,12 +59,12 @@ def test_the_gradient_of_a_step_is_scaled() -> None:
 
 
 def test_an_index_chooses_the_step_of_each_vector() -> None:
-    quantizer = LSQ(Use(2, scale_shape=(3,)))
+    quantizer = LSQ(Use(4, scale_shape=(3,)))
     with torch.no_grad():
         quantizer.log_scale.copy_(torch.tensor([1.0, 2.0, 4.0]).log())
     x = torch.tensor([[[0.9, 3.0], [0.9, 3.0]]])
     out = quantizer(x, torch.tensor([[2, 0]]))
-    assert out.tolist() == [[[0.0, pytest.approx(4)], [1.0, 1.0]]]
+    assert out.tolist() == [[[0.0, pytest.approx(4)], [1.0, 3.0]]]
     out.sum().backward()
     assert quantizer.log_scale.grad is not None
     assert (quantizer.log_scale.grad != 0).tolist() == [True, False, True]
@@ -71,7 +85,9 @@ def test_calibration_is_near_the_best_of_all_steps(bits: int) -> None:
 
 
 def test_calibration_by_index_is_that_of_each_part() -> None:
-    x = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0]).view(1, 2, 1)
+    x = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0]).view(
+        1, 2, 1
+    )
     index = torch.tensor([[0, 2]]).expand(6, 2)
     together = LSQ(Use(4, scale_shape=(3,)))
     together.calibrate(x, index)

@@ -5,6 +5,7 @@ import torch
 from recsys_bnn.config import ModelConfig
 from recsys_bnn.model import DLRM
 from seminar_common import cost
+from seminar_common.errors import UserError
 from seminar_common.seeds import torch_generator
 
 CRITEO_FIELDS = [4] * 26
@@ -72,13 +73,17 @@ def test_learned_scales_count_32_bits_each() -> None:
 
     assert scale_bits(embedding_bits=1, mlp_bits=1) == {}
     assert scale_bits(embedding_bits=4) == {"embedding.quantize.log_scale": 26 * 32}
-    assert scale_bits(embedding_bits=4, embedding_scale="group") == {"embedding.quantize.log_scale": 3 * 26 * 32}
+    assert scale_bits(embedding_bits=4, embedding_scale="group") == {
+        "embedding.quantize.log_scale": 3 * 26 * 32
+    }
     by_row = scale_bits(mlp_bits=4, activation_bits=32)
     assert sum(by_row.values()) == (512 + 256 + 1) * 32
     assert sum(scale_bits(mlp_bits=4, weight_scale="tensor").values()) == 3 * (1 + 1) * 32
 
 
-@pytest.mark.parametrize(("bits", "activation_bits", "share"), [(1, 1, 1), (1, 4, 4), (2, 2, 2), (8, 4, 8), (1, 32, 32)])
+@pytest.mark.parametrize(
+    ("bits", "activation_bits", "share"), [(1, 1, 1), (1, 4, 4), (2, 2, 2), (8, 4, 8), (1, 32, 32)]
+)
 def test_a_layer_costs_as_much_as_its_wider_operand(bits: int, activation_bits: int, share: int) -> None:
     config = ModelConfig(embedding_bits=1, mlp_bits=bits, activation_bits=activation_bits)
     # Bottom MLP and interaction stay at 32 bits: the interaction multiplies by the float dense vector.
@@ -218,3 +223,18 @@ def test_layers_can_have_bits_of_their_own() -> None:
 def test_a_reset_repeats() -> None:
     first, second = make(ModelConfig()).state_dict(), make(ModelConfig()).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("bits", [32, 1])
+def test_data_without_integers_interact_among_their_fields(bits: int) -> None:
+    model = make(ModelConfig(embedding_bits=bits, mlp_bits=bits), integers=0, cardinalities=[4] * 10)
+    logits = model(*inputs(64, 0, 10))
+    assert logits.shape == (64,) and logits.isfinite().all()
+    assert model.top[0].num_features == 45  # the pairs of ten fields
+    interaction = model.cost_layers()[-1]
+    assert (interaction.multiply_adds, interaction.activation_bits) == (10 * 10 * 16, bits)
+
+
+def test_a_single_vector_has_nothing_to_interact_with() -> None:
+    with pytest.raises(UserError, match="two categorical fields"):
+        make(ModelConfig(), integers=0, cardinalities=[4])

@@ -91,7 +91,9 @@ def test_the_batch_norms_see_what_the_quantized_layers_give(trained: DLRM) -> No
             module.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0]}))
     logits(student, rows)
     for name, seen in inputs.items():
-        torch.testing.assert_close(student.get_submodule(name).running_mean, seen.mean(0), rtol=0.02, atol=0.01)
+        torch.testing.assert_close(
+            student.get_submodule(name).running_mean, seen.mean(0), rtol=0.02, atol=0.01
+        )
         torch.testing.assert_close(student.get_submodule(name).running_var, seen.var(0), rtol=0.02, atol=0.01)
 
 

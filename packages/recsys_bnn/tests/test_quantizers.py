@@ -25,7 +25,7 @@ def vectors(draw: st.DrawFn) -> torch.Tensor:
 
 
 def calibrated(kind: str, bits: int, x: torch.Tensor, **use) -> Quantizer:
-    quantizer = make_quantizer(Use(bits, **use), kind)
+    quantizer = make_quantizer(Use(bits, **use), kind).to(x.dtype)
     quantizer.calibrate(x)
     return quantizer
 
@@ -51,10 +51,15 @@ def test_the_best_magnitude_of_signs_is_the_mean_magnitude() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_shape_and_dtype_stay(dtype: torch.dtype) -> None:
-    x = torch.randn(2, 0, 3).to(dtype)
-    assert sign(x).shape == x.shape
-    assert sign(x).dtype == dtype
+@pytest.mark.parametrize("role", ["weight", "activation", "embedding"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bits", [32, *LOW_BITS])
+def test_shape_and_dtype_stay_and_a_gradient_passes(bits: int, kind: str, role, dtype: torch.dtype) -> None:
+    x = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    out = calibrated(kind, bits, x.detach(), role=role)(x)
+    assert out.shape == x.shape and out.dtype == dtype
+    out.sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all() and (x.grad != 0).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +97,7 @@ def test_a_second_time_changes_no_row(bits: int) -> None:
     torch.testing.assert_close(quantizer(once), once, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("bits", "bound"), [(8, 0.01), (4, 0.12), (2, 0.4)])
+@pytest.mark.parametrize(("bits", "bound"), [(8, 0.01), (4, 0.12), (2, 0.36)])
 def test_the_error_shrinks_with_the_bits(bits: int, bound: float) -> None:
     # Normal values: the best uniform quantizers have relative errors 0.0066, 0.107 and 0.345 (Max 1960).
     x = torch.randn(20_000, generator=torch.Generator().manual_seed(0))

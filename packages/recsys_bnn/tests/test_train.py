@@ -29,6 +29,10 @@ def binary(**changes) -> ModelConfig:
     return dataclasses.replace(smoke().model, embedding_bits=1, mlp_bits=1, dropout=0.2, **changes)
 
 
+def four_bit() -> ModelConfig:
+    return dataclasses.replace(smoke().model, embedding_bits=4, mlp_bits=4)
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_tensors(run / "checkpoints" / "model.safetensors")[0]
 
@@ -57,7 +61,7 @@ class Killed(Exception):
     """Stands for a kill signal between two steps."""
 
 
-@pytest.mark.parametrize("model", [smoke().model, binary()], ids=["float", "binary"])
+@pytest.mark.parametrize("model", [smoke().model, binary(), four_bit()], ids=["float", "binary", "4-bit"])
 @pytest.mark.parametrize("step", [1, 20, 33, 41])
 def test_a_killed_run_ends_with_the_same_bits(
     prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ModelConfig, step: int
@@ -199,6 +203,16 @@ def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_
     before, after = weights(first.folder), weights(second.folder)
     for name in ("embedding.weight", "top.1.weight", "bottom.1.weight"):
         torch.testing.assert_close(before[name], after[name], atol=1e-5, rtol=0)
+
+
+def test_validation_changes_nothing_of_the_training(prepared: Dataset, tmp_path: Path, monkeypatch) -> None:
+    # Validation settles the batch norms for its own use; a run that never validates must end the same.
+    model, optimization = binary(), OptimizationConfig(epochs=2, batch_size=128)
+    train(settings(prepared, tmp_path / "with", model=model, optimization=optimization))
+    monkeypatch.setattr(Trainer, "_validate", lambda self, epoch: None)
+    train(settings(prepared, tmp_path / "without", model=model, optimization=optimization))
+    first, second = weights(tmp_path / "with"), weights(tmp_path / "without")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_targets_are_clicks_mixed_with_the_teachers_probabilities() -> None:

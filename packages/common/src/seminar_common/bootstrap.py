@@ -16,7 +16,6 @@ from seminar_common.errors import choices
 from seminar_common.metrics import STATISTICS, Statistic
 from seminar_common.seeds import numpy_generator
 
-
 SeedStatistic = Callable[[np.ndarray, np.ndarray], float]
 """Maps row weights (n,) and the seeds to average over to a figure."""
 

@@ -45,18 +45,16 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
-def stage(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write chunks to the file ``path`` for repeated reading; return the number of rows (without rows: no file)."""
-    rows, writer = 0, None
+def stage(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write chunks to the file ``path`` for repeated reading; without rows there is no file."""
+    writer = None
     try:
         for batch in rechunk(batches, STAGED_ROWS):
             writer = writer or pa.ipc.new_file(path, batch.schema)
             writer.write_batch(batch)
-            rows += batch.num_rows
     finally:
         if writer is not None:
             writer.close()
-    return rows
 
 
 def staged(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,8 @@
 
 A prepared folder holds:
 
-- ``dataset.json``: names, sizes and rates, normalisation, settings, sources and the fingerprint;
+- ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
+  sources and the fingerprint;
 - ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
   columns ``label`` (uint8), ``integers`` (I float32 values), ``categoricals`` (F int32 ids, each within its
   field) and, for generated rows, ``probability`` (float64);

@@ -59,7 +59,8 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     bounds += _quality_rows("logistic-regression", dataset, logistic_regression(dataset))
     settings = dataclasses.replace(small(), data=folder / "data")
     if data is None:
-        settings = dataclasses.replace(settings, optimization=GENERATED)
+        model = dataclasses.replace(settings.model, dropout=0.2)
+        settings = dataclasses.replace(settings, model=model, optimization=GENERATED)
     parts = [
         _train_and_measure(name, bits, settings, folder) for name, bits in (("float", 32), ("binary", 1))
     ]

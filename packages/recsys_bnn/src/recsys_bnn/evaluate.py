@@ -37,7 +37,11 @@ def evaluate(settings: EvaluateSettings) -> Results:
         for split in splits:
             measured.quality(split, predict(model, dataset.rows(split), fabric.device))
             if baseline is not None and baseline_run is not None:
-                measured.paired(split, predict(baseline.to(fabric.device), dataset.rows(split), fabric.device), baseline_run)
+                measured.paired(
+                    split,
+                    predict(baseline.to(fabric.device), dataset.rows(split), fabric.device),
+                    baseline_run,
+                )
             advance()
     rows = [*measured.rows, *cost_rows(model, measured.name, dataset.name)]
     curves = [*learning_curves(run, dataset.name), *measured.curves]

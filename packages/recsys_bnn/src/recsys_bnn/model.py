@@ -17,6 +17,7 @@ from recsys_bnn.config import ModelConfig
 from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
 from recsys_bnn.quantizers import ScaledQuantizer
 from seminar_common.cost import Layer, TensorSize
+from seminar_common.errors import UserError
 
 
 class DLRM(nn.Module):
@@ -24,8 +25,12 @@ class DLRM(nn.Module):
 
     Args:
         config: Sizes and bits.
-        integer_count: Number of integer features, I.
+        integer_count: Number of integer features, I. Without any there is no bottom MLP and no dense vector, and
+            the fields interact among themselves.
         cardinalities: Table rows of each of the F categorical fields.
+
+    Raises:
+        UserError: fewer than two vectors, which have nothing to interact with.
     """
 
     pairs: Tensor
@@ -42,11 +47,17 @@ class DLRM(nn.Module):
             config.quantizer,
             config.embedding_scale,
         )
-        self.bottom = mlp([integer_count, *config.bottom_mlp, dim], config, config.bottom_bits)
-        vectors = fields + 1
+        self.bottom = (
+            mlp([integer_count, *config.bottom_mlp, dim], config, config.bottom_bits)
+            if integer_count
+            else None
+        )
+        vectors = fields + bool(integer_count)
+        if vectors < 2:
+            raise UserError("a DLRM needs two categorical fields, or one and an integer feature, to interact")
         rows, columns = torch.tril_indices(vectors, vectors, offset=-1)
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
-        top_sizes = [dim + len(self.pairs), *config.top_mlp, 1]
+        top_sizes = [dim * bool(integer_count) + len(self.pairs), *config.top_mlp, 1]
         self.top = mlp(top_sizes, config, config.top_bits)
 
     def reset_parameters(self, generator: torch.Generator, click_rate: float = 0.5) -> None:
@@ -69,11 +80,17 @@ class DLRM(nn.Module):
             integers: Normalised integer features, float [B, I].
             categoricals: Ids within each field, int [B, F].
         """
+        vectors_BVD = self.embedding(categoricals)
+        if self.bottom is None:
+            return self.top(self._interactions(vectors_BVD)).squeeze(1)
         dense_BD = self.bottom(integers)
-        vectors_BVD = torch.cat([dense_BD.unsqueeze(1), self.embedding(categoricals)], dim=1)
+        vectors_BVD = torch.cat([dense_BD.unsqueeze(1), vectors_BVD], dim=1)
+        return self.top(torch.cat([dense_BD, self._interactions(vectors_BVD)], dim=1)).squeeze(1)
+
+    def _interactions(self, vectors_BVD: Tensor) -> Tensor:
+        """Return the dot product of every pair of vectors, [B, V (V - 1) / 2]."""
         products_BVV = vectors_BVD @ vectors_BVD.transpose(1, 2)
-        interactions = products_BVV.flatten(1).index_select(1, self.pairs)
-        return self.top(torch.cat([dense_BD, interactions], dim=1)).squeeze(1)
+        return products_BVV.flatten(1).index_select(1, self.pairs)
 
     def scales(self) -> list[nn.Parameter]:
         """Return the learned scales of all quantizers, which an optimizer should not decay."""
@@ -82,15 +99,16 @@ class DLRM(nn.Module):
     def cost_layers(self) -> list[Layer]:
         """Return the multiply-adds of every linear layer and of the full V x V interaction, with their bits.
 
-        The interaction multiplies by the dense vector, which is float whatever the tables' bits.
+        The interaction multiplies by the dense vector, if there is one, which is float whatever the tables' bits.
         """
-        vectors, dim = len(self.embedding.cardinalities) + 1, self.config.embedding_dim
+        vectors, dim = len(self.embedding.cardinalities) + bool(self.integer_count), self.config.embedding_dim
         linears = [
             Layer(name, m.in_features * m.out_features, m.weight_bits, m.activation_bits)
             for name, m in self.named_modules()
             if isinstance(m, QuantLinear)
         ]
-        return [*linears, Layer("interaction", vectors * vectors * dim, self.embedding.bits, 32)]
+        other_bits = 32 if self.integer_count else self.embedding.bits
+        return [*linears, Layer("interaction", vectors * vectors * dim, self.embedding.bits, other_bits)]
 
     def tensor_sizes(self) -> list[TensorSize]:
         """Return every stored number with the bits it needs at inference: scales and batch norms' statistics too."""

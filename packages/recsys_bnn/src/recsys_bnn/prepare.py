@@ -1,6 +1,6 @@
 """Turn raw click logs into a prepared data set: three passes over the rows, none of which holds them all.
 
-The first parses the text and stages the rows on disk in the common form of :mod:`recsys_bnn.chunks`, the
+(Only `movielens` holds all ratings, to sort them.) The first parses the text and stages the rows on disk in the common form of :mod:`recsys_bnn.chunks`, the
 second fits vocabulary and normalisation to the training rows, the third encodes and writes the splits. The
 folder it makes is described in :mod:`recsys_bnn.dataset`.
 """
@@ -17,20 +17,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.chunks import LABEL, PROBABILITY, stage, staged
+from recsys_bnn.chunks import LABEL, PROBABILITY, stage
 from recsys_bnn.dataset import BLOCK_ROWS, DESCRIPTION, FINGERPRINT, SCHEMA, SPLITS, arrow_schema
 from recsys_bnn.encoding import Encoded, Moments, Normalisation, encode, logarithms
-from recsys_bnn.formats import FORMATS, Format
+from recsys_bnn.formats import FORMATS
 from recsys_bnn.formats.bad_rows import BadRows
+from recsys_bnn.formats.base import Format
+from recsys_bnn.formats.keys import Keys
 from recsys_bnn.formats.text import Source, ordered_map
+from recsys_bnn.periods import Clicks
 from recsys_bnn.prepare_config import PrepareConfig
+from recsys_bnn.splits import Splits, split
 from recsys_bnn.vocabulary import (
     FILE,
     MISSING,
     OUT_OF_VOCABULARY,
     Counter,
     Counts,
+    Field,
     FieldVocabulary,
+    HashedVocabulary,
     Vocabulary,
     write_vocabulary,
 )
@@ -47,7 +53,7 @@ def prepare(config: PrepareConfig) -> Path:
             the disk is full. Nothing is left behind.
     """
     files.refuse_existing(config.out)
-    layout = FORMATS[config.format]()
+    layout = FORMATS[config.format](config)
     with files.atomic_path(config.out) as folder:
         folder.mkdir()
         description = _write(config, layout, folder)
@@ -55,58 +61,49 @@ def prepare(config: PrepareConfig) -> Path:
     return config.out
 
 
-def split_bounds(rows: int, val_fraction: float, test_fraction: float) -> dict[str, tuple[int, int]]:
-    """Return the first row and the row after the last of each split, in time order.
-
-    Shares are of all rows, rounded to whole rows.
-
-    Raises:
-        UserError: a split that was asked for would be empty.
-    """
-    val, test = round(rows * val_fraction), round(rows * test_fraction)
-    train = rows - val - test
-    sizes = {"train": (train, 1.0), "val": (val, val_fraction), "test": (test, test_fraction)}
-    for name, (size, fraction) in sizes.items():
-        if fraction > 0 and size < 1:
-            raise UserError(f"{rows} rows are too few: no row is left for the {name} split; give more rows")
-    return {"train": (0, train), "val": (train, train + val), "test": (train + val, rows)}
-
-
 def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any]:
     """Fill ``folder``; return its description."""
     staging = folder / "staging.arrow"
-    bad_rows = BadRows(config.on_error)
-    rows, sources = _stage(config, layout, staging, bad_rows)
-    bounds = split_bounds(rows, config.val_fraction, config.test_fraction)
-    vocabulary, normalisation = _fit(layout, staging, bounds["train"], config)
+    bad_rows, clicks = BadRows(config.on_error), Clicks()
+    sources = _stage(config, layout, staging, bad_rows, clicks)
+    splits = split(config, staging, clicks.rows, layout.days())
+    vocabulary, normalisation, hashed = _fit(config, layout, splits)
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "format": config.format,
         "integer_names": layout.integer_names,
         "categorical_names": layout.categorical_names,
         "cardinalities": vocabulary.cardinalities,
-        "rows": {name: stop - start for name, (start, stop) in bounds.items()},
+        "rows": splits.sizes,
         "normalisation": dataclasses.asdict(normalisation),
-        "settings": _settings(config),
+        "hashed": hashed,
+        "settings": _settings(config, layout),
         "sources": [{"file": s.path.name, "bytes": s.bytes, "digest": s.digest} for s in sources],
         "skipped": bad_rows.summary(),
     }
     content[FINGERPRINT] = _fingerprint(content, vocabulary)
     metadata = {FINGERPRINT: content[FINGERPRINT]}
-    write_vocabulary(folder / FILE, vocabulary, layout, metadata)
-    shares = _write_splits(folder, staging, bounds, vocabulary, normalisation, metadata)
+    write_vocabulary(folder / FILE, vocabulary, layout.keys, metadata)
+    shares = _write_splits(folder, splits, vocabulary, normalisation, metadata)
     staging.unlink()
     if bad_rows.first:
         bad_rows.write_csv(folder / "skipped.csv")
-    name = config.name or layout.default_name(rows)
-    description = {"name": name, **content, **_rates(layout, shares)}
+    name = config.name or layout.default_name(clicks.rows)
+    periods = clicks.by_period(layout.days())
+    description = {"name": name, **content, **_rates(layout, shares), "periods": periods}
     files.write_json(folder / DESCRIPTION, description)
     return description
 
 
-def _settings(config: PrepareConfig) -> dict[str, Any]:
+def _settings(config: PrepareConfig, layout: Format) -> dict[str, Any]:
     """Return the settings that the content depends on."""
-    return {key: getattr(config, key) for key in ("val_fraction", "test_fraction", "min_count", "on_error")}
+    names = ["min_count", "hash_buckets", "on_error"]
+    if config.chosen_split != "day":
+        names += ["val_fraction", "test_fraction"]
+    if config.chosen_split == "random":
+        names += ["seed"]
+    chosen = {name: getattr(config, name) for name in names}
+    return {"split": config.chosen_split, **chosen, **layout.settings()}
 
 
 def _fingerprint(content: dict[str, Any], vocabulary: Vocabulary) -> str:
@@ -115,47 +112,76 @@ def _fingerprint(content: dict[str, Any], vocabulary: Vocabulary) -> str:
     text = json.dumps({**content, "sources": sources, "skipped": None}, sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for field in vocabulary.fields:
-        digest.update(field.keys.tobytes() + field.ids.tobytes() + field.counts.tobytes())
+        digest.update(field.content())
     return digest.hexdigest()
 
 
-def _stage(config: PrepareConfig, layout: Format, path: Path, bad_rows: BadRows) -> tuple[int, list[Source]]:
-    """Parse the input into a staged file; return the number of rows and the sources that were read."""
-    for source in config.input:
+def _stage(
+    config: PrepareConfig, layout: Format, path: Path, bad_rows: BadRows, clicks: Clicks
+) -> list[Source]:
+    """Parse the input into a staged file, and count its ``clicks``; return the sources that were read."""
+    for source in layout.paths:
         files.check_file(source)
-    total = sum(source.stat().st_size for source in config.input)
-    with progress("reading", total, unit="B") as advance:
-        sources = [Source(path, advance) for path in config.input]
-        rows = stage(path, layout.chunks(sources, bad_rows))
-    if not rows:
+    total = sum(source.stat().st_size for source in layout.paths)
+    generated = not layout.paths
+    with progress(
+        "reading", config.rows if generated else total, unit="rows" if generated else "B"
+    ) as advance:
+        sources = [Source(path, advance) for path in layout.paths]
+        batches = layout.chunks(sources, bad_rows)
+        stage(path, clicks.watch(_counted(batches, advance) if generated else batches))
+    if not clicks.rows:
         raise UserError(
-            f"{config.input[0]}: holds no row of the format {config.format}; is it the right file?"
+            f"{layout.paths[0]}: holds no row of the format {config.format}; is it the right file?"
         )
-    return rows, sources
+    return sources
+
+
+def _counted(batches: Iterator[pa.RecordBatch], advance: Advance) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        advance(batch.num_rows)
+        yield batch
 
 
 def _fit(
-    layout: Format, staging: Path, bounds: tuple[int, int], config: PrepareConfig
-) -> tuple[Vocabulary, Normalisation]:
-    """Fit vocabulary and normalisation to the training rows."""
+    config: PrepareConfig, layout: Format, splits: Splits
+) -> tuple[Vocabulary, Normalisation, dict[str, Any]]:
+    """Fit vocabulary and normalisation to the training rows; return also what hashing did to which fields."""
     moments = [Moments() for _ in layout.integer_names]
     counters = [Counter() for _ in layout.categorical_names]
-    clicks = 0
+    clicks, rows = 0, splits.sizes["train"]
     summarise = functools.partial(_summarise, integers=len(moments), categoricals=len(counters))
-    with progress("fitting", bounds[1] - bounds[0], unit="rows") as advance:
-        for part in ordered_map(summarise, staged(staging, *bounds)):
+    with progress("fitting", rows, unit="rows") as advance:
+        for part in ordered_map(summarise, splits.chunks("train")):
             moments = [total + new for total, new in zip(moments, part.moments, strict=True)]
             for counter, counts in zip(counters, part.counts, strict=True):
                 counter.add(counts)
             clicks += part.clicks
             advance(part.rows)
-    if clicks in (0, bounds[1] - bounds[0]):
+    _check_labels(layout, rows, clicks)
+    fields = [_field(counter, keys, config) for counter, keys in zip(counters, layout.keys, strict=True)]
+    names = layout.categorical_names
+    hashed = {name: what for name, (_, what) in zip(names, fields, strict=True) if what}
+    return Vocabulary(names, tuple(field for field, _ in fields)), Normalisation.fit(moments), hashed
+
+
+def _check_labels(layout: Format, rows: int, clicks: int) -> None:
+    """Raise a UserError unless both labels are among the training rows."""
+    if clicks in (0, rows):
+        file = f"{layout.paths[0]}: " if layout.paths else ""
         raise UserError(
-            f"{config.input[0]}: all {bounds[1] - bounds[0]} training rows have the label {int(clicks > 0)}; "
-            "training needs both 0 and 1, so give more rows"
+            f"{file}all {rows} training rows have the label {int(clicks > 0)}; training needs both 0 and 1, "
+            "so give more rows"
         )
-    fields = tuple(FieldVocabulary.fit(counter, config.min_count) for counter in counters)
-    return Vocabulary(layout.categorical_names, fields), Normalisation.fit(moments)
+
+
+def _field(counter: Counter, keys: Keys, config: PrepareConfig) -> tuple[Field, dict[str, Any] | None]:
+    """Fit one field; return with it, if it is hashed, its distinct training values and how many collide."""
+    field = FieldVocabulary.fit(counter, config.min_count)
+    if config.hash_buckets is None or len(field.keys) <= config.hash_buckets:
+        return field, None
+    hashed, (values, _) = HashedVocabulary.fit(counter, keys, config.hash_buckets), counter.merged()
+    return hashed, {"values": len(values), "collision_rate": hashed.collision_rate(values)}
 
 
 @dataclass(frozen=True)
@@ -198,8 +224,7 @@ class _Shares:
 
 def _write_splits(
     folder: Path,
-    staging: Path,
-    bounds: dict[str, tuple[int, int]],
+    splits: Splits,
     vocabulary: Vocabulary,
     normalisation: Normalisation,
     metadata: dict[str, str],
@@ -213,10 +238,10 @@ def _write_splits(
         encoded = encode(chunk, vocabulary, normalisation)
         return arrow_batch(encoded, metadata), _share(chunk, encoded)
 
-    with progress("writing", bounds["test"][1], unit="rows") as advance:
+    with progress("writing", sum(splits.sizes.values()), unit="rows") as advance:
         for name in SPLITS:
-            parts = ordered_map(work, staged(staging, *bounds[name]))
-            schema = arrow_schema(integers, fields, _has_probability(staging), metadata)
+            parts = ordered_map(work, splits.chunks(name))
+            schema = arrow_schema(integers, fields, _has_probability(folder / "staging.arrow"), metadata)
             shares[name] = sum(_written(folder / f"{name}.arrow", schema, parts, advance), none)
     return shares
 

@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import math
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -260,7 +262,8 @@ class Trainer:
         if self.settings.optimization.fit_on != "train" or not self.fabric.is_global_zero:
             return
         rows = self.dataset.rows("val")
-        probabilities, labels = predict(_plain(self.model), rows, self.fabric.device), rows.labels()
+        with settled(_plain(self.model), self.rows, self.settings, self.fabric.device) as model:
+            probabilities, labels = predict(model, rows, self.fabric.device), rows.labels()
         loss, auc = metrics.log_loss(labels, probabilities), metrics.roc_auc(labels, probabilities)
         self._log({"val_log_loss": loss, "val_roc_auc": auc})
         say(f"epoch {epoch}: validation log loss {loss:.4f}, ROC AUC {auc:.4f}")
@@ -330,13 +333,35 @@ def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device:
     model.eval()
 
 
+@contextmanager
+def settled(model: DLRM, rows: Rows, settings: TrainSettings, device: torch.device) -> Generator[DLRM]:
+    """Yield ``model`` with settled batch norms; afterwards it trains on as if nothing had been."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    before = [
+        ({name: buffer.clone() for name, buffer in norm.named_buffers()}, norm.momentum) for norm in norms
+    ]
+    settle_batch_norms(model, rows, settings, device)
+    yield model
+    for norm, (buffers, momentum) in zip(norms, before, strict=True):
+        norm.load_state_dict(buffers, strict=False)
+        norm.momentum = momentum
+    model.train()
+
+
 def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim.Optimizer]:
-    """Return AdamW for the MLPs and scales, and for the tables' sparse gradients one that leaves other rows alone."""
-    table = model.embedding.weight
-    dense = [parameter for parameter in model.parameters() if parameter is not table]
+    """Return AdamW for the MLPs and scales, and for the tables' sparse gradients one that leaves other rows alone.
+
+    Scales are logarithms: they learn ten times faster than weights and never decay, which would pull each
+    towards a scale of one.
+    """
+    table, scales = model.embedding.weight, model.scales()
+    apart = {id(table), *map(id, scales)}
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart]}]
+    if scales:
+        groups.append({"params": scales, "lr": 10 * config.learning_rate, "weight_decay": 0.0})
     sparse = {"adam": torch.optim.SparseAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
     return [
-        torch.optim.AdamW(dense, lr=config.learning_rate, weight_decay=config.weight_decay),
+        torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay),
         sparse([table], lr=config.embedding_learning_rate),
     ]
 

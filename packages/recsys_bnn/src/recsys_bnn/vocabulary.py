@@ -3,9 +3,13 @@
 Within each field id 0 is out of vocabulary (values that are rare or absent in the training rows), id 1 is a
 missing value, and ids from 2 on are the other values by falling training count, ties by rising key. A higher
 frequency threshold is therefore a cutoff on ids.
+
+A field may be hashed instead: id 2 + h(value) mod N, for any value that is not missing, seen in training or not.
+Several values then share an id, and id 0 stays unused.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_bnn.formats import Format
+from recsys_bnn.formats.keys import Keys
 
 OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
 FILE = "vocabulary.parquet"
@@ -90,12 +94,18 @@ class FieldVocabulary:
 
     def encode(self, column: pa.Array) -> np.ndarray:
         """Return the id of each key in a column of a chunk, int32 [N]."""
-        encoded = column.dictionary_encode()  # so that each distinct key is searched for once
-        distinct = encoded.dictionary.to_numpy()
-        order = np.argsort(distinct)  # neighbours in a large vocabulary share cache lines
-        ids = np.full(len(distinct) + 1, MISSING, np.int32)
-        ids[order] = self._search(distinct[order])
-        return ids[encoded.indices.fill_null(len(distinct)).to_numpy()]
+        return _encode(column, self._search)
+
+    def content(self) -> bytes:
+        """Return bytes that differ if the ids do."""
+        return self.keys.tobytes() + self.ids.tobytes() + self.counts.tobytes()
+
+    def texts(self, spelling: Keys) -> Iterator[pa.Array]:
+        """Yield the texts of the ids from ``FIRST_VALUE`` on, in parts."""
+        keys = np.empty_like(self.keys)
+        keys[self.ids - FIRST_VALUE] = self.keys
+        for start in range(0, len(keys), _ROWS):
+            yield spelling.texts(keys[start : start + _ROWS])
 
     def _search(self, keys: np.ndarray) -> np.ndarray:
         """Return the ids of sorted keys."""
@@ -106,11 +116,63 @@ class FieldVocabulary:
         ids[known] = self.ids[at[known]]
         return ids
 
-    def keys_by_id(self) -> np.ndarray:
-        """Return the keys of ids from 2 on, uint32 [V]."""
-        keys = np.empty_like(self.keys)
-        keys[self.ids - FIRST_VALUE] = self.keys
-        return keys
+
+@dataclass(frozen=True)
+class HashedVocabulary:
+    """Ids of one field that is hashed."""
+
+    spelling: Keys
+    """What hashes the values."""
+    counts: np.ndarray
+    """Training rows by id, int64 [2 + N]; entry 0 is 0."""
+
+    @classmethod
+    def fit(cls, counter: Counter, spelling: Keys, buckets: int) -> "HashedVocabulary":
+        """Count the training rows of each of ``buckets`` ids."""
+        keys, counts = counter.merged()
+        field = cls(spelling, np.zeros(FIRST_VALUE + buckets, np.int64))
+        np.add.at(field.counts, field._ids(keys), counts)
+        field.counts[MISSING] = counter.missing
+        return field
+
+    @property
+    def buckets(self) -> int:
+        """N, the number of ids that values are hashed to."""
+        return len(self.counts) - FIRST_VALUE
+
+    def encode(self, column: pa.Array) -> np.ndarray:
+        """Return the id of each key in a column of a chunk, int32 [N]."""
+        return _encode(column, self._ids)
+
+    def content(self) -> bytes:
+        """Return bytes that differ if the ids do."""
+        return self.counts.tobytes()
+
+    def texts(self, spelling: Keys) -> Iterator[pa.Array]:
+        """Yield nulls for the ids from ``FIRST_VALUE`` on, in parts, as no text stands for one."""
+        for start in range(0, self.buckets, _ROWS):
+            yield pa.nulls(min(_ROWS, self.buckets - start), pa.string())
+
+    def collision_rate(self, keys: np.ndarray) -> float:
+        """Return the share of distinct ``keys`` (uint32 [U]) that share their id with another one."""
+        ids = self._ids(keys)
+        return float(np.mean(np.bincount(ids)[ids] > 1)) if len(ids) else 0.0
+
+    def _ids(self, keys: np.ndarray) -> np.ndarray:
+        return (FIRST_VALUE + self.spelling.hashes(keys) % np.uint64(self.buckets)).astype(np.int32)
+
+
+Field = FieldVocabulary | HashedVocabulary
+
+
+def _encode(column: pa.Array, lookup: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the id, int32 [N], of each key in a column; ``lookup`` gives those of sorted distinct keys."""
+    encoded = column.dictionary_encode()  # so that each distinct key is looked up once
+    distinct = encoded.dictionary.to_numpy()
+    order = np.argsort(distinct)  # neighbours in a large vocabulary share cache lines
+    ids = np.full(len(distinct) + 1, MISSING, np.int32)
+    ids[order] = lookup(distinct[order])
+    return ids[encoded.indices.fill_null(len(distinct)).to_numpy()]
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:
@@ -126,7 +188,7 @@ class Vocabulary:
 
     names: tuple[str, ...]
     """Names of the fields."""
-    fields: tuple[FieldVocabulary, ...]
+    fields: tuple[Field, ...]
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -134,40 +196,44 @@ class Vocabulary:
         return tuple(len(field.counts) for field in self.fields)
 
 
-# A row for every id; value is null for out of vocabulary and empty for missing, else as in the source.
+# A row for every id. The value is null for out of vocabulary and for ids that values are hashed to, and empty for
+# missing; else it is as in the source.
 _SCHEMA = {"field": pa.string(), "value": pa.string(), "id": pa.int32(), "count": pa.int64()}
 
 
-def write_vocabulary(path: Path, vocabulary: Vocabulary, layout: Format, metadata: dict[str, str]) -> None:
+def write_vocabulary(
+    path: Path, vocabulary: Vocabulary, spelling: Sequence[Keys], metadata: dict[str, str]
+) -> None:
     """Write the Parquet file ``path`` with a row (field, value, id, count) for each id, in order."""
     schema = pa.schema(list(_SCHEMA.items()), metadata)
     with pq.ParquetWriter(path, schema) as writer:
-        for index, (name, field) in enumerate(zip(vocabulary.names, vocabulary.fields, strict=True)):
-            for values, first in _spelled(layout, index, field.keys_by_id()):
+        for name, field, keys in zip(vocabulary.names, vocabulary.fields, spelling, strict=True):
+            first = 0
+            special = pa.array([None, ""], pa.string())
+            for values in itertools.chain([special], field.texts(keys)):
                 ids = np.arange(first, first + len(values), dtype=np.int32)
                 names = pa.repeat(pa.scalar(name), len(values))
                 columns = [names, values, pa.array(ids), pa.array(field.counts[ids])]
                 writer.write_table(pa.table(columns, schema=schema))
+                first += len(values)
 
 
-def _spelled(layout: Format, index: int, keys: np.ndarray) -> Iterator[tuple[pa.Array, int]]:
-    """Yield the values of a field by id in parts, each with its first id."""
-    yield pa.array([None, ""], pa.string()), OUT_OF_VOCABULARY
-    for start in range(0, len(keys), _ROWS):
-        yield layout.texts(index, keys[start : start + _ROWS]), FIRST_VALUE + start
-
-
-def read_vocabulary(path: Path, names: Sequence[str], layout: Format) -> Vocabulary:
-    """Read what :func:`write_vocabulary` wrote, to encode new rows."""
+def read_vocabulary(path: Path, names: Sequence[str], spelling: Sequence[Keys]) -> Vocabulary:
+    """Read what :func:`write_vocabulary` wrote, to encode new rows whose keys ``spelling`` gives."""
     fields = []
-    for index, name in enumerate(names):
+    for name, keys in zip(names, spelling, strict=True):
         table = pq.read_table(path, columns=["value", "count"], filters=[("field", "==", name)])
-        texts = table["value"].combine_chunks().slice(FIRST_VALUE)
-        keys = layout.keys(index, texts)
-        order = np.argsort(keys)
-        ids = (order + FIRST_VALUE).astype(np.int32)
-        fields.append(FieldVocabulary(keys[order], ids, table["count"].to_numpy()))
+        fields.append(_read_field(table["value"].combine_chunks(), table["count"].to_numpy(), keys))
     return Vocabulary(tuple(names), tuple(fields))
+
+
+def _read_field(values: pa.Array, counts: np.ndarray, spelling: Keys) -> Field:
+    texts = values.slice(FIRST_VALUE)
+    if texts.null_count:
+        return HashedVocabulary(spelling, counts)
+    keys = spelling.keys(texts)
+    order = np.argsort(keys)
+    return FieldVocabulary(keys[order], (order + FIRST_VALUE).astype(np.int32), counts)
 
 
 def read_counts(path: Path, name: str) -> np.ndarray:

@@ -35,6 +35,8 @@ class BadRow:
     """Number of the line in its file, from 1."""
     reason: str
     message: str
+    unit: str = "line"
+    """What is numbered: a line, or a row where the file is no text."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class BadRows:
         """
         if self.on_error == "fail":
             raise UserError(
-                f"{row.path}, line {row.line}: {row.message}; mend it, or leave out such rows with --on-error skip"
+                f"{row.path}, {row.unit} {row.line}: {row.message}; mend it, or leave out such rows with --on-error skip"
             )
         self.reasons[row.reason] += 1
         if len(self.first) < KEPT:

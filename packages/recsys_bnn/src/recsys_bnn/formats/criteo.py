@@ -9,6 +9,7 @@ header. Lines end with a line feed, optionally after a carriage return; the last
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ from pyarrow import csv
 
 from recsys_bnn import chunks
 from recsys_bnn.formats.bad_rows import BadRows, RowError
-from recsys_bnn.formats.text import Source, read_rows
+from recsys_bnn.formats.base import Format, counted_name
+from recsys_bnn.formats.keys import HexKeys
+from recsys_bnn.formats.text import Source, all_blocks, check_text, parse_each, read_rows, shown
 
 OFFICIAL_ROWS = 45_840_617
 INTEGERS = tuple(f"I{i}" for i in range(1, 14))
@@ -29,34 +32,23 @@ _INTEGER = re.compile(rb"(-?)0*([0-9]{1,10})")
 _HEX = re.compile(rb"[0-9a-f]{8}")
 
 
-class CriteoKaggle:
+class CriteoKaggle(Format):
     """The format `criteo-kaggle`."""
 
     integer_names = INTEGERS
     categorical_names = CATEGORICALS
+    keys = (HexKeys(),) * len(CATEGORICALS)
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
 
     def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order; a categorical's key is its hexadecimal value."""
-        return read_rows(sources, parse_text, parse_lines, bad_rows)
+        return read_rows(all_blocks(sources), parse_text, parse_lines, bad_rows)
 
     def default_name(self, rows: int) -> str:
-        """Return the usual name of a Criteo log of ``rows`` rows, e.g. ``criteo-10k``."""
-        if rows == OFFICIAL_ROWS:
-            return "criteo-kaggle"
-        for unit, letter in ((1_000_000, "m"), (1000, "k")):
-            if rows % unit == 0:
-                return f"criteo-{rows // unit}{letter}"
-        return f"criteo-{rows}"
-
-    def texts(self, field: int, keys: np.ndarray) -> pa.Array:
-        """Return the texts of ``keys`` as they stand in the file."""
-        digits = keys.astype(">u4").tobytes().hex().encode()
-        offsets = np.arange(0, len(digits) + 1, 8, dtype=np.int32)
-        return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
-
-    def keys(self, field: int, texts: pa.Array) -> np.ndarray:
-        """Return the keys, uint32, of texts of 8 hex digits."""
-        return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">u4").astype(np.uint32)
+        """Return ``criteo-kaggle`` for the whole log, and a name such as ``criteo-10k`` for a part."""
+        return "criteo-kaggle" if rows == OFFICIAL_ROWS else counted_name("criteo", rows)
 
 
 class Row(NamedTuple):
@@ -75,7 +67,7 @@ def parse_line(line: bytes) -> Row:
             ``integer`` or ``categorical``.
     """
     line = line.removesuffix(b"\n").removesuffix(b"\r")
-    _check_text(line)
+    check_text(line)
     cells = line.split(b"\t")
     if len(cells) != COLUMNS:
         raise RowError(
@@ -83,22 +75,9 @@ def parse_line(line: bytes) -> Row:
             f"{len(cells)} columns, expected {COLUMNS} with tabs between them (label, 13 integers, 26 categoricals)",
         )
     if cells[0] not in (b"0", b"1"):
-        raise RowError("label", f"the label is {_shown(cells[0])}, expected 0 or 1")
+        raise RowError("label", f"the label is {shown(cells[0].decode())}, expected 0 or 1")
     integers = tuple(map(_integer, INTEGERS, cells[1:14]))
     return Row(int(cells[0]), integers, tuple(map(_categorical, CATEGORICALS, cells[14:])))
-
-
-def _check_text(line: bytes) -> None:
-    if not line:
-        raise RowError("blank", "a blank line")
-    if b"\0" in line:
-        raise RowError("nul", f"a NUL byte at position {line.index(0) + 1}, expected text")
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        raise RowError(
-            "utf-8", f"byte 0x{line[error.start]:02x} at position {error.start + 1} is not UTF-8"
-        ) from error
 
 
 def _integer(name: str, cell: bytes) -> int | None:
@@ -107,7 +86,9 @@ def _integer(name: str, cell: bytes) -> int | None:
     match = _INTEGER.fullmatch(cell)
     value = int(match[1] + match[2]) if match else None
     if value is None or not -(2**31) <= value < 2**31:
-        raise RowError("integer", f"{name} is {_shown(cell)}, expected a whole number of 32 bits or nothing")
+        raise RowError(
+            "integer", f"{name} is {shown(cell.decode())}, expected a whole number of 32 bits or nothing"
+        )
     return value
 
 
@@ -116,28 +97,19 @@ def _categorical(name: str, cell: bytes) -> int | None:
         return None
     if not _HEX.fullmatch(cell):
         raise RowError(
-            "categorical", f"{name} is {_shown(cell)}, expected 8 hex digits (0-9, a-f) or nothing"
+            "categorical", f"{name} is {shown(cell.decode())}, expected 8 hex digits (0-9, a-f) or nothing"
         )
     return int(cell, 16)
 
 
-def _shown(cell: bytes) -> str:
-    text = cell.decode()
-    return repr(text if len(text) <= 24 else text[:24] + "...")
-
-
 def parse_lines(lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
     """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
-    rows, errors = [], []
-    for position, line in enumerate(lines):
-        try:
-            row = parse_line(line)
-            rows.append((row.label, *row.integers, *row.categoricals))
-        except RowError as error:
-            errors.append((position, error))
-    columns = zip(*rows, strict=True) if rows else [()] * COLUMNS
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), errors
+    return parse_each(lines, _cells, SCHEMA)
+
+
+def _cells(line: bytes) -> tuple[int | None, ...]:
+    row = parse_line(line)
+    return (row.label, *row.integers, *row.categoricals)
 
 
 # Fixed widths make the CSV reader itself check the lengths; it leaves a missing value's bytes zero.

@@ -121,6 +121,12 @@ class Source:
         if rest:
             yield Block(self.path, line, rest + b"\n")
 
+    def digest_all(self) -> None:
+        """Digest the bytes of a file that another reader takes apart."""
+        with self.path.open("rb") as file:
+            while data := file.read(BLOCK_BYTES):
+                self._count(memoryview(data))
+
     @contextmanager
     def _open(self) -> "Generator[gzip.GzipFile | _Digesting, None, None]":
         """Open the file; reading gives its text, decompressed if it is gzip."""
@@ -174,6 +180,25 @@ class _Digesting(io.RawIOBase):
         return size
 
 
+def check_text(line: bytes) -> None:
+    """Raise a RowError (reason ``blank``, ``nul`` or ``utf-8``) unless ``line`` holds text."""
+    if not line:
+        raise RowError("blank", "a blank line")
+    if b"\0" in line:
+        raise RowError("nul", f"a NUL byte at position {line.index(0) + 1}, expected text")
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise RowError(
+            "utf-8", f"byte 0x{line[error.start]:02x} at position {error.start + 1} is not UTF-8"
+        ) from error
+
+
+def shown(cell: str) -> str:
+    """Return a cell for a message: quoted, and cut short if it is long."""
+    return repr(cell if len(cell) <= 24 else cell[:24] + "...")
+
+
 Fast = Callable[[bytes], pa.RecordBatch | None]
 Plain = Callable[[list[bytes]], tuple[pa.RecordBatch, list[tuple[int, RowError]]]]
 
@@ -184,6 +209,26 @@ class Parsed:
 
     batches: list[pa.RecordBatch]
     bad: list[BadRow]
+
+
+def parse_each(
+    lines: Iterable[bytes], parse: Callable[[bytes], Sequence[Any]], schema: pa.Schema
+) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+    """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
+    rows, errors = [], []
+    for position, line in enumerate(lines):
+        try:
+            rows.append(parse(line))
+        except RowError as error:
+            errors.append((position, error))
+    return batch_of(rows, schema), errors
+
+
+def batch_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows of values as a record batch."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def parse_block(block: Block, fast: Fast, plain: Plain) -> Parsed:
@@ -205,15 +250,19 @@ def parse_block(block: Block, fast: Fast, plain: Plain) -> Parsed:
     return Parsed([batch], bad)
 
 
+def all_blocks(sources: Sequence[Source]) -> Iterator[Block]:
+    """Yield the lines of ``sources`` one after the other."""
+    return (block for source in sources for block in source.blocks())
+
+
 def read_rows(
-    sources: Sequence[Source], fast: Fast, plain: Plain, bad_rows: BadRows
+    blocks: Iterable[Block], fast: Fast, plain: Plain, bad_rows: BadRows
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of ``sources`` in order; bad ones go to ``bad_rows``.
+    """Yield the rows of ``blocks`` in order; bad ones go to ``bad_rows``.
 
     Raises:
         UserError: a file can't be read, or a row is bad and bad rows are not to be skipped.
     """
-    blocks = (block for source in sources for block in source.blocks())
     for parsed in ordered_map(lambda block: parse_block(block, fast, plain), blocks):
         for row in parsed.bad:
             bad_rows.add(row)

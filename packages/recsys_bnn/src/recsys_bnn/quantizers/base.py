@@ -1,10 +1,29 @@
 """What every quantizer has in common, and scales that are learned."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+_CLIPPING_RANGES = torch.logspace(0, 5, 60, base=2).tolist()
+"""Candidates of a calibration, in root mean squares: the best are 1.7 for uniform values, 2.7 for normal ones in 4
+bits, 4 in 8 bits, and more for heavy tails."""
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, quantized: Tensor) -> Tensor:
+        return quantized
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def straight_through(x: Tensor, quantized: Tensor) -> Tensor:
+    """Return ``quantized``, exactly, with its gradient passed on to ``x`` as it is."""
+    return _StraightThrough.apply(x, quantized)
 
 
 @dataclass(frozen=True)
@@ -75,3 +94,20 @@ class ScaledQuantizer(Quantizer):
         if index is None:
             return values.sum_to_size(self.log_scale.shape)
         return torch.zeros_like(self.log_scale).index_add(0, index.flatten(), values.sum(-1).flatten())
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor, index: Tensor | None = None) -> None:
+        """Set each scale to the one with the least squared error on ``x``; one without values stays.
+
+        Source: the search over clipping ranges of Guan et al., "Post-Training 4-bit Quantization on Embedding
+        Tables", 2019, over multiples of the root mean square.
+        """
+        count = self.sums(torch.ones_like(x), index).clamp_(min=1)
+        spread = (self.sums(x.square(), index) / count).sqrt_() / 2 ** (self.use.bits - 1)
+        best, least = self.log_scale.clone(), torch.full_like(self.log_scale, torch.inf)
+        for clipping_range in _CLIPPING_RANGES:
+            candidate = torch.where(spread > 0, (spread * clipping_range).log(), best)
+            self.log_scale.copy_(candidate)
+            error = self.sums((self.forward(x, index) - x).square_(), index)
+            best, least = torch.where(error < least, candidate, best), torch.minimum(error, least)
+        self.log_scale.copy_(best)

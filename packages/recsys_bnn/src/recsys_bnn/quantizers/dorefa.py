@@ -6,22 +6,10 @@ lets negative values through. Table values are quantized like activations, becau
 weight, and a forward pass never reads a whole table to find it.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from recsys_bnn.quantizers.base import Quantizer
-
-
-class _RoundSTE(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.round()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+from recsys_bnn.quantizers.base import Quantizer, straight_through
 
 
 class DoReFa(Quantizer):
@@ -35,4 +23,5 @@ class DoReFa(Quantizer):
         else:
             bounded = x.clamp(-1, 1)
         steps = 2**self.use.bits - 1
-        return _RoundSTE.apply((bounded + 1) * (steps / 2)) * (2 / steps) - 1
+        in_steps = (bounded + 1) * (steps / 2)
+        return straight_through(in_steps, in_steps.round()) * (2 / steps) - 1

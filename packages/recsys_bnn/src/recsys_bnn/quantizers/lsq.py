@@ -1,10 +1,13 @@
 """Two bits and more: uniform steps of a learned size.
 
 Source: Esser et al., "Learned Step Size Quantization", ICLR 2020: Eq. 1 and 2 (quantizer), Eq. 3 (gradient of
-the step), Eq. 5 (gradient of the values), Sec. 2.2 (gradient scale). Weights and activations are both signed,
-as a PReLU lets negative values through. The step starts where the squared error is least, as in Bhalgat et
-al., "LSQ+", CVPR Workshops 2020, Sec. 3.2, by a search over clipping ranges as in Guan et al., "Post-Training
-4-bit Quantization on Embedding Tables", 2019: LSQ's own start is some five times too coarse at 8 bits.
+the step), Eq. 5 (gradient of the values), Sec. 2.2 (gradient scale). Three choices of our own:
+
+- Weights and activations are both signed, as a PReLU lets negative values through.
+- Two bits are -1.5, -0.5, 0.5 and 1.5 steps, not the paper's -2, -1, 0 and 1, as in Liu et al., "ParetoQ", 2025
+  (Stretched Elastic Quant): with so few values a lopsided range costs more than a zero gains.
+- The step starts where the squared error is least (``calibrate``), as in Bhalgat et al., "LSQ+", CVPR Workshops
+  2020. The paper's own start is some five times too coarse at 8 bits.
 """
 
 from typing import Any
@@ -14,19 +17,18 @@ from torch import Tensor
 
 from recsys_bnn.quantizers.base import ScaledQuantizer, Use
 
-_CLIPPING_RANGES = torch.logspace(0, 5, 60, base=2).tolist()
-"""Candidates of the search, in root mean squares: the best are 1.7 for uniform values, 2.7 for normal ones in
-4 bits, 4 in 8 bits, and more for heavy tails."""
-
 
 class _LSQ(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, step: Tensor, lowest: int, highest: int, gradient_scale: float
+        ctx: Any, x: Tensor, step: Tensor, lowest: float, highest: float, gradient_scale: float
     ) -> Tensor:
-        out = (x / step).clamp_(lowest, highest).round_().mul_(step)
+        out, offset = (x / step).clamp_(lowest, highest), highest % 1
+        # Values between the steps are rounded as their neighbours on the steps.
+        out = out.sub_(offset).round_().add_(offset) if offset else out.round_()
+        out.mul_(step)
         ctx.save_for_backward(x, step, out)
-        ctx.range, ctx.gradient_scale = (lowest, highest), gradient_scale
+        ctx.range, ctx.gradient_scale = (lowest - offset, highest + offset), gradient_scale
         return out
 
     @staticmethod
@@ -40,8 +42,13 @@ class _LSQ(torch.autograd.Function):
         return gradient_x, gradient_step, None, None, None
 
 
+def levels(bits: int) -> tuple[float, float]:
+    """Return the lowest and the highest result in steps, -Qn and Qp of the paper."""
+    return (-1.5, 1.5) if bits == 2 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def lsq(x: Tensor, step: Tensor, bits: int, gradient_scale: float = 1.0) -> Tensor:
-    """Round ``x`` to multiples of ``step`` from -2^(bits-1) to 2^(bits-1) - 1 (Eq. 1 and 2).
+    """Round ``x`` to one of the 2^bits values, a step apart, between the :func:`levels` (Eq. 1 and 2).
 
     Args:
         x: Values of any shape.
@@ -49,7 +56,7 @@ def lsq(x: Tensor, step: Tensor, bits: int, gradient_scale: float = 1.0) -> Tens
         bits: Bits of a result, 2 or more.
         gradient_scale: Factor on the gradient of ``step``.
     """
-    return _LSQ.apply(x, step, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, gradient_scale)
+    return _LSQ.apply(x, step, *levels(bits), gradient_scale)
 
 
 class LSQ(ScaledQuantizer):
@@ -57,21 +64,8 @@ class LSQ(ScaledQuantizer):
 
     def __init__(self, use: Use):
         super().__init__(use)
-        self.gradient_scale = (use.shared * (2 ** (use.bits - 1) - 1)) ** -0.5
+        self.gradient_scale = (use.shared * levels(use.bits)[1]) ** -0.5
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """Return ``x`` in multiples of its steps."""
+        """Return ``x`` in whole numbers of its steps, or with two bits in halves."""
         return lsq(x, self.scale(index), self.use.bits, self.gradient_scale)
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor, index: Tensor | None = None) -> None:
-        """Set each step to the one with the least squared error on ``x``; one without values stays."""
-        count = self.sums(torch.ones_like(x), index).clamp_(min=1)
-        spread = (self.sums(x.square(), index) / count).sqrt_() / 2 ** (self.use.bits - 1)
-        best, least = self.log_scale.clone(), torch.full_like(self.log_scale, torch.inf)
-        for clipping_range in _CLIPPING_RANGES:
-            candidate = torch.where(spread > 0, (spread * clipping_range).log(), best)
-            self.log_scale.copy_(candidate)
-            error = self.sums((self.forward(x, index) - x).square_(), index)
-            best, least = torch.where(error < least, candidate, best), torch.minimum(error, least)
-        self.log_scale.copy_(best)

@@ -5,26 +5,12 @@ halves beside the row); for one bit Rastegari et al., "XNOR-Net", ECCV 2016, Eq.
 straight through.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from recsys_bnn.quantizers.base import Quantizer
+from recsys_bnn.quantizers.base import Quantizer, straight_through
 
 SCALE_BITS = 16
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Return ``quantized``, whose gradient becomes that of ``x``."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, quantized: Tensor) -> Tensor:
-        return quantized
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
 
 
 class RowMinMax(Quantizer):
@@ -35,7 +21,7 @@ class RowMinMax(Quantizer):
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Quantize each vector along the last dimension of ``x`` for itself."""
-        return _StraightThrough.apply(x, self._quantized(x.detach()))
+        return straight_through(x, self._quantized(x.detach()))
 
     def _quantized(self, x: Tensor) -> Tensor:
         highest = 2**self.use.bits - 1
@@ -55,4 +41,4 @@ class RowSign(Quantizer):
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Quantize each vector along the last dimension of ``x`` for itself."""
         magnitude = x.detach().abs().mean(dim=-1, keepdim=True).half().to(x.dtype)
-        return _StraightThrough.apply(x, torch.where(x >= 0, magnitude, -magnitude))
+        return straight_through(x, torch.where(x >= 0, magnitude, -magnitude))

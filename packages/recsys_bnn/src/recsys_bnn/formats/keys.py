@@ -1,0 +1,98 @@
+"""Categorical values as 32-bit keys: three ways to number them, and their spelling in the source."""
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+
+class Keys(Protocol):
+    """Translates the values of one categorical field between text and key."""
+
+    def texts(self, keys: np.ndarray) -> pa.Array:
+        """Return the texts, as in the source, of ``keys`` (uint32 [U])."""
+        ...
+
+    def keys(self, texts: pa.Array) -> np.ndarray:
+        """Return the keys, uint32 [U], of texts without nulls; the inverse of :meth:`texts`."""
+        ...
+
+    def hashes(self, keys: np.ndarray) -> np.ndarray:
+        """Return a hash, uint64 [U], of the value behind each key; it depends on the value alone."""
+        ...
+
+
+class HexKeys:
+    """Values of 8 hexadecimal digits: the key is their number."""
+
+    def texts(self, keys: np.ndarray) -> pa.Array:
+        """Return the 8 lowercase digits of each key."""
+        digits = keys.astype(">u4").tobytes().hex().encode()
+        offsets = np.arange(0, len(digits) + 1, 8, dtype=np.int32)
+        return pa.StringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(digits))
+
+    def keys(self, texts: pa.Array) -> np.ndarray:
+        """Return the numbers that the digits spell."""
+        return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">u4").astype(np.uint32)
+
+    def hashes(self, keys: np.ndarray) -> np.ndarray:
+        """Return the mixed keys."""
+        return mixed(keys)
+
+
+class IntegerKeys:
+    """Whole numbers of 32 bits, negative or not: the key is their two's complement."""
+
+    def texts(self, keys: np.ndarray) -> pa.Array:
+        """Return the numbers in decimal."""
+        return pa.array(keys.view(np.int32)).cast(pa.string())
+
+    def keys(self, texts: pa.Array) -> np.ndarray:
+        """Return the keys of decimal numbers."""
+        return texts.cast(pa.int32()).to_numpy(zero_copy_only=False).view(np.uint32)
+
+    def hashes(self, keys: np.ndarray) -> np.ndarray:
+        """Return the mixed keys."""
+        return mixed(keys)
+
+
+class TextKeys:
+    """Any texts, numbered in the order of their first appearance; memory grows with the distinct ones."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+        self._texts: list[str] = []
+
+    def texts(self, keys: np.ndarray) -> pa.Array:
+        """Return the texts that were numbered so."""
+        return pa.array([self._texts[key] for key in keys.tolist()], pa.string())
+
+    def keys(self, texts: pa.Array) -> np.ndarray:
+        """Return the keys of ``texts``; texts that are met for the first time get the next ones."""
+        return np.array([self._key(text) for text in texts.to_pylist()], np.uint32)
+
+    def column(self, texts: pa.Array) -> pa.Array:
+        """Return the keys of a column of texts, uint32 with a null where the text is null."""
+        encoded = texts.dictionary_encode()
+        return pa.array(self.keys(encoded.dictionary), pa.uint32()).take(encoded.indices)
+
+    def hashes(self, keys: np.ndarray) -> np.ndarray:
+        """Return the first 8 bytes of each text's BLAKE2 digest."""
+        texts = (self._texts[key].encode() for key in keys.tolist())
+        digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
+        return np.frombuffer(digests, "<u8")
+
+    def _key(self, text: str) -> int:
+        key = self._keys.setdefault(text, len(self._texts))
+        if key == len(self._texts):
+            self._texts.append(text)
+        return key
+
+
+def mixed(keys: np.ndarray) -> np.ndarray:
+    """Hash numbers to uint64 (the finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
+    bits = keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
