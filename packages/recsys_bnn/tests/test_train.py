@@ -18,6 +18,7 @@ from recsys_bnn.train import RESUME, Trainer, distillation_targets, learning_rat
 from seminar_common.checkpoints import load_tensors
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
+from seminar_common.runs import Run
 
 
 def settings(data: Dataset, out: Path, **changes) -> TrainSettings:
@@ -267,24 +268,40 @@ def test_either_optimizer_of_the_tables_resumes_bit_for_bit(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_model(prepared: Dataset, tmp_path: Path) -> None:
+def torchrun(*options: str | Path) -> subprocess.CompletedProcess[str]:
+    """Train by two processes on this machine."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    options = [
-        "--data",
-        str(prepared.folder),
-        "--out",
-        str(tmp_path / "run"),
-        "--preset",
-        "smoke",
-        "--threads",
-        "1",
-    ]
-    done = subprocess.run(
-        [*command, "-m", "recsys_bnn.cli", "train", *options, "--batch-size", "128"],
+    return subprocess.run(
+        [*command, "-m", "recsys_bnn.cli", "train", *map(str, options)],
         capture_output=True,
         text=True,
+        check=False,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", ["32", "1"])
+def test_two_processes_train_as_one_does(prepared: Dataset, tmp_path: Path, bits: str) -> None:
+    # The same rows in each step, batch norms over both halves, gradients averaged: the same curve.
+    model = ["--embedding-bits", bits, "--mlp-bits", bits]
+    common = ["--data", prepared.folder, "--preset", "smoke", "--threads", "1", "--log-every", "1", *model]
+    done = torchrun(*common, "--out", tmp_path / "two")
     assert done.returncode == 0, done.stderr
-    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
-    assert "2 processes" in done.stderr
+    assert done.stderr.count("device: cpu (") == 1, "the choice is printed once, not by every process"
+    subprocess.run(
+        [sys.executable, "-m", "recsys_bnn.cli", "train", *common, "--out", tmp_path / "one"], check=True
+    )
+    losses = [[r["loss"] for r in Run(tmp_path / name).logged() if "loss" in r] for name in ("one", "two")]
+    assert len(losses[0]) == 21
+    # A sign turns a rounding error into a flip, so the binary curves part by more than rounding errors.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4 if bits == "32" else 2e-2)
+
+
+@pytest.mark.slow
+def test_a_batch_that_processes_cannot_share_evenly_is_refused(prepared: Dataset, tmp_path: Path) -> None:
+    done = torchrun(
+        "--data", prepared.folder, "--out", tmp_path / "run", "--preset", "smoke", "--batch-size", "129"
+    )
+    assert done.returncode != 0
+    assert "must be a multiple of the 2 processes" in done.stderr
+    assert not (tmp_path / "run").exists()

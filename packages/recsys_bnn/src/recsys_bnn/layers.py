@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from recsys_bnn.quantizers import Quantizer, Use, make_quantizer, make_row_quantizer
@@ -182,6 +183,32 @@ def _group_starts(cardinalities: Tensor) -> Tensor:
     """
     parts = torch.arange(1, GROUPS, dtype=torch.float64).unsqueeze(1) / GROUPS
     return (cardinalities.double() ** parts).ceil().long()
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm over the global batch: with several processes, all of them share mean and variance.
+
+    Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015, Alg. 1. PyTorch's own synchronised one needs a GPU.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``input`` [B, K] by the batch while training, else by the running statistics."""
+        if not (self.training and distributed.is_initialized() and distributed.get_world_size() > 1):
+            return super().forward(input)
+        x, processes = input, distributed.get_world_size()
+        # The parts are of equal size, so means over processes are means over the rows.
+        mean = all_reduce(x.mean(0)) / processes
+        variance = all_reduce((x - mean).square().mean(0)) / processes
+        self._track(mean.detach(), variance.detach(), len(x) * processes)
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+    def _track(self, mean: Tensor, variance: Tensor, rows: int) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * rows / (rows - 1), share)  # the unbiased one, as PyTorch keeps it
 
 
 class SeededDropout(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recsys_bnn.bits import MLPBits
 from recsys_bnn.config import ModelConfig
-from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
+from recsys_bnn.layers import BatchNorm, QuantEmbedding, QuantLinear, SeededDropout
 from recsys_bnn.quantizers import ScaledQuantizer
 from seminar_common.cost import Layer, TensorSize
 from seminar_common.errors import UserError
@@ -137,7 +137,7 @@ def mlp(sizes: Sequence[int], config: ModelConfig, bits: MLPBits) -> nn.Sequenti
     for index, layer in enumerate(bits.layers):
         size_in, size_out = sizes[index], sizes[index + 1]
         linear = QuantLinear(size_in, size_out, *layer, config.quantizer, config.weight_scale)
-        blocks += [nn.BatchNorm1d(size_in), linear, nn.BatchNorm1d(size_out)]
+        blocks += [BatchNorm(size_in), linear, BatchNorm(size_out)]
         if index < last or bits.part == "bottom":
             blocks.append(nn.PReLU())
         if index < last and config.dropout:

@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from recsys_bnn.config import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.dataset import Batch, Dataset, Rows, open_dataset
@@ -67,6 +68,10 @@ def train(settings: TrainSettings) -> Run:
     teacher = _load_other(settings.teacher, "--teacher", dataset)
     model = initial_model(settings, dataset, rows)
     fabric = launch(settings.device)
+    if settings.optimization.batch_size % fabric.world_size:
+        raise UserError(
+            f"--batch-size {settings.optimization.batch_size}: must be a multiple of the {fabric.world_size} processes"
+        )
     if run is None:
         run = _create(settings, dataset, model, fabric)
     Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
@@ -175,6 +180,8 @@ class Trainer:
         self.teacher = None if teacher is None else teacher.to(fabric.device)
         optimizers = make_optimizers(model, settings.optimization)
         self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        # DDP can't average sparse gradients, so the table stays out of it and is averaged in _share_table_gradient.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ["embedding.weight"])
         self.model, *self.optimizers = fabric.setup(model, *optimizers)
         self.dropouts = [m for m in self.model.modules() if isinstance(m, SeededDropout)]
         self.steps_per_epoch = len(rows) // settings.optimization.batch_size
@@ -226,11 +233,24 @@ class Trainer:
         features = batch.integers[mine].to(device), batch.categoricals[mine].to(device)
         loss = F.binary_cross_entropy_with_logits(self.model(*features), self._targets(batch, mine, features))
         self.fabric.backward(loss)
+        self._share_table_gradient()
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.step += 1
         return loss.item()
+
+    def _share_table_gradient(self) -> None:
+        """Give every process the mean over processes of the table's sparse gradient."""
+        processes = self.fabric.world_size
+        if processes == 1:
+            return
+        table = _plain(self.model).embedding.weight
+        assert table.grad is not None
+        # Not coalesced, so that every process has as many entries: one for each row of its part and each field.
+        rows = cast(Tensor, self.fabric.all_gather(table.grad._indices()[0])).flatten()
+        values = cast(Tensor, self.fabric.all_gather(table.grad._values())).flatten(0, 1) / processes
+        table.grad = torch.sparse_coo_tensor(rows[None], values, table.shape)
 
     def _targets(self, batch: Batch, mine: slice, features: tuple[Tensor, Tensor]) -> Tensor:
         labels = batch.labels[mine].to(self.fabric.device)
@@ -259,7 +279,7 @@ class Trainer:
 
     def _validate(self, epoch: int) -> None:
         """Log loss and AUC of the validation rows, unless they are learned from."""
-        if self.settings.optimization.fit_on != "train" or not self.fabric.is_global_zero:
+        if self.settings.optimization.fit_on != "train":
             return
         rows = self.dataset.rows("val")
         with settled(_plain(self.model), self.rows, self.settings, self.fabric.device) as model:
