@@ -1,17 +1,14 @@
 """Fit a DLRM to prepared rows."""
 
 import dataclasses
-import itertools
 import math
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,6 +19,7 @@ from recsys_bnn.model import DLRM
 from recsys_bnn.optimizers import RowwiseAdagrad
 from recsys_bnn.post_training import quantize_after_training
 from recsys_bnn.predict import WEIGHTS, build_model, load_model, predict, stored_settings
+from recsys_bnn.settle import settle_batch_norms, settled
 from seminar_common import metrics, runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -40,8 +38,6 @@ from seminar_common.settings import to_dict
 RESUME = "resume.safetensors"
 CALIBRATION_ROWS = 16_384
 """Training rows that fit the scales of a model that starts from another one."""
-SETTLE_ROWS = 262_144
-"""At most about so many training rows settle the batch norms' statistics."""
 
 
 def train(settings: TrainSettings) -> Run:
@@ -329,43 +325,6 @@ def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -
     cross-entropy is linear in its target, so mixing the targets mixes the two losses.
     """
     return torch.lerp(labels, torch.sigmoid(teacher_logits), share)
-
-
-@torch.no_grad()
-def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device: torch.device) -> None:
-    """Replace the batch norms' running statistics by means over training rows without dropout.
-
-    Source: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, Sec. 3 (PreciseBN). The running ones belong
-    to activations with dropout, which have another variance (Li et al., "Understanding the Disharmony between
-    Dropout and Batch Normalization", CVPR 2019); behind a sign that moves every later activation, and the
-    predicted probabilities end far from the click rate.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    model.eval()
-    for norm in norms:
-        norm.train().reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    generator = seeds.numpy_generator(settings.seed, "settle")
-    size = max(settings.optimization.batch_size, min(len(rows), SETTLE_ROWS) // 16)
-    batches = rows.batches(min(size, len(rows)), generator=generator, drop_last=True)
-    for batch in itertools.islice(batches, 16):
-        model(batch.integers.to(device), batch.categoricals.to(device))
-    model.eval()
-
-
-@contextmanager
-def settled(model: DLRM, rows: Rows, settings: TrainSettings, device: torch.device) -> Generator[DLRM]:
-    """Yield ``model`` with settled batch norms; afterwards it trains on as if nothing had been."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    before = [
-        ({name: buffer.clone() for name, buffer in norm.named_buffers()}, norm.momentum) for norm in norms
-    ]
-    settle_batch_norms(model, rows, settings, device)
-    yield model
-    for norm, (buffers, momentum) in zip(norms, before, strict=True):
-        norm.load_state_dict(buffers, strict=False)
-        norm.momentum = momentum
-    model.train()
 
 
 def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim.Optimizer]:
