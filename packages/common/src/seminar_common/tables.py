@@ -221,10 +221,15 @@ def paired_differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
     paired = [row for row in rows if _is_paired(row)]
     lines = [Line(_key(row), {row.metric: [row]}) for row in paired]
     varying = [name for name in _varying(lines) if name not in ("baseline", "bits")]
+    plain = [
+        (row.model, row.baseline, row.metric, condition_text(line.key))
+        for row, line in zip(paired, lines, strict=True)
+    ]
     found = []
-    for row, line in zip(paired, lines, strict=True):
+    for row, line, name in zip(paired, lines, plain, strict=True):
         metric = metric_named(row.metric)
-        traits = [_trait_text(line.key.get(name)) for name in varying]
+        # Traits are named only where two lines would read the same without them.
+        traits = [_trait_text(line.key.get(trait)) for trait in varying] if plain.count(name) > 1 else []
         found.append(
             {
                 "model": ", ".join([row.model, *filter(None, traits)]),
