@@ -23,17 +23,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_needs_nothing_and_shows_both_models_between_chance_and_the_bound(
+def test_the_demo_needs_nothing_and_shows_each_model_between_chance_and_the_bound(
     quick, tmp_path: Path
 ) -> None:
     main(DemoSettings(out=tmp_path / "demo"))
     results = read_results(tmp_path / "demo" / "recsys_bnn")
     auc = {row.model: row for row in results.rows if row.metric == "roc_auc" and row.split == "test"}
-    assert set(auc) == {"best-possible", "logistic-regression", "float", "binary"}
+    assert set(auc) == {"best-possible", "logistic-regression", "float", "binary", "binary-a4"}
     assert {row.n for row in auc.values()} == {1000}
-    for model in ("float", "binary"):
+    for model in ("float", "binary", "binary-a4"):
         assert 0.5 < auc[model].value < auc["best-possible"].value
-    assert results.one(metric="roc_auc_difference", split="test").baseline == "float"
+    assert results.one(model="binary", metric="roc_auc_difference", split="test").baseline == "float"
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "best-possible" in page and "http://" not in page.replace("http://www.w3.org", "")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys_bnn.formats.bad_rows import BadRows, RowError
@@ -46,6 +46,8 @@ def test_the_fast_parser_agrees_with_the_line_parser_on_any_csv(rows):
 
 
 @settings(deadline=None)
+@example([b"\xef\xbb\xbf"])  # the CSV reader passes over a byte order mark
+@example([b"\xef\xbb\xbf1,a,b", b"2,a,b"])
 @given(st.lists(st.binary(max_size=12).filter(lambda b: b"\n" not in b), min_size=1, max_size=4))
 def test_the_fast_parser_agrees_with_the_line_parser_on_any_bytes(lines):
     fast = CSV.parse_text(b"".join(line + b"\n" for line in lines))

@@ -1,8 +1,7 @@
-"""The demo: from a raw click log to the table of a full-precision and a binary DLRM."""
+"""The demo: from a raw click log to the table of a full-precision and two binary DLRMs."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from recsys_bnn.prepare import prepare
 from recsys_bnn.prepare_config import PrepareConfig
 from recsys_bnn.synthetic import SyntheticConfig
 from recsys_bnn.train import train
+from recsys_bnn.variants import VARIANTS
 from seminar_common import bootstrap
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.progress import say
@@ -23,6 +23,7 @@ from seminar_common.runs import command_line
 
 # A log that a few seconds of training can learn from: fewer, stronger interactions than the default.
 LOG = SyntheticConfig(100_000, main_share=0.2, dense_share=0.3, pairs=4, rank=2, drift=0.1)
+MODELS = ("float", "binary", "binary-a4")
 GENERATED = OptimizationConfig(
     epochs=2,
     batch_size=256,
@@ -40,7 +41,7 @@ def main(settings: DemoSettings) -> None:
 
 
 def demo(folder: Path, data: Path | None) -> DemoPage:
-    """Prepare a click log, train both models and measure them; fill ``folder``.
+    """Prepare a click log, train the models and measure them; fill ``folder``.
 
     Args:
         folder: Folder to make.
@@ -62,17 +63,14 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     if data is None:
         model = dataclasses.replace(settings.model, dropout=0.2)
         settings = dataclasses.replace(settings, model=model, optimization=GENERATED)
-    parts = [
-        _train_and_measure(name, bits, settings, folder) for name, bits in (("float", 32), ("binary", 1))
-    ]
+    parts = [_train_and_measure(name, settings, folder) for name in MODELS]
     results = merge([Results("", tuple(bounds)), *parts], command_line())
     return DemoPage(f"Binary recommender on {dataset.name}", results)
 
 
-def _train_and_measure(name: str, bits: Literal[32, 1], settings: TrainSettings, folder: Path) -> Results:
-    model = dataclasses.replace(settings.model, embedding_bits=bits, mlp_bits=bits)
+def _train_and_measure(name: str, settings: TrainSettings, folder: Path) -> Results:
     run = folder / "runs" / name
-    train(dataclasses.replace(settings, out=run, model=model))
+    train(dataclasses.replace(VARIANTS[name](settings), out=run))
     baseline = None if name == "float" else folder / "runs" / "float"
     return evaluate(EvaluateSettings(run=run, baseline=baseline))
 

@@ -22,6 +22,8 @@ _WHOLE = re.compile(r"(-?)0*([0-9]{1,10})", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -167,9 +169,10 @@ class Delimited:
 
     def _texts(self, text: bytes) -> list[pa.Array] | None:
         """Return the cells of each column, or None where the lines are not plainly a table."""
-        # The CSV reader takes a blank line for a row of empty cells and a lone carriage return for a line end.
-        blank = text.startswith((b"\n", b"\r\n")) or b"\n\n" in text or b"\n\r\n" in text
-        if blank or b"\0" in text or text.count(b"\r") != text.count(b"\r\n"):
+        # The CSV reader takes a blank line for a row of empty cells, a lone carriage return for a line end, and a
+        # byte order mark at the start of any block for nothing.
+        odd = text.startswith((b"\n", b"\r\n", _BYTE_ORDER_MARK)) or b"\n\n" in text or b"\n\r\n" in text
+        if odd or b"\0" in text or text.count(b"\r") != text.count(b"\r\n"):
             return None
         if self._quoted and b'"' in text:
             return None
@@ -230,7 +233,7 @@ def cells(line: bytes, path: Path, separator: str, *, quoted: bool = False) -> l
     Raises:
         UserError: the line is no text.
     """
-    line = line.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r")  # some programs write a byte order mark
+    line = line.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")  # some programs write a byte order mark
     try:
         check_text(line)
         return split_cells(line.decode(), separator, quoted=quoted)
