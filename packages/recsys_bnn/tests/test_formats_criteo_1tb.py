@@ -21,7 +21,7 @@ def write_days(folder: Path, days: dict[str, int]) -> Path:
     folder.mkdir(exist_ok=True)
     for name, rows in days.items():
         content = day_lines(int(name.split("_")[1].split(".")[0]), rows)
-        (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        (folder / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     return folder
 
 
