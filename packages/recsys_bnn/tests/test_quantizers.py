@@ -81,6 +81,13 @@ def test_no_more_values_a_row_than_the_bits_allow(bits: int, x: torch.Tensor) ->
 
 
 @pytest.mark.parametrize("bits", LOW_BITS)
+def test_a_row_beyond_16_bit_floats_stays_finite(bits: int) -> None:
+    out = make_row_quantizer(bits)(torch.tensor([[-1e6, 0.0, 3.0], [-2.0, 5.0, 1e6], [-1e6, 0.0, 1e6]]))
+    assert out.isfinite().all()
+    assert all(len(row.unique()) <= 2**bits for row in out)
+
+
+@pytest.mark.parametrize("bits", LOW_BITS)
 @given(x=vectors())
 @settings(max_examples=25)
 def test_a_second_time_changes_nothing(bits: int, x: torch.Tensor) -> None:

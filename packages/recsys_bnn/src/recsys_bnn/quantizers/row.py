@@ -13,6 +13,12 @@ from recsys_bnn.quantizers.base import Quantizer, straight_through
 SCALE_BITS = 16
 
 
+def _in_half(x: Tensor) -> Tensor:
+    """Round ``x`` to a 16-bit float; what is beyond the largest one becomes the largest one."""
+    limit = torch.finfo(torch.float16).max
+    return x.clamp(-limit, limit).half().to(x.dtype)
+
+
 class RowMinMax(Quantizer):
     """2^bits values at equal distances from the smallest to the largest of each row."""
 
@@ -26,8 +32,8 @@ class RowMinMax(Quantizer):
     def _quantized(self, x: Tensor) -> Tensor:
         highest = 2**self.use.bits - 1
         low, high = torch.aminmax(x, dim=-1, keepdim=True)
-        bias = low.half().to(x.dtype)
-        step = ((high - bias) / highest).half().to(x.dtype)
+        bias = _in_half(low)
+        step = _in_half((high - bias) / highest)
         step = torch.where(step > 0, step, 1.0)  # a constant row, or one too narrow for a half
         return (x - bias).div_(step).round_().clamp_(0, highest).mul_(step).add_(bias)
 
@@ -40,5 +46,5 @@ class RowSign(Quantizer):
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Quantize each vector along the last dimension of ``x`` for itself."""
-        magnitude = x.detach().abs().mean(dim=-1, keepdim=True).half().to(x.dtype)
+        magnitude = _in_half(x.detach().abs().mean(dim=-1, keepdim=True))
         return straight_through(x, torch.where(x >= 0, magnitude, -magnitude))
