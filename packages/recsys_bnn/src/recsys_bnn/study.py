@@ -13,6 +13,7 @@ from recsys_bnn.predict import load_model, predict
 from recsys_bnn.train import WEIGHTS, train
 from recsys_bnn.variants import BASELINE, VARIANTS
 from seminar_common import bootstrap, files, metrics, runs
+from seminar_common.device import choose
 from seminar_common.errors import UserError, choices
 from seminar_common.progress import say
 from seminar_common.report import write_report
@@ -43,7 +44,7 @@ def study(settings: StudySettings) -> Results:
         rows += _rows(name, probabilities, predictions.get(REFERENCE), settings, dataset)
     results = Results(runs.command_line(), tuple(rows))
     write_results(settings.out / "results.json", results)
-    facts = runs.environment(settings.device.threads, data={dataset.name: dataset.fingerprint})
+    facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
     write_report(
         [(dataset.name, results, None, facts)], settings.out / "report.html", f"Study on {dataset.name}"
     )
