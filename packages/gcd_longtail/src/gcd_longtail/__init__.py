@@ -1,0 +1,1 @@
+"""Generalized category discovery on long-tailed data."""
