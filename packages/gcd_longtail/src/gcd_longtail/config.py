@@ -1,0 +1,121 @@
+"""Settings of the commands that handle data, runs and pages. Imports nothing heavy, so that ``--help`` is quick."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+
+Format = Literal[
+    "auto", "folder", "parquet", "csv", "index", "cifar10", "cifar100", "caltech101", "gtsrb", "digits"
+]
+DEFAULT_BACKBONE = "efficientnet-lite0"
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where labelled images come from."""
+
+    images: Path
+    """A folder with one subfolder a class, a Parquet or CSV file, the root folder of a torchvision set, or the
+    word `digits`."""
+    format: Format = "auto"
+    """How the images are stored; auto looks at the path."""
+    index: Path | None = None
+    """With --format index: text file of a long-tailed training set, a line `PATH LABEL` each (ImageNet-LT,
+    Places-LT), or `NUMBER` or `NUMBER LABEL` into CIFAR's training images."""
+    test_index: Path | None = None
+    """With --format index: the same for the test images; CIFAR has its own."""
+    where: str = ""
+    """With Parquet: keep the training rows that fulfil this, such as `rho_max>=100`."""
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Decide once which classes are known and which images are labelled; writes a small file that can be shared."""
+
+    out: Path
+    """Folder to make; it gets split.json."""
+    source: SourceConfig
+    name: str = ""
+    """Name of the data set in every table; by default that of the images."""
+    reuse: Path | None = None
+    """A split.json of somebody else to apply to your copy of the same images; the options below are then not used."""
+    known_fraction: float = 0.5
+    """Share of the classes that are known."""
+    known: Literal["interleaved", "frequent"] = "interleaved"
+    """Which classes are known: some of every frequency, or the most frequent ones."""
+    known_classes: tuple[str, ...] = ()
+    """Exactly these classes are known."""
+    labelled_fraction: float = 0.5
+    """Share of the known classes' training images that are labelled."""
+    imbalance_ratio: float = 0
+    """Thin out the training images to an exponential long tail with this ratio of the largest class to the
+    smallest; 0 leaves them as they are."""
+    test_fraction: float = 0.2
+    """Share of each class held out as test images where the source has none."""
+    min_images: int = 2
+    """Classes with fewer training images are left out, and said."""
+    seed: int = 0
+    """Seed of every choice."""
+
+    def __post_init__(self) -> None:
+        for name in ("known_fraction", "labelled_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: must lie between 0 and 1")
+        if not 0 < self.test_fraction < 1:
+            raise UserError(f"--test-fraction {self.test_fraction}: must lie between 0 and 1")
+        if self.imbalance_ratio and self.imbalance_ratio < 1:
+            raise UserError(f"--imbalance-ratio {self.imbalance_ratio}: must be 1 or more, or 0 for none")
+        if self.min_images < 2:
+            raise UserError(f"--min-images {self.min_images}: a class needs 2 images or more")
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Which features of an image."""
+
+    backbone: str = DEFAULT_BACKBONE
+    """efficientnet-lite0 (its weights come with the installation), dino-vits16, dino-vitb16, dinov2-vits14,
+    dinov2-vitb14, any timm model by its name, or pixels."""
+    size: int = 96
+    """Side of the square that the backbone sees, in pixels."""
+    views: int = 0
+    """Augmented views of each training image, besides the plain one."""
+    layer: Literal["pooled", "block"] = "pooled"
+    """The pooled output of the backbone, or what enters its last block, for fine-tuning that block."""
+    weights: Path | None = None
+    """A safetensors file with the weights of the backbone."""
+    download: bool = False
+    """Let timm fetch pretrained weights from its hub. Nothing else reaches for the network."""
+
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise UserError(f"--size {self.size}: must be 8 pixels or more")
+        if self.views < 0:
+            raise UserError(f"--views {self.views}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class FeaturesSettings:
+    """Extract the features of every image of a split, or find them in the cache."""
+
+    data: Path
+    """Folder that `split` wrote."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    cache: Path | None = None
+    """Folder of the feature cache; by default `features` beside the data folder, shared by all splits there."""
+    batch: int = 64
+    """Images of one forward pass."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise UserError(f"--batch {self.batch}: must be 1 or more")
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` in lower case with a dash for whatever does not belong in a name of a table."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "images"

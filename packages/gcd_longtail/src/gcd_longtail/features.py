@@ -1,0 +1,192 @@
+"""``features``: extract the features of a split's images, or find them in the cache; and read them back.
+
+Load what it wrote with :func:`load`::
+
+    data = load(Path("data/caltech101/seed0"))
+    data.problem            # what a method may see
+    data.unlabelled_labels  # only to score a finished run
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcd_longtail.config import FeaturesSettings
+from gcd_longtail.extract import Extractor, Wanted, check_unchanged
+from gcd_longtail.failures import Failure, read_failures, write_failures
+from gcd_longtail.feature_cache import FeatureStore, store_name
+from gcd_longtail.problem import Problem
+from gcd_longtail.sources import open_source
+from gcd_longtail.sources.base import Source, UnreadableImageError
+from gcd_longtail.split_file import Split, read_source, read_split
+from seminar_common import files
+from seminar_common.errors import UserError
+from seminar_common.progress import say
+
+FEATURES_FILE = "features.json"
+
+
+def features(settings: FeaturesSettings) -> None:
+    """Fill the cache for every image of a split and note in ``features.json`` which features it uses.
+
+    Images that can't be decoded are listed in ``failures.csv`` and left out of the problem.
+
+    Raises:
+        UserError: no split, images that are gone or changed, or a backbone that can't be loaded.
+    """
+    split = read_split(settings.data)
+    source = open_source(read_source(settings.data))
+    images = _wanted(split, source)
+    cache = settings.cache or settings.data.absolute().parent / "features"
+    extractor = Extractor(settings.features, cache, settings.device, settings.batch)
+    _check_cached(extractor.store(0), images, source)
+    train = [one for one, role in zip(images, split.roles, strict=True) if role != "T"]
+    failures: list[Failure] = []
+    for view in range(settings.features.views + 1):
+        failures += extractor.extract(source, images if view == 0 else train, view)
+    if failures:
+        write_failures(settings.data, failures)
+        say(f"{len(failures)} images can't be decoded and are left out: see {settings.data / 'failures.csv'}")
+    files.write_json(settings.data / FEATURES_FILE, _document(settings, cache, split))
+    say(
+        f"features of {len(images) - len(failures):,} images are in {cache / store_name(settings.features, 0)}"
+    )
+
+
+def _wanted(split: Split, source: Source) -> list[Wanted]:
+    """Return where the images of ``split`` stand in ``source``."""
+    numbers = {key: index for index, key in enumerate(source.listing.keys)}
+    gone = next((key for key in split.keys if key not in numbers), None)
+    if gone is not None:
+        raise UserError(
+            f"{source.path}: image {gone} is in the split but not there; restore it or split again"
+        )
+    return [Wanted(numbers[key], digest) for key, digest in zip(split.keys, split.hashes, strict=True)]
+
+
+def _check_cached(store: FeatureStore, images: Sequence[Wanted], source: Source) -> None:
+    """Read again the images whose features are cached: a feature must not outlive a change of its image."""
+    missing = set(store.missing(one.hash for one in images))
+    for one in images:
+        if one.hash not in missing:
+            check_unchanged(_read_again(source, one), one, source)
+
+
+def _read_again(source: Source, one: Wanted) -> bytes:
+    """Return the bytes of an image that could be read when the split was made.
+
+    Raises:
+        UserError: it can't any more.
+    """
+    try:
+        return source.read(one.index)
+    except UnreadableImageError as error:
+        raise UserError(
+            f"{source.path}: image {source.listing.keys[one.index]} can't be read any more ({error}); restore it or "
+            "split again"
+        ) from error
+
+
+def _document(settings: FeaturesSettings, cache: Path, split: Split) -> dict[str, Any]:
+    config = settings.features
+    stores = [store_name(config, view) for view in range(config.views + 1)]
+    chosen = {"backbone": config.backbone, "size": config.size, "layer": config.layer}
+    return {"split": split.hash, **chosen, "cache": str(cache.absolute()), "stores": stores}
+
+
+# --------------------------------------------------------------------------------------------------- loading
+
+
+@dataclass(frozen=True)
+class Data:
+    """A split with its features. Labels of unlabelled and of test images are there to score a finished run."""
+
+    folder: Path
+    split: Split
+    backbone: str
+    stores: tuple[FeatureStore, ...]
+    """The plain view's, then those of augmented views."""
+    usable: np.ndarray
+    """Whether each image of the split has features, bool."""
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What a method may look at."""
+        labelled, unlabelled = self.where("L"), self.where("U")
+        views = len(self.stores) > 1
+        return Problem(
+            self._features(labelled),
+            self.split.labels[labelled],
+            self._features(unlabelled),
+            self.split.known,
+            self._views(labelled) if views else None,
+            self._views(unlabelled) if views else None,
+        )
+
+    @property
+    def unlabelled_labels(self) -> np.ndarray:
+        """True classes of the unlabelled images, int64 [U]."""
+        return self.split.labels[self.where("U")]
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """Features of the test images, float32 [T, D]."""
+        return self._features(self.where("T"))
+
+    @property
+    def test_labels(self) -> np.ndarray:
+        """True classes of the test images, int64 [T]."""
+        return self.split.labels[self.where("T")]
+
+    def where(self, role: str) -> np.ndarray:
+        """Return the numbers of the usable images with the role ``L``, ``U`` or ``T``."""
+        return np.array([i for i in self.split.where(role) if self.usable[i]], np.int64)
+
+    def _features(self, numbers: np.ndarray, view: int = 0) -> np.ndarray:
+        return self.stores[view].get([self.split.hashes[i] for i in numbers])
+
+    def _views(self, numbers: np.ndarray) -> np.ndarray:
+        return np.stack([self._features(numbers, view) for view in range(1, len(self.stores))])
+
+
+def load(folder: Path) -> Data:
+    """Return the split in ``folder`` with the features that ``features`` chose last.
+
+    Raises:
+        UserError: no split, no features yet, or features of another split.
+    """
+    split = read_split(folder)
+    if not (folder / FEATURES_FILE).exists():
+        raise UserError(
+            f"{folder}: has no features yet; make them with `gcd-longtail features --data {folder}`"
+        )
+    document = files.read_json(folder / FEATURES_FILE)
+    stores = tuple(FeatureStore(Path(document["cache"]) / name) for name in document["stores"])
+    missing = set(stores[0].missing(split.hashes))
+    unreadable = {one.key for one in read_failures(folder)}
+    usable = np.array([digest not in missing for digest in split.hashes])
+    lost = [key for key, there in zip(split.keys, usable, strict=True) if not there and key not in unreadable]
+    if lost or document["split"] != split.hash:
+        raise UserError(
+            f"{folder}: {len(lost):,} images have no features in {document['cache']}; run `gcd-longtail features "
+            f"--data {folder}` again"
+        )
+    _check_known(split, usable)
+    return Data(folder, split, document["backbone"], stores, usable)
+
+
+def _check_known(split: Split, usable: np.ndarray) -> None:
+    """Raise a UserError if the images that can't be decoded leave a known class without a label."""
+    labelled = Counter(split.labels[i] for i in split.where("L") if usable[i])
+    empty = next(
+        (one.name for number, one in enumerate(split.classes[: split.known]) if not labelled[number]), None
+    )
+    if empty is not None:
+        raise UserError(
+            f"{split.name}: no labelled image of the known class {empty} can be decoded; mend one or split again"
+        )
