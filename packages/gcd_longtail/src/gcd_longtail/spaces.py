@@ -1,0 +1,91 @@
+"""Linear spaces in which features are compared.
+
+x -> sign(x) |x|^power -> minus the mean -> principal components, perhaps whitened -> unit length.
+
+The square root tames bursty activations (Perronnin, Sanchez & Mensink 2010, "Improving the Fisher kernel for
+large-scale image classification"). Whitening by the covariance within the labelled classes (WCCN: Hatch,
+Kajarekar & Stolcke 2006) makes directions in which images of one class differ count less, for novel classes
+too. It looks at labels, but only at those that the problem gives.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gcd_longtail.methods_config import SpaceConfig
+from gcd_longtail.problem import LinearPredictor, Problem, cosine_classifier, nearest_centroid
+
+
+@dataclass(frozen=True)
+class Space:
+    """A fitted space; the fields are those of :class:`gcd_longtail.problem.LinearPredictor`."""
+
+    mean: np.ndarray
+    """float32 [D]."""
+    projection: np.ndarray
+    """float32 [D, P]."""
+    power: float
+
+    def transform(self, features: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 [..., P], of features [..., D]."""
+        flat = features.reshape(-1, features.shape[-1])
+        embedded = nearest_centroid(
+            np.zeros((1, self.projection.shape[1])),
+            self.mean,
+            self.projection,
+            power=self.power,
+            normalize=True,
+        ).embed(flat)
+        return embedded.reshape(*features.shape[:-1], -1)
+
+    def nearest(self, centroids: np.ndarray) -> LinearPredictor:
+        """Return the predictor of the nearest of ``centroids`` [k, P]."""
+        return nearest_centroid(centroids, self.mean, self.projection, power=self.power, normalize=True)
+
+    def cosine(self, prototypes: np.ndarray, adapter: np.ndarray) -> LinearPredictor:
+        """Return the predictor of the largest cosine to ``prototypes`` [k, Q] after ``adapter`` [P, Q].
+
+        Unit length before a linear adapter changes no cosine after it, so it is left out.
+        """
+        return cosine_classifier(prototypes, self.mean, self.projection @ adapter, power=self.power)
+
+
+def fit_space(problem: Problem, config: SpaceConfig) -> Space:
+    """Fit a space to all training features, and its whitening to the labelled ones."""
+    features = _powered(problem.features, config.power)
+    mean = features.mean(0, dtype=np.float64).astype(np.float32)
+    features -= mean
+    projection = _principal(features, config.dimensions)
+    if config.shrinkage is not None:
+        labelled = features[: len(problem.labelled)] @ projection
+        projection = projection @ _whitening(labelled, problem.labels, config.shrinkage)
+    return Space(mean, projection.astype(np.float32), config.power)
+
+
+def _powered(features: np.ndarray, power: float) -> np.ndarray:
+    if power == 1:
+        return features.astype(np.float32, copy=True)
+    return (np.sign(features) * np.abs(features) ** power).astype(np.float32)
+
+
+def _principal(centred: np.ndarray, dimensions: int) -> np.ndarray:
+    """Return the leading eigenvectors of the covariance, [D, P], P <= the rank of the rows [N, D]."""
+    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(centred))
+    rank = int((values > 1e-9 * values[-1]).sum())
+    return vectors[:, ::-1][:, : max(1, min(dimensions, rank))]
+
+
+def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Return a matrix [P, P] that whitens the pooled covariance within classes."""
+    counts = np.bincount(labels)
+    means = np.zeros((len(counts), labelled.shape[1]))
+    np.add.at(means, labels, labelled)
+    centred = labelled - (means / counts[:, None])[labels]
+    freedom = len(labelled) - len(counts)
+    if freedom < 1:  # one image a class says nothing of the spread within classes
+        return np.eye(labelled.shape[1])
+    covariance = centred.T @ centred / freedom
+    dimensions = len(covariance)
+    isotropic = np.trace(covariance) / dimensions * np.eye(dimensions)
+    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * isotropic)
+    return vectors / np.sqrt(values)
