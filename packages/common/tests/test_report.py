@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from seminar_common import report
+from seminar_common import plots, report
 from seminar_common.errors import UserError
-from seminar_common.results import Curve, Results, Row, write_results
+from seminar_common.results import Curve, Results, Row, merge, write_results
 
 COMMAND = "recsys-bnn evaluate --run runs/binary"
 
@@ -184,6 +184,24 @@ def test_settings_are_flat_and_folded_away(tmp_path):
     assert "Environment python 3.11" in page.text
     assert page.elements.count("details") == 2
     assert not any(tag == "details" and name == "open" for tag, name, _ in page.attributes)
+
+
+def test_notes_of_the_results_are_printed_once(tmp_path):
+    note = "Weights were learned with <labels> of other images."
+    noted = Results(COMMAND, ROWS, notes=(note,))
+    results = merge([noted, noted], COMMAND)
+    shown = html.unescape(write(tmp_path, [("Binary", results)]).read_text())
+    assert shown.count(note) == 1
+    with_note = write(tmp_path, [("Binary", noted)], "noted.pdf").read_bytes()
+    assert with_note != write(tmp_path, [("Binary", Results(COMMAND, ROWS))], "plain.pdf").read_bytes()
+
+
+def test_plots_of_a_topic_follow_its_data_set(tmp_path):
+    figure = plots.bars(ROWS[:2], "AUC")
+    section = report.Section(
+        "Binary", Results(COMMAND, ROWS), figures=[("criteo-10k", "My own plot.", figure)]
+    )
+    assert "My own plot." in write(tmp_path, [section]).read_text()
 
 
 def test_a_table_without_rows_says_so(tmp_path):

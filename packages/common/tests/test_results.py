@@ -11,7 +11,7 @@ ROW = Row("binary", "criteo-10k", "test", "roc_auc", 0.73, 0.71, 0.75, n=2000, s
 
 def test_results_survive_the_disk(tmp_path: Path) -> None:
     curve = Curve("roc", "binary", "criteo-10k", "test", (0.0, 1.0), (0.0, 1.0))
-    results = Results("recsys-bnn evaluate", (ROW,), (curve,))
+    results = Results("recsys-bnn evaluate", (ROW,), (curve,), ("Read this first.",))
     write_results(tmp_path / "results.json", results)
     read = read_results(tmp_path)
     assert read == results

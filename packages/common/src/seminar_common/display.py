@@ -88,6 +88,15 @@ METRICS: Mapping[str, Metric] = {
     "macro_all": _percent("Macro acc. all", "Mean of the accuracies of all classes"),
     "macro_known": _percent("Macro acc. known", "Mean of the accuracies of known classes"),
     "macro_novel": _percent("Macro acc. novel", "Mean of the accuracies of novel classes"),
+    "macro_known_many": _percent(
+        "Macro acc. known, many", "Mean of the accuracies of known classes with many images"
+    ),
+    "macro_known_medium": _percent(
+        "Macro acc. known, medium", "Mean of the accuracies of known classes of medium size"
+    ),
+    "macro_known_few": _percent(
+        "Macro acc. known, few", "Mean of the accuracies of known classes with few images"
+    ),
     "macro_novel_many": _percent(
         "Macro acc. novel, many", "Mean of the accuracies of novel classes with many images"
     ),
@@ -100,6 +109,14 @@ METRICS: Mapping[str, Metric] = {
     "nmi": _quality("NMI", "Normalized mutual information", 3),
     "ari": _quality("ARI", "Adjusted Rand index", 3),
     "k_estimated": Metric("Estimated k", "Estimated number of classes", decimals=0),
+    "k_error": Metric(
+        "Error of k",
+        "Estimated over true number of classes, minus one",
+        decimals=1,
+        scale=100,
+        unit="%",
+        signed=True,
+    ),
     "size_mb": Metric("Size", "Size of the model at its true bit widths", "lower", unit="MB"),
     "mflops_per_sample": Metric("MFLOPs", "Million multiply-adds a sample, times bits / 32", "lower"),
     "latency_us_p50": Metric("Latency p50", "Median time of a call", "lower", unit="\u00b5s"),

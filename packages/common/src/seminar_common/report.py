@@ -31,11 +31,16 @@ _TEMPLATES = Path(__file__).parent / "templates"
 # ----------------------------------------------------------------------------------------------------- plots
 
 
-def _figures(results: Results, prefix: str) -> list[dict[str, Any]]:
+def _figures(section: "Section", prefix: str) -> list[dict[str, Any]]:
     """Return the plots by data set, each as SVG with a caption; ``prefix`` keeps their ids apart."""
+    results = section.results
     models = list(dict.fromkeys(item.model for item in (*results.rows, *results.curves)))
     drawn: dict[str, list[dict[str, Any]]] = {}
-    for dataset, caption, figure in (*_comparisons(results, models), *_curves(results, models)):
+    for dataset, caption, figure in (
+        *_comparisons(results, models),
+        *_curves(results, models),
+        *section.figures,
+    ):
         number = sum(map(len, drawn.values()))
         wide = bool(figure.get_figwidth() > plots.SIZE[0])
         picture = plots.svg(figure, f"{prefix}-{number}")
@@ -111,6 +116,8 @@ class Section(NamedTuple):
     results: Results
     config: Mapping[str, Any] | None = None
     environment: Mapping[str, Any] | None = None
+    figures: Sequence[tuple[str, str, Any]] = ()
+    """A topic's own plots: data set, caption and matplotlib figure of each, after those of rows and curves."""
 
 
 def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title: str) -> None:
@@ -208,7 +215,8 @@ def _page(sections: Sequence[Section], title: str) -> dict[str, Any]:
                 "summary": summary(section.results.rows),
                 "tables": figure_tables(section.results.rows),
                 "differences": paired_differences(section.results.rows),
-                "figures": _figures(section.results, f"plot-{number}"),
+                "notes": section.results.notes,
+                "figures": _figures(section, f"plot-{number}"),
                 "command": section.results.command,
                 "details": [
                     {"title": name, "items": _flat(settings)}

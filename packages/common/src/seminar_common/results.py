@@ -1,8 +1,8 @@
 """The one result table: rows of measured figures, and the curves that belong to them.
 
 Reports, plots, comparisons and checks read ``results.json`` and nothing else. Its form is
-``{"schema": 1, "command": ..., "rows": [...], "curves": [...]}``; :class:`Row` and :class:`Curve` name
-every key. A key that does not apply is left out of the file.
+``{"schema": 1, "command": ..., "rows": [...], "curves": [...], "notes": [...]}``; :class:`Row` and
+:class:`Curve` name every key. A key that does not apply is left out of the file.
 """
 
 import dataclasses
@@ -99,6 +99,8 @@ class Results:
     """The command line that made the figures."""
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    """What a reader must know to read the figures right; every report prints it."""
 
     def one(self, **conditions: Any) -> Row:
         """Return the only row whose fields equal ``conditions``.
@@ -113,20 +115,23 @@ class Results:
 
 
 def merge(parts: Iterable[Results], command: str) -> Results:
-    """Return the rows and curves of ``parts`` in one table made by ``command``."""
+    """Return the rows, curves and notes of ``parts`` in one table made by ``command``; a note stands once."""
     parts = list(parts)
     rows = tuple(row for part in parts for row in part.rows)
-    return Results(command, rows, tuple(curve for part in parts for curve in part.curves))
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    return Results(command, rows, tuple(curve for part in parts for curve in part.curves), notes)
 
 
 def write_results(path: Path, results: Results) -> None:
     """Write ``results`` atomically to ``path``; keys without a value are left out."""
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "command": results.command,
         "rows": [_without_none(row) for row in results.rows],
         "curves": [_without_none(curve) for curve in results.curves],
     }
+    if results.notes:
+        document["notes"] = list(results.notes)
     write_json(path, document)
 
 
@@ -147,7 +152,8 @@ def read_results(path: Path) -> Results:
         raise UserError(f"{file}: expected a results table of schema {SCHEMA}, found {found}")
     rows = tuple(_parse(Row, item, file, i) for i, item in enumerate(document.get("rows", [])))
     curves = tuple(_parse(Curve, item, file, i) for i, item in enumerate(document.get("curves", [])))
-    return Results(str(document.get("command", "")), rows, curves)
+    notes = tuple(str(note) for note in document.get("notes", []))
+    return Results(str(document.get("command", "")), rows, curves, notes)
 
 
 def _parse(kind: type, item: Any, file: Path, index: int) -> Any:
