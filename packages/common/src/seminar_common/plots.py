@@ -111,8 +111,8 @@ def learning_curve(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figu
         ValueError: there is no curve, as in :func:`roc` and :func:`calibration`.
     """
     splits = list(dict.fromkeys(curve.split for curve in curves))
-    with _house_style():
-        figure = _figure(f"Learning curves: {_names(curves)}")
+    with house_style():
+        figure = new_figure(f"Learning curves: {_names(curves)}")
         axes = figure.add_subplot()
         for curve, look in _looks(curves, models):
             if len(splits) > 1:
@@ -121,14 +121,14 @@ def learning_curve(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figu
         axes.set_xlabel(_axis_label(curves[0].x_label or "Step"))
         axes.set_ylabel(_axis_label(curves[0].y_label))
         axes.margins(x=0.01)
-        _legend_above(figure, axes)
+        legend_above(figure, axes)
         return figure
 
 
 def roc(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
     """Draw true against false positive rate, with the diagonal of a random score."""
-    with _house_style():
-        figure = _figure(f"Receiver operating characteristic: {_names(curves)}")
+    with house_style():
+        figure = new_figure(f"Receiver operating characteristic: {_names(curves)}")
         axes = _square_axes(figure, limit=1.0)
         for curve, look in _looks(curves, models):
             axes.plot(curve.x, curve.y, label=_line_name(curve, curves), **look)
@@ -141,8 +141,8 @@ def roc(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
 
 def calibration(curves: Sequence[Curve], models: Sequence[str] = ()) -> "Figure":
     """Draw the observed rate against the mean predicted probability of each bin, with the diagonal."""
-    with _house_style():
-        figure = _figure(f"Calibration: {_names(curves)}")
+    with house_style():
+        figure = new_figure(f"Calibration: {_names(curves)}")
         top = max((value for curve in curves for value in (*curve.x, *curve.y)), default=1.0)
         limit = min(1.0, 1.06 * top) or 1.0
         axes = _square_axes(figure, limit)
@@ -209,10 +209,10 @@ def pareto(
     if not points or min(point.cost for point in points) <= 0:
         raise ValueError("a Pareto plot needs points, each with a cost above zero")
     front = pareto_front(points, higher_is_better)
-    with _house_style():
+    with house_style():
         best = ", ".join(point.label for point in front)
         size = SIZE if len(points) <= 6 else WIDE
-        figure = _figure(f"{quality_label} against {cost_label}; on the Pareto front: {best}", size)
+        figure = new_figure(f"{quality_label} against {cost_label}; on the Pareto front: {best}", size)
         axes = figure.add_subplot(xscale="log")
         axes.step(
             [p.cost for p in front], [p.quality for p in front], where="post", color=COLOURS[5], linewidth=1.4
@@ -255,8 +255,10 @@ def bars(rows: Sequence[Row], label: str = "", scale: float = 1.0, models: Seque
         raise ValueError("a plot of bars needs at least one row")
     order = list(dict.fromkeys([*models, *(row.model for row in rows)]))
     names = _row_names(rows)
-    with _house_style():
-        figure = _figure(f"{label or rows[0].metric}: {', '.join(names)}", (SIZE[0], 0.75 + 0.27 * len(rows)))
+    with house_style():
+        figure = new_figure(
+            f"{label or rows[0].metric}: {', '.join(names)}", (SIZE[0], 0.75 + 0.27 * len(rows))
+        )
         axes = figure.add_subplot()
         for y, row in enumerate(rows):
             # The axis names the rows; a colour that stood for two models would only mislead.
@@ -425,7 +427,7 @@ def _axis_label(text: str) -> str:
 
 
 @contextmanager
-def _house_style() -> Generator[None]:
+def house_style() -> Generator[None]:
     """Set the style for a block, from matplotlib's defaults and not from the reader's own settings."""
     import warnings
 
@@ -437,8 +439,8 @@ def _house_style() -> Generator[None]:
         yield
 
 
-def _figure(description: str, size: tuple[float, float] = SIZE) -> "Figure":
-    """Return an empty figure whose ``description`` becomes the title of its SVG."""
+def new_figure(description: str, size: tuple[float, float] = SIZE) -> "Figure":
+    """Return an empty figure whose ``description`` becomes the title of its SVG; draw in it under :func:`house_style`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -459,7 +461,7 @@ def _few_ticks() -> Any:
     return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
 
 
-def _legend_above(figure: "Figure", axes: "Axes") -> None:
+def legend_above(figure: "Figure", axes: "Axes") -> None:
     """Put the legend over the axes, in as many columns as its longest name lets fit."""
     handles, labels = axes.get_legend_handles_labels()
     columns = max(1, min(len(labels), 80 // (max(map(len, labels)) + 6)))
@@ -471,7 +473,7 @@ def _legend_beside(figure: "Figure", axes: "Axes") -> None:
     """Put the legend to the right of square axes, or above them if it would take their room."""
     labels = axes.get_legend_handles_labels()[1]
     if len(labels) > 14 or max(map(len, labels)) > 18:
-        _legend_above(figure, axes)
+        legend_above(figure, axes)
     else:
         axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1.0))
 
@@ -517,7 +519,7 @@ def _draw(figure: "Figure") -> str:
     import io
 
     buffer = io.StringIO()
-    with _house_style():
+    with house_style():
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return buffer.getvalue()
 

@@ -1,12 +1,25 @@
 """The `gcd-longtail` command line: a table from command to settings and function."""
 
-from gcd_longtail.config import FeaturesSettings, SplitSettings
+from gcd_longtail.config import (
+    DiscoverSettings,
+    EvaluateSettings,
+    FeaturesSettings,
+    PredictSettings,
+    SplitSettings,
+    TrainSettings,
+)
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
+from seminar_common.demos import DemoSettings
 
 COMMANDS = {
     "split": Command(SplitSettings, "gcd_longtail.split:split"),
     "features": Command(FeaturesSettings, "gcd_longtail.features:features"),
+    "train": Command(TrainSettings, "gcd_longtail.train:train"),
+    "evaluate": Command(EvaluateSettings, "gcd_longtail.evaluate:evaluate"),
+    "predict": Command(PredictSettings, "gcd_longtail.predict:predict"),
+    "discover": Command(DiscoverSettings, "gcd_longtail.discover:discover"),
+    "demo": Command(DemoSettings, "gcd_longtail.demo:main"),
 }
 
 

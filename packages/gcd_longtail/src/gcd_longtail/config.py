@@ -116,6 +116,90 @@ class FeaturesSettings:
             raise UserError(f"--batch {self.batch}: must be 1 or more")
 
 
+@dataclass(frozen=True)
+class TrainSettings:
+    """Discover classes in a split's unlabelled images with one method; `evaluate` measures the run."""
+
+    data: Path | None = None
+    """Folder that `split` and `features` filled."""
+    method: str = "ward"
+    """Discovery method; `methods/__init__.py` lists them."""
+    out: Path | None = None
+    """Run folder to make; by default runs/gcd_longtail/train-METHOD-seedK-TIME."""
+    resume: Path | None = None
+    """Run folder of a run that was killed: it is done again with its own settings, and ends with the same figures."""
+    k: int | Literal["true", "estimated"] = "true"
+    """Number of classes in all, known and novel: that of the split (true), an estimate, or a number."""
+    seed: int = 0
+    """Seed of the method."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Score a run on the unlabelled and on the test images; writes RUN/results.json and RUN/report.html."""
+
+    run: Path
+    """Run folder that `train` wrote."""
+    data: Path | None = None
+    """Folder of the split, if it has moved since."""
+    resamples: int = 1000
+    """Bootstrap resamples behind each 95% interval."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Sort new images into the classes that a run knows and has discovered."""
+
+    run: Path
+    """Run folder that `train` or `discover` wrote."""
+    images: Path
+    """Folder of images, searched with its subfolders."""
+    out: Path
+    """Folder to make; it gets predictions.csv."""
+    batch: int = 64
+    """Images of one forward pass."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass(frozen=True)
+class DiscoverSettings:
+    """Find the categories in a folder of images of which some are labelled: a table and a gallery to look at."""
+
+    images: Path
+    """Folder of images, searched with its subfolders."""
+    labels: Path
+    """CSV file with the columns path (relative to the folder) and label, for the images whose class is known."""
+    out: Path
+    """Run folder to make; open its gallery.html afterwards."""
+    method: str = "ward"
+    """Discovery method; `methods/__init__.py` lists them."""
+    k: int | Literal["estimated"] = "estimated"
+    """Number of classes in all, labelled and to be discovered."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    cache: Path | None = None
+    """Folder of the feature cache; by default `features` beside --out."""
+    per_class: int = 12
+    """Most central images of a class in the gallery."""
+    seed: int = 0
+    """Seed of the method."""
+    batch: int = 64
+    """Images of one forward pass."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.features.layer != "pooled":
+            raise UserError("--layer block: discovery compares pooled features; leave --layer out")
+        if self.per_class < 1:
+            raise UserError(f"--per-class {self.per_class}: must be 1 or more")
+
+
 def check_name(name: str) -> str:
     """Return ``name`` in lower case with a dash for whatever does not belong in a name of a table."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "images"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.config import FeaturesSettings
+from gcd_longtail.config import FeatureConfig, FeaturesSettings
 from gcd_longtail.extract import Extractor, Wanted, check_unchanged
 from gcd_longtail.failures import Failure, read_failures, write_failures
 from gcd_longtail.feature_cache import FeatureStore, store_name
@@ -27,6 +27,7 @@ from gcd_longtail.split_file import Split, read_source, read_split
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import say
+from seminar_common.settings import from_dict, to_dict
 
 FEATURES_FILE = "features.json"
 
@@ -93,10 +94,9 @@ def _read_again(source: Source, one: Wanted) -> bytes:
 
 
 def _document(settings: FeaturesSettings, cache: Path, split: Split) -> dict[str, Any]:
-    config = settings.features
-    stores = [store_name(config, view) for view in range(config.views + 1)]
-    chosen = {"backbone": config.backbone, "size": config.size, "layer": config.layer}
-    return {"split": split.hash, **chosen, "cache": str(cache.absolute()), "stores": stores}
+    stores = [store_name(settings.features, view) for view in range(settings.features.views + 1)]
+    chosen = to_dict(settings.features)
+    return {"split": split.hash, "features": chosen, "cache": str(cache.absolute()), "stores": stores}
 
 
 # --------------------------------------------------------------------------------------------------- loading
@@ -108,7 +108,10 @@ class Data:
 
     folder: Path
     split: Split
-    backbone: str
+    config: FeatureConfig
+    """Which features these are."""
+    cache: Path
+    """Folder of the feature cache."""
     stores: tuple[FeatureStore, ...]
     """The plain view's, then those of augmented views."""
     usable: np.ndarray
@@ -177,7 +180,8 @@ def load(folder: Path) -> Data:
             f"--data {folder}` again"
         )
     _check_known(split, usable)
-    return Data(folder, split, document["backbone"], stores, usable)
+    config = from_dict(FeatureConfig, document["features"], folder / FEATURES_FILE)
+    return Data(folder, split, config, Path(document["cache"]), stores, usable)
 
 
 def _check_known(split: Split, usable: np.ndarray) -> None:

@@ -1,0 +1,94 @@
+"""A run of this topic on disk: what was discovered, how the classes are called, and which features it needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcd_longtail.config import FeatureConfig
+from gcd_longtail.problem import Discovery, LinearPredictor
+from seminar_common import runs
+from seminar_common.checkpoints import load_tensors, save_tensors
+from seminar_common.errors import UserError
+from seminar_common.runs import Run
+from seminar_common.settings import from_dict, to_dict
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A discovery with what is needed to use it."""
+
+    discovery: Discovery
+    names: tuple[str, ...]
+    """Name of each class; discovered ones are called ``novel-1`` and so on, from the largest to the smallest."""
+    known: int
+    """Number of known classes."""
+    features: FeatureConfig
+    """Which features the predictor takes."""
+    cache: Path
+    """Folder of the feature cache."""
+
+
+def sort_novel(discovery: Discovery, known: int) -> Discovery:
+    """Return ``discovery`` with its novel clusters numbered from the largest to the smallest."""
+    sizes = np.bincount(discovery.assignments, minlength=discovery.k)[known:]
+    order = np.concatenate([np.arange(known), known + np.argsort(-sizes, kind="stable")])
+    place = np.argsort(order)
+    old = discovery.predictor
+    predictor = LinearPredictor(
+        old.weight[order], old.bias[order], old.mean, old.projection, old.power, old.normalize
+    )
+    return Discovery(place[discovery.assignments], predictor)
+
+
+def class_names(known: Sequence[str], k: int) -> tuple[str, ...]:
+    """Return the names of ``k`` classes, of which the first have the names ``known``."""
+    width = len(str(k - len(known)))
+    return (*known, *(f"novel-{number:0{width}d}" for number in range(1, k - len(known) + 1)))
+
+
+def save(run: Run, found: Found) -> None:
+    """Write the checkpoint of a run that has ended."""
+    import torch
+
+    arrays = {"assignments": found.discovery.assignments, **found.discovery.predictor.arrays()}
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    facts: dict[str, Any] = {
+        "names": list(found.names),
+        "known": found.known,
+        "features": to_dict(found.features),
+        "cache": str(found.cache.absolute()),
+    }
+    save_tensors(run.checkpoints / WEIGHTS, tensors, facts)
+
+
+def has_ended(run: Run) -> bool:
+    """Say whether the run has its checkpoint."""
+    return (run.checkpoints / WEIGHTS).exists()
+
+
+def load_found(folder: Path) -> tuple[Run, Found]:
+    """Return a run and what it found.
+
+    Raises:
+        UserError: there is no run, it has not ended, or its checkpoint is damaged or not of this topic.
+    """
+    run = runs.open_run(folder)
+    file = run.checkpoints / WEIGHTS
+    if not has_ended(run):
+        raise UserError(
+            f"{folder}: the run has not ended; end it with `gcd-longtail train --resume {folder}`"
+        )
+    tensors, facts = load_tensors(file)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    try:
+        discovery = Discovery(arrays.pop("assignments"), LinearPredictor.from_arrays(arrays))
+        names, known = tuple(facts["names"]), int(facts["known"])
+        features, cache = from_dict(FeatureConfig, facts["features"], file), Path(facts["cache"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: not a checkpoint of gcd-longtail ({error!r}); train again") from error
+    return run, Found(discovery, names, known, features, cache)
