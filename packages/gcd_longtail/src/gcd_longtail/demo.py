@@ -1,0 +1,90 @@
+"""The demo: handwritten digits with a long tail, five digits unknown, and their number unknown, too."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gcd_longtail.config import (
+    EvaluateSettings,
+    FeatureConfig,
+    FeaturesSettings,
+    SourceConfig,
+    SplitSettings,
+    TrainSettings,
+)
+from gcd_longtail.discovery_run import load_found
+from gcd_longtail.evaluate import evaluate
+from gcd_longtail.features import Data, features, load
+from gcd_longtail.gallery import Shown, write_gallery
+from gcd_longtail.sources import open_source
+from gcd_longtail.split import split
+from gcd_longtail.split_file import read_source
+from gcd_longtail.train import train
+from seminar_common.demos import DemoPage, DemoSettings, run_demos
+from seminar_common.progress import say
+from seminar_common.results import merge
+from seminar_common.runs import command_line
+
+METHODS = ("kmeans", "ss-kmeans", "ward")
+PIXELS = FeatureConfig(backbone="pixels", size=8)
+
+
+def main(settings: DemoSettings) -> None:
+    """Run this topic's demo alone; the function behind ``gcd-longtail demo``."""
+    run_demos({"gcd_longtail": demo}, settings)
+
+
+def demo(folder: Path, data: Path | None) -> DemoPage:
+    """Make digits long-tailed, discover the unknown ones with an estimated K, and fill ``folder``.
+
+    Args:
+        folder: Folder to make.
+        data: Folder with real data: its Caltech-101 takes the place of the digits; None takes the digits.
+    """
+    split(_split_settings(folder, data))
+    chosen = PIXELS if data is None else FeatureConfig()
+    features(FeaturesSettings(folder / "data", chosen, cache=folder / "features"))
+    parts = []
+    for method in METHODS:
+        run = folder / "runs" / method
+        train(TrainSettings(folder / "data", method, run, k="estimated"))
+        parts.append(evaluate(EvaluateSettings(run)))
+    results = merge(parts, command_line())
+    loaded = load(folder / "data")
+    write_run_gallery(folder / "gallery.html", folder / "runs" / METHODS[-1], loaded)
+    say(f"what {METHODS[-1]} found: open {folder / 'gallery.html'}")
+    return DemoPage(f"Discovery of unknown classes in {loaded.split.name}", results)
+
+
+def _split_settings(folder: Path, data: Path | None) -> SplitSettings:
+    if data is None:
+        source = SourceConfig(Path("digits"), "digits")
+        return SplitSettings(folder / "data", source, imbalance_ratio=10)
+    source = SourceConfig(data / "images" / "caltech101" / "caltech101.parquet")
+    return SplitSettings(folder / "data", source)
+
+
+def write_run_gallery(out: Path, run: Path, data: Data) -> None:
+    """Write the gallery of a run on a split: what its training images look like, class by class."""
+    _, found = load_found(run)
+    labelled, unlabelled = data.where("L"), data.where("U")
+    order = np.concatenate([labelled, unlabelled])
+    source = open_source(read_source(data.folder))
+    numbers = {key: number for number, key in enumerate(source.listing.keys)}
+    shown = Shown(
+        source,
+        np.array([numbers[data.split.keys[i]] for i in order]),
+        data.problem.features,
+        np.concatenate([data.problem.labels, found.discovery.assignments]),
+        np.arange(len(order)) < len(labelled),
+    )
+    summary = f"{found.discovery.k} classes were found, {found.known} of them known."
+    write_gallery(
+        out,
+        shown,
+        found.discovery.predictor,
+        found.names,
+        found.known,
+        title=f"Categories in {data.split.name}",
+        summary=(summary,),
+    )

@@ -1,0 +1,140 @@
+"""``discover``: the practitioner's job, from a folder of images and a few labels to named and discovered categories."""
+
+import csv
+import dataclasses
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gcd_longtail.backbones import caveat
+from gcd_longtail.config import DiscoverSettings
+from gcd_longtail.discovery_run import Found, class_names, save, sort_novel
+from gcd_longtail.failures import write_failures
+from gcd_longtail.gallery import Shown, centrality, write_gallery
+from gcd_longtail.labels_file import KnownLabels, read_labels
+from gcd_longtail.methods import make_method
+from gcd_longtail.problem import Problem, check_k
+from gcd_longtail.unlabelled import ImageFolder, read_folder
+from seminar_common import files, runs
+from seminar_common.device import launch
+from seminar_common.progress import say
+from seminar_common.runs import Run
+from seminar_common.settings import to_dict
+
+HEADER = ("image", "class", "name", "known", "labelled", "centrality")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A discovery over a folder."""
+
+    found: Found
+    classes: np.ndarray
+    """Class of each readable image, int64 [N]; a labelled one keeps its label."""
+    estimate: str
+    """What was said of the number of classes."""
+
+
+def discover(settings: DiscoverSettings) -> Run:
+    """Discover categories in a folder; write a run folder with ``assignments.csv`` and ``gallery.html``.
+
+    Images that can't be read, and labels of images that are not there, are listed in ``failures.csv``. `predict`
+    takes the run for further images.
+
+    Raises:
+        UserError: no images, no usable label, nothing unlabelled, K below the labelled classes, or a folder that exists.
+    """
+    method = make_method(settings.method)
+    runs.refuse_existing(settings.out)
+    cache = settings.cache or settings.out.absolute().parent / "features"
+    images = read_folder(settings.images, settings.features, cache, settings.device, settings.batch)
+    unreadable = [one.key for one in images.failures]
+    known = read_labels(settings.labels, settings.images, images.keys, unreadable)
+    if isinstance(settings.k, int):
+        check_k(settings.k, len(known.classes))
+    problem = _problem(images, known, str(launch(settings.device).device))
+    k, estimate = _number_of_classes(settings, problem)
+    say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
+    discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
+    classes = known.labels.copy()
+    classes[known.labels < 0] = discovery.assignments
+    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, cache)
+    run = _write(settings, images, known, Outcome(found, classes, estimate))
+    say(f"open {settings.out / 'gallery.html'}")
+    return run
+
+
+def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
+    labelled = known.labels >= 0
+    features, labels = images.features, known.labels[labelled]
+    return Problem(features[labelled], labels, features[~labelled], len(known.classes), device=device)
+
+
+def _number_of_classes(settings: DiscoverSettings, problem: Problem) -> tuple[int, str]:
+    """Return the number of classes to look for and a sentence about it."""
+    if isinstance(settings.k, int):
+        return settings.k, f"{settings.k} classes were asked for, {problem.known} of them labelled."
+    from gcd_longtail.estimate_k import estimate
+
+    guess = estimate(problem, seed=settings.seed)
+    sentence = (
+        f"An estimated {guess.k} classes, {guess.low} to {guess.high} being plausible; {problem.known} of them are "
+        "labelled."
+    )
+    return guess.k, sentence
+
+
+def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome) -> Run:
+    """Make the run folder at once: it is there in full or not at all."""
+    import torch
+
+    facts = runs.environment(torch.get_num_threads(), images=len(images.numbers))
+    with files.atomic_path(settings.out) as folder:
+        run = runs.create(folder, to_dict(settings), facts)
+        save(run, outcome.found)
+        files.write_text(folder / "assignments.csv", _table(images, known, outcome))
+        failures = (*images.failures, *known.failures)
+        if failures:
+            write_failures(folder, failures)
+            say(f"{len(failures)} images are left out: see {settings.out / 'failures.csv'}")
+        _write_gallery(folder / "gallery.html", settings, images, known, outcome)
+    return dataclasses.replace(run, folder=settings.out)
+
+
+def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
+    """Return a line for each image, those of a class together, the most central first."""
+    found, classes = outcome.found, outcome.classes
+    central = centrality(found.discovery.predictor, images.features, classes)
+    keys, text = images.keys, io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for i in np.lexsort((-central, classes)).tolist():
+        number = int(classes[i])
+        sure = ("yes" if number < found.known else "no", "yes" if known.labels[i] >= 0 else "no")
+        writer.writerow([keys[i], number, found.names[number], *sure, f"{central[i]:.4f}"])
+    return text.getvalue()
+
+
+def _write_gallery(
+    out: Path, settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome
+) -> None:
+    found, labelled = outcome.found, known.labels >= 0
+    novel = int((outcome.classes >= found.known).sum())
+    counted = (
+        f"{len(images.numbers):,} images, {int(labelled.sum()):,} of them labelled. {novel:,} of the others lie in "
+        f"discovered categories, {int((~labelled).sum()) - novel:,} in known classes."
+    )
+    shown = Shown(images.source, images.numbers, images.features, outcome.classes, labelled)
+    write_gallery(
+        out,
+        shown,
+        found.discovery.predictor,
+        found.names,
+        found.known,
+        title=f"Categories in {settings.images.resolve().name}",
+        summary=(counted, outcome.estimate),
+        notes=(caveat(settings.features.backbone),),
+        per_class=settings.per_class,
+    )

@@ -1,0 +1,64 @@
+"""Features of a folder of images without classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gcd_longtail.config import FeatureConfig
+from gcd_longtail.extract import Extractor, Wanted
+from gcd_longtail.failures import Failure
+from gcd_longtail.sources.base import Source
+from gcd_longtail.sources.folder import open_unlabelled
+from gcd_longtail.split import hash_images
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The readable images of a folder with their features."""
+
+    source: Source
+    numbers: np.ndarray
+    """Number of each readable image in the source, int64 [N]."""
+    features: np.ndarray
+    """float32 [N, D]."""
+    failures: tuple[Failure, ...]
+    """Images that were left out."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the readable images."""
+        return [self.source.listing.keys[i] for i in self.numbers]
+
+
+def read_folder(
+    folder: Path, config: FeatureConfig, cache: Path, device: DeviceConfig, batch: int
+) -> ImageFolder:
+    """Return the images below ``folder`` with their plain features, from the cache where it has them.
+
+    Raises:
+        UserError: no image in the folder can be read; see also :class:`~gcd_longtail.extract.Extractor`.
+    """
+    source = open_unlabelled(folder)
+    hashes, failures = hash_images(source)
+    extractor = Extractor(config, cache, device, batch)
+    failures += extractor.extract(source, [Wanted(index, digest) for index, digest in hashes.items()])
+    store = extractor.store(0)
+    missing = set(store.missing(hashes.values()))
+    # The same bytes under two names fail under both, but are tried once.
+    known = {one.key for one in failures}
+    keys = source.listing.keys
+    failures += [
+        Failure(keys[i], "can't be decoded")
+        for i, d in hashes.items()
+        if d in missing and keys[i] not in known
+    ]
+    numbers = [index for index, digest in hashes.items() if digest not in missing]
+    if not numbers:
+        raise UserError(
+            f"{folder}: none of its {len(keys)} images can be read ({failures[0].reason}: {failures[0].key})"
+        )
+    features = store.get([hashes[index] for index in numbers])
+    return ImageFolder(source, np.array(numbers, np.int64), features, tuple(failures))
