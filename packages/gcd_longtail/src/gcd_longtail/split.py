@@ -254,8 +254,8 @@ def _reuse(shared: Split, source: Source, hashes: Mapping[int, str], file: Path)
         digest = next(d for d in shared.hashes if d in missing)
         key = shared.keys[shared.hashes.index(digest)]
         raise UserError(
-            f"{source.path}: {missing.total()} images of {file} are not there or differ (first: {key}); a split fits "
-            "only the very same image files"
+            f"{source.path}: lacks {missing.total()} of the images of {file}, or they differ (first: {key}); a split "
+            "fits only the very same image files"
         )
     keys = tuple(source.listing.keys[here[digest].pop(0)] for digest in shared.hashes)
     return dataclasses.replace(shared, keys=keys)
