@@ -76,3 +76,126 @@ class WardConfig:
             raise UserError(f"--gamma {self.gamma}: must lie in (0, 1]")
         if self.most_nodes < 2:
             raise UserError(f"--most-nodes {self.most_nodes}: must be 2 or more")
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Training of a linear adapter with class prototypes on frozen features."""
+
+    epochs: int = 20
+    """Passes over the training images."""
+    batch: int = 128
+    """Images of a step, half of them labelled; each comes in two views."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW; it falls to zero along a cosine."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay."""
+    noise: float = 0.3
+    """Where the data has no augmented views: noise on each view, in standard deviations of the features."""
+    dropout: float = 0.2
+    """Where the data has no augmented views: share of the values of each view set to zero."""
+    hidden: int = 128
+    """Hidden width of the contrastive projection."""
+    projection: int = 64
+    """Its output width."""
+    space: SpaceConfig = SpaceConfig(dimensions=128)
+    """Where the adapter starts from."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "hidden", "projection"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: must be 1 or more")
+        if self.batch < 4:
+            raise UserError(f"--batch {self.batch}: must be 4 or more")
+        if self.lr <= 0 or self.weight_decay < 0 or self.noise < 0 or not 0 <= self.dropout < 1:
+            raise UserError(
+                "--lr must be positive, --weight-decay and --noise 0 or more, --dropout in [0, 1)"
+            )
+
+
+@dataclass(frozen=True)
+class SimGCDConfig:
+    """SimGCD (Wen, Zhao & Qi 2023); the defaults are the paper's."""
+
+    head: HeadConfig = HeadConfig()
+    supervised_weight: float = 0.35
+    """Share of the supervised losses, lambda."""
+    entropy_weight: float = 2.0
+    """Weight of the mean-entropy regulariser, epsilon."""
+    student_temperature: float = 0.1
+    """Temperature of predictions."""
+    teacher_start: float = 0.07
+    """Temperature of teachers in the first epoch."""
+    teacher_end: float = 0.04
+    """Temperature of teachers after the warm-up."""
+    warmup: float = 0.15
+    """Share of the epochs in which the teachers' temperature falls."""
+    unsupervised_temperature: float = 1.0
+    """Temperature of the self-supervised contrastive loss."""
+    supervised_temperature: float = 0.07
+    """Temperature of the supervised contrastive loss."""
+
+
+@dataclass(frozen=True)
+class UNOConfig:
+    """UNO (Fini et al. 2021) for known and novel classes together."""
+
+    head: HeadConfig = HeadConfig()
+    temperature: float = 0.1
+    """Temperature of predictions."""
+    epsilon: float = 0.05
+    """Entropy of the Sinkhorn assignments."""
+    iterations: int = 3
+    """Sinkhorn iterations."""
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """A classifier of the known classes; novel classes are clusters of what it is least sure of."""
+
+    head: HeadConfig = HeadConfig()
+    temperature: float = 0.1
+    """Temperature of predictions."""
+    adjustment: float = 0.0
+    """Logit adjustment by this power of the class frequencies; 1 is balanced softmax, 0 plain cross-entropy."""
+
+
+@dataclass(frozen=True)
+class BaConConfig:
+    """BaCon (Bai et al. 2023); the defaults are the official code's."""
+
+    simgcd: SimGCDConfig = SimGCDConfig(entropy_weight=1.0)
+    power: float = 1.1
+    """Power of the estimated class counts in the regulariser."""
+    adjustment: float = 0.5
+    """Power of the estimated class counts in the logit adjustment of pseudo-labels."""
+    known_sampling: float = 0.8
+    """Power by which pseudo-labelled images of frequent known classes are sampled less."""
+    novel_sampling: float = 0.5
+    """The same for novel classes."""
+    estimate_every: int = 10
+    """Epochs between two estimates of the class counts."""
+
+
+@dataclass(frozen=True)
+class EstimateConfig:
+    """How the number of classes is estimated."""
+
+    rounds: int = 4
+    """How often half of the known classes is hidden and looked for."""
+    most: float = 8.0
+    """Look for at most this many times the known classes."""
+    cuts: int = 80
+    """Numbers of clusters that are tried."""
+    labelled_fraction: float = 0.5
+    """Share of the known classes' images that are labelled; only scaling by counts uses it."""
+    ward: WardConfig = WardConfig()
+    """The tree in which classes are counted."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 2 or self.cuts < 10:
+            raise UserError("--rounds must be 2 or more and --cuts 10 or more")
+        if self.most <= 1:
+            raise UserError(f"--most {self.most}: must be more than 1")
+        if not 0 < self.labelled_fraction <= 1:
+            raise UserError(f"--labelled-fraction {self.labelled_fraction}: must lie in (0, 1]")

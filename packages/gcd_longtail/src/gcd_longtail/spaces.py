@@ -50,15 +50,22 @@ class Space:
         return cosine_classifier(prototypes, self.mean, self.projection @ adapter, power=self.power)
 
 
-def fit_space(problem: Problem, config: SpaceConfig) -> Space:
-    """Fit a space to all training features, and its whitening to the labelled ones."""
+def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray | None = None) -> Space:
+    """Fit a space to all training features, and its whitening to the labelled ones.
+
+    Args:
+        problem: gives the features and the labels.
+        config: which space.
+        pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
+    """
     features = _powered(problem.features, config.power)
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     features -= mean
     projection = _principal(features, config.dimensions)
     if config.shrinkage is not None:
-        labelled = features[: len(problem.labelled)] @ projection
-        projection = projection @ _whitening(labelled, problem.labels, config.shrinkage)
+        labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
+        labelled = features[: len(labels)] @ projection
+        projection = projection @ _whitening(labelled, labels, config.shrinkage)
     return Space(mean, projection.astype(np.float32), config.power)
 
 
@@ -80,8 +87,8 @@ def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np
     counts = np.bincount(labels)
     means = np.zeros((len(counts), labelled.shape[1]))
     np.add.at(means, labels, labelled)
-    centred = labelled - (means / counts[:, None])[labels]
-    freedom = len(labelled) - len(counts)
+    centred = labelled - (means / np.maximum(counts, 1)[:, None])[labels]
+    freedom = len(labelled) - int((counts > 0).sum())
     if freedom < 1:  # one image a class says nothing of the spread within classes
         return np.eye(labelled.shape[1])
     covariance = centred.T @ centred / freedom
@@ -89,3 +96,33 @@ def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np
     isotropic = np.trace(covariance) / dimensions * np.eye(dimensions)
     values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * isotropic)
     return vectors / np.sqrt(values)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A problem's images before whitening, from which spaces of any choice of labels are made at little cost."""
+
+    labelled: np.ndarray
+    """float32 [L, P]."""
+    unlabelled: np.ndarray
+    """float32 [U, P]."""
+    shrinkage: float | None
+
+    @classmethod
+    def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
+        """Return principal components of a problem's images."""
+        features = _powered(problem.features, config.power)
+        features -= features.mean(0)
+        rows = (features @ _principal(features, config.dimensions)).astype(np.float32)
+        return cls(rows[: len(problem.labels)], rows[len(problem.labels) :], config.shrinkage)
+
+    def whitened(self, labels: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return labelled and unlabelled unit vectors in a space that knows the labels where ``use`` is true."""
+        whitening = np.eye(self.labelled.shape[1])
+        if self.shrinkage is not None:
+            whitening = _whitening(self.labelled[use], labels[use], self.shrinkage)
+        return _unit(self.labelled @ whitening), _unit(self.unlabelled @ whitening)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -68,10 +68,13 @@ def constrained_ward(
     gamma: float = 0.7,
     counts: np.ndarray | None = None,
     known_counts: np.ndarray | None = None,
+    one_by_one: int = 2000,
 ) -> Merges:
     """Merge until only the labelled classes are left.
 
-    Time and memory grow with the square of U; a table of each node's nearest neighbour makes a merge linear.
+    While there are many nodes, all pairs of mutual nearest neighbours merge at once. For Ward's cost that gives
+    the tree of merging one by one (it is reducible: Bruynooghe 1978), for a smaller gamma nearly so. Time
+    grows with the square of U, memory with U.
 
     Args:
         unlabelled: float32 [U, D].
@@ -80,6 +83,7 @@ def constrained_ward(
         gamma: exponent of the sizes.
         counts: how many images each unlabelled row stands for, [U]; 1 each if left out.
         known_counts: sizes of the labelled nodes, [known]; their numbers of rows if left out.
+        one_by_one: with so many nodes or fewer, only the cheapest pair merges, again and again.
     """
     known = int(labels.max()) + 1
     own = np.bincount(labels, minlength=known)
@@ -93,12 +97,13 @@ def constrained_ward(
     ).astype(np.float64)
     centroids = np.concatenate([sums / own[:, None], unlabelled]).astype(np.float32)
     forest = _Forest(known, centroids, sizes, gamma)
-    pairs, heights = [], []
+    steps = []
+    while forest.alive > max(one_by_one, known):
+        steps.append(forest.merge_mutual())
     while forest.alive > known:
-        first, second, height = forest.merge_cheapest()
-        pairs.append((first, second))
-        heights.append(height)
-    return Merges(known, len(centroids), np.array(pairs, np.int64).reshape(-1, 2), np.array(heights))
+        steps.append(forest.merge_cheapest())
+    pairs = [np.empty((0, 2), np.int64), *(pairs for pairs, _ in steps)]
+    return Merges(known, len(centroids), np.concatenate(pairs), np.concatenate([[], *(h for _, h in steps)]))
 
 
 class _Forest:
@@ -113,10 +118,7 @@ class _Forest:
         self.names = np.arange(len(sizes))
         self.centroids, self.sizes = centroids, sizes.astype(np.float32)
         self.squares = np.square(centroids).sum(1)
-        self.partners = np.empty(len(sizes), np.int64)
-        self.cheapest = np.empty(len(sizes), np.float32)
-        for start in range(0, len(sizes), 256):
-            self._find_partners(np.arange(start, min(start + 256, len(sizes))))
+        self._find_all_partners()
 
     def _costs(self, slots: np.ndarray) -> np.ndarray:
         """Return the costs of merging the nodes in ``slots`` [n] with each node, float32 [n, all slots]."""
@@ -139,24 +141,43 @@ class _Forest:
         self.cheapest[slots] = costs[np.arange(len(slots)), partners]
         return costs
 
-    def merge_cheapest(self) -> tuple[int, int, float]:
-        """Merge the cheapest pair; return the two names, the one that stays first, and the cost."""
-        slot = int(self.cheapest.argmin())
-        height = float(self.cheapest[slot])
-        kept, gone = sorted((slot, int(self.partners[slot])))
-        names = int(self.names[kept]), int(self.names[gone])
+    def _find_all_partners(self) -> None:
+        self.partners = np.empty(len(self.names), np.int64)
+        self.cheapest = np.empty(len(self.names), np.float32)
+        for start in range(0, len(self.names), 256):
+            self._find_partners(np.arange(start, min(start + 256, len(self.names))))
+
+    def merge_mutual(self) -> tuple[np.ndarray, np.ndarray]:
+        """Merge all pairs of mutual nearest neighbours, cheap ones first; return them as merge_cheapest does."""
+        slots = np.arange(len(self.names))
+        kept = np.flatnonzero((self.partners[self.partners] == slots) & (slots < self.partners))
+        kept = kept[np.argsort(self.cheapest[kept], kind="stable")]
+        gone, heights = self.partners[kept], self.cheapest[kept]
+        pairs = np.stack([self.names[kept], self.names[gone]], 1)
         self._join(kept, gone)
+        self._shrink()
+        self._find_all_partners()
+        return pairs, heights
+
+    def merge_cheapest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Merge the cheapest pair; return its two names [1, 2], the one that stays first, and the cost [1]."""
+        slot = int(self.cheapest.argmin())
+        height = self.cheapest[slot]
+        kept, gone = sorted((slot, int(self.partners[slot])))
+        pair = self.names[[[kept, gone]]]
+        self._join(np.array([kept]), np.array([gone]))
         self._update(kept, gone)
         if self.alive < 0.75 * len(self.names):
             self._shrink()
-        return *names, height
+        return pair, np.array([height])
 
-    def _join(self, kept: int, gone: int) -> None:
-        n1, n2 = self.sizes[kept], self.sizes[gone]
-        mean = (n1 * self.centroids[kept] + n2 * self.centroids[gone]) / (n1 + n2)
-        self.centroids[kept], self.squares[kept], self.sizes[kept] = mean, mean @ mean, n1 + n2
+    def _join(self, kept: np.ndarray, gone: np.ndarray) -> None:
+        n1, n2 = self.sizes[kept, None], self.sizes[gone, None]
+        means = (n1 * self.centroids[kept] + n2 * self.centroids[gone]) / (n1 + n2)
+        self.centroids[kept], self.squares[kept] = means, np.square(means).sum(1)
+        self.sizes[kept] += self.sizes[gone]
         self.names[gone], self.cheapest[gone] = -1, np.inf
-        self.alive -= 1
+        self.alive -= len(gone)
 
     def _update(self, kept: int, gone: int) -> None:
         """Renew partners after ``gone`` went into ``kept``: of those that lost theirs, and where it is cheaper now."""
