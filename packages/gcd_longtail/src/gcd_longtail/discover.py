@@ -11,6 +11,7 @@ import numpy as np
 from gcd_longtail.backbones import caveat
 from gcd_longtail.config import DiscoverSettings
 from gcd_longtail.discovery_run import Found, class_names, save, sort_novel
+from gcd_longtail.estimate_k import estimate
 from gcd_longtail.failures import write_failures
 from gcd_longtail.gallery import Shown, centrality, write_gallery
 from gcd_longtail.labels_file import KnownLabels, read_labels
@@ -33,7 +34,7 @@ class Outcome:
     found: Found
     classes: np.ndarray
     """Class of each readable image, int64 [N]; a labelled one keeps its label."""
-    estimate: str
+    remark: str
     """What was said of the number of classes."""
 
 
@@ -55,13 +56,13 @@ def discover(settings: DiscoverSettings) -> Run:
     if isinstance(settings.k, int):
         check_k(settings.k, len(known.classes))
     problem = _problem(images, known, str(launch(settings.device).device))
-    k, estimate = _number_of_classes(settings, problem)
+    k, interval, remark = _number_of_classes(settings, problem)
     say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
     discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
     classes = known.labels.copy()
     classes[known.labels < 0] = discovery.assignments
-    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, cache)
-    run = _write(settings, images, known, Outcome(found, classes, estimate))
+    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, cache, interval)
+    run = _write(settings, images, known, Outcome(found, classes, remark))
     say(f"open {settings.out / 'gallery.html'}")
     return run
 
@@ -72,18 +73,19 @@ def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
     return Problem(features[labelled], labels, features[~labelled], len(known.classes), device=device)
 
 
-def _number_of_classes(settings: DiscoverSettings, problem: Problem) -> tuple[int, str]:
-    """Return the number of classes to look for and a sentence about it."""
+def _number_of_classes(
+    settings: DiscoverSettings, problem: Problem
+) -> tuple[int, tuple[int, int] | None, str]:
+    """Return the number of classes to look for, its interval, and a sentence about it."""
     if isinstance(settings.k, int):
-        return settings.k, f"{settings.k} classes were asked for, {problem.known} of them labelled."
-    from gcd_longtail.estimate_k import estimate
-
+        return settings.k, None, f"{settings.k} classes were asked for, {problem.known} of them labelled."
     guess = estimate(problem, seed=settings.seed)
     sentence = (
-        f"An estimated {guess.k} classes, {guess.low} to {guess.high} being plausible; {problem.known} of them are "
-        "labelled."
+        f"The number of classes is estimated at {guess.k}, of which {problem.known} are labelled; {guess.low} to "
+        f"{guess.high} are plausible."
     )
-    return guess.k, sentence
+    doubt = f" Do not rely on it: {guess.doubt}." if guess.doubt else ""
+    return guess.k, (guess.low, guess.high), sentence + doubt
 
 
 def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome) -> Run:
@@ -134,7 +136,7 @@ def _write_gallery(
         found.names,
         found.known,
         title=f"Categories in {settings.images.resolve().name}",
-        summary=(counted, outcome.estimate),
+        summary=(counted, outcome.remark),
         notes=(caveat(settings.features.backbone),),
         per_class=settings.per_class,
     )

@@ -31,6 +31,8 @@ class Found:
     """Which features the predictor takes."""
     cache: Path
     """Folder of the feature cache."""
+    k_interval: tuple[int, int] | None = None
+    """Plausible numbers of classes, if their number was estimated."""
 
 
 def sort_novel(discovery: Discovery, known: int) -> Discovery:
@@ -62,6 +64,7 @@ def save(run: Run, found: Found) -> None:
         "known": found.known,
         "features": to_dict(found.features),
         "cache": str(found.cache.absolute()),
+        "k_interval": found.k_interval,
     }
     save_tensors(run.checkpoints / WEIGHTS, tensors, facts)
 
@@ -89,6 +92,7 @@ def load_found(folder: Path) -> tuple[Run, Found]:
         discovery = Discovery(arrays.pop("assignments"), LinearPredictor.from_arrays(arrays))
         names, known = tuple(facts["names"]), int(facts["known"])
         features, cache = from_dict(FeatureConfig, facts["features"], file), Path(facts["cache"])
+        interval = facts["k_interval"] and tuple(facts["k_interval"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a checkpoint of gcd-longtail ({error!r}); train again") from error
-    return run, Found(discovery, names, known, features, cache)
+    return run, Found(discovery, names, known, features, cache, interval)

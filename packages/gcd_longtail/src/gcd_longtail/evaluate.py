@@ -8,7 +8,7 @@ from gcd_longtail import discovery_plots
 from gcd_longtail.backbones import caveat
 from gcd_longtail.config import EvaluateSettings, TrainSettings
 from gcd_longtail.discovery_metrics import Scored, accuracy_v1, intervals, k_error, score
-from gcd_longtail.discovery_run import load_found
+from gcd_longtail.discovery_run import Found, load_found
 from gcd_longtail.features import Data, load
 from gcd_longtail.problem import Discovery
 from gcd_longtail.train import check_same
@@ -52,7 +52,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     check_same(data, fingerprint, settings.run)
     scored = score_discovery(found.discovery, data)
     identity = Identity(trained.method, trained.k if isinstance(trained.k, str) else "given", trained.seed)
-    rows = rows_of(scored, data, identity, found.discovery.k, settings.resamples, settings.seed)
+    rows = rows_of(scored, data, identity, settings.resamples, settings.seed) + k_rows(found, data, identity)
     results = Results(runs.command_line(), tuple(rows), notes=notes(data))
     write_results(run.results_file, results)
     _write_report(run, results, scored, data, identity)
@@ -79,7 +79,7 @@ def score_discovery(discovery: Discovery, data: Data) -> dict[str, Scored]:
 
 
 def rows_of(
-    scored: Mapping[str, Scored], data: Data, identity: Identity, k: int, resamples: int = 1000, seed: int = 0
+    scored: Mapping[str, Scored], data: Data, identity: Identity, resamples: int = 1000, seed: int = 0
 ) -> list[Row]:
     """Return every figure of one run as rows."""
     common: dict[str, Any] = {
@@ -96,11 +96,20 @@ def rows_of(
             value, low, high = interval.value, interval.low, interval.high
             rows.append(Row(*where, name, value, low, high, n=one.n, **common))
         rows += [Row(*where, name, value, n=one.n, **common) for name, value in accuracy_v1(one).items()]
-    true = len(data.split.classes)
-    for name, value in (("k_estimated", float(k)), ("k_error", k_error(k, true))):
-        if identity.k == "estimated":
-            rows.append(Row(identity.method, data.split.name, "", name, value, **common))
     return rows
+
+
+def k_rows(found: Found, data: Data, identity: Identity) -> list[Row]:
+    """Return the estimated number of classes with its interval, and its error; nothing if it was given."""
+    if found.k_interval is None:
+        return []
+    common: dict[str, Any] = {"seeds": (identity.seed,), "backbone": data.config.backbone, "k": identity.k}
+    k, (low, high), true = found.discovery.k, found.k_interval, len(data.split.classes)
+    where = (identity.method, data.split.name, "")
+    return [
+        Row(*where, "k_estimated", k, low, high, **common),
+        Row(*where, "k_error", k_error(k, true), k_error(low, true), k_error(high, true), **common),
+    ]
 
 
 def _write_report(

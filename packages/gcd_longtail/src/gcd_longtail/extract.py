@@ -71,51 +71,53 @@ class Extractor:
         Raises:
             UserError: an image changed since its hash was taken, or a feature is not finite.
         """
-        store, failures = self.store(view), []
+        store = self.store(view)
         missing = set(store.missing(one.hash for one in images))
         todo = [one for one in {one.hash: one for one in images}.values() if one.hash in missing]
+        reasons: dict[
+            str, str
+        ] = {}  # by hash: the same bytes under two names are tried once and fail under both
         with progress(f"features, view {view}", len(todo)) as advance:
             for start in range(0, len(todo), PART):
                 part = todo[start : start + PART]
-                failures += self._extract_part(source, part, view, store)
+                self._extract_part(source, part, view, store, reasons)
                 advance(len(part))
-        return failures
+        keys = source.listing.keys
+        return [Failure(keys[one.index], reasons[one.hash]) for one in images if one.hash in reasons]
 
     def _extract_part(
-        self, source: Source, part: Sequence[Wanted], view: int, store: FeatureStore
-    ) -> list[Failure]:
+        self, source: Source, part: Sequence[Wanted], view: int, store: FeatureStore, reasons: dict[str, str]
+    ) -> None:
         hashes: list[str] = []
         features: list[np.ndarray] = []
-        failures: list[Failure] = []
-        for digests, pixels in self._batches(source, part, view, failures):
+        for digests, pixels in self._batches(source, part, view, reasons):
             features.append(self._run(pixels))
             hashes += digests
         if hashes:
             found = np.concatenate(features)
             _check_finite(found, hashes, part, source, self.config.backbone)
             store.add(hashes, found)
-        return failures
 
     def _batches(
-        self, source: Source, part: Sequence[Wanted], view: int, failures: list[Failure]
+        self, source: Source, part: Sequence[Wanted], view: int, reasons: dict[str, str]
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield hashes and pixels, uint8 [N, S, S, 3]; the next batch is decoded while the model runs on one."""
 
-        def decode(one: Wanted) -> np.ndarray | Failure:
+        def decode(one: Wanted) -> np.ndarray | None:
             try:
                 data = source.read(one.index)
                 check_unchanged(data, one, source)
                 return make_view(source.decode(data), self.config.size, view, one.hash)
             except UnreadableImageError as error:
-                return Failure(source.listing.keys[one.index], str(error))
+                reasons[one.hash] = str(error)
+                return None
 
         starts = range(0, len(part), self.batch)
         with ThreadPoolExecutor(max_workers=2) as pool:
             jobs = [(part[i : i + self.batch], pool.map(decode, part[i : i + self.batch])) for i in starts]
             for images, decoded in jobs:
-                pairs = list(zip(images, decoded, strict=True))
-                failures += [pixels for _, pixels in pairs if isinstance(pixels, Failure)]
-                good = [(one.hash, pixels) for one, pixels in pairs if isinstance(pixels, np.ndarray)]
+                pairs = zip(images, decoded, strict=True)
+                good = [(one.hash, pixels) for one, pixels in pairs if pixels is not None]
                 if good:
                     yield [digest for digest, _ in good], np.stack([pixels for _, pixels in good])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gcd_longtail.config import TrainSettings
 from gcd_longtail.discovery_run import Found, class_names, has_ended, save, sort_novel
+from gcd_longtail.estimate_k import estimate
 from gcd_longtail.features import Data, load
 from gcd_longtail.methods import make_method
 from gcd_longtail.problem import Method, Problem, check_k
@@ -45,29 +46,30 @@ def train(settings: TrainSettings) -> Run:
 def _fit(method: Method, settings: TrainSettings, data: Data, device: str, run: Run) -> None:
     problem = dataclasses.replace(data.problem, device=device)
     started = time.perf_counter()
-    k = choose_k(settings.k, problem, len(data.split.classes), settings.seed)
+    k, interval = choose_k(settings.k, problem, len(data.split.classes), settings.seed)
     say(f"{settings.method}: {problem.known} known classes, {k} in all")
     discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
-    run.log({"step": 1, "k": k, "seconds": round(time.perf_counter() - started, 3)})
+    run.log({"step": 1, "k": k, "k_interval": interval, "seconds": round(time.perf_counter() - started, 3)})
     names = class_names([one.name for one in data.split.classes[: data.split.known]], k)
-    save(run, Found(discovery, names, problem.known, data.config, data.cache))
+    save(run, Found(discovery, names, problem.known, data.config, data.cache, interval))
     say(f"wrote {run.folder}; measure it with `gcd-longtail evaluate --run {run.folder}`")
 
 
-def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> int:
-    """Return the number of classes to look for.
+def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> tuple[int, tuple[int, int] | None]:
+    """Return the number of classes to look for and, if it is an estimate, its interval.
 
     Raises:
         UserError: a number below the known classes.
     """
     if isinstance(asked, int):
         check_k(asked, problem.known)
-        return asked
+        return asked, None
     if asked == "true":
-        return true
-    from gcd_longtail.estimate_k import estimate
-
-    return estimate(problem, seed=seed).k
+        return true, None
+    guess = estimate(problem, seed=seed)
+    if guess.doubt:
+        say(f"the number of classes is doubtful: {guess.doubt}")
+    return guess.k, (guess.low, guess.high)
 
 
 def _resume(folder: Path) -> Run:

@@ -47,14 +47,7 @@ def read_folder(
     failures += extractor.extract(source, [Wanted(index, digest) for index, digest in hashes.items()])
     store = extractor.store(0)
     missing = set(store.missing(hashes.values()))
-    # The same bytes under two names fail under both, but are tried once.
-    known = {one.key for one in failures}
     keys = source.listing.keys
-    failures += [
-        Failure(keys[i], "can't be decoded")
-        for i, d in hashes.items()
-        if d in missing and keys[i] not in known
-    ]
     numbers = [index for index, digest in hashes.items() if digest not in missing]
     if not numbers:
         raise UserError(

@@ -1,0 +1,266 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcd_longtail import train as training
+from gcd_longtail.config import (
+    EvaluateSettings,
+    FeatureConfig,
+    FeaturesSettings,
+    PredictSettings,
+    SourceConfig,
+    SplitSettings,
+    TrainSettings,
+)
+from gcd_longtail.discovery_metrics import Scored
+from gcd_longtail.discovery_plots import by_frequency, destinations, shares
+from gcd_longtail.discovery_run import class_names, load_found, sort_novel
+from gcd_longtail.evaluate import evaluate
+from gcd_longtail.features import features, load
+from gcd_longtail.predict import predict
+from gcd_longtail.problem import Discovery, Problem, nearest_centroid
+from gcd_longtail.split import split
+from gcd_longtail.train import train
+from seminar_common import plots
+from seminar_common.errors import UserError
+from seminar_common.results import read_results
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits with a long tail and their pixels."""
+    folder = tmp_path_factory.mktemp("digits") / "seed0"
+    split(SplitSettings(folder, SourceConfig(Path("digits")), imbalance_ratio=10))
+    features(FeaturesSettings(folder, FeatureConfig("pixels", 8)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path) -> Path:
+    """A run of semi-supervised k-means on it, evaluated."""
+    folder = data.parent / "run"
+    train(TrainSettings(data, "ss-kmeans", folder))
+    evaluate(EvaluateSettings(folder, resamples=100))
+    return folder
+
+
+def test_a_run_has_exactly_these_files(run: Path) -> None:
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints/model.safetensors",
+        "results.json",
+        "report.html",
+    }
+
+
+def test_a_run_is_scored_on_unlabelled_and_on_test_images(run: Path, data: Path) -> None:
+    results, loaded = read_results(run), load(data)
+    for name, n in (("transductive", len(loaded.unlabelled_labels)), ("test", len(loaded.test_labels))):
+        row = results.one(split=name, metric="acc_all")
+        assert row.n == n and row.k == "true" and row.labels == len(loaded.problem.labels)
+        assert 0.3 < row.value < 1 and row.ci_low < row.value < row.ci_high
+        assert (
+            results.one(split=name, metric="acc_novel_v1").value
+            >= results.one(split=name, metric="acc_novel").value
+        )
+    assert not [row for row in results.rows if row.metric.startswith("k_")]
+
+
+def test_the_report_prints_what_the_features_know_and_how_accuracy_is_counted(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    assert "Features are the pixels themselves" in text
+    assert "one global assignment" in text
+    assert text.count("<svg") >= 4
+
+
+def test_the_figures_are_those_of_the_stored_assignments(run: Path, data: Path) -> None:
+    loaded, (_, found) = load(data), load_found(run)
+    best = 0
+    truth = loaded.unlabelled_labels
+    for number in range(
+        10
+    ):  # a lower bound: each class takes its most frequent cluster, if that is only its own
+        best += np.bincount(found.discovery.assignments[truth == number], minlength=10).max()
+    assert read_results(run).one(split="transductive", metric="acc_all").value <= best / len(truth)
+
+
+def test_novel_clusters_are_numbered_from_the_largest(run: Path) -> None:
+    _, found = load_found(run)
+    sizes = np.bincount(found.discovery.assignments, minlength=found.discovery.k)[found.known :]
+    assert (np.diff(sizes) <= 0).all()
+    assert found.names[found.known :] == tuple(f"novel-{i}" for i in range(1, 6))
+
+
+def test_renumbering_moves_assignments_and_predictions_alike() -> None:
+    centres = np.array([[0.0], [10.0], [20.0], [30.0]])
+    discovery = Discovery(np.array([1, 2, 3, 3, 0]), nearest_centroid(centres))
+    renumbered = sort_novel(discovery, 1)
+    assert renumbered.assignments.tolist() == [2, 3, 1, 1, 0]
+    assert renumbered.predict(np.array([[9.0], [21.0], [31.0], [1.0]])).tolist() == [2, 3, 1, 0]
+
+
+def test_names_are_padded_to_sort_well() -> None:
+    assert class_names(("cat",), 12)[1:3] == ("novel-01", "novel-02")
+
+
+def test_an_estimated_number_of_classes_carries_its_interval(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gcd_longtail.estimate_k import KEstimate
+
+    guess = KEstimate(9, 7, 12, 1.0, {})
+    monkeypatch.setattr(training, "estimate", lambda problem, seed: guess)
+    folder = data.parent / "estimated"
+    train(TrainSettings(data, "ss-kmeans", folder, k="estimated"))
+    results = evaluate(EvaluateSettings(folder, resamples=100))
+    row = results.one(metric="k_estimated")
+    assert (row.value, row.ci_low, row.ci_high, row.k) == (9, 7, 12, "estimated")
+    assert results.one(metric="k_error").value == pytest.approx(-0.1)
+    assert load_found(folder)[1].discovery.k == 9
+
+
+def test_a_killed_run_is_resumed_to_the_same_figures(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = data.parent / "killed"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(TrainSettings(data, "ss-kmeans", folder))
+    with pytest.raises(UserError, match="has not ended; end it with"):
+        evaluate(EvaluateSettings(folder))
+    with pytest.raises(UserError, match="or go on with it by --resume"):
+        train(TrainSettings(data, "ss-kmeans", folder))
+    train(TrainSettings(resume=folder))
+    ours, theirs = (load_found(f)[1].discovery for f in (folder, run))
+    np.testing.assert_array_equal(ours.assignments, theirs.assignments)
+    np.testing.assert_array_equal(ours.predictor.weight, theirs.predictor.weight)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_on_data_that_changed_is_refused(run: Path, data: Path) -> None:
+    other = data.parent / "other"
+    split(SplitSettings(other, SourceConfig(Path("digits")), imbalance_ratio=10, seed=1))
+    features(FeaturesSettings(other, FeatureConfig("pixels", 8)))
+    with pytest.raises(UserError, match="another split than"):
+        evaluate(EvaluateSettings(run, other))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": None}, "needs --data"),
+        ({"method": "nothing"}, "--method nothing: no such method"),
+        ({"k": 4}, "K = 4 is fewer than the 5 known classes"),
+        ({"data": Path("nowhere")}, "no such split"),
+    ],
+)
+def test_what_can_not_be_trained_leaves_no_folder(data: Path, changes: dict, message: str) -> None:
+    settings = TrainSettings(data, "kmeans", data.parent / "refused")
+    with pytest.raises(UserError, match=message):
+        train(dataclasses.replace(settings, **changes))
+    assert not (data.parent / "refused").exists()
+
+
+def test_predictions_sort_new_images_into_known_and_novel_classes(images: Path, tmp_path: Path) -> None:
+    split(SplitSettings(tmp_path / "data", SourceConfig(images), known_classes=("a", "c", "e")))
+    features(FeaturesSettings(tmp_path / "data", FeatureConfig("pixels", 8)))
+    train(TrainSettings(tmp_path / "data", "ss-kmeans", tmp_path / "run"))
+    (images / "broken.png").write_text("no image")
+    predict(PredictSettings(tmp_path / "run", images, tmp_path / "out"))
+    lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert lines[0] == "image,class,name,known,margin"
+    rows = [line.split(",") for line in lines[1:]]
+    assert len(rows) == 66
+    right = [name == key.split("/")[0] for key, _, name, known, _ in rows if key[0] in "ace"]
+    assert np.mean(right) > 0.9
+    assert all(known == "no" for key, _, name, known, _ in rows if name.startswith("novel"))
+    assert all(float(margin) >= 0 for *_, margin in rows)
+    assert (tmp_path / "out" / "failures.csv").read_text() == "image,reason\nbroken.png,not an image\n"
+    with pytest.raises(UserError, match="exists already"):
+        predict(PredictSettings(tmp_path / "run", images, tmp_path / "out"))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        predict(PredictSettings(tmp_path, tmp_path, tmp_path / "out"))
+
+
+# ------------------------------------------------------------------------------------------- problem and plots
+
+
+def problem(**changes) -> Problem:
+    given = {
+        "labelled": np.zeros((2, 3), np.float32),
+        "labels": np.array([0, 1]),
+        "unlabelled": np.zeros((4, 3), np.float32),
+        "known": 2,
+    }
+    return Problem(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"labelled": np.zeros((0, 3)), "labels": np.zeros(0, int)}, UserError, "no image is labelled"),
+        ({"unlabelled": np.zeros((0, 3))}, UserError, "nothing to discover"),
+        ({"unlabelled": np.full((4, 3), np.nan)}, UserError, "4 unlabelled features hold NaN"),
+        ({"labels": np.array([0, 0])}, ValueError, "0 to 1, each at least once"),
+        ({"unlabelled": np.zeros((4, 2))}, ValueError, "features must be"),
+        ({"labels": np.array([0])}, ValueError, "labels of shape"),
+        ({"labelled_views": np.zeros((1, 3, 3))}, ValueError, "labelled_views must be"),
+    ],
+)
+def test_a_problem_that_makes_no_sense_is_refused(changes: dict, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        problem(**changes)
+
+
+def test_assignments_outside_the_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 to 1"):
+        Discovery(np.array([2]), nearest_centroid(np.zeros((2, 3))))
+
+
+def test_a_predictor_survives_its_arrays() -> None:
+    generator = np.random.default_rng(0)
+    predictor = nearest_centroid(
+        generator.normal(size=(4, 2)),
+        generator.normal(size=3),
+        generator.normal(size=(3, 2)),
+        power=0.5,
+        normalize=True,
+    )
+    rows = generator.normal(size=(9, 3)).astype(np.float32)
+    again = type(predictor).from_arrays(predictor.arrays())
+    np.testing.assert_array_equal(again.scores(rows), predictor.scores(rows))
+    assert (again.power, again.normalize) == (0.5, True)
+
+
+def test_the_nearest_centroid_is_the_nearest() -> None:
+    generator = np.random.default_rng(0)
+    centroids, rows = generator.normal(size=(5, 3)), generator.normal(size=(50, 3)).astype(np.float32)
+    expected = np.linalg.norm(rows[:, None] - centroids[None], axis=2).argmin(1)
+    np.testing.assert_array_equal(nearest_centroid(centroids).predict(rows, block=7), expected)
+
+
+# Clusters 0, 1, 2 belong to classes 0 (known), 1 (novel), 2 (novel); cluster 3 to none.
+SCORED = Scored(np.array([[6, 1, 0], [1, 8, 1], [2, 1, 5], [1, 0, 4]]), 1, ("many", "many", "few"))
+
+
+def test_shares_of_where_images_went_are_as_counted_by_hand() -> None:
+    assert list(shares(SCORED, "known").values()) == pytest.approx([0.6, 0.0, 0.3, 0.1])
+    assert list(shares(SCORED, "novel").values()) == pytest.approx([13 / 20, 1 / 20, 2 / 20, 4 / 20])
+
+
+def test_plots_are_drawn_even_if_a_group_is_empty() -> None:
+    assert "known" in plots.svg(by_frequency({"ward": [SCORED, SCORED], "kmeans": [SCORED]}))
+    assert "a spare cluster" in plots.svg(destinations({"test": SCORED}))

@@ -1,0 +1,248 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gcd_longtail import extract, features
+from gcd_longtail.augment import view
+from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
+from gcd_longtail.failures import read_failures
+from gcd_longtail.feature_cache import FeatureStore, store_name
+from gcd_longtail.features import load
+from gcd_longtail.split import image_hash, split
+from seminar_common.errors import UserError
+
+PIXELS = FeatureConfig("pixels", 8)
+
+
+@pytest.fixture
+def data(images: Path, tmp_path: Path) -> Path:
+    """A split of the coloured images."""
+    split(SplitSettings(tmp_path / "sets" / "seed0", SourceConfig(images)))
+    return tmp_path / "sets" / "seed0"
+
+
+def run(data: Path, config: FeatureConfig = PIXELS) -> None:
+    features.features(FeaturesSettings(data, config, batch=8))
+
+
+@pytest.fixture
+def no_backbone(monkeypatch: pytest.MonkeyPatch):
+    """Make loading a backbone fail: what passes under it came from the cache."""
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("the backbone was loaded")
+
+    return lambda: monkeypatch.setattr(extract, "load_backbone", forbidden)
+
+
+# ---------------------------------------------------------------------------------------------------- cache
+
+
+def test_a_store_returns_features_by_hash_in_any_order(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "store")
+    hashes = [image_hash(bytes([i])) for i in range(5)]
+    values = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert store.missing(hashes) == hashes
+    store.add(hashes[:2], values[:2])
+    store.add(hashes[2:4], values[2:4])
+    again = FeatureStore(tmp_path / "store")  # as another process sees it
+    assert len(again) == 4 and again.missing(hashes) == hashes[4:]
+    np.testing.assert_array_equal(again.get([hashes[3], hashes[0], hashes[3]]), values[[3, 0, 3]])
+    with pytest.raises(KeyError):
+        again.get(hashes)
+
+
+def test_a_store_is_memory_mapped(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.add([image_hash(b"x")], np.ones((1, 3), np.float32))
+    assert isinstance(FeatureStore(tmp_path)._parts[0], np.memmap)
+
+
+def test_hashes_that_end_in_zero_bytes_are_kept_apart(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    hashes = ["ab" + "00" * 15, "ab" + "00" * 14 + "01"]
+    store.add(hashes, np.array([[1.0], [2.0]], np.float32))
+    assert FeatureStore(tmp_path).get(hashes).ravel().tolist() == [1, 2]
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    FeatureStore(tmp_path).add([image_hash(b"x")], np.ones((1, 3), np.float32))
+    part = next(tmp_path.glob("*.npy"))
+    part.write_bytes(part.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"\.npy: damaged"):
+        FeatureStore(tmp_path)
+
+
+def test_a_store_is_named_by_all_that_features_depend_on(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"1")
+    configs = [
+        PIXELS,
+        dataclasses.replace(PIXELS, size=9),
+        dataclasses.replace(PIXELS, backbone="other"),
+        dataclasses.replace(PIXELS, layer="block"),
+        dataclasses.replace(PIXELS, weights=weights),
+    ]
+    names = {store_name(config, 0) for config in configs} | {store_name(PIXELS, 1)}
+    assert len(names) == 6
+    weights.write_bytes(b"2")
+    assert store_name(configs[-1], 0) not in names
+
+
+# ------------------------------------------------------------------------------------------------- extraction
+
+
+def test_features_are_those_of_each_image(data: Path, images: Path) -> None:
+    run(data)
+    loaded = load(data)
+    made = loaded.split
+    for role, got in (("L", loaded.problem.labelled), ("U", loaded.problem.unlabelled), ("T", loaded.test)):
+        for row, number in zip(got, loaded.where(role), strict=True):
+            picture = Image.open(images / made.keys[number]).resize((8, 8), Image.Resampling.BICUBIC)
+            expected = np.asarray(picture, np.float32).transpose(2, 0, 1).ravel() / 255
+            np.testing.assert_allclose(row, expected, atol=1e-6)
+    assert loaded.problem.labels.tolist() == [made.labels[i] for i in made.where("L")]
+    assert len(loaded.problem.unlabelled) == len(loaded.unlabelled_labels)
+    assert loaded.problem.known == made.known
+
+
+def test_a_second_run_and_another_split_need_no_backbone(data: Path, images: Path, no_backbone) -> None:
+    run(data)
+    no_backbone()
+    run(data)
+    other = data.parent / "seed1"
+    split(SplitSettings(other, SourceConfig(images), seed=1))
+    run(other)
+    assert len(load(other).problem.unlabelled)
+
+
+def test_a_killed_extraction_goes_on_where_it_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "PART", 16)
+    original, calls = FeatureStore.add, []
+
+    def killed(self: FeatureStore, hashes: list[str], values: np.ndarray) -> None:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(hashes))
+        original(self, hashes, values)
+
+    monkeypatch.setattr(FeatureStore, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(data)
+    with pytest.raises(UserError, match="has no features yet"):
+        load(data)
+    monkeypatch.setattr(FeatureStore, "add", lambda *args: (calls.append(len(args[1])), original(*args)))
+    run(data)
+    assert calls[:2] == [16, 16] and sum(calls) == len(load(data).split.keys)
+
+
+def test_an_image_that_changed_under_its_feature_is_found(data: Path, images: Path) -> None:
+    run(data)
+    Image.new("RGB", (16, 16), "white").save(images / "a" / "003.png")
+    with pytest.raises(UserError, match=r"image a/003\.png changed since the split was made"):
+        run(data)
+
+
+def test_an_image_that_changed_before_its_feature_is_found(data: Path, images: Path) -> None:
+    Image.new("RGB", (16, 16), "white").save(images / "a" / "003.png")
+    with pytest.raises(UserError, match=r"image a/003\.png changed since the split was made"):
+        run(data)
+
+
+def test_an_image_that_is_gone_is_named(data: Path, images: Path) -> None:
+    (images / "a" / "003.png").unlink()
+    with pytest.raises(UserError, match=r"image a/003\.png is in the split but not there"):
+        run(data)
+
+
+def truncate_images(images: Path, names: list[str]) -> None:
+    """Cut files so that their headers can be read and their pixels can't."""
+    for name in names:
+        noise = np.random.default_rng(len(name)).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(images / name)
+        (images / name).write_bytes((images / name).read_bytes()[:4000])
+
+
+def test_truncated_images_are_recorded_and_left_out(images: Path, tmp_path: Path) -> None:
+    truncate_images(images, ["a/001.png", "b/001.png"])
+    data = tmp_path / "data"
+    split(SplitSettings(data, SourceConfig(images)))
+    run(data)
+    assert {one.key for one in read_failures(data)} == {"a/001.png", "b/001.png"}
+    loaded = load(data)
+    used = sum(len(loaded.where(role)) for role in "LUT")
+    assert used == len(loaded.split.keys) - 2 == loaded.usable.sum()
+    run(data)  # they are tried again and fail again
+    assert len(read_failures(data)) == 2
+
+
+def test_a_known_class_without_a_readable_labelled_image_is_refused(images: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    truncate_images(images, [f"e/{i:03d}.png" for i in range(6)])
+    split(SplitSettings(data, SourceConfig(images), known_classes=("a", "e")))
+    run(data)
+    with pytest.raises(UserError, match="no labelled image of the known class e can be decoded"):
+        load(data)
+
+
+def test_features_that_are_not_finite_name_an_image(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = extract.Extractor._run
+    monkeypatch.setattr(extract.Extractor, "_run", lambda self, pixels: original(self, pixels) * np.inf)
+    with pytest.raises(UserError, match=r"pixels gives NaN or infinite features for \d+ images \(first: "):
+        run(data)
+    assert not list(data.parent.rglob("*.npy"))
+
+
+def test_loading_before_extracting_says_what_to_run(data: Path) -> None:
+    with pytest.raises(UserError, match="make them with `gcd-longtail features --data"):
+        load(data)
+
+
+def test_features_of_a_cache_that_is_gone_say_what_to_run(data: Path) -> None:
+    run(data)
+    document = json.loads((data / "features.json").read_text())
+    document["cache"] = str(data / "nowhere")
+    (data / "features.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="66 images have no features in"):
+        load(data)
+
+
+# ------------------------------------------------------------------------------------------------------ views
+
+
+def test_views_are_extracted_for_training_images(data: Path) -> None:
+    run(data, dataclasses.replace(PIXELS, views=2))
+    problem = load(data).problem
+    assert problem.labelled_views is not None and problem.unlabelled_views is not None
+    assert problem.labelled_views.shape == (2, *problem.labelled.shape)
+    assert problem.unlabelled_views.shape == (2, *problem.unlabelled.shape)
+    first, second = problem.unlabelled_views
+    assert not np.allclose(first, second) and not np.allclose(first, problem.unlabelled)
+    # A view is still of its image: nearer to it than to most others.
+    distances = np.linalg.norm(first[:, None] - problem.unlabelled[None], axis=2)
+    assert np.mean(distances.argsort(1).argsort(1)[np.diag_indices(len(first))]) < len(first) / 3
+
+
+def test_a_view_depends_on_image_and_number_alone() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8))
+    same = [view(image, 16, 3, "00ff") for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+    assert not np.array_equal(same[0], view(image, 16, 4, "00ff"))
+    assert not np.array_equal(same[0], view(image, 16, 3, "00fe"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (200, 3), (3, 200)])
+def test_any_shape_of_image_has_every_view(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, "red")
+    for number in range(6):
+        assert view(image, 12, number, "aa").shape == (12, 12, 3)
+
+
+def test_the_plain_view_is_the_centre() -> None:
+    pixels = np.zeros((10, 30, 3), np.uint8)
+    pixels[:, 10:20] = 255
+    assert view(Image.fromarray(pixels), 10, 0, "aa").min() == 255
