@@ -1,0 +1,159 @@
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcd_longtail import demo as demo_module
+from gcd_longtail import discover as discovery
+from gcd_longtail.checks import checks
+from gcd_longtail.config import DiscoverSettings, FeatureConfig, PredictSettings
+from gcd_longtail.demo import demo
+from gcd_longtail.discover import discover
+from gcd_longtail.estimate_k import KEstimate
+from gcd_longtail.failures import read_failures
+from gcd_longtail.gallery import centrality
+from gcd_longtail.predict import predict
+from gcd_longtail.problem import nearest_centroid
+from seminar_common.errors import UserError
+
+
+def label(images: Path, rows: list[str]) -> Path:
+    """Write the labels of classes a, c and e's first images, and more rows."""
+    first = [f"{name}/{i:03d}.png,{name}" for name in "ace" for i in range(3)]
+    file = images.parent / "labels.csv"
+    file.write_text("\n".join(["path,label", *first, *rows]) + "\n")
+    return file
+
+
+def settings(images: Path, labels: Path, **changes) -> DiscoverSettings:
+    given = {"method": "ss-kmeans", "k": 6, "features": FeatureConfig("pixels", 8), **changes}
+    return DiscoverSettings(images, labels, images.parent / "found", **given)
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def found(images: Path) -> Path:
+    """A discovery in the coloured images."""
+    (images / "broken.png").write_text("no image")
+    discover(settings(images, label(images, ["gone/000.png,a", f"{images}/a/004.png,a"])))
+    return images.parent / "found"
+
+
+def test_every_readable_image_has_a_class(found: Path) -> None:
+    rows = read(found / "assignments.csv")
+    assert len({row["image"] for row in rows}) == len(rows) == 66
+    labelled = [row for row in rows if row["labelled"] == "yes"]
+    assert len(labelled) == 10  # nine relative paths and an absolute one
+    assert all(row["name"] == row["image"][0] for row in labelled)
+    assert {row["name"] for row in rows} == {"a", "c", "e", "novel-1", "novel-2", "novel-3"}
+
+
+def test_images_of_a_class_stand_together_and_the_central_ones_first(found: Path) -> None:
+    rows = read(found / "assignments.csv")
+    order = [(int(row["class"]), -float(row["centrality"])) for row in rows]
+    assert order == sorted(order)
+
+
+def test_colours_that_nobody_labelled_are_found(found: Path) -> None:
+    rows = [row for row in read(found / "assignments.csv") if row["image"][0] in "bdf"]
+    names = {letter: {row["name"] for row in rows if row["image"][0] == letter} for letter in "bdf"}
+    assert all(len(some) == 1 and "novel" in min(some) for some in names.values())
+    assert len(set().union(*names.values())) == 3
+
+
+def test_what_was_left_out_is_recorded(found: Path) -> None:
+    reasons = {one.key: one.reason for one in read_failures(found)}
+    assert reasons == {"broken.png": "not an image", "gone/000.png": "has a label, but is not in the folder"}
+
+
+def test_the_gallery_opens_offline_and_shows_every_class(found: Path) -> None:
+    page = (found / "gallery.html").read_text()
+    assert "66 images, 10 of them labelled" in page
+    assert "6 classes were asked for, 3 of them labelled." in page
+    assert "Features are the pixels themselves" in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    for name in ("a", "c", "e", "novel-1", "novel-2", "novel-3"):
+        assert f"<h3>{name} <span" in page
+    assert page.count("data:image/jpeg") == sum(min(12, n) for n in (20, 16, 12, 8, 6, 4))
+
+
+def test_a_discovery_sorts_further_images(found: Path, images: Path) -> None:
+    predict(PredictSettings(found, images / "b", found.parent / "more"))
+    rows = read(found.parent / "more" / "predictions.csv")
+    assert len(rows) == 16 and {row["known"] for row in rows} == {"no"}
+
+
+def test_an_estimate_is_told_with_its_doubt(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guess = KEstimate(5, 4, 12, 2.5, {})
+    monkeypatch.setattr(discovery, "estimate", lambda problem, seed: guess)
+    discover(settings(images, label(images, []), k="estimated"))
+    page = (images.parent / "found" / "gallery.html").read_text()
+    assert "estimated at 5, of which 3 are labelled; 4 to 12 are plausible. Do not rely on it" in page
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("path,label\n", "no rows"),
+        ("path,label\na/000.png,\n", "labels no readable image"),
+        ("path,label\nx/1.png,x\n", r"first: x/1\.png has a label, but is not in the folder"),
+        ("path,label\na/000.png,x\na/000.png,y\n", r"line 3: a/000\.png is labelled 'x' above and 'y' here"),
+        ("name,label\na/000.png,x\n", "has no column 'path'"),
+    ],
+)
+def test_labels_that_can_not_be_used_name_the_file(images: Path, rows: str, message: str) -> None:
+    file = images.parent / "labels.csv"
+    file.write_text(rows)
+    with pytest.raises(UserError, match=message) as caught:
+        discover(settings(images, file))
+    assert "labels.csv" in str(caught.value)
+    assert not (images.parent / "found").exists()
+
+
+def test_a_folder_that_is_labelled_throughout_is_refused(images: Path) -> None:
+    keys = [path.relative_to(images).as_posix() for path in images.rglob("*.png")]
+    file = images.parent / "labels.csv"
+    file.write_text("path,label\n" + "".join(f"{key},{key[0]}\n" for key in keys))
+    with pytest.raises(UserError, match="there is nothing to discover"):
+        discover(settings(images, file))
+
+
+def test_fewer_classes_than_labelled_ones_are_refused(images: Path) -> None:
+    with pytest.raises(UserError, match="K = 2 is fewer than the 3 known classes"):
+        discover(settings(images, label(images, []), k=2))
+
+
+def test_a_folder_without_a_readable_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_text("x")
+    with pytest.raises(UserError, match=r"none of its 1 images can be read \(not an image: a\.png\)"):
+        discover(settings(tmp_path / "images", tmp_path / "labels.csv"))
+
+
+def test_central_images_are_near_their_class() -> None:
+    features = np.array([[0.0], [1.0], [5.0], [10.0], [12.0]], np.float32)
+    got = centrality(nearest_centroid(np.array([[0.0], [11.0]])), features, np.array([0, 0, 0, 1, 1]))
+    assert got == pytest.approx([-2, -1, -3, -1, -1])
+
+
+def test_the_demo_finds_digits_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "METHODS", ("kmeans", "ward"))
+    page = demo(tmp_path / "demo", None)
+    assert abs(page.results.one(model="ward", metric="k_estimated").value - 10) <= 1
+    ward, kmeans = (
+        page.results.one(model=model, split="transductive", metric="macro_all").value
+        for model in ("ward", "kmeans")
+    )
+    assert ward > kmeans and ward > 0.7
+    assert "novel-1" in (tmp_path / "demo" / "gallery.html").read_text()
+
+
+def test_the_doctor_finds_the_backbone_and_misses_the_data(tmp_path: Path) -> None:
+    found = {check.name: check.found for check in checks(tmp_path)}
+    assert found == {"efficientnet-lite0": True, "Caltech-101": False, "CIFAR-100-LT": False}
