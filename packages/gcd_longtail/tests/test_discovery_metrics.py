@@ -122,7 +122,9 @@ def test_a_class_without_images_counts_nowhere() -> None:
 def test_matching_ignores_how_clusters_are_numbered() -> None:
     counts = np.random.default_rng(1).integers(0, 50, (6, 6))
     order = np.random.default_rng(2).permutation(6)
-    assert counts[match(counts), np.arange(6)].sum() == counts[order][match(counts[order]), np.arange(6)].sum()
+    assert (
+        counts[match(counts), np.arange(6)].sum() == counts[order][match(counts[order]), np.arange(6)].sum()
+    )
 
 
 def noisy_run(seed: int, n: int = 400, right: float = 0.7) -> Scored:
