@@ -28,7 +28,8 @@ from seminar_common.errors import UserError
 from seminar_common.progress import progress
 from seminar_common.seeds import numpy_generator
 
-GROUPS = 3
+GROUPS, GROUP = 3, 3  # most size groups of hidden classes, and fewest classes in one
+FEWEST = 4
 VISIBLE = (
     2  # labelled images by which a cluster counts as one of a hidden class; a single one is often a stray
 )
@@ -76,16 +77,16 @@ class _Round:
     sizes: np.ndarray  # labelled images of each hidden class, [H]
 
 
-def estimate_k(problem: Problem, config: EstimateConfig | None = None, seed: int = 0) -> KEstimate:
+def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int = 0) -> KEstimate:
     """Estimate the number of classes among the images of ``problem``.
 
     Raises:
-        UserError: fewer than six known classes, which can't calibrate anything.
+        UserError: fewer than four known classes, which can't calibrate anything.
     """
     config = config or EstimateConfig()
-    if problem.known < 2 * GROUPS:
+    if problem.known < FEWEST:
         raise UserError(
-            f"{problem.known} known classes are too few to estimate K: {2 * GROUPS} or more are needed; say K"
+            f"{problem.known} known classes are too few to estimate K: {FEWEST} or more are needed; give --k a number"
         )
     coordinates = Coordinates.of(problem, config.ward.space)
     rounds = []
@@ -146,8 +147,11 @@ def _inspect(
     most = min(int(config.most * known), merges.nodes - 1)
     cuts = np.unique(np.geomspace(merges.known + 2, most, config.cuts).astype(int))[::-1]
     climbing = np.maximum.accumulate(merges.heights)
-    seen = [_see(merges.cut(k), k, merges.known, rows, classes, len(sizes)) for k in cuts]
-    owned, novel, macro, micro, silhouette = zip(*seen, strict=True)
+    seen = [_see(merges.cut(k), k, merges.known, classes, len(sizes)) for k in cuts]
+    owned, novel, macro, micro = zip(*seen, strict=True)
+    silhouette = np.full(len(cuts), -np.inf)
+    for index in range(0, len(cuts), 5):  # it costs more than all else
+        silhouette[index] = _simplified_silhouette(rows, merges.cut(cuts[index]), cuts[index])
     return _Round(
         merges,
         cuts,
@@ -156,12 +160,15 @@ def _inspect(
         list(novel),
         np.array(macro),
         np.array(micro),
-        np.array(silhouette),
+        silhouette,
         sizes,
     )
 
 
-def _see(clusters: np.ndarray, k: int, known: int, rows: np.ndarray, classes: np.ndarray, hidden: int):
+def _see(
+    clusters: np.ndarray, k: int, known: int, classes: np.ndarray, hidden: int
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return what :class:`_Round` keeps of a cut, but the silhouette."""
     table = np.zeros((k, hidden))
     np.add.at(table, (clusters[: len(classes)], classes), 1)
     shown = table.sum(1)
@@ -174,7 +181,7 @@ def _see(clusters: np.ndarray, k: int, known: int, rows: np.ndarray, classes: np
     micro = table[row, column].sum() / len(classes)
     sizes = np.bincount(clusters, minlength=k)
     novel = sizes[(owner < 0) & (np.arange(k) >= known) & (shown == 0) & (sizes >= VISIBLE)]
-    return owned, novel, macro, micro, _simplified_silhouette(rows, clusters, k)
+    return owned, novel, float(macro), float(micro)
 
 
 def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> float:
@@ -222,7 +229,8 @@ def _calibration(rounds: list[_Round]) -> tuple[np.ndarray, np.ndarray]:
     """Return for each round and size group the log size and the log height at which its count is right."""
     points = []
     for one in rounds:
-        for group in np.array_split(np.argsort(-one.sizes, kind="stable"), GROUPS):
+        groups = min(GROUPS, max(1, len(one.sizes) // GROUP))
+        for group in np.array_split(np.argsort(-one.sizes, kind="stable"), groups):
             right = np.flatnonzero(one.owned[:, group].sum(1) <= len(group))
             cut = right[0] if len(right) else -1
             points.append((np.log(one.sizes[group]).mean(), one.heights[cut]))

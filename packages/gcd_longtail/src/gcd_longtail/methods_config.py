@@ -1,7 +1,10 @@
 """Settings of the methods. Imports nothing heavy, so that ``--help`` is quick."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
+from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 
 
@@ -51,8 +54,8 @@ class SpaceConfig:
     def __post_init__(self) -> None:
         if not 0 < self.power <= 1:
             raise UserError(f"--power {self.power}: must lie in (0, 1]")
-        if self.dimensions < 1:
-            raise UserError(f"--dimensions {self.dimensions}: must be 1 or more")
+        if not 1 <= self.dimensions <= 256:
+            raise UserError(f"--dimensions {self.dimensions}: must be 1 to 256")
         if self.shrinkage is not None and not 0 < self.shrinkage <= 1:
             raise UserError(f"--shrinkage {self.shrinkage}: must lie in (0, 1]")
 
@@ -82,7 +85,7 @@ class WardConfig:
 class HeadConfig:
     """Training of a linear adapter with class prototypes on frozen features."""
 
-    epochs: int = 20
+    epochs: int = 15
     """Passes over the training images."""
     batch: int = 128
     """Images of a step, half of them labelled; each comes in two views."""
@@ -199,3 +202,45 @@ class EstimateConfig:
             raise UserError(f"--most {self.most}: must be more than 1")
         if not 0 < self.labelled_fraction <= 1:
             raise UserError(f"--labelled-fraction {self.labelled_fraction}: must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class EstimateKSettings:
+    """Estimate the number of classes of a split's images, with an interval and what other rules say."""
+
+    data: Path
+    """Folder that `split` and `features` filled."""
+    seed: int = 0
+    """Seed of which known classes are hidden."""
+    estimate: EstimateConfig = field(default_factory=EstimateConfig)
+
+
+STUDY_METHODS = (
+    "supervised",
+    "supervised-balanced",
+    "kmeans",
+    "ss-kmeans",
+    "uno",
+    "simgcd",
+    "simgcd-ss-kmeans",
+    "bacon",
+    "ward",
+    "simgcd-ward",
+)
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Compare methods over splits and seeds, with the true and with the estimated number of classes."""
+
+    data: Path
+    """Folder of a split, or a folder that holds several at any depth: those of one data set are its seeds."""
+    out: Path
+    """Folder for results.json and report.html. What is done in it already is kept and not done again."""
+    methods: tuple[str, ...] = STUDY_METHODS
+    """Methods to compare."""
+    k: tuple[Literal["true", "estimated"], ...] = ("true", "estimated")
+    """Which numbers of classes the methods are given."""
+    resamples: int = 1000
+    """Bootstrap resamples behind each 95% interval."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -8,9 +8,12 @@ Kajarekar & Stolcke 2006) makes directions in which images of one class differ c
 too. It looks at labels, but only at those that the problem gives.
 """
 
+import weakref
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 
 from gcd_longtail.methods_config import SpaceConfig
 from gcd_longtail.problem import LinearPredictor, Problem, cosine_classifier, nearest_centroid
@@ -38,9 +41,10 @@ class Space:
         ).embed(flat)
         return embedded.reshape(*features.shape[:-1], -1)
 
-    def nearest(self, centroids: np.ndarray) -> LinearPredictor:
-        """Return the predictor of the nearest of ``centroids`` [k, P]."""
-        return nearest_centroid(centroids, self.mean, self.projection, power=self.power, normalize=True)
+    def nearest(self, centroids: np.ndarray, adapter: np.ndarray | None = None) -> LinearPredictor:
+        """Return the predictor of the nearest of ``centroids`` [k, P], or [k, Q] after ``adapter`` [P, Q]."""
+        projection = self.projection if adapter is None else self.projection @ adapter
+        return nearest_centroid(centroids, self.mean, projection, power=self.power, normalize=True)
 
     def cosine(self, prototypes: np.ndarray, adapter: np.ndarray) -> LinearPredictor:
         """Return the predictor of the largest cosine to ``prototypes`` [k, Q] after ``adapter`` [P, Q].
@@ -58,15 +62,14 @@ def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray |
         config: which space.
         pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
     """
-    features = _powered(problem.features, config.power)
-    mean = features.mean(0, dtype=np.float64).astype(np.float32)
-    features -= mean
-    projection = _principal(features, config.dimensions)
+    basis = _basis(problem, config.power)
+    projection = basis.vectors[:, : config.dimensions]
     if config.shrinkage is not None:
         labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
-        labelled = features[: len(labels)] @ projection
+        use = problem.labelled if pseudo_labels is None else problem.features
+        labelled = (_powered(use, config.power) - basis.mean) @ projection
         projection = projection @ _whitening(labelled, labels, config.shrinkage)
-    return Space(mean, projection.astype(np.float32), config.power)
+    return Space(basis.mean, projection.astype(np.float32), config.power)
 
 
 def _powered(features: np.ndarray, power: float) -> np.ndarray:
@@ -75,11 +78,38 @@ def _powered(features: np.ndarray, power: float) -> np.ndarray:
     return (np.sign(features) * np.abs(features) ** power).astype(np.float32)
 
 
-def _principal(centred: np.ndarray, dimensions: int) -> np.ndarray:
-    """Return the leading eigenvectors of the covariance, [D, P], P <= the rank of the rows [N, D]."""
-    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(centred))
-    rank = int((values > 1e-9 * values[-1]).sum())
-    return vectors[:, ::-1][:, : max(1, min(dimensions, rank))]
+MOST_DIMENSIONS = 256
+
+
+class _Basis(NamedTuple):
+    """Mean and leading principal components of a problem's powered features."""
+
+    mean: np.ndarray  # float32 [D]
+    vectors: np.ndarray  # float32 [D, P], the leading one first
+
+
+_bases: dict[tuple[int, float], _Basis] = {}
+
+
+def _basis(problem: Problem, power: float) -> _Basis:
+    """Return the basis of a problem, computed once however many methods are run on it."""
+    key = (id(problem.unlabelled), power)
+    if key not in _bases:
+        _bases[key] = _principal(_powered(problem.features, power))
+        # An id is only unique while its array lives.
+        weakref.finalize(problem.unlabelled, _bases.pop, key, None)
+    return _bases[key]
+
+
+def _principal(features: np.ndarray) -> _Basis:
+    """Return mean and principal components of rows [N, D], as many as their rank, at most MOST_DIMENSIONS."""
+    mean = features.mean(0, dtype=np.float64).astype(np.float32)
+    features -= mean
+    covariance = (features.T @ features).astype(np.float64) / len(features)
+    last = len(covariance) - 1
+    values, vectors = eigh(covariance, subset_by_index=(max(0, last - MOST_DIMENSIONS + 1), last))
+    rank = max(1, int((values > 1e-9 * values[-1]).sum()))
+    return _Basis(mean, vectors[:, ::-1][:, :rank].astype(np.float32))
 
 
 def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -111,10 +141,13 @@ class Coordinates:
     @classmethod
     def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
         """Return principal components of a problem's images."""
-        features = _powered(problem.features, config.power)
-        features -= features.mean(0)
-        rows = (features @ _principal(features, config.dimensions)).astype(np.float32)
-        return cls(rows[: len(problem.labels)], rows[len(problem.labels) :], config.shrinkage)
+        basis = _basis(problem, config.power)
+        vectors = basis.vectors[:, : config.dimensions]
+        labelled, unlabelled = (
+            (_powered(part, config.power) - basis.mean) @ vectors
+            for part in (problem.labelled, problem.unlabelled)
+        )
+        return cls(labelled, unlabelled, config.shrinkage)
 
     def whitened(self, labels: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return labelled and unlabelled unit vectors in a space that knows the labels where ``use`` is true."""

@@ -1,19 +1,32 @@
 """Discovery methods: each is one class in one file and one line in :data:`METHODS`."""
 
 from collections.abc import Callable
+from functools import partial
 
+from gcd_longtail.methods.bacon import BaCon
 from gcd_longtail.methods.kmeans import KMeans
+from gcd_longtail.methods.simgcd import SimGCD, SimGCDFromWard, start_at_ss_kmeans
 from gcd_longtail.methods.ss_kmeans import SemiSupervisedKMeans
+from gcd_longtail.methods.supervised import Supervised
+from gcd_longtail.methods.uno import UNO
 from gcd_longtail.methods.ward import ConstrainedWard
+from gcd_longtail.methods_config import SupervisedConfig
 from gcd_longtail.problem import Method
 from seminar_common.errors import UserError, choices
 
 __all__ = ["METHODS", "make_method"]
 
 METHODS: dict[str, Callable[[], Method]] = {
+    "supervised": Supervised,
+    "supervised-balanced": partial(Supervised, SupervisedConfig(adjustment=1.0)),
     "kmeans": KMeans,
     "ss-kmeans": SemiSupervisedKMeans,
+    "uno": UNO,
+    "simgcd": SimGCD,
+    "simgcd-ss-kmeans": partial(SimGCD, start=start_at_ss_kmeans),
+    "bacon": BaCon,
     "ward": ConstrainedWard,
+    "simgcd-ward": SimGCDFromWard,
 }
 """Value of ``--method`` -> the method with its default settings."""
 

@@ -61,6 +61,14 @@ class Head(nn.Module):
         """Return unit vectors [n, P]."""
         return normalize(linear(features, self.adapter), dim=1)
 
+    def add_second_adapter(self) -> None:
+        """Give the contrastive branch an adapter of its own."""
+        self.second = nn.Parameter(torch.eye(len(self.adapter), device=self.adapter.device))
+
+    def embed_second(self, features: Tensor) -> Tensor:
+        """Return the unit vectors of the contrastive branch, [n, P]."""
+        return normalize(linear(features, self.second), dim=1)
+
     def cosines(self, embedded: Tensor) -> Tensor:
         """Return the cosine to each prototype, [n, K]."""
         return embedded @ normalize(self.prototypes, dim=1).T
