@@ -1,7 +1,8 @@
 """Images to features: read, decode, augment, run the backbone, and keep the result in the cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,38 +89,40 @@ class Extractor:
     def _extract_part(
         self, source: Source, part: Sequence[Wanted], view: int, store: FeatureStore, reasons: dict[str, str]
     ) -> None:
-        hashes: list[str] = []
-        features: list[np.ndarray] = []
-        for digests, pixels in self._batches(source, part, view, reasons):
-            features.append(self._run(pixels))
-            hashes += digests
+        batches = [part[i : i + self.batch] for i in range(0, len(part), self.batch)]
+        with self._workers() as pool:
+            done = list(pool.map(lambda batch: self._extract_batch(source, batch, view, reasons), batches))
+        hashes = [digest for digests, _ in done for digest in digests]
         if hashes:
-            found = np.concatenate(features)
+            found = np.concatenate([features for digests, features in done if digests])
             _check_finite(found, hashes, part, source, self.config.backbone)
             store.add(hashes, found)
 
-    def _batches(
-        self, source: Source, part: Sequence[Wanted], view: int, reasons: dict[str, str]
-    ) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield hashes and pixels, uint8 [N, S, S, 3]; the next batch is decoded while the model runs on one."""
+    @contextmanager
+    def _workers(self) -> Generator[ThreadPoolExecutor]:
+        """Yield a pool in which each thread takes whole batches: small convolutions share out badly among threads."""
+        import torch
 
-        def decode(one: Wanted) -> np.ndarray | None:
+        threads = torch.get_num_threads()
+        self.backbone  # noqa: B018 - loaded here, once, and not in every thread
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+        torch.set_num_threads(threads)  # some of its settings are of the whole process
+
+    def _extract_batch(
+        self, source: Source, batch: Sequence[Wanted], view: int, reasons: dict[str, str]
+    ) -> tuple[list[str], np.ndarray]:
+        """Return hashes and features of the images that can be decoded; of the others note the reason."""
+        hashes, pixels = [], []
+        for one in batch:
             try:
                 data = source.read(one.index)
                 check_unchanged(data, one, source)
-                return make_view(source.decode(data), self.config.size, view, one.hash)
+                pixels.append(make_view(source.decode(data), self.config.size, view, one.hash))
+                hashes.append(one.hash)
             except UnreadableImageError as error:
                 reasons[one.hash] = str(error)
-                return None
-
-        starts = range(0, len(part), self.batch)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            jobs = [(part[i : i + self.batch], pool.map(decode, part[i : i + self.batch])) for i in starts]
-            for images, decoded in jobs:
-                pairs = zip(images, decoded, strict=True)
-                good = [(one.hash, pixels) for one, pixels in pairs if pixels is not None]
-                if good:
-                    yield [digest for digest, _ in good], np.stack([pixels for _, pixels in good])
+        return hashes, self._run(np.stack(pixels)) if pixels else np.empty(0, np.float32)
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         """Return features, float32, of images uint8 [N, S, S, 3]."""

@@ -5,6 +5,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,16 @@ class ParquetSource(Source):
         self._places = _places(self._files)[table["kept"]]
         self.listing = Listing(table["keys"], table["labels"], table["splits"], table["groups"])
         self._cached: tuple[tuple[int, int], Any] | None = None
+        self._lock = Lock()
 
     def read(self, index: int) -> bytes:
         """Return the bytes in the ``image`` column."""
         file, group, row = (int(i) for i in self._places[index])
-        if self._cached is None or self._cached[0] != (file, group):
-            column = self._files[file].read_row_group(group, columns=["image"]).column("image")
-            self._cached = ((file, group), column.combine_chunks())
-        value = self._cached[1][row].as_py()
+        with self._lock:  # threads read out of the same row group
+            if self._cached is None or self._cached[0] != (file, group):
+                column = self._files[file].read_row_group(group, columns=["image"]).column("image")
+                self._cached = ((file, group), column.combine_chunks())
+            value = self._cached[1][row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if not data:
             raise UnreadableImageError("no bytes in the row")
