@@ -8,6 +8,7 @@ from gcd_longtail.config import (
     SplitSettings,
     TrainSettings,
 )
+from gcd_longtail.methods_config import StudySettings
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
@@ -19,6 +20,7 @@ COMMANDS = {
     "evaluate": Command(EvaluateSettings, "gcd_longtail.evaluate:evaluate"),
     "predict": Command(PredictSettings, "gcd_longtail.predict:predict"),
     "discover": Command(DiscoverSettings, "gcd_longtail.discover:discover"),
+    "study": Command(StudySettings, "gcd_longtail.study:study"),
     "demo": Command(DemoSettings, "gcd_longtail.demo:main"),
 }
 
