@@ -106,6 +106,12 @@ METRICS: Mapping[str, Metric] = {
     "macro_novel_few": _percent(
         "Macro acc. novel, few", "Mean of the accuracies of novel classes with few images"
     ),
+    "acc_known_v1": _percent(
+        "Acc. known, v1", "Known classes' accuracy under an assignment of its own (optimistic)"
+    ),
+    "acc_novel_v1": _percent(
+        "Acc. novel, v1", "Novel classes' accuracy under an assignment of its own (optimistic)"
+    ),
     "nmi": _quality("NMI", "Normalized mutual information", 3),
     "ari": _quality("ARI", "Adjusted Rand index", 3),
     "k_estimated": Metric("Estimated k", "Estimated number of classes", decimals=0),
