@@ -1,16 +1,16 @@
 """How many classes there are, with an interval: counted in trees in which some known classes play unknown ones.
 
 Half of the known classes, alike in size to the other half, are hidden: their labels are taken away and the
-images of all classes are merged (:mod:`gcd_longtail.clustering.ward`) around the classes that stay known. Then
-it is looked up at which height of the tree the hidden classes come out as as many clusters as they are. What
-else the tree has at that height are classes that nobody has labelled. Unlike a search for the best labelled
-accuracy, this needs no clean optimum, and unlike scaling the known classes by the count of images, no
-assumption that unknown classes are as large as known ones.
+images of all classes are merged (:mod:`gcd_longtail.clustering.ward`) around the classes that stay known. Where
+the tree is cut so that about as many clusters are of hidden classes as there are hidden classes, the other new
+clusters are classes that nobody has labelled; how many clusters a hidden class makes there corrects their
+number. Unlike a search for the best labelled accuracy, this needs no clean optimum, and unlike scaling the
+known classes by the count of images, no assumption that unknown classes are as large as known ones.
 
-Large classes hang together up to a greater height than small ones. So the height is calibrated in three size
-groups of the hidden classes, a line through log height against log size is fitted, and the height for the
-unknown classes is read off at the size of their clusters. Where that size lies beyond the known ones, as in
-life, where the frequent classes are known, the line is extrapolated, and the interval says so by its width.
+At one cut large classes fall into several clusters and small ones are swallowed. So the correction is fitted
+against the size of the clusters, in size groups of the hidden classes, and read off at the size of the unknown
+classes' clusters. Where that lies beyond the known ones, as in life, where the frequent classes are known, it
+is extrapolated, no further than by a factor of two, and the interval says so by its width.
 """
 
 import math
@@ -30,6 +30,9 @@ from seminar_common.seeds import numpy_generator
 
 GROUPS, GROUP = 3, 3  # most size groups of hidden classes, and fewest classes in one
 FEWEST = 4
+CLASSES_SEEN = 60  # known classes over all rounds, at least
+NEAR = 0.25  # cuts count whose clusters of hidden classes are as many as the hidden classes within this share
+MOST_SHIFT = 0.7  # extrapolation in size changes a count by a factor of two at most
 VISIBLE = (
     2  # labelled images by which a cluster counts as one of a hidden class; a single one is often a stray
 )
@@ -66,11 +69,11 @@ class KEstimate:
 class _Round:
     """One tree with hidden classes, and what is seen at each cut."""
 
-    merges: Merges
     cuts: np.ndarray  # numbers of clusters, descending, [C]
-    heights: np.ndarray  # log height of each cut, [C]
     owned: np.ndarray  # clusters that show each hidden class, [C, H]
-    novel_sizes: list[np.ndarray]  # images of each cluster that shows no hidden class, by cut
+    novel_sizes: list[np.ndarray]  # images of each new cluster that is of no hidden class, by cut
+    owners: list[np.ndarray]  # hidden class of each cluster that is of one, by cut
+    owner_sizes: list[np.ndarray]  # images of that cluster
     macro: np.ndarray  # accuracy on the hidden classes, [C]
     micro: np.ndarray
     silhouette: np.ndarray  # [C]
@@ -90,8 +93,10 @@ def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int =
         )
     coordinates = Coordinates.of(problem, config.ward.space)
     rounds = []
-    with progress("hiding classes", config.rounds) as advance:
-        for number in range(config.rounds):
+    # Few classes make few different halves with few classes in them, and cost little.
+    wanted = max(config.rounds, round(CLASSES_SEEN / problem.known))
+    with progress("hiding classes", wanted) as advance:
+        for number in range(wanted):
             rounds.append(_look(problem, coordinates, config, numpy_generator(seed, "estimate", number)))
             advance()
     return _conclude(problem, rounds, config)
@@ -146,18 +151,18 @@ def _inspect(
     """
     most = min(int(config.most * known), merges.nodes - 1)
     cuts = np.unique(np.geomspace(merges.known + 2, most, config.cuts).astype(int))[::-1]
-    climbing = np.maximum.accumulate(merges.heights)
-    seen = [_see(merges.cut(k), k, merges.known, classes, len(sizes)) for k in cuts]
-    owned, novel, macro, micro = zip(*seen, strict=True)
+    fraction = config.labelled_fraction
+    seen = [_see(merges.cut(k), k, merges.known, classes, len(sizes), fraction) for k in cuts]
+    owners, owner_sizes, novel, macro, micro = zip(*seen, strict=True)
     silhouette = np.full(len(cuts), -np.inf)
     for index in range(0, len(cuts), 5):  # it costs more than all else
         silhouette[index] = _simplified_silhouette(rows, merges.cut(cuts[index]), cuts[index])
     return _Round(
-        merges,
         cuts,
-        np.log(np.maximum([climbing[merges.nodes - k - 1] for k in cuts], 1e-12)),
-        np.stack(owned),
+        np.stack([np.bincount(one, minlength=len(sizes)) for one in owners]),
         list(novel),
+        list(owners),
+        list(owner_sizes),
         np.array(macro),
         np.array(micro),
         silhouette,
@@ -166,22 +171,22 @@ def _inspect(
 
 
 def _see(
-    clusters: np.ndarray, k: int, known: int, classes: np.ndarray, hidden: int
-) -> tuple[np.ndarray, np.ndarray, float, float]:
+    clusters: np.ndarray, k: int, known: int, classes: np.ndarray, hidden: int, fraction: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
     """Return what :class:`_Round` keeps of a cut, but the silhouette."""
     table = np.zeros((k, hidden))
     np.add.at(table, (clusters[: len(classes)], classes), 1)
+    sizes = np.bincount(clusters, minlength=k)
     shown = table.sum(1)
-    owner = np.where(shown >= VISIBLE, table.argmax(1), -1)
-    owner[:known] = -1
-    owned = np.bincount(owner[owner >= 0], minlength=hidden)
+    # Of a hidden class's images the labelled share is seen: a cluster is its own if that suggests a majority.
+    own = (shown >= VISIBLE) & (shown > fraction / 2 * sizes) & (np.arange(k) >= known)
+    owners = table.argmax(1)[own]
     shares = table / table.sum(0)
     row, column = linear_sum_assignment(shares, maximize=True)
     macro = shares[row, column].sum() / hidden
     micro = table[row, column].sum() / len(classes)
-    sizes = np.bincount(clusters, minlength=k)
-    novel = sizes[(owner < 0) & (np.arange(k) >= known) & (shown == 0) & (sizes >= VISIBLE)]
-    return owned, novel, float(macro), float(micro)
+    novel = sizes[~own & (np.arange(k) >= known) & (sizes >= VISIBLE)]
+    return owners, sizes[own], novel, float(macro), float(micro)
 
 
 def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> float:
@@ -203,63 +208,63 @@ def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> fl
 
 
 def _conclude(problem: Problem, rounds: list[_Round], config: EstimateConfig) -> KEstimate:
-    sizes, heights = _calibration(rounds)
-    slope, centre, level, spread = _line(sizes, heights)
-    k = float(np.mean([_k_at(one, level) for one in rounds]))
-    size = centre
-    for _ in range(3):  # the clusters' size depends on the cut, the cut on their size
-        size = math.log(config.labelled_fraction * _novel_size(rounds, k))
-        k = float(np.mean([_k_at(one, level + slope * (size - centre)) for one in rounds]))
-    outside = max(0.0, sizes.min() - size, size - sizes.max())
-    margin = 1.645 * math.hypot(spread, 0.5 * slope * outside)
-    height = level + slope * (size - centre)
-    low = min(_k_at(one, height + margin) for one in rounds)
-    high = max(_k_at(one, height - margin) for one in rounds)
+    found = np.array([_count(one, config) for one in rounds])
+    counts, outside, doubt = found.mean(0)
+    spread = 1.645 * math.hypot(float(found[:, 0].std(ddof=1)) / max(counts, 1), float(doubt))
+    k = problem.known + counts
     criteria = {
         "counts": _by_counts(problem, config),
         "macro_accuracy": _argmax(rounds, lambda one: one.macro),
         "micro_accuracy": _argmax(rounds, lambda one: one.micro),
         "silhouette": _argmax(rounds, lambda one: one.silhouette),
     }
-    best = max(problem.known, round(k))
-    return KEstimate(best, min(best, max(problem.known, low)), max(best, high), math.exp(outside), criteria)
+    low, high = (problem.known + counts * math.exp(sign * spread) for sign in (-1, 1))
+    return KEstimate(round(k), math.floor(low), math.ceil(high), math.exp(float(outside)), criteria)
 
 
-def _calibration(rounds: list[_Round]) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each round and size group the log size and the log height at which its count is right."""
+def _count(one: _Round, config: EstimateConfig) -> tuple[float, float, float]:
+    """Return the new classes of a tree, how far outside in log size they are, and the relative doubt of that.
+
+    Averaged over cuts at which about as many clusters as hidden classes are of hidden classes.
+    """
+    hidden = len(one.sizes)
+    owned = one.owned.sum(1)
+    near = np.flatnonzero(np.abs(owned / hidden - 1) <= NEAR)
+    if not len(near):
+        near = np.array([np.abs(owned - hidden).argmin()])
+    found = np.array([_count_at(one, cut, config) for cut in near])
+    counts, outside, doubt = found.T
+    doubt = math.hypot(float(np.median(doubt)), float(np.log(counts).std()))
+    return float(np.exp(np.log(counts).mean())), float(outside.mean()), doubt
+
+
+def _count_at(one: _Round, cut: int, config: EstimateConfig) -> tuple[float, float, float]:
+    smallest = VISIBLE / config.labelled_fraction  # what VISIBLE labelled images of a hidden class stand for
+    novel = one.novel_sizes[cut][one.novel_sizes[cut] >= smallest]
+    if not len(novel):
+        return 0.5, 0.0, 1.0  # less than one class; zero has no logarithm
     points = []
-    for one in rounds:
-        groups = min(GROUPS, max(1, len(one.sizes) // GROUP))
-        for group in np.array_split(np.argsort(-one.sizes, kind="stable"), groups):
-            right = np.flatnonzero(one.owned[:, group].sum(1) <= len(group))
-            cut = right[0] if len(right) else -1
-            points.append((np.log(one.sizes[group]).mean(), one.heights[cut]))
-    sizes, heights = np.array(points).T
-    return sizes, heights
+    groups = min(GROUPS, max(1, len(one.sizes) // GROUP))
+    for group in np.array_split(np.argsort(-one.sizes, kind="stable"), groups):
+        mine = np.isin(one.owners[cut], group)
+        size = np.log(one.owner_sizes[cut][mine]).mean() if mine.any() else math.log(smallest)
+        points.append((size, math.log(max(mine.sum(), 0.5) / len(group))))
+    sizes, splits = np.array(points).T
+    size = float(np.log(novel).mean())
+    overall = math.log(max(len(one.owners[cut]), 0.5) / len(one.sizes))
+    centre = float(np.log(one.owner_sizes[cut]).mean()) if len(one.owner_sizes[cut]) else size
+    slope = _slope(sizes, splits)
+    shift = float(np.clip(slope * (size - centre), -MOST_SHIFT, MOST_SHIFT))
+    outside = max(0.0, sizes.min() - size, size - sizes.max())
+    return len(novel) / math.exp(overall + shift), outside, abs(shift) / 2 + outside / 4
 
 
-def _line(sizes: np.ndarray, heights: np.ndarray) -> tuple[float, float, float, float]:
-    """Return slope, centre, value at the centre, and the standard error of a new group's height."""
-    centre, level = float(sizes.mean()), float(heights.mean())
-    variance = float(np.square(sizes - centre).sum())
-    slope = float(((sizes - centre) * (heights - level)).sum()) / variance if variance > 1e-9 else 0.0
-    slope = min(max(slope, 0.0), 1.0)
-    residuals = heights - level - slope * (sizes - centre)
-    return slope, centre, level, float(np.sqrt(np.square(residuals).sum() / max(1, len(sizes) - 2)))
-
-
-def _k_at(one: _Round, height: float) -> int:
-    """Return the number of clusters of a round's tree at a log height."""
-    climbing = np.maximum.accumulate(one.merges.heights)
-    done = int(np.searchsorted(climbing, math.exp(height), side="right"))
-    return max(one.merges.known, one.merges.nodes - done)
-
-
-def _novel_size(rounds: list[_Round], k: float) -> float:
-    """Return the geometric mean size of the clusters that show no hidden class, where there are ``k``."""
-    sizes = [one.novel_sizes[int(np.abs(one.cuts - k).argmin())] for one in rounds]
-    sizes = np.concatenate([each for each in sizes if len(each)] or [np.ones(1)])
-    return float(np.exp(np.log(sizes).mean()))
+def _slope(sizes: np.ndarray, splits: np.ndarray) -> float:
+    """Return by how much a larger class is split into more clusters, 0 to 1; 0 if sizes hardly differ."""
+    variance = float(np.square(sizes - sizes.mean()).sum())
+    if variance < 0.02:
+        return 0.0
+    return min(max(float(((sizes - sizes.mean()) * splits).sum()) / variance, 0.0), 1.0)
 
 
 def _argmax(rounds: list[_Round], curve: Callable[[_Round], np.ndarray]) -> int:

@@ -184,11 +184,11 @@ class BaConConfig:
 class EstimateConfig:
     """How the number of classes is estimated."""
 
-    rounds: int = 4
+    rounds: int = 3
     """How often half of the known classes is hidden and looked for."""
-    most: float = 8.0
+    most: float = 6.0
     """Look for at most this many times the known classes."""
-    cuts: int = 80
+    cuts: int = 50
     """Numbers of clusters that are tried."""
     labelled_fraction: float = 0.5
     """Share of the known classes' images that are labelled; only scaling by counts uses it."""

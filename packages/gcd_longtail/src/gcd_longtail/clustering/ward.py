@@ -100,10 +100,19 @@ def constrained_ward(
     steps = []
     while forest.alive > max(one_by_one, known):
         steps.append(forest.merge_mutual())
+    at_once = len(centroids) - forest.alive
     while forest.alive > known:
         steps.append(forest.merge_cheapest())
-    pairs = [np.empty((0, 2), np.int64), *(pairs for pairs, _ in steps)]
-    return Merges(known, len(centroids), np.concatenate(pairs), np.concatenate([[], *(h for _, h in steps)]))
+    return Merges(known, len(centroids), *_in_order(steps, at_once))
+
+
+def _in_order(steps: list[tuple[np.ndarray, np.ndarray]], at_once: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs and heights from low to high; those merged one by one keep their order."""
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *(pair for pair, _ in steps)])
+    heights = np.concatenate([np.empty(0), *(height for _, height in steps)])
+    keys = np.concatenate([heights[:at_once], np.maximum.accumulate(heights[at_once:])])
+    order = np.argsort(keys, kind="stable")
+    return pairs[order], heights[order]
 
 
 class _Forest:
