@@ -23,15 +23,21 @@ def write_images(folder: Path, classes: dict[str, int], size: int = 16) -> list[
     return keys
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_images() -> Callable[[Path, dict[str, int]], list[str]]:
     """The function that writes images."""
     return write_images
 
 
+@pytest.fixture(scope="session")
+def colours() -> dict[str, int]:
+    """Six classes with their numbers of images."""
+    return {"a": 20, "b": 16, "c": 12, "d": 8, "e": 6, "f": 4}
+
+
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """A folder of six classes with 20 to 4 images."""
+def images(tmp_path: Path, colours: dict[str, int]) -> Path:
+    """A folder of those classes."""
     folder = tmp_path / "images"
-    write_images(folder, {"a": 20, "b": 16, "c": 12, "d": 8, "e": 6, "f": 4})
+    write_images(folder, colours)
     return folder

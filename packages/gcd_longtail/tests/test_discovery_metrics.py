@@ -147,7 +147,7 @@ def test_the_interval_of_one_run_is_that_of_a_binomial() -> None:
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     truth = 0.7 + 0.3 / 4
-    found = [intervals([noisy_run(seed)], seed=seed, resamples=200)["acc_all"] for seed in range(120)]
+    found = [intervals([noisy_run(seed)], seed=seed, resamples=200)["acc_all"] for seed in range(60)]
     assert 0.88 <= np.mean([one.low <= truth <= one.high for one in found]) <= 1
 
 

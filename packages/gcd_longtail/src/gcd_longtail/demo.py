@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gcd_longtail.backbones import caveat
 from gcd_longtail.config import (
     EvaluateSettings,
     FeatureConfig,
@@ -22,7 +23,7 @@ from gcd_longtail.split_file import read_source
 from gcd_longtail.train import train
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.progress import say
-from seminar_common.results import merge
+from seminar_common.results import Results, merge
 from seminar_common.runs import command_line
 
 METHODS = ("kmeans", "ss-kmeans", "ward")
@@ -49,11 +50,24 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
         run = folder / "runs" / method
         train(TrainSettings(folder / "data", method, run, k="estimated"))
         parts.append(evaluate(EvaluateSettings(run)))
-    results = merge(parts, command_line())
-    loaded = load(folder / "data")
-    write_run_gallery(folder / "gallery.html", folder / "runs" / METHODS[-1], loaded)
+    loaded, best = load(folder / "data"), folder / "runs" / METHODS[-1]
+    write_run_gallery(folder / "gallery.html", best, loaded)
     say(f"what {METHODS[-1]} found: open {folder / 'gallery.html'}")
-    return DemoPage(f"Discovery of unknown classes in {loaded.split.name}", results)
+    gallery = f"What {METHODS[-1]} found is shown in {folder.name}/gallery.html."
+    story = Results("", notes=(f"{_number_found(best)} There are {len(loaded.split.classes)}. {gallery}",))
+    return DemoPage(
+        f"Discovery of unknown classes in {loaded.split.name}", merge([story, *parts], command_line())
+    )
+
+
+def _number_found(run: Path) -> str:
+    _, found = load_found(run)
+    assert found.k_interval is not None
+    low, high = found.k_interval
+    return (
+        f"From {found.known} known classes, the number of all classes was estimated at {found.discovery.k}; {low} to "
+        f"{high} were plausible."
+    )
 
 
 def _split_settings(folder: Path, data: Path | None) -> SplitSettings:
@@ -78,7 +92,7 @@ def write_run_gallery(out: Path, run: Path, data: Data) -> None:
         np.concatenate([data.problem.labels, found.discovery.assignments]),
         np.arange(len(order)) < len(labelled),
     )
-    summary = f"{found.discovery.k} classes were found, {found.known} of them known."
+    summary = _number_found(run)
     write_gallery(
         out,
         shown,
@@ -87,4 +101,5 @@ def write_run_gallery(out: Path, run: Path, data: Data) -> None:
         found.known,
         title=f"Categories in {data.split.name}",
         summary=(summary,),
+        notes=(caveat(data.config.backbone),),
     )
