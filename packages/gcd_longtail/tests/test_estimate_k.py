@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gcd_longtail.estimate_k import KEstimate, estimate
+from gcd_longtail.estimate_k import KEstimate, _visible_fraction, estimate
 from gcd_longtail.methods_config import EstimateConfig, SpaceConfig
 from gcd_longtail.problem import Problem
 from gcd_longtail.spaces import Coordinates, fit_space
@@ -60,9 +60,17 @@ def test_it_says_when_it_does_not_know() -> None:
     assert "disagree" in KEstimate(100, 60, 160, 1.0, {}).doubt
 
 
+def test_the_labelled_share_is_read_off_the_clusters_of_hidden_classes() -> None:
+    # Ten hidden images with a label, in two clusters of 10 and 15 images, and a stray one among 20 others.
+    labelled = np.array([0] * 4 + [1] * 6 + [2] * 2)
+    others = np.array([0] * 6 + [1] * 9 + [2] * 38 + [3] * 20)
+    found = _visible_fraction(np.concatenate([labelled, others]), labelled)
+    assert found == pytest.approx(0.4)
+
+
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(UserError, match="--labelled-fraction"):
-        EstimateConfig(labelled_fraction=0)
+    with pytest.raises(UserError, match="--most"):
+        EstimateConfig(most=1)
 
 
 # ---------------------------------------------------------------------------------------------------- spaces

@@ -78,6 +78,7 @@ class _Round:
     micro: np.ndarray
     silhouette: np.ndarray  # [C]
     sizes: np.ndarray  # labelled images of each hidden class, [H]
+    fraction: float  # share of the images of hidden classes that is labelled
 
 
 def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int = 0) -> KEstimate:
@@ -99,7 +100,7 @@ def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int =
         for number in range(wanted):
             rounds.append(_look(problem, coordinates, config, numpy_generator(seed, "estimate", number)))
             advance()
-    return _conclude(problem, rounds, config)
+    return _conclude(problem, rounds)
 
 
 # ------------------------------------------------------------------------------------------------ one round
@@ -151,7 +152,7 @@ def _inspect(
     """
     most = min(int(config.most * known), merges.nodes - 1)
     cuts = np.unique(np.geomspace(merges.known + 2, most, config.cuts).astype(int))[::-1]
-    fraction = config.labelled_fraction
+    fraction = _visible_fraction(merges.cut(min(2 * known, most)), classes)
     seen = [_see(merges.cut(k), k, merges.known, classes, len(sizes), fraction) for k in cuts]
     owners, owner_sizes, novel, macro, micro = zip(*seen, strict=True)
     silhouette = np.full(len(cuts), -np.inf)
@@ -167,7 +168,25 @@ def _inspect(
         np.array(micro),
         silhouette,
         sizes,
+        fraction,
     )
+
+
+def _visible_fraction(clusters: np.ndarray, classes: np.ndarray) -> float:
+    """Return which share of the images of hidden classes is labelled, from the clusters that are theirs.
+
+    In a cluster of a hidden class the labelled share is seen, in any other one nearly nothing is: the fraction
+    is the median over the clusters above half of itself, found from above.
+    """
+    shown = np.bincount(clusters[: len(classes)], minlength=clusters.max() + 1)
+    sizes = np.bincount(clusters)
+    shares = (shown / np.maximum(sizes, 1))[shown >= VISIBLE]
+    if not len(shares):
+        return len(classes) / len(clusters)
+    fraction = float(np.quantile(shares, 0.9))
+    for _ in range(10):
+        fraction = float(np.median(shares[shares > fraction / 2]))
+    return fraction
 
 
 def _see(
@@ -207,13 +226,13 @@ def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> fl
 # --------------------------------------------------------------------------------------------- the conclusion
 
 
-def _conclude(problem: Problem, rounds: list[_Round], config: EstimateConfig) -> KEstimate:
-    found = np.array([_count(one, config) for one in rounds])
+def _conclude(problem: Problem, rounds: list[_Round]) -> KEstimate:
+    found = np.array([_count(one) for one in rounds])
     counts, outside, doubt = found.mean(0)
     spread = 1.645 * math.hypot(float(found[:, 0].std(ddof=1)) / max(counts, 1), float(doubt))
     k = problem.known + counts
     criteria = {
-        "counts": _by_counts(problem, config),
+        "counts": _by_counts(problem, rounds),
         "macro_accuracy": _argmax(rounds, lambda one: one.macro),
         "micro_accuracy": _argmax(rounds, lambda one: one.micro),
         "silhouette": _argmax(rounds, lambda one: one.silhouette),
@@ -222,7 +241,7 @@ def _conclude(problem: Problem, rounds: list[_Round], config: EstimateConfig) ->
     return KEstimate(round(k), math.floor(low), math.ceil(high), math.exp(float(outside)), criteria)
 
 
-def _count(one: _Round, config: EstimateConfig) -> tuple[float, float, float]:
+def _count(one: _Round) -> tuple[float, float, float]:
     """Return the new classes of a tree, how far outside in log size they are, and the relative doubt of that.
 
     Averaged over cuts at which about as many clusters as hidden classes are of hidden classes.
@@ -232,14 +251,14 @@ def _count(one: _Round, config: EstimateConfig) -> tuple[float, float, float]:
     near = np.flatnonzero(np.abs(owned / hidden - 1) <= NEAR)
     if not len(near):
         near = np.array([np.abs(owned - hidden).argmin()])
-    found = np.array([_count_at(one, cut, config) for cut in near])
+    found = np.array([_count_at(one, cut) for cut in near])
     counts, outside, doubt = found.T
     doubt = math.hypot(float(np.median(doubt)), float(np.log(counts).std()))
     return float(np.exp(np.log(counts).mean())), float(outside.mean()), doubt
 
 
-def _count_at(one: _Round, cut: int, config: EstimateConfig) -> tuple[float, float, float]:
-    smallest = VISIBLE / config.labelled_fraction  # what VISIBLE labelled images of a hidden class stand for
+def _count_at(one: _Round, cut: int) -> tuple[float, float, float]:
+    smallest = VISIBLE / one.fraction  # what VISIBLE labelled images of a hidden class stand for
     novel = one.novel_sizes[cut][one.novel_sizes[cut] >= smallest]
     if not len(novel):
         return 0.5, 0.0, 1.0  # less than one class; zero has no logarithm
@@ -271,7 +290,7 @@ def _argmax(rounds: list[_Round], curve: Callable[[_Round], np.ndarray]) -> int:
     return round(float(np.mean([one.cuts[curve(one).argmax()] for one in rounds])))
 
 
-def _by_counts(problem: Problem, config: EstimateConfig) -> int:
+def _by_counts(problem: Problem, rounds: list[_Round]) -> int:
     """Scale the known classes by the number of images: right if unknown classes are as large as known ones."""
-    of_known = len(problem.labelled) / config.labelled_fraction
+    of_known = len(problem.labelled) / float(np.mean([one.fraction for one in rounds]))
     return max(problem.known, round(problem.known * len(problem.features) / of_known))

@@ -24,11 +24,11 @@ class KMeansConfig:
     """Up to so many values (0.5 GiB) the rows are shifted to their mean once, beyond it block by block."""
     seed_rows: int = 200_000
     """Above so many rows, k-means++ draws its centres from a random sample of this size."""
-    minibatch_above: int = 1_000_000
+    minibatch_above: int = 500_000
     """Above so many rows, mini-batches replace full iterations."""
     minibatch_rows: int = 65_536
     """Rows of a mini-batch."""
-    minibatch_steps: int = 200
+    minibatch_steps: int = 60
     """Mini-batches of a start."""
 
     def __post_init__(self) -> None:
@@ -190,8 +190,6 @@ class EstimateConfig:
     """Look for at most this many times the known classes."""
     cuts: int = 50
     """Numbers of clusters that are tried."""
-    labelled_fraction: float = 0.5
-    """Share of the known classes' images that are labelled; only scaling by counts uses it."""
     ward: WardConfig = WardConfig()
     """The tree in which classes are counted."""
 
@@ -200,8 +198,6 @@ class EstimateConfig:
             raise UserError("--rounds must be 2 or more and --cuts 10 or more")
         if self.most <= 1:
             raise UserError(f"--most {self.most}: must be more than 1")
-        if not 0 < self.labelled_fraction <= 1:
-            raise UserError(f"--labelled-fraction {self.labelled_fraction}: must lie in (0, 1]")
 
 
 @dataclass(frozen=True)
@@ -244,3 +240,29 @@ class StudySettings:
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Time k-means and the losses of SimGCD on made-up data, against scikit-learn and official code."""
+
+    out: Path
+    """Folder for results.json and report.html."""
+    peer: tuple[Path, ...] = ()
+    """Checkouts of the official code of GCD (sgvaze/generalized-category-discovery) or SimGCD (CVMI-Lab/SimGCD), to be
+    run on the same input."""
+    rows: int = 20_000
+    """Rows of the k-means benchmark."""
+    width: int = 768
+    """Values of a row."""
+    k: int = 100
+    """Clusters; half of them are known classes, half of whose rows are labelled."""
+    large: bool = False
+    """Also cluster 1,000,000 x 384 rows into 1,000 clusters in a fresh process and measure its memory."""
+    seed: int = 0
+    """Seed of the data and of the starts."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.rows < 4 * self.k or self.k < 4 or self.width < 2:
+            raise UserError("--rows must be 4 times --k or more, --k 4 or more and --width 2 or more")

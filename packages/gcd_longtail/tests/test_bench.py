@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gcd_longtail.bench import bench, make_points
+from gcd_longtail.methods_config import BenchSettings
+from gcd_longtail.peers import sort_peers
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+
+
+def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
+    settings = BenchSettings(tmp_path / "bench", rows=600, width=16, k=8, device=DeviceConfig(threads=1))
+    results = bench(settings)
+    ours, theirs = (results.one(model=m, metric="inertia").value for m in ("kmeans", "scikit-learn-kmeans"))
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    assert results.one(model="ss-kmeans", metric="start_s").value > 0
+    assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == ["report.html", "results.json"]
+    with pytest.raises(UserError, match="bench"):
+        bench(settings)
+
+
+def test_the_points_have_every_known_class_labelled_and_are_unit_vectors() -> None:
+    points = make_points(500, 8, 10, seed=1)
+    assert np.array_equal(np.unique(points.labels), np.arange(5))
+    np.testing.assert_allclose(np.linalg.norm(points.unlabelled, axis=1), 1, atol=1e-5)
+
+
+def test_a_folder_that_is_no_peer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a checkout of GCD"):
+        sort_peers((tmp_path,))
