@@ -1,0 +1,1 @@
+"""Find illustrations, initials, tables and stamps in scanned pages, trained on synthetic pages."""
