@@ -1,0 +1,1 @@
+"""Synthetic pages with exact boxes: a layout grammar draws ink, degradation turns it into a scan."""
