@@ -1,0 +1,156 @@
+"""Settings of the commands that work on pages: predict, filter, crop, gallery, convert, bench. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from seminar_common.errors import UserError
+
+
+def _check_share(option: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UserError(f"{option} {value}: must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Find illustrations, initials, tables and stamps on pages. The same --out again goes on where it stopped."""
+
+    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    """Images, PDFs, folders with all that is below them, or globs in quotes ('scans/**/*.tif')."""
+    out: Path
+    """Folder of the predictions. If a run of `predict` on it was stopped, finished pages are not done again."""
+    model: Path | None = None
+    """ONNX file made by `export`; by default the detector that comes with the package."""
+    run: Path | None = None
+    """Run folder of `train` or `adapt`, to use its detector in PyTorch instead of an ONNX file."""
+    min_score: float | None = None
+    """Leave out detections that score less; by default the model's own threshold, low enough for every use."""
+    workers: int = 0
+    """Pages worked on at once, one CPU thread each; 0 takes all cores."""
+    pdf_pixels: int = 2000
+    """Longest side in pixels that a page of a PDF counts as: boxes and crops are in these pixels."""
+    max_megapixels: int = 256
+    """Pages that would need more million pixels decoded at once are put into failures.csv."""
+
+    def __post_init__(self) -> None:
+        if self.model is not None and self.run is not None:
+            raise UserError("--model and --run: give one of them")
+        if self.min_score is not None:
+            _check_share("--min-score", self.min_score)
+        if self.workers < 0:
+            raise UserError(f"--workers {self.workers}: must be 0 (all cores) or more")
+        for option, value, least in (
+            ("--pdf-pixels", self.pdf_pixels, 64),
+            ("--max-megapixels", self.max_megapixels, 1),
+        ):
+            if value < least:
+                raise UserError(f"{option} {value}: must be {least} or more")
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """Print the pages that hold a class and not another, or copy or link them into a folder."""
+
+    predictions: Path
+    """Folder made by `predict`."""
+    has: tuple[str, ...] = ()
+    """Classes that must all be on the page, e.g. `graphic`."""
+    lacks: Annotated[tuple[str, ...], tyro.conf.arg(name="not")] = ()
+    """Classes that must not be on the page, e.g. `table`."""
+    min_score: float = 0.5
+    """Score from which a class counts as being on the page."""
+    copy: Path | None = None
+    """Folder to copy the pages into, with the subfolders they are in; a page of a PDF becomes a PDF of its own."""
+    link: Path | None = None
+    """Folder to make symbolic links to the files in, with the subfolders they are in."""
+    images: Path | None = None
+    """Folder where the pages are now, if they moved since `predict`."""
+
+    def __post_init__(self) -> None:
+        _check_share("--min-score", self.min_score)
+        if not self.has and not self.lacks:
+            raise UserError("--has LABEL or --not LABEL: say which pages are wanted")
+        if self.copy is not None and self.link is not None:
+            raise UserError("--copy and --link: give one of them")
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Cut out what was found, in the pixels of the originals, with the captions and a manifest."""
+
+    predictions: Path
+    """Folder made by `predict`."""
+    out: Path
+    """Folder to make, with the crops and manifest.csv."""
+    label: tuple[str, ...] = ("graphic",)
+    """Classes to cut out."""
+    min_score: float = 0.5
+    """Leave out detections that score less."""
+    padding: float = 0.01
+    """Margin round each crop, as a share of the page's longer side."""
+    caption: Literal["joined", "separate", "none"] = "joined"
+    """A caption next to the object: `joined` into the crop, a `separate` file beside it, or `none`."""
+    caption_score: float = 0.3
+    """Score from which a caption counts."""
+    pdf_pixels: int = 3000
+    """Longest side in pixels that pages of PDFs are rendered with for cropping."""
+    format: Literal["png", "jpg"] = "png"
+    """File format of the crops; png loses nothing."""
+    images: Path | None = None
+    """Folder where the pages are now, if they moved since `predict`."""
+    workers: int = 0
+    """Pages worked on at once; 0 takes all cores."""
+
+    def __post_init__(self) -> None:
+        _check_share("--min-score", self.min_score)
+        _check_share("--padding", self.padding)
+        _check_share("--caption-score", self.caption_score)
+        if not self.label:
+            raise UserError("--label: name at least one class to cut out")
+        if self.pdf_pixels < 64:
+            raise UserError(f"--pdf-pixels {self.pdf_pixels}: must be 64 or more")
+
+
+@dataclass(frozen=True)
+class GallerySettings:
+    """Write one HTML page that shows predictions: thumbnails with boxes, filters by class and score, keyboard."""
+
+    predictions: Path
+    """Folder made by `predict`, or a COCO file."""
+    out: Path | None = None
+    """The .html file to write; by default gallery.html in the folder of the predictions."""
+    images: Path | None = None
+    """Folder where the pages are, if they moved since `predict`, or of a COCO file's pages."""
+    min_score: float = 0.1
+    """Leave out detections that score less."""
+    pages: int = 0
+    """Show this many pages, taken evenly from all; 0 shows every page."""
+    title: str = ""
+    """Heading; by default the folder's name."""
+
+    def __post_init__(self) -> None:
+        _check_share("--min-score", self.min_score)
+        if self.out is not None and self.out.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"{self.out}: a gallery is an HTML page; end the name of --out with .html")
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """Convert regions of pages between COCO, Label Studio, PAGE-XML and ALTO."""
+
+    input: tyro.conf.Positional[Path]
+    """A folder made by `predict`, a COCO or Label Studio .json, or a PAGE-XML or ALTO file or folder of them."""
+    to: Literal["coco", "label-studio", "page-xml", "alto"]
+    """What to write."""
+    out: Path
+    """File to write; for page-xml and alto a folder, which gets one file for each page."""
+    min_score: float = 0.0
+    """Leave out detections that score less; regions without a score stay."""
+    image_url: str = "/data/local-files/?d="
+    """For label-studio: what its server puts before a page's file name."""
+
+    def __post_init__(self) -> None:
+        _check_share("--min-score", self.min_score)

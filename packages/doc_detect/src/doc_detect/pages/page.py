@@ -1,0 +1,46 @@
+"""What a page is: where it comes from, and its pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class BadPage(Exception):
+    """A page that can't be read; the message is one line for ``failures.csv``."""
+
+    def __init__(self, reason: str):
+        super().__init__(" ".join(reason.split()))
+
+
+@dataclass(frozen=True)
+class PageRef:
+    """One page of one file."""
+
+    path: Path
+    number: int | None = None
+    """Page in a PDF or multi-page TIFF, from 1; None where the file is one page."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How pages are read."""
+
+    pdf_pixels: int = 2000
+    """Longest side in pixels that a PDF's page counts as: PDFs have no pixels of their own."""
+    max_megapixels: int = 256
+    """Pages that would need more than this many million pixels decoded at once are refused."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A decoded page, upright, in colour."""
+
+    pixels: "np.ndarray"
+    """RGB, uint8 of shape [h, w, 3]; at most as large as the page."""
+    width: int
+    """Width of the page in its own pixels, which boxes count."""
+    height: int
+    """Height of the page in its own pixels."""

@@ -1,0 +1,93 @@
+"""Pages of PDFs, by PDFium, which takes ``/Rotate`` and ``CropBox`` into account."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doc_detect.pages.page import BadPage, Page, ReadOptions
+from doc_detect.pages.pixels import shrink
+
+if TYPE_CHECKING:
+    import pypdfium2
+
+_SUPERSAMPLING = 2
+"""Rendered larger by this and averaged, so that fine hatching keeps its grey."""
+
+# PDFium is not thread-safe: every call of it is made under this lock.
+_lock = threading.Lock()
+_open_documents: "dict[tuple[str, int], pypdfium2.PdfDocument]" = {}
+_MOST_OPEN = 2
+
+
+def page_count(path: Path) -> int:
+    """Return the number of pages of a PDF.
+
+    Raises:
+        BadPage: encrypted, corrupt, or without a page.
+    """
+    with _lock:
+        count = len(_document(path))
+    if not count:
+        raise BadPage("a PDF without a page")
+    return count
+
+
+def read_pdf_page(path: Path, number: int, longest: int | None, options: ReadOptions) -> Page:
+    """Render page ``number`` (from 1), with its longest side of ``longest`` pixels, at most the frame's.
+
+    The frame that coordinates count has a longest side of ``options.pdf_pixels``.
+
+    Raises:
+        BadPage: the document or the page is broken, or the page has no area.
+    """
+    with _lock:
+        page = _load(path, number)
+        try:
+            points = page.get_size()
+            if min(points) <= 0:
+                raise BadPage("the page has no area")
+            scale = options.pdf_pixels / max(points)
+            width, height = (max(1, round(scale * side)) for side in points)
+            target = min(longest or options.pdf_pixels, options.pdf_pixels)
+            sampling = 1 if longest is None else _SUPERSAMPLING
+            bitmap = page.render(
+                scale=sampling * target / max(points), rev_byteorder=True, may_draw_forms=False
+            )
+            pixels = bitmap.to_numpy()[..., :3].copy()
+        finally:
+            page.close()
+    if longest is None:
+        return Page(pixels, width, height)
+    return Page(shrink(pixels, target), width, height)
+
+
+def _load(path: Path, number: int) -> "pypdfium2.PdfPage":
+    import pypdfium2
+
+    try:
+        return _document(path)[number - 1]
+    except (IndexError, pypdfium2.PdfiumError) as error:
+        raise BadPage(f"page {number} of the PDF can't be read ({error})") from error
+
+
+def _document(path: Path) -> "pypdfium2.PdfDocument":
+    """Return the open document; the two used last stay open. Call it under the lock."""
+    import pypdfium2
+
+    key = (str(path), path.stat().st_mtime_ns)
+    if key not in _open_documents:
+        while len(_open_documents) >= _MOST_OPEN:
+            _open_documents.pop(next(iter(_open_documents))).close()
+        try:
+            _open_documents[key] = pypdfium2.PdfDocument(path)
+        except pypdfium2.PdfiumError as error:
+            raise BadPage(_reason(str(error))) from error
+    return _open_documents[key]
+
+
+def _reason(message: str) -> str:
+    if "password" in message.lower():
+        return "an encrypted PDF; save it without its password first"
+    if "security" in message.lower():
+        return "a PDF with an unsupported security scheme; save it without protection first"
+    return f"not a readable PDF ({message.rstrip('.')})"

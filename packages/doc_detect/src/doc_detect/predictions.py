@@ -1,0 +1,461 @@
+"""The folder that ``predict`` makes, and reading it.
+
+====================  =====================================================================================
+``config.json``       settings, the detector, its labels, and the folder that names of pages are relative to
+``journal.jsonl``     one line for each page as it is finished: what a stopped run goes on from
+``coco_images.json``  COCO: categories, and the pages with their sizes
+``coco_results.json`` COCO results: what was found, ``bbox`` as xywh in the page's own pixels, with its score
+``pages.parquet``     one row for each page, with the best score and the count of each class
+``failures.csv``      one row for each file or page that could not be read, with the reason
+====================  =====================================================================================
+
+The last four are made from the journal, line by line, so memory does not grow with the number of pages or boxes.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from doc_detect.pages import PageRef
+from seminar_common import files
+from seminar_common.errors import UserError
+
+CONFIG, JOURNAL = "config.json", "journal.jsonl"
+IMAGES, RESULTS, PAGES, FAILURES = "coco_images.json", "coco_results.json", "pages.parquet", "failures.csv"
+_ROWS_OF_A_GROUP = 5000
+SURE = 0.5
+"""Score from which a class counts as found in a summary."""
+
+Key = tuple[str, int | None]
+"""A page's file, relative to the root, and its number in it."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """One object on a page."""
+
+    label: str
+    score: float
+    xyxy: tuple[float, float, float, float]
+    """In the page's own pixels."""
+
+
+@dataclass(frozen=True)
+class PredictedPage:
+    """A page that was looked at."""
+
+    image_id: int
+    """From 1, in the order of the pages."""
+    file: str
+    """Path relative to the predictions' root, with ``/``."""
+    number: int | None
+    """Page in a PDF or multi-page TIFF, from 1."""
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    """Highest score first."""
+
+    @property
+    def name(self) -> str:
+        """The file, and the page in it where it has several: ``book.pdf#page=12`` (RFC 8118)."""
+        return page_name(self.file, self.number)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file or page that could not be read."""
+
+    file: str
+    number: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a folder of predictions holds."""
+
+    pages: int
+    failures: int
+    found: Mapping[str, int]
+    """Pages that hold each class with a score of at least :data:`SURE`."""
+
+
+def page_name(file: str, number: int | None) -> str:
+    """Return the name of a page in COCO files and tables."""
+    return file if number is None else f"{file}#page={number}"
+
+
+# --------------------------------------------------------------------------------------------------- writing
+
+
+@dataclass
+class Journal:
+    """Pages that are finished, appended one by one; a line is either whole or, after a crash, dropped."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    root: Path
+    done: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of change of each page's file when it was done."""
+    _file: TextIO | None = None
+
+    def relative(self, path: Path) -> str:
+        """Return ``path`` as it is named in the predictions."""
+        return Path(os.path.relpath(path.absolute(), self.root)).as_posix()
+
+    def is_done(self, ref: PageRef) -> bool:
+        """Say whether the page is finished and its file has not changed since."""
+        known = self.done.get((self.relative(ref.path), ref.number))
+        return known is not None and known == _state(ref.path)
+
+    def add_page(
+        self, ref: PageRef, size: tuple[int, int], boxes: Iterable[tuple[Sequence[float], float, int]]
+    ) -> None:
+        """Append a page with its ``size`` (width, height) and its boxes: xyxy, score, number of the label."""
+        found = [[*(round(float(x), 1) for x in xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
+        record = {"size": size, "state": _state(ref.path), "boxes": found}
+        self._append(ref, record)
+
+    def add_failure(self, ref: PageRef, reason: str) -> None:
+        """Append a page, or with no number a whole file, that can't be read."""
+        self._append(ref, {"error": reason})
+
+    def _append(self, ref: PageRef, record: dict[str, Any]) -> None:
+        assert self._file is not None, "the journal is open inside `with writing(...)` only"
+        line = json.dumps({"file": self.relative(ref.path), "page": ref.number, **record})
+        self._file.write(line + "\n")
+        self._file.flush()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, -1)
+    return (status.st_size, status.st_mtime_ns)
+
+
+@contextmanager
+def writing(
+    folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], root: Path
+) -> Generator[Journal]:
+    """Open the journal in ``folder`` to add pages, going on with what is there; :func:`write_tables` comes after.
+
+    Where the block is left by an error or an interrupt, the journal stays and a later call goes on from it.
+
+    Args:
+        folder: Folder to make, or one that this function made.
+        config: What decides the predictions; a folder made with another can't be continued.
+        labels: The detector's classes in order.
+        root: Folder that names are relative to, for a new folder.
+
+    Raises:
+        UserError: the folder holds something else, or predictions of another detector; or it is in use.
+    """
+    stored = _start(folder, config, labels, root)
+    journal = Journal(folder, labels, Path(stored["root"]))
+    path = folder / JOURNAL
+    with path.open("a+", encoding="utf-8") as file, _alone(file, folder):
+        _drop_unfinished_line(path)
+        for key, record in _latest(path).items():
+            if record is not None:
+                journal.done[key] = record
+        journal._file = file
+        yield journal
+
+
+def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], root: Path) -> dict[str, Any]:
+    document = {"command": "predict", "labels": list(labels), "root": str(root), "settings": dict(config)}
+    if not (folder / CONFIG).is_file():
+        files.refuse_existing(folder)
+        with files.atomic_path(folder / CONFIG) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        return document
+    stored = _read_config(folder)
+    for name, value in document["settings"].items():
+        if stored["settings"].get(name) != value:
+            raise UserError(
+                f"{folder}: holds predictions with {name} {stored['settings'].get(name)!r}, not {value!r}; "
+                "give the same again to go on with them, or choose another --out"
+            )
+    return stored
+
+
+@contextmanager
+def _alone(file: TextIO, folder: Path) -> Generator[None]:
+    """Hold a lock on the journal, so that two runs can't mix their lines; Windows has none and goes without."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: another `predict` is writing to it; wait, or choose another --out"
+        ) from error
+    yield
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """Cut what a killed run left of its last line."""
+    size = path.stat().st_size
+    with path.open("rb+") as file:
+        keep, block = size, 1 << 16
+        while keep:
+            start = max(0, keep - block)
+            file.seek(start)
+            at = file.read(keep - start).rfind(b"\n")
+            if at >= 0:
+                keep = start + at + 1
+                break
+            keep = start
+        if keep < size:
+            file.truncate(keep)
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line's position and content."""
+    with path.open("rb") as file:
+        position = 0
+        for line in file:
+            if line.endswith(b"\n"):
+                yield position, json.loads(line)
+            position += len(line)
+
+
+def _latest(path: Path) -> dict[Key, tuple[int, int] | None]:
+    """Return the state of each page's file by its last line; None where that line is a failure."""
+    latest: dict[Key, tuple[int, int] | None] = {}
+    for _, record in _records(path):
+        state = record.get("state")
+        latest[record["file"], record["page"]] = None if state is None else (state[0], state[1])
+    return latest
+
+
+def write_tables(folder: Path) -> Summary:
+    """Make COCO files, ``pages.parquet`` and ``failures.csv`` from the journal; return what they hold."""
+    labels = tuple(_read_config(folder)["labels"])
+    with (
+        files.atomic_path(folder / IMAGES) as images,
+        files.atomic_path(folder / RESULTS) as results,
+        files.atomic_path(folder / PAGES) as pages,
+        files.atomic_path(folder / FAILURES) as failures,
+        _Tables(labels, images, results, pages, failures) as tables,
+    ):
+        for item in read_journal(folder):
+            tables.add(item)
+    return tables.summary()
+
+
+class _Tables:
+    """Writes all four tables side by side, one page at a time."""
+
+    def __init__(self, labels: tuple[str, ...], images: Path, results: Path, pages: Path, failures: Path):
+        import pyarrow as pa
+
+        self.labels = labels
+        columns = [
+            ("image_id", pa.int64()),
+            ("name", pa.string()),
+            ("file", pa.string()),
+            ("page", pa.int32()),
+        ]
+        columns += [("width", pa.int32()), ("height", pa.int32())]
+        columns += [(f"score_{label}", pa.float32()) for label in labels]
+        columns += [(f"count_{label}", pa.int32()) for label in labels]
+        self.schema = pa.schema(columns)
+        self.paths = (images, results, pages, failures)
+        self.rows: list[dict[str, Any]] = []
+        self.pages = self.failed = 0
+        self.found = dict.fromkeys(labels, 0)
+
+    def __enter__(self) -> "_Tables":
+        import pyarrow.parquet as pq
+
+        images, results, pages, failures = self.paths
+        categories = [{"id": i, "name": label} for i, label in enumerate(self.labels, start=1)]
+        self.images = _JsonList(
+            images, f'{{"categories": {json.dumps(categories)},\n"annotations": [],\n"images": '
+        )
+        self.results = _JsonList(results, "")
+        self.parquet = pq.ParquetWriter(pages, self.schema)
+        self.failure_file = failures.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        self.failure_rows = csv.writer(self.failure_file)
+        self.failure_rows.writerow(["file", "page", "reason"])
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self.parquet.close()
+        self.images.close("}")
+        self.results.close("")
+        self.failure_file.close()
+
+    def add(self, item: PredictedPage | Failure) -> None:
+        """Write one page or failure."""
+        if isinstance(item, Failure):
+            self.failed += 1
+            self.failure_rows.writerow([item.file, item.number, item.reason])
+            return
+        self.pages += 1
+        facts = {"id": item.image_id, "file_name": item.name, "width": item.width, "height": item.height}
+        if item.number is not None:
+            facts |= {"file": item.file, "page": item.number}
+        self.images.add(facts)
+        for box in item.boxes:
+            self.results.add(
+                {
+                    "image_id": item.image_id,
+                    "category_id": self.labels.index(box.label) + 1,
+                    "bbox": _xywh(box.xyxy),
+                    "score": box.score,
+                }
+            )
+        self.rows.append(self._row(item))
+        if len(self.rows) == _ROWS_OF_A_GROUP:
+            self._flush()
+
+    def _row(self, page: PredictedPage) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "image_id": page.image_id,
+            "name": _encodable(page.name),
+            "file": _encodable(page.file),
+            "page": page.number,
+            "width": page.width,
+            "height": page.height,
+        }
+        for label in self.labels:
+            scores = [box.score for box in page.boxes if box.label == label]
+            row |= {f"score_{label}": max(scores, default=None), f"count_{label}": len(scores)}
+            self.found[label] += max(scores, default=0) >= SURE
+        return row
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self.rows:
+            self.parquet.write_table(pa.Table.from_pylist(self.rows, schema=self.schema))
+            self.rows.clear()
+
+    def summary(self) -> Summary:
+        """Return what was written."""
+        return Summary(self.pages, self.failed, self.found)
+
+
+class _JsonList:
+    """A JSON list written item by item, inside of what ``head`` opens."""
+
+    def __init__(self, path: Path, head: str):
+        self.file = path.open("w", encoding="utf-8")
+        self.file.write(head + "[")
+        self.separator = "\n"
+
+    def add(self, item: Any) -> None:
+        self.file.write(self.separator + json.dumps(item))
+        self.separator = ",\n"
+
+    def close(self, tail: str) -> None:
+        self.file.write("\n]" + tail + "\n")
+        self.file.close()
+
+
+def _xywh(xyxy: tuple[float, float, float, float]) -> list[float]:
+    x1, y1, x2, y2 = xyxy
+    return [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]
+
+
+def _encodable(text: str) -> str:
+    """Return a file name that UTF-8 can hold; bytes that are no UTF-8 are shown as their number."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+# --------------------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A folder of predictions that is complete."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    root: Path
+    """Folder that the pages' files are relative to."""
+    model: str
+    """Name of the detector."""
+    pdf_pixels: int
+    """Longest side that pages of PDFs count as."""
+
+    def __iter__(self) -> Iterator[PredictedPage]:
+        """Yield every page, in order; memory stays flat."""
+        return (item for item in read_journal(self.folder) if isinstance(item, PredictedPage))
+
+    def ref(self, page: PredictedPage) -> PageRef:
+        """Return where the page is."""
+        return PageRef(self.root / page.file, page.number)
+
+    def check_labels(self, labels: Iterable[str], option: str) -> None:
+        """Raise a UserError that names ``option`` if one of ``labels`` is none of the detector's."""
+        for label in labels:
+            if label not in self.labels:
+                raise UserError(
+                    f"{option} {label}: the detector knows {', '.join(self.labels)}; choose among them"
+                )
+
+
+def open_predictions(folder: Path, images: Path | None = None) -> Predictions:
+    """Open what ``predict`` made.
+
+    Args:
+        folder: Its ``--out``.
+        images: Where the pages are, if they moved.
+
+    Raises:
+        UserError: it is no such folder, or ``predict`` has not ended.
+    """
+    config = _read_config(folder)
+    if not (folder / PAGES).is_file():
+        raise UserError(f"{folder}: `predict` was stopped; give it the same --out again and it goes on")
+    root = Path(config["root"]) if images is None else images
+    if not root.is_dir():
+        raise UserError(f"{root}: the pages are no longer there; say where they are with --images")
+    settings = config["settings"]
+    return Predictions(folder, tuple(config["labels"]), root, settings["model"], settings["pdf_pixels"])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = files.read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    if not isinstance(config, dict) or config.get("command") != "predict":
+        raise UserError(f"{folder}: not a folder of predictions; give the --out of `doc-detect predict`")
+    return config
+
+
+def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
+    """Yield the last state of every page and failure, ordered by file and page: the same however often it stopped.
+
+    A failure of a whole file is dropped where pages of it were read later.
+    """
+    labels = _read_config(folder)["labels"]
+    path = folder / JOURNAL
+    last: dict[Key, int] = {}
+    for position, record in _records(path):
+        last[record["file"], record["page"]] = position
+        if record["page"] is not None:
+            last.pop((record["file"], None), None)
+    image_id = 0
+    with path.open("rb") as file:
+        for _, position in sorted(last.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+            file.seek(position)
+            record = json.loads(file.readline())
+            if "error" in record:
+                yield Failure(record["file"], record["page"], record["error"])
+                continue
+            image_id += 1
+            boxes = tuple(Box(labels[n], s, (x1, y1, x2, y2)) for x1, y1, x2, y2, s, n in record["boxes"])
+            yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes)

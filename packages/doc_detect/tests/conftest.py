@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+COLOURS = {"graphic": (200, 0, 0), "drop_capital": (0, 0, 200), "caption": (0, 200, 0)}
+"""What the tiny detector takes for an object of each class: the extent of all pixels of one colour."""
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX detector with exact boxes: one for each class, round all pixels of the class's colour."""
+    path: Path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    write_tiny_model(path)
+    return path
+
+
+@pytest.fixture
+def paint():
+    """Return a function that makes a page: white with a rectangle (x1, y1, x2, y2) for each class."""
+    return paint_page
+
+
+def paint_page(width: int, height: int, **rectangles: tuple[int, int, int, int]) -> np.ndarray:
+    page = np.full((height, width, 3), 255, np.uint8)
+    for label, (x1, y1, x2, y2) in rectangles.items():
+        page[y1:y2, x1:x2] = COLOURS[label]
+    return page
+
+
+def write_tiny_model(path: Path, size: int = 256, **facts: object) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes, constants = (
+        [],
+        {"one": np.float32(1), "half": np.float32(0.5), "end_x": np.int64(3), "end_y": np.int64(2)},
+    )
+
+    def node(operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    boxes, scores = [], []
+    for number, (label, colour) in enumerate(COLOURS.items()):
+        # The colour's channel is bright and the other two are dark.
+        constants[f"{label}_weights"] = (
+            np.where(np.array(colour) > 0, 1, -1).astype(np.float32).reshape(1, 3, 1, 1)
+        )
+        signal = node("Conv", ["image", f"{label}_weights"], f"{label}_signal")
+        mask = node(
+            "Cast",
+            [node("Greater", [signal, "half"], f"{label}_bool")],
+            f"{label}_mask",
+            to=TensorProto.FLOAT,
+        )
+        ends = [_extent(node, mask, label, axis, constants) for axis in ("x", "y")]
+        sides = [ends[0][0], ends[1][0], ends[0][1], ends[1][1]]
+        boxes.append(node("Concat", sides, f"{label}_box", axis=0))
+        top = node("ReduceMax", [mask], f"{label}_top", keepdims=0)
+        constants[f"{label}_hot"] = np.eye(len(COLOURS), dtype=np.float32)[number] * np.float32(0.9)
+        scores.append(node("Mul", [top, f"{label}_hot"], f"{label}_score"))
+    constants["box_shape"], constants["score_shape"] = np.array([-1, 4]), np.array([-1, len(COLOURS)])
+    node("Reshape", [node("Concat", boxes, "flat_boxes", axis=0), "box_shape"], "boxes")
+    node("Reshape", [node("Concat", scores, "flat_scores", axis=0), "score_shape"], "scores")
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "H", "W"])],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", len(COLOURS)]),
+        ],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    known = {"labels": list(COLOURS), "size": size, "pad_multiple": 32, "score_threshold": 0.05, **facts}
+    helper.set_model_props(model, {"doc_detect": json.dumps(known)})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _extent(node, mask: str, label: str, axis: str, constants: dict) -> tuple[str, str]:
+    """Add nodes for the first and the last (exclusive) column or row that holds a pixel of ``mask``."""
+    name = f"{label}_{axis}"
+    constants[f"all_but_{axis}"] = np.array([0, 1, 2] if axis == "x" else [0, 1, 3])
+    hit = node("ReduceMax", [mask, f"all_but_{axis}"], f"{name}_hit", keepdims=0)
+    length = node("Shape", [hit], f"{name}_length")
+    constants.setdefault("zero", np.int64(0))
+    constants.setdefault("step", np.int64(1))
+    constants.setdefault("first", np.array([0]))
+    count = node("Squeeze", [length, "first"], f"{name}_count")
+    index = node("Cast", [node("Range", ["zero", count, "step"], f"{name}_range")], f"{name}_index", to=1)
+    total = node("Cast", [count], f"{name}_total", to=1)
+    after = node("Add", [index, "one"], f"{name}_after")
+    last = node("ReduceMax", [node("Mul", [hit, after], f"{name}_ends")], f"{name}_last", keepdims=1)
+    before = node("Sub", [total, index], f"{name}_before")
+    farthest = node(
+        "ReduceMax", [node("Mul", [hit, before], f"{name}_starts")], f"{name}_farthest", keepdims=1
+    )
+    return node("Sub", [total, farthest], f"{name}_start"), last

@@ -1,0 +1,172 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from doc_detect.job_config import PredictSettings
+from doc_detect.predict import main, predict
+from doc_detect.predictions import FAILURES, IMAGES, JOURNAL, PAGES, RESULTS, open_predictions
+from seminar_common.errors import UserError
+
+
+@pytest.fixture
+def scans(tmp_path: Path, paint) -> Path:
+    """Five pages, two of them of the same name, one in a folder that is not ASCII, and a truncated one."""
+    folder = tmp_path / "scans"
+    for name in ("a/1.png", "b/1.png", "b/2.png", "Bücher №3/Δ.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(paint(600, 900, graphic=(60, 90, 420, 450))).save(folder / name)
+    Image.fromarray(paint(300, 500, drop_capital=(20, 20, 60, 60))).save(folder / "initial.png")
+    whole = (folder / "a/1.png").read_bytes()
+    (folder / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("no page")
+    return folder
+
+
+def settings(scans: Path, out: Path, model: Path, **options) -> PredictSettings:
+    return PredictSettings(inputs=(scans,), out=out, model=model, workers=2, **options)
+
+
+def test_finds_boxes_in_the_pixels_of_the_originals(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
+    predict(settings(scans, tmp_path / "out", tiny_model))
+    pages = {page.name: page for page in open_predictions(tmp_path / "out")}
+    assert set(pages) == {"a/1.png", "b/1.png", "b/2.png", "Bücher №3/Δ.png", "initial.png"}
+    (box,) = pages["b/1.png"].boxes
+    assert (box.label, box.score) == ("graphic", 0.9)
+    # The detector sees the page at 256 of 900 pixels, so an edge is known to 3.5 of them.
+    np.testing.assert_allclose(box.xyxy, (60, 90, 420, 450), atol=4)
+
+
+def test_writes_coco_a_table_and_the_failures(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = predict(settings(scans, out, tiny_model))
+    assert (summary.pages, summary.failures) == (5, 1)
+    assert summary.found == {"graphic": 4, "drop_capital": 1, "caption": 0}
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["config.json", JOURNAL, IMAGES, RESULTS, PAGES, FAILURES]
+    )
+    coco = COCO(str(out / IMAGES))
+    found = coco.loadRes(str(out / RESULTS))
+    assert len(found.anns) == 5
+    names = {image["file_name"]: image["id"] for image in coco.dataset["images"]}
+    (annotation,) = found.imgToAnns[names["initial.png"]]
+    assert coco.cats[annotation["category_id"]]["name"] == "drop_capital"
+    np.testing.assert_allclose(annotation["bbox"], (20, 20, 40, 40), atol=3)
+    table = {row["name"]: row for row in pq.read_table(out / PAGES).to_pylist()}
+    assert table["initial.png"]["score_graphic"] is None and table["initial.png"]["count_drop_capital"] == 1
+    assert (table["initial.png"]["width"], table["initial.png"]["height"]) == (300, 500)
+    (row,) = list(csv.DictReader((out / FAILURES).open(encoding="utf-8")))
+    assert (row["file"], row["page"]) == ("broken.png", "") and "truncated" in row["reason"]
+
+
+def test_goes_on_without_doing_finished_pages_again(
+    scans: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, paint
+) -> None:
+    out = tmp_path / "out"
+    predict(settings(scans, out, tiny_model))
+    before = {name: (out / name).read_bytes() for name in (IMAGES, RESULTS)}
+    lines = (out / JOURNAL).read_text().splitlines()
+    # As if killed while the third page was being written, in the middle of its line.
+    (out / JOURNAL).write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])
+    (out / PAGES).unlink()
+    with pytest.raises(UserError, match="same --out again"):
+        open_predictions(out)
+    main(settings(scans, out, tiny_model))
+    assert "pages were done before" in capsys.readouterr().err
+    again = (out / JOURNAL).read_text().splitlines()
+    assert again[:2] == lines[:2] and set(again) == set(lines)
+    assert {name: (out / name).read_bytes() for name in (IMAGES, RESULTS)} == before
+    # A file that changed is looked at again, and one that was mended is no failure any more.
+    Image.fromarray(paint(600, 900)).save(scans / "b/1.png")
+    Image.fromarray(paint(600, 900, caption=(60, 90, 420, 450))).save(scans / "broken.png")
+    summary = predict(settings(scans, out, tiny_model))
+    assert summary.found == {"graphic": 3, "drop_capital": 1, "caption": 1} and summary.failures == 0
+
+
+def test_a_killed_run_loses_nothing_that_was_finished(tiny_model: Path, tmp_path: Path, paint) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    page = Image.fromarray(paint(1500, 2000, graphic=(60, 90, 420, 450)))
+    page.save(scans / "0.png")
+    for number in range(1, 400):
+        os.link(scans / "0.png", scans / f"{number}.png")
+    command = [sys.executable, "-c", "from doc_detect.cli import main; main()", "predict", str(scans)]
+    command += ["--out", str(out), "--model", str(tiny_model), "--workers", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    journal = out / JOURNAL
+    while process.poll() is None and (not journal.exists() or journal.stat().st_size < 500):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = journal.read_bytes().count(b"\n")
+    assert 0 < finished < 400
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{finished:,} pages were done before" in done.stderr
+    assert pq.read_metadata(out / PAGES).num_rows == 400
+
+
+def test_other_predictions_are_never_mixed_in(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(settings(scans, out, tiny_model))
+    with pytest.raises(UserError, match="holds predictions with min_score None, not 0.3"):
+        predict(settings(scans, out, tiny_model, min_score=0.3))
+    with pytest.raises(UserError, match="exists already"):
+        predict(settings(scans, scans, tiny_model))
+
+
+def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['doc-detect', 'predict', {str(scans)!r}, '--out', {str(tmp_path / 'out')!r},"
+        f" '--model', {str(tiny_model)!r}]\n"
+        "from doc_detect.cli import main\n"
+        "main()\n"
+        "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "5 pages" in done.stderr and "1 could not be read" in done.stderr
+
+
+def test_pages_of_a_pdf_and_a_tiff_have_numbers(tiny_model: Path, tmp_path: Path, paint) -> None:
+    first = Image.fromarray(paint(400, 600, graphic=(40, 60, 200, 300)))
+    second = Image.fromarray(paint(600, 400))
+    first.copy().save(tmp_path / "book.pdf", save_all=True, append_images=[second], resolution=200)
+    first.save(tmp_path / "book.tif", save_all=True, append_images=[second])
+    inputs = (tmp_path / "book.pdf", tmp_path / "*.tif")
+    predict(PredictSettings(inputs=inputs, out=tmp_path / "out", model=tiny_model, pdf_pixels=1200))
+    pages = {page.name: page for page in open_predictions(tmp_path / "out")}
+    assert list(pages) == [f"book.{kind}#page={n}" for kind in ("pdf", "tif") for n in (1, 2)]
+    assert (pages["book.tif#page=2"].width, pages["book.tif#page=2"].height) == (600, 400)
+    pdf = pages["book.pdf#page=1"]
+    assert (pdf.width, pdf.height) == (800, 1200)
+    np.testing.assert_allclose(pdf.boxes[0].xyxy, (80, 120, 400, 600), atol=8)
+    rows = json.loads((tmp_path / "out" / IMAGES).read_text())["images"]
+    assert [row.get("page") for row in rows] == [1, 2, 1, 2]
+
+
+def test_wrong_models_are_refused_in_one_line(scans: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        predict(settings(scans, tmp_path / "out", tmp_path / "none.onnx"))
+    (tmp_path / "bad.onnx").write_bytes(b"nothing like a model")
+    with pytest.raises(UserError, match="not an ONNX model"):
+        predict(settings(scans, tmp_path / "out", tmp_path / "bad.onnx"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("names", [("missing",), ("empty",), ("*.tiff",)])
+def test_inputs_without_a_page_are_refused(names, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    inputs = tuple(tmp_path / name for name in names)
+    with pytest.raises(UserError, match=names[0].replace("*", r"\*")):
+        predict(PredictSettings(inputs=inputs, out=tmp_path / "out", model=tiny_model))
