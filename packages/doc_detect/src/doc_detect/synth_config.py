@@ -1,6 +1,10 @@
 """Settings of the page generator."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seminar_common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,71 @@ class DegradeSettings:
     """Standard deviation of the rotation is a third of this, in degrees."""
     strength: float = 1.0
     """Multiplies blur, noise, fading, shadows and stains; 0 leaves geometry, paper and background."""
+
+
+World = Literal["early-print", "catalogue", "article", "all"]
+
+
+@dataclass(frozen=True)
+class SynthSettings:
+    """Make synthetic pages with exact boxes (COCO), a contact sheet and a gallery to look at."""
+
+    out: Path
+    """Folder to make or to go on with: train.json, val.json, images/, contact-sheet.jpg, gallery.html."""
+    pages: int = 2000
+    """How many pages there shall be; rerun with more to add to a folder."""
+    world: World = "early-print"
+    """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue, article, or all."""
+    preset: str = "small"
+    """Size of the job: smoke, small or paper; sets pages and long-side."""
+    seed: int = 0
+    """Seed; page i of a seed is the same whatever the number of pages and workers."""
+    workers: int = 2
+    """Processes that draw pages."""
+    ink: bool = False
+    """Write clean ink on white, to be degraded anew in every epoch of training, in place of finished scans."""
+    long_side: int = 1000
+    """Longest side of a page, px."""
+    val_share: float = 0.1
+    """Share of pages for validation; they use fonts and pictures that training pages never show."""
+    pictures: Path | None = None
+    """Folder with pictures of your own (PNG, JPEG, TIFF) to set among the drawn ones."""
+    fonts: Path | None = None
+    """Folder with more fonts (TTF, OTF, WOFF); the system's are found by themselves."""
+    system_fonts: bool = True
+    """Use the system's fonts; without them only those of --fonts and of matplotlib."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no pages.
+
+        Raises:
+            UserError: a value is out of range or a folder isn't there.
+        """
+        if self.pages < 1 or self.workers < 1:
+            raise UserError("--pages and --workers must be at least 1")
+        if not 200 <= self.long_side <= 6000:
+            raise UserError(f"--long-side {self.long_side}: give 200 to 6000 pixels")
+        if not 0 <= self.val_share < 1:
+            raise UserError(f"--val-share {self.val_share}: give a share from 0 to below 1")
+        for name, folder in (("--pictures", self.pictures), ("--fonts", self.fonts)):
+            if folder is not None and not folder.is_dir():
+                raise UserError(f"{name} {folder}: no such folder; check the path")
+
+
+def smoke() -> SynthSettings:
+    """A dozen small pages in seconds."""
+    return SynthSettings(out=Path("data/synth"), pages=12, long_side=500, preset="smoke")
+
+
+def small() -> SynthSettings:
+    """What a first training needs."""
+    return SynthSettings(out=Path("data/synth"), pages=2000, preset="small")
+
+
+def paper() -> SynthSettings:
+    """What the model that ships was trained on."""
+    return SynthSettings(out=Path("data/synth"), pages=4000, preset="paper")
+
+
+SYNTH_PRESETS = {"small": small, "smoke": smoke, "paper": paper}
+"""Settings of each size, by name; the first is the default."""

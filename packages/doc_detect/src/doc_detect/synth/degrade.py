@@ -78,7 +78,7 @@ def degrade(
     film = _film(generator, settings)
     geometry = _geometry(ink.shape[:2], margins, generator, settings, page)
     density, inside, across = _warp(ink, geometry, generator, settings, page)
-    leaf = _print(density, generator, settings, page)
+    leaf = _print(density, generator, settings, page, film)
     scan = _photograph(leaf, inside, across, generator, settings, film, page)
     return _develop(scan, generator, settings, film), _move_boxes(boxes, geometry)
 
@@ -233,7 +233,7 @@ def _rgb(plane: np.ndarray) -> np.ndarray:
 
 
 def _print(
-    ink: np.ndarray, generator: np.random.Generator, settings: DegradeSettings, page: Page
+    ink: np.ndarray, generator: np.random.Generator, settings: DegradeSettings, page: Page, film: str
 ) -> np.ndarray:
     """Lay ink on paper; return [H', W', 3] float32 in 0..1."""
     ink = _uneven(ink, generator, settings)
@@ -244,7 +244,10 @@ def _print(
     leaf *= _rgb(plane)
     leaf *= tint
     if generator.random() < settings.stains * min(settings.strength, 1):
-        leaf *= _stains(ink.shape[:2], generator)
+        stains = _stains(ink.shape[:2], generator)
+        leaf *= (
+            np.sqrt(stains) if film == "binarized" else stains
+        )  # who films in black and white avoids the worst
     return leaf
 
 
@@ -424,11 +427,12 @@ def _focus(scene: np.ndarray, generator: np.random.Generator, settings: DegradeS
 
 def _threshold(plane: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Turn grey into the black and white of microfilm, softly: the original is larger than the scan."""
-    paper = float(np.quantile(plane[::4, ::4], 0.8))
-    level = paper * generator.uniform(0.55, 0.88)
+    ink, paper = np.quantile(plane[::3, ::3], (0.01, 0.8))
+    ink = min(ink, paper - 0.25)
+    level = float(ink + (paper - ink) * generator.uniform(0.5, 0.88))
     if generator.random() < 0.3:
         level = level * (1 + 0.06 * smooth_noise(plane.shape, max(plane.shape) / 5, generator))
-    crisp = (plane - level) * (generator.uniform(3, 9) / max(paper, 0.2)) + 0.5
+    crisp = (plane - level) * (generator.uniform(3, 9) / float(paper - ink)) + 0.5
     if generator.random() < 0.4:
         specks = smooth_noise(plane.shape, 1.6, generator)
         crisp[specks > generator.uniform(2.6, 3.6)] = 0

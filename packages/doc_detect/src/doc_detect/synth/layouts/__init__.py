@@ -1,0 +1,1 @@
+"""Layout grammars: each world's pages as functions of a generator and its materials."""
