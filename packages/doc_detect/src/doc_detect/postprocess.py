@@ -1,0 +1,83 @@
+"""From raw boxes to detections, in NumPy: the same for a model in PyTorch and for an ONNX file.
+
+The model answers with boxes and the score of each class for every position. Here each class's boxes are thinned
+out by non-maximum suppression, and each box that stays becomes the mean of those it stands for.
+"""
+
+import numpy as np
+
+VOTE_IOU = 0.7
+"""Boxes that overlap a kept one by more than this have a vote on where its edges are."""
+
+
+def detections(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    *,
+    score_threshold: float,
+    nms_iou: float,
+    max_detections: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the detections of one page, best first.
+
+    Args:
+        boxes: [N, 4] absolute xyxy.
+        scores: [N, C] score of each class, 0..1.
+        score_threshold: Lower scores are dropped.
+        nms_iou: Of two boxes of one class that overlap more than this, the better one stays.
+        max_detections: How many are kept over all classes.
+
+    Returns:
+        Boxes [K, 4] float32, scores [K] float32 and class numbers [K] int64.
+    """
+    parts = [
+        _one_class(boxes, scores[:, label], label, score_threshold, nms_iou, max_detections)
+        for label in range(scores.shape[1])
+    ]
+    kept_boxes, kept_scores, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(-kept_scores, kind="stable")[:max_detections]
+    return kept_boxes[order].astype(np.float32), kept_scores[order].astype(np.float32), labels[order]
+
+
+def _one_class(
+    boxes: np.ndarray, scores: np.ndarray, label: int, threshold: float, nms_iou: float, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    candidates = np.flatnonzero((scores >= threshold) & solid)
+    candidates = candidates[np.argsort(-scores[candidates], kind="stable")][: 10 * limit]
+    boxes, scores = boxes[candidates].astype(np.float64), scores[candidates].astype(np.float64)
+    kept = _suppress(boxes, nms_iou)[:limit]
+    return vote(boxes[kept], boxes, scores), scores[kept], np.full(len(kept), label, np.int64)
+
+
+def _suppress(boxes: np.ndarray, nms_iou: float) -> np.ndarray:
+    """Return which of the boxes, best first, stay."""
+    alive, kept = np.ones(len(boxes), bool), []
+    for index in range(len(boxes)):
+        if alive[index]:
+            kept.append(index)
+            alive &= box_iou(boxes[index : index + 1], boxes)[0] <= nms_iou
+    return np.array(kept, np.int64)
+
+
+def vote(kept: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return each kept box as the mean of all boxes near it, weighted by score and overlap.
+
+    Source: Gidaris & Komodakis 2015, "Object detection via a multi-region & semantic segmentation-aware CNN
+    model", section 5.
+    """
+    if not len(kept):
+        return kept
+    overlap = box_iou(kept, boxes)
+    weights = np.where(overlap > VOTE_IOU, overlap * scores, 0)
+    return weights @ boxes / weights.sum(axis=1, keepdims=True)
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of each pair of boxes, [A, B]; boxes without area overlap nothing."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inner = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
+    union = area_a[:, None] + area_b[None] - inner
+    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
