@@ -13,9 +13,9 @@ class DegradeSettings:
 
     long_side: int = 0
     """Longest side of the finished page in pixels; 0 keeps the scale of the ink."""
-    binarized: float = 0.33
+    binarized: float = 0.32
     """Share of pages that look like bitonal microfilm: white paper, black ink, dirt at the borders."""
-    grey: float = 0.22
+    grey: float = 0.25
     """Share of pages without colour."""
     background: float = 0.65
     """Share of pages that lie on a visible background (white, black, grey) in place of filling the picture."""

@@ -19,6 +19,8 @@ from doc_detect.synth_config import DegradeSettings
 PAPERS = (
     (247, 242, 230),
     (240, 230, 208),
+    (252, 251, 248),
+    (249, 247, 243),
     (228, 213, 184),
     (235, 225, 205),
     (246, 244, 238),
@@ -72,10 +74,10 @@ def degrade(
         cut off has no area).
     """
     page = page or Page()
-    margins = _margins(generator, settings)
+    film = _film(generator, settings)
+    margins = _margins(generator, settings, film)
     ink, scale = _resized(ink, margins, settings.long_side)
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4) * scale
-    film = _film(generator, settings)
     geometry = _geometry(ink.shape[:2], margins, generator, settings, page)
     density, inside, across = _warp(ink, geometry, generator, settings, page)
     leaf = _print(density, generator, settings, page, film)
@@ -124,11 +126,11 @@ def _geometry(
     return _Geometry((out_height, out_width), matrix, _bend(generator, settings, page), size)
 
 
-def _margins(generator: np.random.Generator, settings: DegradeSettings) -> np.ndarray:
+def _margins(generator: np.random.Generator, settings: DegradeSettings, film: str) -> np.ndarray:
     """Draw the background's width left, top, right and below the page, as fractions of the page's size."""
     if generator.random() >= settings.background:
         return generator.uniform(-0.025, 0.01, 4)
-    wide = 0.35 if generator.random() < 0.15 else 0.12
+    wide = 0.5 if generator.random() < (0.3 if film == "binarized" else 0.1) else 0.13
     margins = generator.random(4) ** 2 * wide
     return np.where(generator.random(4) < 0.35, generator.uniform(-0.02, 0.005, 4), margins)
 

@@ -21,7 +21,7 @@ from doc_detect.classes import CLASSES, class_index
 from doc_detect.synth.canvas import Canvas, side_by_side
 from doc_detect.synth.degrade import Page, degrade
 from doc_detect.synth.fonts import Face, FontBook, find_faces, held_out
-from doc_detect.synth.layouts import early_print, manuscripts
+from doc_detect.synth.layouts import article, catalogue, early_print, manuscripts
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth_config import DegradeSettings, SynthSettings
 from seminar_common import files
@@ -38,7 +38,12 @@ _KINDS = {
     "article": (("article", 1.0),),
     "all": (("print", 0.35), ("manuscript", 0.2), ("catalogue", 0.25), ("article", 0.2)),
 }
-_LAYOUTS = {"print": early_print, "manuscript": manuscripts}
+_LAYOUTS = {"print": early_print, "manuscript": manuscripts, "catalogue": catalogue, "article": article}
+DEGRADATIONS = {
+    "article": DegradeSettings(0, 0.1, 0.3, 0.2, 0.05, 0.03, 0.1, 0.1, 0.02, strength=0.5),
+    "catalogue": DegradeSettings(0, 0.12, 0.3, bleed_through=0.2, stains=0.15, strength=0.8),
+}
+"""Degradation of the kinds of pages that are not old."""
 _MIN_SIDE = 3.0  # px; a smaller object was cut off by the page's edge
 
 
@@ -194,7 +199,7 @@ def make_page(page: int, settings: SynthSettings, materials: Materials) -> tuple
     boxes = np.array([box for _, box in canvas.objects], np.float32).reshape(-1, 4)
     image = canvas.ink
     if not settings.ink:
-        degradation = DegradeSettings(long_side=settings.long_side)
+        degradation = replace(DEGRADATIONS.get(kind, DegradeSettings()), long_side=settings.long_side)
         image, boxes = degrade(image, boxes, generator, degradation, Page(canvas.gutter, canvas.parchment))
     kept = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= _MIN_SIDE) if len(boxes) else []
     record = {

@@ -76,9 +76,9 @@ def woodcut(scene: Scene, height: int, width: int, generator: Generator) -> np.n
     weight = max(1.0, height / generator.uniform(110, 240))
     lines = outlines(scene, height, width, weight)
     tone = tone_map(scene, height, width)
-    tone = np.clip(tone + generator.uniform(0.0, 0.25), 0, 1)
+    tone = np.clip(tone * generator.uniform(0.55, 1.0) + generator.uniform(0.0, 0.25), 0, 1)
     shading = hatch(
-        tone, max(3.0, height / generator.uniform(45, 90)), generator, int(generator.integers(1, 3)), 3
+        tone, max(3.0, height / generator.uniform(45, 90)), generator, int(generator.integers(1, 4)), 3
     )
     return _rgb(cv2.min(lines, shading))
 
@@ -146,8 +146,16 @@ def wash(scene: Scene, height: int, width: int, generator: Generator) -> np.ndar
     return cv2.min(pale, _rgb(lines))
 
 
+def coloured_woodcut(scene: Scene, height: int, width: int, generator: Generator) -> np.ndarray:
+    """A woodcut coloured by hand."""
+    colour = cv2.GaussianBlur(painting(scene, height, width, generator), (0, 0), 1.5)
+    pale = 255 - ((255 - colour.astype(np.uint16)) * int(generator.integers(60, 100)) // 100).astype(np.uint8)
+    return cv2.min(pale, woodcut(scene, height, width, generator))
+
+
 STYLES = {
     "woodcut": woodcut,
+    "coloured": coloured_woodcut,
     "engraving": engraving,
     "line": line_art,
     "painting": painting,

@@ -14,6 +14,7 @@ from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer, roman
 
 Generator = np.random.Generator
+_PICTURE_STYLES = (("woodcut",), ("woodcut", "line"), ("engraving",), ("coloured", "woodcut"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         initial_lines=((2,), (2, 3), (2, 3, 4), (3, 4, 5, 6), (2, 6, 8, 10))[int(g.integers(5))],
         heading_share=float(g.choice([0, 0.15, 0.4])),
         picture_share=float(g.choice([0, 0, 0, 0.15, 0.5])),
-        picture_styles=(("woodcut",), ("woodcut", "line"), ("engraving",))[int(g.integers(3))],
+        picture_styles=_PICTURE_STYLES[int(g.choice(4, p=(0.45, 0.15, 0.3, 0.1)))],
         paragraph=((3, 9), (6, 20), (20, 60))[int(g.integers(3))],
         gap=float(g.choice([0, 0, 0.5])),
     )
@@ -107,7 +108,9 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
     canvas = Canvas.blank(made.height, made.width)
     writer = materials.writer(g, "french", "french", "latin", "english")
     kinds[int(g.choice(len(kinds), p=shares))](canvas, made, materials, writer, g)
-    if g.random() < 0.13:
+    if g.random() < 0.05:
+        furniture.ruled_frame(canvas, made.frame, g)
+    if g.random() < 0.18:
         furniture.stamp(canvas, materials, g)
     if g.random() < 0.06:
         furniture.handwriting(canvas, materials, g)
@@ -329,6 +332,8 @@ def plate(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: G
     left = x + (width - wide) / 2
     kinds = ("engraving", "engraving", "woodcut", "line", "wash")
     art = materials.picture(tall, wide, g, *kinds)
+    if g.random() < 0.2:
+        _cartouche(art, made, writer, g)
     art = framed(art, g) if g.random() < 0.7 else art
     y += (height - art.shape[0] - legend * style.leading) * g.uniform(0, 0.6)
     canvas.place(art, left, y, "graphic")
@@ -349,6 +354,21 @@ def plate(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: G
             round(min(canvas.height - 4, y + art.shape[0] + style.leading * (legend + 1))),
         )
         cv2.rectangle(canvas.ink, corner, far, (205, 205, 205), 1)
+
+
+def _cartouche(art: np.ndarray, made: Book, writer: Writer, g: Generator) -> None:
+    """Cut a field with a few engraved words into a picture, as on an engraved title, in place."""
+    height, width = art.shape[:2]
+    tall, wide = int(height * g.uniform(0.12, 0.4)), int(width * g.uniform(0.4, 0.75))
+    y, x = int((height - tall) * g.uniform(0.1, 0.9)), (width - wide) // 2
+    field = Canvas.blank(tall, wide)
+    size = min(tall / 5, made.manner.style.size * g.uniform(0.8, 1.6))
+    style = replace(made.headline, size=size, leading=size * 1.3)
+    set_block(
+        field, (size, size * 0.5, wide - 2 * size, tall - size), style, Setting(centred=True), writer, g
+    )
+    cv2.rectangle(field.ink, (0, 0), (wide - 1, tall - 1), (20, 20, 20), 2)
+    art[y : y + tall, x : x + wide] = field.ink
 
 
 def listing(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: Generator) -> None:

@@ -68,6 +68,21 @@ def rule(canvas: Canvas, x: float, y: float, width: float, g: Generator) -> floa
     return y + canvas.height * 0.012
 
 
+def ruled_frame(canvas: Canvas, frame: Area, g: Generator) -> None:
+    """Rule a box of one or two lines round the type area; it is no picture."""
+    x, y, width, height = frame
+    for pad in (0.012, 0.02)[: int(g.integers(1, 3))]:
+        reach = canvas.width * pad
+        corners = [
+            (x - reach, y - reach),
+            (x + width + reach, y - reach),
+            (x + width + reach, y + height + reach),
+            (x - reach, y + height + reach),
+        ]
+        colour = (190, 60, 50) if g.random() < 0.25 else (40, 40, 40)
+        cv2.polylines(canvas.ink, [np.array(corners, np.int32)], True, colour, 1)
+
+
 def stamp(canvas: Canvas, materials: Materials, g: Generator) -> None:
     """Print a library's stamp anywhere on the page."""
     size = round(canvas.height * g.uniform(0.05, 0.12))
