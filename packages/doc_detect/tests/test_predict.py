@@ -141,7 +141,7 @@ def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) ->
 def test_pages_of_a_pdf_and_a_tiff_have_numbers(tiny_model: Path, tmp_path: Path, paint) -> None:
     first = Image.fromarray(paint(400, 600, graphic=(40, 60, 200, 300)))
     second = Image.fromarray(paint(600, 400))
-    first.copy().save(tmp_path / "book.pdf", save_all=True, append_images=[second], resolution=200)
+    first.copy().save(tmp_path / "book.pdf", save_all=True, append_images=[second.copy()], resolution=200)
     first.save(tmp_path / "book.tif", save_all=True, append_images=[second])
     inputs = (tmp_path / "book.pdf", tmp_path / "*.tif")
     predict(PredictSettings(inputs=inputs, out=tmp_path / "out", model=tiny_model, pdf_pixels=1200))

@@ -136,8 +136,9 @@ def _read_facts(session: Any, path: Path) -> ModelFacts:
     try:
         values: Mapping[str, Any] = json.loads(text)
         known = {field.name for field in dataclasses.fields(ModelFacts)}
-        known_values: dict[str, Any] = {name: value for name, value in values.items() if name in known}
-        return ModelFacts(**{**known_values, "labels": tuple(known_values["labels"])})
+        facts: dict[str, Any] = {name: value for name, value in values.items() if name in known}
+        facts["labels"] = tuple(facts["labels"])
+        return ModelFacts(**facts)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: its {METADATA_KEY!r} metadata is broken ({error}); export it again"

@@ -1,0 +1,177 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from doc_detect.gallery import GalleryPage, main, thumbnail_side, write_gallery
+from doc_detect.job_config import GallerySettings, PredictSettings
+from doc_detect.predict import predict
+from seminar_common.errors import UserError
+
+
+def page(name: str, *detections, source: str = "", size=(300, 400)) -> GalleryPage:
+    pixels = np.full((40, 30, 3), 230, np.uint8)
+    return GalleryPage(name, pixels, size, detections, source)
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Path:
+    """A gallery of four pages: two with a graphic of 0.9 and 0.4, one with a table, one with nothing."""
+    pages = [
+        page(
+            "a/1.jpg", ("graphic", 0.9, (30, 40, 150, 200)), ("caption", 0.8, (30, 210, 150, 230)), source="a"
+        ),
+        page("a/2.jpg", ("graphic", 0.4, (10, 10, 290, 390)), source="a"),
+        page("b/</script><b>3.jpg", ("table", 0.7, (0, 0, 100, 100)), source="b"),
+        page("b/4.jpg", source="b"),
+    ]
+    out: Path = tmp_path / "gallery.html"
+    assert write_gallery(pages, out, "Four <pages>") == 4
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, four: Path) -> Iterator:
+    context = browser.new_context(viewport={"width": 1000, "height": 800}, accept_downloads=True)
+    tab = context.new_page()
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    tab.goto(four.as_uri())
+    yield tab
+    context.close()
+    assert not problems
+
+
+def shown(tab) -> list[str]:
+    names = tab.locator(".card .name").all_inner_texts()
+    positions = tab.locator(".card").evaluate_all(
+        "cards => cards.map(c => [parseFloat(c.style.top), parseFloat(c.style.left)])"
+    )
+    return [name for _, name in sorted(zip(positions, names, strict=True))]
+
+
+def test_classes_and_score_choose_the_pages(opened) -> None:
+    assert len(shown(opened)) == 4
+    graphic, table, _ = opened.locator(".chip").all()
+    assert [chip.inner_text().split()[0] for chip in opened.locator(".chip").all()] == [
+        "graphic",
+        "table",
+        "caption",
+    ]
+    graphic.click()  # with a graphic of 0.5 or more
+    assert shown(opened) == ["a/1.jpg"]
+    assert opened.locator("#count").inner_text() == "1 of 4 pages"
+    opened.locator("#score").fill("0.4")
+    assert shown(opened) == ["a/1.jpg", "a/2.jpg"]
+    graphic.click()  # without
+    table.click()  # and with a table
+    assert shown(opened) == ["b/</script><b>3.jpg"]
+    graphic.click()
+    opened.locator("#score").fill("0.75")
+    assert shown(opened) == [] and opened.locator("#nothing").is_visible()
+
+
+def test_boxes_lie_on_the_thumbnail_where_they_lie_on_the_page(opened) -> None:
+    image = opened.locator(".card img").first.bounding_box()
+    box = opened.locator(".card svg rect").first.bounding_box()
+    # 3 : 4 fills the card's height or width; the box is a third to a half of the page.
+    scale = min(image["width"] / 300, image["height"] / 400)
+    left = image["x"] + (image["width"] - 300 * scale) / 2
+    top = image["y"] + (image["height"] - 400 * scale) / 2
+    expected = (left + 30 * scale, top + 40 * scale, 120 * scale, 160 * scale)
+    found = (box["x"], box["y"], box["width"], box["height"])
+    np.testing.assert_allclose(found, expected, atol=4)  # the stroke has its width
+
+
+def test_the_keyboard_goes_opens_marks_and_saves(opened) -> None:
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("x")
+    opened.keyboard.press("Enter")
+    assert opened.locator("#view-name").inner_text() == "a/2.jpg"
+    assert opened.locator("#view-list li").count() == 0  # 0.4 is under the score
+    opened.keyboard.press("[")
+    opened.keyboard.press("[")
+    assert opened.locator("#view-list li").all_inner_texts() == ["graphic\n0.40"]
+    opened.keyboard.press("ArrowRight")
+    assert opened.locator("#view-name").inner_text() == "b/</script><b>3.jpg"
+    opened.keyboard.press("Escape")
+    assert not opened.locator("#viewer").is_visible()
+    opened.keyboard.press("m")
+    assert shown(opened) == ["a/2.jpg"]
+    with opened.expect_download() as download:
+        opened.keyboard.press("s")
+    assert Path(download.value.path()).read_text() == "a/2.jpg\n"
+    opened.keyboard.press("m")
+    opened.keyboard.press("1")
+    opened.keyboard.press("1")
+    assert shown(opened) == ["b/</script><b>3.jpg", "b/4.jpg"]
+    opened.keyboard.press("b")
+    assert not opened.locator(".card svg").first.is_visible()
+
+
+def test_search_source_and_order(opened) -> None:
+    opened.locator("#source").select_option("b")
+    assert len(shown(opened)) == 2
+    opened.locator("#source").select_option("")
+    opened.locator("#score").fill("0.1")
+    opened.locator("#sort").select_option("area")
+    assert shown(opened)[0] == "a/2.jpg"
+    opened.keyboard.press("/")
+    opened.keyboard.type("4.J")
+    assert shown(opened) == ["b/4.jpg"]
+
+
+def test_needs_no_network_and_no_other_file(four: Path) -> None:
+    text = four.read_text(encoding="utf-8")
+    assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
+    assert "<title>Four &lt;pages&gt;</title>" in text and "</script><b>" not in text
+
+
+def test_five_thousand_pages_open_and_filter_quickly(browser, tmp_path: Path) -> None:
+    pages = (page(f"{i}.jpg", ("graphic", i % 1000 / 1000, (0, 0, 100, 100))) for i in range(5000))
+    write_gallery(pages, tmp_path / "many.html", "Many", longest=40)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "many.html").as_uri())
+    tab.keyboard.press("1")
+    assert tab.locator("#count").inner_text() == "2,500 of 5,000 pages"
+    tab.keyboard.press("End")
+    # Only what is in view is drawn, however many pages there are.
+    assert tab.locator(".card").count() < 100
+    assert tab.locator(".card.here .name").inner_text() == "4999.jpg"
+    tab.close()
+
+
+def test_shows_predictions_and_leaves_out_what_is_gone(tiny_model: Path, tmp_path: Path, paint) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for name in ("1.png", "2.png"):
+        Image.fromarray(paint(300, 400, graphic=(60, 90, 220, 250))).save(scans / name)
+    predict(PredictSettings(inputs=(scans,), out=out, model=tiny_model))
+    (scans / "2.png").unlink()
+    main(GallerySettings(predictions=out))
+    text = (out / "gallery.html").read_text(encoding="utf-8")
+    assert '"n":"1.png"' in text and '"n":"2.png"' not in text
+    assert '"u":"../scans/1.png"' in text
+    with pytest.raises(UserError, match="neither predictions nor a COCO"):
+        main(GallerySettings(predictions=scans))
+
+
+def test_thumbnails_get_smaller_with_the_number_of_pages() -> None:
+    sides = [thumbnail_side(pages) for pages in (0, 100, 1000, 5000, 10**6)]
+    assert sides == sorted(sides, reverse=True) and sides[0] == 900 and sides[-1] == 200
