@@ -61,6 +61,17 @@ def read_pdf_page(path: Path, number: int, longest: int | None, options: ReadOpt
     return Page(shrink(pixels, target), width, height)
 
 
+def extract_page(path: Path, number: int, target: Path) -> None:
+    """Write page ``number`` (from 1) of a PDF to a PDF of its own."""
+    import pypdfium2
+
+    with _lock:
+        document = pypdfium2.PdfDocument.new()
+        document.import_pages(_document(path), [number - 1])
+        document.save(target)
+        document.close()
+
+
 def _load(path: Path, number: int) -> "pypdfium2.PdfPage":
     import pypdfium2
 

@@ -1,0 +1,225 @@
+"""Cut out what was found, with its caption, in the pixels of the original: the command ``crop``."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doc_detect.filter import inside
+from doc_detect.job_config import CropSettings
+from doc_detect.pages import BadPage, Page, ReadOptions, read_page
+from doc_detect.predict import in_any_order
+from doc_detect.predictions import Box, PredictedPage, Predictions, open_predictions
+from seminar_common import files
+from seminar_common.device import usable_cores
+from seminar_common.errors import UserError
+from seminar_common.progress import progress, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MANIFEST = "manifest.csv"
+_NEAR = 0.04
+"""A caption is next to an object if the gap between them is at most this share of the page's longer side ..."""
+_ALIGNED = 0.5
+"""... and they share this much of the shorter one's extent across the gap."""
+
+XYXY = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A file, and where on which page it is from."""
+
+    file: str
+    """The crop, relative to the manifest."""
+    page: PredictedPage
+    source: Path
+    """The page's file."""
+    box: Box
+    """What was cut out, without padding."""
+    caption: Box | None
+    """The caption next to it."""
+    caption_file: str
+    """The caption's own crop, where it has one."""
+    shown: tuple[int, int, int, int]
+    """What the crop shows, with padding and a joined caption: xyxy in the page's pixels."""
+
+    def row(self) -> dict[str, Any]:
+        """Return the manifest's row: boxes are xyxy in the page's pixels."""
+        page, caption = self.page, self.caption
+        return {
+            "file": self.file,
+            "page": page.name,
+            "source": str(self.source),
+            "page_number": page.number,
+            "page_width": page.width,
+            "page_height": page.height,
+            "label": self.box.label,
+            "score": self.box.score,
+            **_ends("", self.box.xyxy),
+            **_ends("crop_", self.shown),
+            "caption_score": caption and caption.score,
+            **_ends("caption_", caption.xyxy if caption else (None,) * 4),
+            "caption_file": self.caption_file,
+        }
+
+
+def _ends(prefix: str, xyxy: Sequence[float | None]) -> dict[str, float | None]:
+    return {f"{prefix}{name}": value for name, value in zip(("x1", "y1", "x2", "y2"), xyxy, strict=True)}
+
+
+def main(settings: CropSettings) -> None:
+    """Cut out what ``settings`` ask for; the function behind ``doc-detect crop``."""
+    rows = crop(settings)
+    say(f"{len(rows):,} crops in {settings.out}, listed in {settings.out / MANIFEST}")
+
+
+def crop(settings: CropSettings) -> list[Crop]:
+    """Write the crops and ``manifest.csv`` into ``settings.out``; return the manifest's rows, in order of the pages.
+
+    Raises:
+        UserError: the folder holds something, a class is unknown, or nothing was found.
+    """
+    predictions = open_predictions(settings.predictions, settings.images)
+    predictions.check_labels(settings.label, "--label")
+    files.refuse_existing(settings.out)
+    pages = [page for page in predictions if chosen(page, settings)]
+    if not pages:
+        raise UserError(
+            f"{settings.predictions}: no {' or '.join(settings.label)} with a score of {settings.min_score} or more; "
+            "lower --min-score"
+        )
+    with files.atomic_path(settings.out) as out, progress("cutting", len(pages)) as advance:
+        out.mkdir()
+        rows: list[Crop] = []
+        job = _Cutter(settings, predictions, out)
+        for part in in_any_order(job, pages, settings.workers or usable_cores()):
+            rows += part
+            advance(1)
+        rows.sort(key=lambda row: (row.page.image_id, row.file))
+        _write_manifest(out / MANIFEST, rows)
+    return rows
+
+
+def chosen(page: PredictedPage, settings: CropSettings) -> list[Box]:
+    """Return the boxes of a page that are to be cut out."""
+    return [box for box in page.boxes if box.label in settings.label and box.score >= settings.min_score]
+
+
+@dataclass(frozen=True)
+class _Cutter:
+    """What a worker thread does with a page."""
+
+    settings: CropSettings
+    predictions: Predictions
+    out: Path
+
+    def __call__(self, page: PredictedPage) -> list[Crop]:
+        options = ReadOptions(self.settings.pdf_pixels, max_megapixels=1024)
+        try:
+            decoded = read_page(self.predictions.ref(page), None, options)
+        except BadPage as error:
+            say(f"{page.name}: left out: {error}")
+            return []
+        boxes = chosen(page, self.settings)
+        captions = self._captions(page, boxes)
+        return [
+            self._cut(page, decoded, number, box, captions[number - 1]) for number, box in enumerate(boxes, 1)
+        ]
+
+    def _captions(self, page: PredictedPage, boxes: Sequence[Box]) -> list[Box | None]:
+        if self.settings.caption == "none":
+            return [None] * len(boxes)
+        least = self.settings.caption_score
+        found = [box for box in page.boxes if box.label == "caption" and box.score >= least]
+        return attach_captions(boxes, found, max(page.width, page.height))
+
+    def _cut(self, page: PredictedPage, decoded: Page, number: int, box: Box, caption: Box | None) -> Crop:
+        how, region = self.settings.caption, box.xyxy
+        name, caption_name = self._name(page, f"{box.label}-{number:02d}"), ""
+        if caption is not None and how == "joined":
+            region = union(region, caption.xyxy)
+        elif caption is not None:
+            caption_name = self._name(page, f"{box.label}-{number:02d}-caption")
+            self._save(decoded, page, pad(caption.xyxy, self.settings.padding, page), caption_name)
+        shown = pad(region, self.settings.padding, page)
+        self._save(decoded, page, shown, name)
+        return Crop(name, page, self.predictions.ref(page).path, box, caption, caption_name, shown)
+
+    def _name(self, page: PredictedPage, what: str) -> str:
+        """Return a name that says the page, with its suffix: ``1.jpg`` and ``1.png`` may both be there."""
+        number = "" if page.number is None else f"--p{page.number:04d}"
+        return f"{inside(page.file)}{number}--{what}.{self.settings.format}"
+
+    def _save(self, decoded: Page, page: PredictedPage, region: tuple[int, int, int, int], name: str) -> None:
+        from PIL import Image
+
+        path = self.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(cut(decoded, page, region))
+        image.save(path, quality=95, compress_level=3)  # each format takes the one that it knows
+
+
+def cut(decoded: Page, page: PredictedPage, region: tuple[int, int, int, int]) -> "np.ndarray":
+    """Return a region in ``page``'s pixels from ``decoded``, which may have more or fewer, as a rendered PDF has."""
+    height, width = decoded.pixels.shape[:2]
+    x, y = width / page.width, height / page.height
+    x1, y1, x2, y2 = round(region[0] * x), round(region[1] * y), round(region[2] * x), round(region[3] * y)
+    return decoded.pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+
+
+def attach_captions(boxes: Sequence[Box], captions: Sequence[Box], page_side: float) -> list[Box | None]:
+    """Return each box's caption: each caption goes to the nearest box that it is next to, the nearest first.
+
+    Args:
+        boxes: The objects.
+        captions: The captions on the same page.
+        page_side: The page's longer side.
+    """
+    pairs = [
+        (gap, i, j)
+        for i, box in enumerate(boxes)
+        for j, caption in enumerate(captions)
+        if (gap := distance(box.xyxy, caption.xyxy)) is not None and gap <= _NEAR * page_side
+    ]
+    attached: list[Box | None] = [None] * len(boxes)
+    taken: set[int] = set()
+    for _, i, j in sorted(pairs):
+        if attached[i] is None and j not in taken:
+            attached[i] = captions[j]
+            taken.add(j)
+    return attached
+
+
+def distance(a: XYXY, b: XYXY) -> float | None:
+    """Return the gap between two boxes, above, below or beside each other; None if they don't face each other."""
+    gaps = []
+    for along, across in ((1, 0), (0, 1)):  # below or above, then beside
+        shared = min(a[across + 2], b[across + 2]) - max(a[across], b[across])
+        shorter = min(a[across + 2] - a[across], b[across + 2] - b[across])
+        if shared >= _ALIGNED * shorter:
+            gaps.append(max(0.0, max(a[along], b[along]) - min(a[along + 2], b[along + 2])))
+    return min(gaps, default=None)
+
+
+def union(a: XYXY, b: XYXY) -> XYXY:
+    """Return the smallest box round both."""
+    return (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
+
+
+def pad(region: XYXY, share: float, page: PredictedPage) -> tuple[int, int, int, int]:
+    """Return whole pixels round ``region``, wider by a share of the page's longer side, inside the page."""
+    margin = share * max(page.width, page.height)
+    x1, y1 = max(0, int(region[0] - margin)), max(0, int(region[1] - margin))
+    x2 = min(page.width, -int(-(region[2] + margin) // 1))
+    y2 = min(page.height, -int(-(region[3] + margin) // 1))
+    return (x1, y1, x2, y2)
+
+
+def _write_manifest(path: Path, crops: Sequence[Crop]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.DictWriter(file, crops[0].row() if crops else ["file"])
+        writer.writeheader()
+        writer.writerows(crop.row() for crop in crops)

@@ -1,0 +1,96 @@
+"""Pages that hold a class and not another: the command ``filter``."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from doc_detect.job_config import FilterSettings
+from doc_detect.pages import PageRef
+from doc_detect.predictions import PAGES, Predictions, open_predictions, page_name
+from seminar_common import files
+from seminar_common.errors import UserError
+from seminar_common.progress import say
+
+_BATCH = 10_000
+
+
+def main(settings: FilterSettings) -> None:
+    """Print, copy or link the pages that fit; the function behind ``doc-detect filter``."""
+    predictions = open_predictions(settings.predictions, settings.images)
+    refs = matching(predictions, settings)
+    folder = settings.copy or settings.link
+    if folder is None:
+        for ref in refs:
+            print(page_name(str(ref.path), ref.number))
+        return
+    files.refuse_existing(folder, "choose another folder, or remove it first")
+    count = sum(_place(ref, predictions, folder, linked=settings.link is not None) for ref in refs)
+    if count == 0:
+        raise UserError(
+            f"{settings.predictions}: no page fits; lower --min-score, or look at them with `gallery`"
+        )
+    say(f"{count:,} pages {'linked' if settings.link else 'copied'} into {folder}")
+
+
+def matching(predictions: Predictions, settings: FilterSettings) -> Iterator[PageRef]:
+    """Yield the pages that hold every class of ``settings.has`` and none of ``settings.lacks``, in order.
+
+    Raises:
+        UserError: the detector does not know a class.
+    """
+    predictions.check_labels(settings.has, "--has")
+    predictions.check_labels(settings.lacks, "--not")
+    return _matching(predictions, settings)
+
+
+def _matching(predictions: Predictions, settings: FilterSettings) -> Iterator[PageRef]:
+    import pyarrow.parquet as pq
+
+    wanted = [f"score_{label}" for label in (*settings.has, *settings.lacks)]
+    table = pq.ParquetFile(predictions.folder / PAGES)
+    for batch in table.iter_batches(_BATCH, columns=["file", "page", *wanted]):
+        for row in batch.to_pylist():
+            present = [(row[name] or 0) >= settings.min_score and row[name] is not None for name in wanted]
+            if all(present[: len(settings.has)]) and not any(present[len(settings.has) :]):
+                yield PageRef(predictions.root / row["file"], row["page"])
+
+
+def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -> int:
+    """Copy or link one page below ``folder``; return 1 if it was there to be."""
+    target = folder / inside(Path(ref.path).relative_to(predictions.root).as_posix())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not ref.path.exists():
+        say(f"{ref.path}: no longer there, left out; say with --images where the pages are now")
+        return 0
+    if linked:
+        if not target.is_symlink():  # a PDF is linked once for all of its pages
+            target.symlink_to(ref.path.absolute())
+    elif ref.number is None:
+        shutil.copy2(ref.path, target)
+    else:
+        _copy_page(ref, target.with_name(f"{target.stem}-p{ref.number:04d}{target.suffix}"))
+    return 1
+
+
+def inside(name: str) -> PurePosixPath:
+    """Return a page's relative name with no way out of the folder that it is put in: ``..`` becomes ``__``."""
+    return PurePosixPath(
+        *("__" if part == ".." else part for part in PurePosixPath(name).parts if part != "/")
+    )
+
+
+def _copy_page(ref: PageRef, target: Path) -> None:
+    """Write one page of a PDF or TIFF as a file of its own, without loss."""
+    if ref.path.suffix.lower() == ".pdf":
+        from doc_detect.pages.pdf import extract_page
+
+        extract_page(ref.path, ref.number or 1, target)
+        return
+    from PIL import Image
+
+    with Image.open(ref.path) as image:
+        image.seek((ref.number or 1) - 1)
+        compression = image.info.get("compression")
+        image.save(
+            target, compression=compression if compression in ("group4", "tiff_lzw") else "tiff_adobe_deflate"
+        )

@@ -1,0 +1,181 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pypdfium2
+import pytest
+from PIL import Image
+
+from doc_detect.crop import MANIFEST, attach_captions, crop, distance
+from doc_detect.filter import inside, main, matching
+from doc_detect.job_config import CropSettings, FilterSettings, PredictSettings
+from doc_detect.pages import PageRef, read_page
+from doc_detect.predict import predict
+from doc_detect.predictions import Box, open_predictions
+from seminar_common.errors import UserError
+
+GRAPHIC = (100, 200, 500, 700)
+CAPTION = (120, 710, 480, 760)
+
+
+@pytest.fixture
+def predicted(tmp_path: Path, tiny_model: Path, paint) -> Path:
+    """Predictions for a page with picture and caption, one with an initial, an empty one, and a PDF of the first two."""
+    scans: Path = tmp_path / "scans"
+    pictures = [
+        Image.fromarray(paint(800, 1200, graphic=GRAPHIC, caption=CAPTION)),
+        Image.fromarray(paint(800, 1200, drop_capital=(50, 60, 250, 260))),
+    ]
+    (scans / "vol 1").mkdir(parents=True)
+    pictures[0].save(scans / "vol 1" / "plate.png")
+    pictures[1].save(scans / "initial.png")
+    Image.fromarray(paint(800, 1200)).save(scans / "empty.png")
+    pictures[0].save(
+        scans / "book.pdf", save_all=True, append_images=pictures[1:], resolution=100, quality=95
+    )
+    predict(PredictSettings(inputs=(scans,), out=tmp_path / "found", model=tiny_model, pdf_pixels=1200))
+    return tmp_path / "found"
+
+
+def names(folder: Path, **options) -> list[str]:
+    refs = matching(open_predictions(folder), FilterSettings(predictions=folder, **options))
+    return [ref.path.name + (f"#{ref.number}" if ref.number else "") for ref in refs]
+
+
+def test_pages_must_hold_every_class_and_none_of_the_others(predicted: Path) -> None:
+    assert names(predicted, has=("graphic",)) == ["book.pdf#1", "plate.png"]
+    assert names(predicted, has=("graphic", "drop_capital")) == []
+    assert names(predicted, lacks=("graphic",)) == ["book.pdf#2", "empty.png", "initial.png"]
+    assert names(predicted, lacks=("graphic", "drop_capital")) == ["empty.png"]
+    assert names(predicted, has=("graphic",), min_score=0.95) == []
+    with pytest.raises(UserError, match="--has grafic: the detector knows graphic, drop_capital, caption"):
+        names(predicted, has=("grafic",))
+
+
+def test_prints_one_page_a_line(predicted: Path, capsys: pytest.CaptureFixture) -> None:
+    main(FilterSettings(predictions=predicted, has=("graphic",)))
+    scans = predicted.parent / "scans"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{scans / 'book.pdf'}#page=1",
+        str(scans / "vol 1/plate.png"),
+    ]
+
+
+def test_copies_pages_with_their_folders_and_a_page_of_a_pdf_alone(predicted: Path, tmp_path: Path) -> None:
+    main(FilterSettings(predictions=predicted, has=("graphic",), copy=tmp_path / "kept"))
+    files = sorted(str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*.*"))
+    assert files == ["book-p0001.pdf", "vol 1/plate.png"]
+    assert len(pypdfium2.PdfDocument(tmp_path / "kept" / "book-p0001.pdf")) == 1
+    original = tmp_path / "scans" / "vol 1" / "plate.png"
+    assert (tmp_path / "kept" / "vol 1" / "plate.png").read_bytes() == original.read_bytes()
+
+
+def test_links_pages(predicted: Path, tmp_path: Path) -> None:
+    main(FilterSettings(predictions=predicted, has=("drop_capital",), link=tmp_path / "links"))
+    links = sorted((tmp_path / "links").iterdir())
+    assert [link.name for link in links] == ["book.pdf", "initial.png"]
+    assert links[1].is_symlink() and links[1].resolve() == (tmp_path / "scans" / "initial.png").resolve()
+
+
+def test_refuses_to_write_over_files_and_says_when_pages_have_moved(predicted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists already"):
+        main(FilterSettings(predictions=predicted, has=("graphic",), copy=predicted))
+    with pytest.raises(UserError, match="no page fits"):
+        main(FilterSettings(predictions=predicted, has=("graphic",), min_score=0.95, copy=tmp_path / "none"))
+    (tmp_path / "scans").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="--images"):
+        main(FilterSettings(predictions=predicted, has=("graphic",)))
+    main(
+        FilterSettings(
+            predictions=predicted, has=("graphic",), images=tmp_path / "moved", copy=tmp_path / "kept"
+        )
+    )
+    assert (tmp_path / "kept" / "vol 1" / "plate.png").exists()
+
+
+def test_names_never_lead_out_of_a_folder() -> None:
+    assert str(inside("../../etc/page.png")) == "__/__/etc/page.png"
+    assert str(inside("/abs/page.png")) == "abs/page.png"
+
+
+def crops(predicted: Path, out: Path, **options) -> list[dict]:
+    crop(CropSettings(predictions=predicted, out=out, padding=0, **options))
+    return list(csv.DictReader((out / MANIFEST).open(encoding="utf-8")))
+
+
+def test_a_crop_is_cut_from_the_original_with_its_caption(predicted: Path, tmp_path: Path) -> None:
+    rows = crops(predicted, tmp_path / "crops")
+    assert [row["file"] for row in rows] == [
+        "book.pdf--p0001--graphic-01.png",
+        "vol 1/plate.png--graphic-01.png",
+    ]
+    row = rows[1]
+    box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+    np.testing.assert_allclose(box, GRAPHIC, atol=5)
+    np.testing.assert_allclose(
+        [float(row[f"caption_{key}"]) for key in ("x1", "y1", "x2", "y2")], CAPTION, atol=5
+    )
+    shown = [int(row[f"crop_{key}"]) for key in ("x1", "y1", "x2", "y2")]
+    np.testing.assert_allclose(shown, (100, 200, 500, 760), atol=5)
+    picture = np.asarray(Image.open(tmp_path / "crops" / row["file"]))
+    original = read_page(PageRef(Path(row["source"]))).pixels
+    np.testing.assert_array_equal(picture, original[shown[1] : shown[3], shown[0] : shown[2]])
+
+
+def test_a_pdf_is_cropped_sharper_than_its_boxes_count(predicted: Path, tmp_path: Path) -> None:
+    (row, _) = crops(predicted, tmp_path / "crops", pdf_pixels=2400)
+    shown = [int(row[f"crop_{key}"]) for key in ("x1", "y1", "x2", "y2")]
+    width, height = Image.open(tmp_path / "crops" / row["file"]).size
+    assert (width, height) == (2 * (shown[2] - shown[0]), 2 * (shown[3] - shown[1]))
+
+
+def test_captions_apart_or_none(predicted: Path, tmp_path: Path) -> None:
+    apart = crops(predicted, tmp_path / "apart", caption="separate", format="jpg")
+    assert apart[1]["caption_file"] == "vol 1/plate.png--graphic-01-caption.jpg"
+    width, height = Image.open(tmp_path / "apart" / apart[1]["caption_file"]).size
+    np.testing.assert_allclose((width, height), (360, 50), atol=10)
+    none = crops(predicted, tmp_path / "none", caption="none")
+    assert {row["caption_file"] for row in none} == {""} and {row["caption_x1"] for row in none} == {""}
+
+
+def test_padding_stays_on_the_page(predicted: Path, tmp_path: Path) -> None:
+    crop(CropSettings(predictions=predicted, out=tmp_path / "crops", label=("drop_capital",), padding=0.1))
+    row = next(iter(csv.DictReader((tmp_path / "crops" / MANIFEST).open(encoding="utf-8"))))
+    assert (row["crop_x1"], row["crop_y1"]) == ("0", "0")
+    np.testing.assert_allclose((int(row["crop_x2"]), int(row["crop_y2"])), (370, 380), atol=6)
+
+
+def test_crop_leaves_no_half_written_folder_and_goes_on_without_pages_that_are_gone(
+    predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(UserError, match="lower --min-score"):
+        crop(CropSettings(predictions=predicted, out=tmp_path / "crops", min_score=0.99))
+    assert not (tmp_path / "crops").exists()
+    (tmp_path / "scans" / "book.pdf").unlink()
+    assert len(crops(predicted, tmp_path / "crops")) == 1
+    assert "book.pdf#page=1: left out" in capsys.readouterr().err
+
+
+def box(*xyxy: float) -> Box:
+    return Box("graphic", 0.9, xyxy)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "gap"),
+    [
+        ((0, 0, 100, 100), (10, 110, 90, 120), 10),  # below
+        ((0, 50, 100, 100), (20, 20, 80, 30), 20),  # above
+        ((0, 0, 100, 100), (105, 40, 160, 60), 5),  # beside
+        ((0, 0, 100, 100), (10, 90, 90, 120), 0),  # overlapping
+        ((0, 0, 100, 100), (80, 110, 180, 120), None),  # below, but a fifth of it only
+    ],
+)
+def test_distance_of_boxes_that_face_each_other(a, b, gap) -> None:
+    assert distance(a, b) == distance(b, a) == gap
+
+
+def test_each_caption_goes_to_the_nearest_object_once() -> None:
+    upper, lower = box(0, 0, 100, 100), box(0, 130, 100, 230)
+    near_upper, near_lower, far = box(0, 102, 100, 110), box(0, 235, 100, 245), box(0, 900, 100, 910)
+    assert attach_captions([upper, lower], [far, near_lower, near_upper], 1000) == [near_upper, near_lower]
+    assert attach_captions([upper, lower], [near_upper], 1000) == [near_upper, None]
