@@ -23,6 +23,7 @@ from doc_detect.synth.degrade import Page, degrade
 from doc_detect.synth.fonts import Face, FontBook, find_faces, held_out
 from doc_detect.synth.layouts import article, catalogue, early_print, manuscripts
 from doc_detect.synth.layouts.materials import Materials
+from doc_detect.synth.views import write_contact_sheet
 from doc_detect.synth_config import DegradeSettings, SynthSettings
 from seminar_common import files
 from seminar_common.errors import UserError
@@ -263,6 +264,20 @@ def _write_coco(folder: Path, records: list[dict[str, Any]]) -> None:
 
 
 def _write_views(folder: Path, records: list[dict[str, Any]]) -> None:
-    from doc_detect.synth.views import write_contact_sheet
+    """Write what a person looks at: the contact sheet, and a gallery of at most 300 pages."""
+    from doc_detect.gallery import GalleryPage, thumbnail_side, write_gallery
 
     write_contact_sheet(folder / "contact-sheet.jpg", folder / "images", records)
+    chosen = [records[i] for i in np.unique(np.linspace(0, len(records) - 1, 300).astype(int))]
+    shown = [
+        GalleryPage(
+            name=record["file_name"],
+            image=folder / "images" / record["file_name"],
+            size=(record["width"], record["height"]),
+            detections=[(name, None, tuple(box)) for name, box in record["objects"]],
+            source=f"{record['kind']}, {record['split']}",
+        )
+        for record in chosen
+    ]
+    title = f"Synthetic pages: {len(chosen)} of {len(records)}"
+    write_gallery(shown, folder / "gallery.html", title, thumbnail_side(len(shown)))
