@@ -1,6 +1,7 @@
 """Pages of image files, decoded no larger than needed."""
 
 import contextlib
+import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ _NOT_A_PAGE = 0b101  # a reduced-resolution copy or a transparency mask (TIFF 6.
 # Large pages are decoded one at a time, so that memory does not grow with the number of threads.
 _large = threading.Lock()
 _LARGE_PIXELS = 40_000_000
+_JPEG_LEVELS = 3
+"""A JPEG can be decoded at a half, a quarter or an eighth."""
 
 
 def tiff_pages(path: Path) -> list[int]:
@@ -52,10 +55,13 @@ def read_image(path: Path, frame: int, longest: int | None, options: ReadOptions
             raise BadPage("an image without pixels")
         _decode_smaller(image, path, longest, options.max_megapixels * 1_000_000)
         with _large if width * height > _LARGE_PIXELS else contextlib.nullcontext():
-            orientation = int(image.getexif().get(_ORIENTATION, 1))
+            size = image.size
+            image.load()
             pixels = to_array(image)
             pixels = shrink(pixels, longest) if longest else pixels
-    if orientation in _ON_ITS_SIDE:
+        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        on_its_side = orientation in _ON_ITS_SIDE or image.size != size  # Pillow turns TIFFs as it loads them
+    if on_its_side:
         width, height = height, width
     return Page(in_colour(upright(pixels, orientation)), width, height)
 
@@ -71,20 +77,26 @@ def _open(path: Path) -> "Image.Image":
 def _decode_smaller(image: "Image.Image", path: Path, longest: int | None, most_pixels: int) -> None:
     """Tell the decoder how much smaller the pixels may come: to ``longest``, and to ``most_pixels`` where it must."""
     width, height = image.size
-    wanted = max(width, height) if longest is None else longest
-    wanted = min(wanted, int(max(width, height) * (most_pixels / (width * height)) ** 0.5))
-    factor = max(1, max(width, height) // wanted)
-    if longest is not None or width * height > most_pixels:
-        if image.format in ("JPEG", "MPO"):
-            image.draft(None, (width // factor, height // factor))
-        elif image.format == "JPEG2000":
-            _reduce_jpeg2000(image, min(_resolution_levels(path), factor.bit_length() - 1))
+    levels = _levels(max(width, height), longest, (width * height / most_pixels) ** 0.5)
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, (width >> min(levels, _JPEG_LEVELS), height >> min(levels, _JPEG_LEVELS)))
+    elif image.format == "JPEG2000":
+        _reduce_jpeg2000(image, min(levels, _resolution_levels(path)))
     width, height = image.size
     if width * height > most_pixels:
         raise BadPage(
             f"{width} x {height} pixels, over the limit of {most_pixels // 1_000_000} megapixels; "
             "raise --max-megapixels where the memory allows it, or save it as JPEG, JPEG 2000 or smaller"
         )
+
+
+def _levels(side: int, longest: int | None, excess: float) -> int:
+    """Return how often to halve a page whose longer side is ``side``: while it is no smaller than ``longest``.
+
+    But at least so often that ``excess``, by which each side is over the limit on pixels, is gone.
+    """
+    wanted = 0 if longest is None else max(0, (side // longest).bit_length() - 1)
+    return max(wanted, math.ceil(math.log2(max(1.0, excess))))
 
 
 def _reduce_jpeg2000(image: "Image.Image", levels: int) -> None:

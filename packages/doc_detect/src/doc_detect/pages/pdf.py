@@ -92,13 +92,23 @@ def _document(path: Path) -> "pypdfium2.PdfDocument":
         try:
             _open_documents[key] = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            raise BadPage(_reason(str(error))) from error
+            raise BadPage(_reason(path, str(error))) from error
     return _open_documents[key]
 
 
-def _reason(message: str) -> str:
-    if "password" in message.lower():
+def _reason(path: Path, message: str) -> str:
+    """Say why a document can't be opened.
+
+    PDFium sets no error for a document without pages, so its message may be that of an earlier document: it is
+    believed about encryption only where the file speaks of it, which its trailer always does in plain text.
+    """
+    import mmap
+
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        encrypted = data.find(b"/Encrypt") >= 0
+        is_pdf = data[:1024].find(b"%PDF") >= 0
+    if encrypted and "password" in message.lower():
         return "an encrypted PDF; save it without its password first"
-    if "security" in message.lower():
+    if encrypted and "security" in message.lower():
         return "a PDF with an unsupported security scheme; save it without protection first"
-    return f"not a readable PDF ({message.rstrip('.')})"
+    return "a corrupt PDF, or one without a page" if is_pdf else "not a PDF"
