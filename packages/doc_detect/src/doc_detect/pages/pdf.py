@@ -111,4 +111,4 @@ def _reason(path: Path, message: str) -> str:
         return "an encrypted PDF; save it without its password first"
     if encrypted and "security" in message.lower():
         return "a PDF with an unsupported security scheme; save it without protection first"
-    return "a corrupt PDF, or one without a page" if is_pdf else "not a PDF"
+    return "a corrupt PDF, or one without a page" if is_pdf else "not a PDF, for all its name"
