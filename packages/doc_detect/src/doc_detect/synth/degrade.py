@@ -53,6 +53,18 @@ class _Geometry:
     """Height and width of the page, px."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where on the leaf each pixel of the scan lies; all [H', W']."""
+
+    inside: np.ndarray
+    """Whether it lies on a leaf, bool."""
+    across: np.ndarray
+    """From 0 at the left edge of the page to 1 at the right, float32."""
+    down: np.ndarray
+    """From 0 at the upper edge to 1 at the lower, float32."""
+
+
 def degrade(
     ink: np.ndarray,
     boxes: np.ndarray,
@@ -79,9 +91,9 @@ def degrade(
     ink, scale = _resized(ink, margins, settings.long_side)
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4) * scale
     geometry = _geometry(ink.shape[:2], margins, generator, settings, page)
-    density, inside, across = _warp(ink, geometry, generator, settings, page)
+    density, place = _warp(ink, geometry, generator, settings, page)
     leaf = _print(density, generator, settings, page, film)
-    scan = _photograph(leaf, inside, across, generator, settings, film, page)
+    scan = _photograph(leaf, place, generator, settings, film, page)
     return _develop(scan, generator, settings, film), _move_boxes(boxes, geometry)
 
 
@@ -129,7 +141,8 @@ def _geometry(
 def _margins(generator: np.random.Generator, settings: DegradeSettings, film: str) -> np.ndarray:
     """Draw the background's width left, top, right and below the page, as fractions of the page's size."""
     if generator.random() >= settings.background:
-        return generator.uniform(-0.025, 0.01, 4)
+        deepest = 0.06 if generator.random() < 0.25 else 0.02  # some scans are cut close to the type
+        return generator.uniform(-deepest, 0.01, 4)
     wide = 0.5 if generator.random() < (0.3 if film == "binarized" else 0.1) else 0.13
     margins = generator.random(4) ** 2 * wide
     return np.where(generator.random(4) < 0.35, generator.uniform(-0.02, 0.005, 4), margins)
@@ -181,16 +194,16 @@ def _warp(
     generator: np.random.Generator,
     settings: DegradeSettings,
     page: Page,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the ink on the scan [H', W', 3] uint8, where the leaf is (bool) and u across the page (float32)."""
+) -> tuple[np.ndarray, _Place]:
+    """Return the ink on the scan [H', W', 3] uint8, and where on the leaf its pixels lie."""
     height, width = geometry.page
     back = cv2.invertAffineTransform(geometry.matrix)
     rows, columns = np.indices(geometry.size, dtype=np.float32)
     x = (back[0, 0] * columns + back[0, 1] * rows + back[0, 2]).astype(np.float32)
     y = (back[1, 0] * columns + back[1, 1] * rows + back[1, 2]).astype(np.float32)
-    across = x / width
+    across, down = x / width, y / height
     if any(geometry.bend[1:]):
-        dx, dy = _displacement(across, y / height, geometry)
+        dx, dy = _displacement(across, down, geometry)
         x, y = (x + dx).astype(np.float32), (y + dy).astype(np.float32)
     inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     if page.gutter is None and generator.random() < settings.neighbour:
@@ -198,7 +211,7 @@ def _warp(
     warped = cv2.remap(
         ink, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255)
     )
-    return warped, inside, across
+    return warped, _Place(inside, across, down)
 
 
 def _add_neighbour(
@@ -295,10 +308,22 @@ def _stains(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray
     for _ in range(generator.integers(1, 4)):
         colour = np.array(STAIN_COLOURS[generator.integers(len(STAIN_COLOURS))], np.float32) / 255
         layer *= 1 - _rgb(_stain(size, generator)) * (1 - colour)
+    if generator.random() < 0.2:
+        layer *= _rgb(1 - _blot(size, generator))
     if generator.random() < 0.35:  # foxing
         spots = smooth_noise(size, max(size) / generator.uniform(40, 120), generator)
         layer *= 1 - np.clip(spots - 2.2, 0, 1)[..., None] * np.array([0.2, 0.4, 0.55], np.float32)
     return layer
+
+
+def _blot(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Return a small black spot of spilt ink with a ragged edge."""
+    height, width = size
+    y, x = np.ogrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    centre, radius = generator.uniform(0, 1, 2), generator.uniform(0.004, 0.025, 2)
+    distance = ((x - centre[0]) * width / height / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2
+    ragged = 0.4 * smooth_noise(size, max(size) / 90, generator)
+    return np.clip((1 - distance + ragged) * 3, 0, 0.95).astype(np.float32)
 
 
 def _stain(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
@@ -319,8 +344,7 @@ def _stain(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
 
 def _photograph(
     leaf: np.ndarray,
-    inside: np.ndarray,
-    across: np.ndarray,
+    place: _Place,
     generator: np.random.Generator,
     settings: DegradeSettings,
     film: str,
@@ -328,16 +352,29 @@ def _photograph(
 ) -> np.ndarray:
     """Light the leaf and put it on its background; [H', W', 3] float32 in 0..1."""
     if generator.random() < settings.shadow:
-        leaf *= _rgb(_light(across, generator, settings, page))
-    if inside.all():
-        return leaf
-    scene = _background(leaf.shape[:2], generator, film)
-    cv2.copyTo(leaf, inside.astype(np.uint8), scene)
+        leaf *= _rgb(_light(place.across, generator, settings, page))
+    if place.inside.all():
+        scene = leaf
+    else:
+        scene = _background(leaf.shape[:2], generator, film)
+        if generator.random() < 0.2:
+            _other_leaves(scene, place, generator)
+        cv2.copyTo(leaf, place.inside.astype(np.uint8), scene)
+        if page.gutter is not None and generator.random() < 0.4:
+            _clamps(scene, place, page.gutter, generator)
     if film == "binarized" and generator.random() < 0.6:
-        scene[_border_dirt(inside.shape, generator)] = 0.03
-    if page.gutter is not None and generator.random() < 0.4:
-        _clamps(scene, inside, across, page.gutter, generator)
+        scene[_border_dirt(place, generator)] = 0.03
     return scene
+
+
+def _other_leaves(scene: np.ndarray, place: _Place, generator: np.random.Generator) -> None:
+    """Let the edges of the leaves below show beside the page, as pale and dark lines, in place."""
+    reach = generator.uniform(0.01, 0.04)
+    side = -place.across if generator.random() < 0.5 else place.across - 1
+    shown = (side > 0) & (side < reach) & (place.down > 0.002) & (place.down < 0.998)
+    lines = generator.uniform(0.35, 0.95, 24).astype(np.float32)
+    number = np.clip(side / reach * len(lines), 0, len(lines) - 1).astype(int)
+    scene[shown] = lines[number[shown]][:, None]
 
 
 def _light(
@@ -363,28 +400,30 @@ def _background(size: tuple[int, int], generator: np.random.Generator, film: str
     return _rgb(cloud) * np.clip(tone, 0, 1).astype(np.float32)
 
 
-def _border_dirt(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """Return which pixels are black along ragged stretches of the borders, like a book's edge on microfilm."""
-    height, width = size
-    y, x = np.ogrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+def _border_dirt(place: _Place, generator: np.random.Generator) -> np.ndarray:
+    """Return which pixels are black along ragged stretches of the borders of the picture or of the leaf."""
+    height, width = size = place.inside.shape
+    if generator.random() < 0.5:
+        y, x = np.ogrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    else:
+        y, x = place.down, place.across
     ragged = 1 + 0.3 * smooth_noise(size, max(size) / 20, generator, 3)
     black = np.zeros(size, bool)
     for side in (x, 1 - x, y, 1 - y):
         if generator.random() < 0.4:
             stretch = smooth_noise(size, height / 2, generator) > -0.7
-            black |= (side < generator.uniform(0.003, 0.035) * ragged) & stretch
+            edge = (side < generator.uniform(0.003, 0.035) * ragged) & (side > -0.004)
+            black |= edge & stretch
     return black
 
 
-def _clamps(
-    scene: np.ndarray, inside: np.ndarray, across: np.ndarray, gutter: float, generator: np.random.Generator
-) -> None:
+def _clamps(scene: np.ndarray, place: _Place, gutter: float, generator: np.random.Generator) -> None:
     """Draw the bars that hold a book open above and below its fold."""
-    column = int(np.argmin(np.abs(across[across.shape[0] // 2] - gutter)))
+    column = int(np.argmin(np.abs(place.across[scene.shape[0] // 2] - gutter)))
     half = max(1, int(scene.shape[1] * generator.uniform(0.006, 0.02)))
     bar = np.s_[:, max(0, column - half) : column + half]
     reach = scene.shape[0] * generator.uniform(0, 0.03)
-    rows = np.flatnonzero(inside[:, min(column, inside.shape[1] - 1)])
+    rows = np.flatnonzero(place.inside[:, column])
     if len(rows) == 0:
         return
     held = np.arange(scene.shape[0])

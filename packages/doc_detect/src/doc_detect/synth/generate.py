@@ -37,7 +37,7 @@ _KINDS = {
     "early-print": (("print", 0.66), ("manuscript", 0.34)),
     "catalogue": (("catalogue", 1.0),),
     "article": (("article", 1.0),),
-    "all": (("print", 0.35), ("manuscript", 0.2), ("catalogue", 0.25), ("article", 0.2)),
+    "all": (("print", 0.5), ("manuscript", 0.28), ("catalogue", 0.12), ("article", 0.1)),
 }
 _LAYOUTS = {"print": early_print, "manuscript": manuscripts, "catalogue": catalogue, "article": article}
 DEGRADATIONS = {

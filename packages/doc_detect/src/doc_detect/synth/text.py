@@ -46,6 +46,8 @@ class Setting:
     verse: bool = False
     """Lines end where they like, and every other one may be indented."""
     centred: bool = False
+    taper: bool = False
+    """Lines shorten towards a point, as at the end of a chapter; goes with ``centred``."""
     hole: tuple[float, int] = (0.0, 0)
     """Width (px) and number of lines left free at the upper left for an initial."""
     capitals: int = 0
@@ -64,7 +66,7 @@ class _Layer:
     """One colour's lines of a block, drawn unstretched and upright."""
 
     def __init__(self, width: float, height: float, style: Style):
-        self.style = style
+        self.style, self.height = style, height
         self.font = load(style.face, round(style.size))
         self.image = Image.new("L", (max(8, int(width / style.stretch)), max(8, int(height))), 0)
         self.draw = ImageDraw.Draw(self.image)
@@ -130,6 +132,8 @@ def _set_line(
         filled = measure * generator.uniform(0.6, 0.95)
     elif last and setting.short_last:
         filled = measure * generator.uniform(0.15, 1.0)
+    if setting.taper:
+        filled = measure * max(0.12, 1 - (line + 1) * style.leading / layer.height)
     taken, lengths = _take(words, layer, min(filled, measure - start / 4))
     y = (line + 0.82) * style.leading + generator.normal(0, style.wobble)
     if not taken:

@@ -107,11 +107,11 @@ def flourished(letter: str, height: int, face: str, g: Generator) -> np.ndarray:
 def _penwork(canvas: np.ndarray, colour: tuple[int, int, int], g: Generator) -> None:
     """Fill a field with the fine parallel lines, coils and beads of a flourisher's pen."""
     height, width = canvas.shape[:2]
-    for _ in range(int(g.integers(2, 6))):  # lines that hug the field's sides
+    for _ in range(int(g.choice([0, 0, 2, 4]))):  # lines that hug the field's sides
         inset = g.uniform(0.02, 0.3)
         top, left = int(height * inset * 0.5), int(width * inset)
         cv2.rectangle(canvas, (left, top), (width - left, height - top), colour, 1, cv2.LINE_AA)
-    for _ in range(int(g.integers(6, 18))):
+    for _ in range(int(g.integers(8, 30))):
         at = (int(g.uniform(0, width)), int(g.uniform(0, height)))
         radius = max(2, int(height * g.uniform(0.03, 0.12)))
         start = int(g.integers(360))

@@ -14,7 +14,7 @@ from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer, roman
 
 Generator = np.random.Generator
-_PICTURE_STYLES = (("woodcut",), ("woodcut", "line"), ("engraving",), ("coloured", "woodcut"))
+_PICTURE_STYLES = (("woodcut",), ("woodcut", "woodcut", "line"), ("engraving",), ("coloured", "woodcut"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         initial_lines=((2,), (2, 3), (2, 3, 4), (3, 4, 5, 6), (2, 6, 8, 10))[int(g.integers(5))],
         heading_share=float(g.choice([0, 0.15, 0.4])),
         picture_share=float(g.choice([0, 0, 0, 0.15, 0.5])),
-        picture_styles=_PICTURE_STYLES[int(g.choice(4, p=(0.45, 0.15, 0.3, 0.1)))],
+        picture_styles=_PICTURE_STYLES[int(g.choice(4, p=(0.45, 0.1, 0.35, 0.1)))],
         paragraph=((3, 9), (6, 20), (20, 60))[int(g.integers(3))],
         gap=float(g.choice([0, 0, 0.5])),
     )
@@ -230,6 +230,11 @@ def ending(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: 
         canvas, replace(made, columns=1), (x, y, width, end - y), materials, writer, g, opening=False
     )
     leading = made.manner.style.leading
+    if g.random() < 0.25:
+        tall = leading * int(g.integers(5, 12))
+        taper = Setting(justify=False, centred=True, taper=True)
+        if set_block(canvas, (x, bottom, width, tall), made.manner.style, taper, writer, g):
+            bottom += tall
     if g.random() < 0.5:
         text = g.choice(["FIN.", "FINIS.", "F I N", "FINIS", "AMEN."])
         set_line(canvas, text, x + width / 2, bottom + leading, made.manner.heading, "title", 0.5)

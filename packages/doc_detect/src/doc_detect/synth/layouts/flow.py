@@ -125,7 +125,7 @@ def _initial(
     hang = art.shape[1] * float(g.choice([0, 0, 0, 0, 0.5, 1])) if kind in ("flourished", "coloured") else 0
     top = y + (size * 0.18 if full else size * 0.3) + (height - art.shape[0]) / 2
     box = canvas.place(art, x - hang, top, "drop_capital")
-    if kind == "flourished" and g.random() < 0.6:
+    if g.random() < {"flourished": 0.6, "painted": 0.15}.get(kind, 0):
         _tails(canvas, x - hang, top, art, g)
     return box, max(0.0, art.shape[1] - hang) + size * g.uniform(0.1, 0.5)
 

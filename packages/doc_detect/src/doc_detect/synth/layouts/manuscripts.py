@@ -41,7 +41,7 @@ def codex(height: int, materials: Materials, g: Generator) -> Codex:
     frame = (left, top, width - left - right, height - top - bottom)
     columns = int(g.choice([1, 2, 2, 3], p=[0.4, 0.35, 0.1, 0.15]))
     leading = frame[3] / g.integers(20, 48)
-    verse = columns == 2 and g.random() < 0.5
+    verse = columns == 2 and g.random() < 0.6
     size = leading * g.uniform(0.72, 1.0)
     style = Style(
         materials.face(g, "blackletter", "blackletter", "hand"),
