@@ -113,6 +113,8 @@ class TrainSettings:
     """Run folder to make; by default runs/doc_detect/train-PRESET-seedK-TIME."""
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
+    init: Path | None = None
+    """Ended run of the same --model settings whose weights to start from: a further stage of training."""
     name: str = "source-only"
     """The model's name in result tables."""
     preset: Literal["smoke", "small", "paper"] = "small"

@@ -121,8 +121,8 @@ class TrainingPages(Dataset[Sample]):
     ):
         self.pages, self.labels, self.config, self.seed = pages, tuple(labels), config, seed
         self.degradation = degradation
-        factors = repeat_factors(pages.pages, labels, config.balance)
-        self.chances = np.cumsum(factors) / factors.sum()
+        self.factors = repeat_factors(pages.pages, labels, config.balance)
+        self.wide = np.array([page.width > page.height for page in pages.pages])
         self.unlabelled = tuple(i for i, name in enumerate(labels) if name not in pages.labelled)
 
     def __len__(self) -> int:
@@ -130,12 +130,20 @@ class TrainingPages(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         generator = seeds.numpy_generator(self.seed, "sample", number)
-        index = min(int(np.searchsorted(self.chances, generator.random(), "right")), len(self.chances) - 1)
-        page = self.pages.pages[index]
+        page = self.pages.pages[self._choose(number // self.config.batch_size, generator)]
         picture = read_rgb(self.pages.image_path(page))
         size = training_size(self.config, number // self.config.batch_size, self.seed)
         scan, boxes = self._scan(picture, page, size, generator)
         return Sample(to_tensor(scan), self._target(boxes, page.labels))
+
+    def _choose(self, step: int, generator: np.random.Generator) -> int:
+        """Return a page for a step; all pages of a step are upright or all are wide, so that little is padding."""
+        wide = seeds.numpy_generator(self.seed, "shape", step).random() < self._share(self.wide)
+        chances = np.cumsum(np.where(self.wide == wide, self.factors, 0))
+        return int(np.searchsorted(chances, generator.random() * chances[-1], "right"))
+
+    def _share(self, chosen: np.ndarray) -> float:
+        return float(self.factors[chosen].sum() / self.factors.sum())
 
     def _scan(
         self, picture: np.ndarray, page: CocoPage, size: int, generator: np.random.Generator

@@ -16,7 +16,7 @@ from doc_detect.coco import CocoSet
 from doc_detect.config import PRESETS, OptimizationConfig, TrainSettings
 from doc_detect.data import TrainingPages, collate, open_training, open_validation
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.trained import WEIGHTS, stored_settings
+from doc_detect.trained import WEIGHTS, load_detector, stored_settings
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -52,7 +52,7 @@ def train(settings: TrainSettings) -> Run:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
     elif _has_ended(run, pages):
         return run
-    detector = build_detector(settings.model, settings.seed)
+    detector = initial_detector(settings)
     _check_labels(detector, pages)
     fabric = launch(settings.device)
     if settings.optimization.batch_size % fabric.world_size:
@@ -92,6 +92,21 @@ def _has_ended(run: Run, pages: CocoSet) -> bool:
     if ended:
         say(f"{run.folder}: its training has ended already")
     return ended
+
+
+def initial_detector(settings: TrainSettings) -> Detector:
+    """Return a new detector, with the weights of the run in ``settings.init`` if there is one.
+
+    Raises:
+        UserError: that run has not ended, or its weights are of another architecture or other labels.
+    """
+    detector = build_detector(settings.model, settings.seed)
+    if settings.init is not None:
+        other = runs.open_run(settings.init)
+        if stored_settings(other).model.labels != settings.model.labels:
+            raise UserError(f"--init {settings.init}: detects other classes; give --labels as that run has them")
+        load_weights(detector, load_detector(other).state_dict(), settings.init)
+    return detector
 
 
 def _check_labels(detector: Detector, pages: CocoSet) -> None:

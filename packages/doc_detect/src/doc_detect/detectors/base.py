@@ -4,6 +4,7 @@ An engine is one file with one class; :data:`ENGINES` names it. Boxes are absolu
 """
 
 import importlib
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Detector(nn.Module, ABC):
 
     def in_backbone(self, name: str) -> bool:
         """Say whether the parameter ``name`` belongs to the pretrained part."""
-        return name.startswith("backbone.network.")
+        return ".network." in name
 
     def forward(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The same as :meth:`fit_step`: wrappers such as DDP see a module's forward alone."""
@@ -116,9 +117,33 @@ def build_detector(config: ModelConfig, seed: int = 0) -> Detector:
         known = [architecture for engine, architecture in ENGINES if engine == config.engine]
         raise UserError(f"--architecture {key[1]}: {key[0]} has {choices(known)}")
     module, name = ENGINES[key].split(":")
+    if missing := missing_engine(config.engine):
+        raise UserError(missing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, "weights"))
         return getattr(importlib.import_module(module), name)(config)
+
+
+def missing_engine(engine: str) -> str:
+    """Return why an engine can't be used here, or an empty text if it can."""
+    if engine == "detectron2" and importlib.util.find_spec("detectron2") is None:
+        return "--engine detectron2: it is not installed; docs/doc_detection.md has the line that builds it"
+    return ""
+
+
+def scale_back(boxes: Tensor, scale: float, image: Tensor) -> Tensor:
+    """Return boxes [N, 4] of a resized image in the pixels of ``image`` [3, H, W], cut at its edges."""
+    limits = torch.tensor([image.shape[2], image.shape[1]] * 2).to(boxes)
+    return (boxes / scale).clamp(min=0).minimum(limits)
+
+
+def inside_regions(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Return which boxes [N, 4] lie with more than half of their area in one of the regions [M, 4]; bool [N]."""
+    top_left = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
+    bottom_right = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    inner = (bottom_right - top_left).clamp(min=0).prod(dim=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    return (inner > 0.5 * area[:, None]).any(dim=1)
 
 
 def resize_to(images: Sequence[Tensor], size: int) -> tuple[list[Tensor], list[float]]:

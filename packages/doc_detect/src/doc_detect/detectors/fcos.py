@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from doc_detect.classes import TEXT_CLASSES
 from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
-from doc_detect.detectors.base import Detections, Detector, Target, resize_to
+from doc_detect.detectors.base import Detections, Detector, Target, resize_to, scale_back
 from doc_detect.postprocess import detections
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -141,8 +141,7 @@ class FCOSDetector(Detector):
             max_detections=config.max_detections,
         )
         kept, kept_scores, labels = (torch.from_numpy(part).to(image.device) for part in parts)
-        limits = torch.tensor([image.shape[2], image.shape[1]] * 2).to(kept)
-        return Detections((kept / scale).clamp(min=0).minimum(limits), kept_scores, labels)
+        return Detections(scale_back(kept, scale, image), kept_scores, labels)
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:
         """Write the dense network as ONNX."""
