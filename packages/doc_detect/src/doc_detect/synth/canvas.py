@@ -19,8 +19,14 @@ def ink_box(ink: np.ndarray) -> Box | None:
 
 def union(boxes: list[Box]) -> Box:
     """Return the smallest box round all of ``boxes``."""
-    array = np.array(boxes)
-    return (*array[:, :2].min(0).tolist(), *array[:, 2:].max(0).tolist())  # ty: ignore[invalid-return-type]
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
+
+
+def scaled(box: Box, factor: float) -> Box:
+    """Return a box with its four numbers multiplied."""
+    x0, y0, x1, y1 = box
+    return x0 * factor, y0 * factor, x1 * factor, y1 * factor
 
 
 @dataclass

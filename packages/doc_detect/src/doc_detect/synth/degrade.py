@@ -499,4 +499,6 @@ def _tone_curve(generator: np.random.Generator, settings: DegradeSettings) -> np
 def _compress(scan: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     quality = int(generator.integers(35, 95))
     _, data = cv2.imencode(".jpg", scan, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded just now
+    return decoded

@@ -117,7 +117,7 @@ def _style(names: str) -> Style:
 def _has_latin(font: ImageFont.FreeTypeFont, letters: str) -> bool:
     """Say whether the letters look different from each other: a missing glyph is the same box for all."""
     try:
-        masks = {bytes(font.getmask(letter)) for letter in letters}
+        masks = {_ink(font, letter) for letter in letters}
     except OSError:
         return False
     return len(masks) == len(letters) and b"" not in masks
@@ -185,5 +185,10 @@ def load(path: str, size: int) -> ImageFont.FreeTypeFont:
 def covers(path: str, letters: Iterable[str]) -> list[str]:
     """Return those of ``letters`` that the font has a glyph for."""
     font = load(path, 24)
-    missing = bytes(font.getmask("\U0010fffe"))
-    return [letter for letter in letters if bytes(font.getmask(letter)) not in (missing, b"")]
+    missing = _ink(font, "\U0010fffe")
+    return [letter for letter in letters if _ink(font, letter) not in (missing, b"")]
+
+
+def _ink(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
+    """Return a letter's pixels."""
+    return np.array(font.getmask(letter), np.uint8).tobytes()

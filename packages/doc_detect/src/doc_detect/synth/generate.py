@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 
 from doc_detect.classes import CLASSES, class_index
-from doc_detect.synth.canvas import Canvas, side_by_side
+from doc_detect.synth.canvas import Canvas, scaled, side_by_side
 from doc_detect.synth.degrade import Page, degrade
 from doc_detect.synth.fonts import Face, FontBook, find_faces, held_out
-from doc_detect.synth.layouts import article, catalogue, early_print, manuscripts
+from doc_detect.synth.layouts.kinds import KINDS, WORLDS, Kind
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.views import write_contact_sheet
-from doc_detect.synth_config import DegradeSettings, SynthSettings
+from doc_detect.synth_config import SynthSettings
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import progress, say
@@ -32,19 +32,6 @@ from seminar_common.seeds import numpy_generator
 
 MARKER = "synth.json"
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
-_SPREADS = {"print": 0.1, "manuscript": 0.4, "catalogue": 0.1, "article": 0.0}
-_KINDS = {
-    "early-print": (("print", 0.66), ("manuscript", 0.34)),
-    "catalogue": (("catalogue", 1.0),),
-    "article": (("article", 1.0),),
-    "all": (("print", 0.5), ("manuscript", 0.28), ("catalogue", 0.12), ("article", 0.1)),
-}
-_LAYOUTS = {"print": early_print, "manuscript": manuscripts, "catalogue": catalogue, "article": article}
-DEGRADATIONS = {
-    "article": DegradeSettings(0, 0.1, 0.3, 0.2, 0.05, 0.03, 0.1, 0.1, 0.02, strength=0.5),
-    "catalogue": DegradeSettings(0, 0.12, 0.3, bleed_through=0.2, stains=0.15, strength=0.8),
-}
-"""Degradation of the kinds of pages that are not old."""
 _MIN_SIDE = 3.0  # px; a smaller object was cut off by the page's edge
 
 
@@ -141,7 +128,7 @@ def _known_records(folder: Path) -> dict[int, dict[str, Any]]:
 
 def _from_coco(coco: dict[str, Any]) -> dict[int, dict[str, Any]]:
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    records = {image["id"]: {**image, "objects": []} for image in coco["images"]}
+    records: dict[int, dict[str, Any]] = {image["id"]: {**image, "objects": []} for image in coco["images"]}
     for annotation in coco["annotations"]:
         x, y, w, h = annotation["bbox"]
         box = [x, y, x + w, y + h]
@@ -194,44 +181,44 @@ def make_page(page: int, settings: SynthSettings, materials: Materials) -> tuple
     The record has page, world, kind, split, width, height, gutter, parchment and objects (class, xyxy).
     """
     generator = numpy_generator(settings.seed, "page", settings.world, page)
-    kind = _draw_kind(settings.world, generator)
+    name = _draw_kind(settings.world, generator)
+    kind = KINDS[name]
     canvas = _draw_canvas(kind, settings.long_side, materials, generator)
-    names = [name for name, _ in canvas.objects]
+    labels = [label for label, _ in canvas.objects]
     boxes = np.array([box for _, box in canvas.objects], np.float32).reshape(-1, 4)
     image = canvas.ink
     if not settings.ink:
-        degradation = replace(DEGRADATIONS.get(kind, DegradeSettings()), long_side=settings.long_side)
+        degradation = replace(kind.degradation, long_side=settings.long_side)
         image, boxes = degrade(image, boxes, generator, degradation, Page(canvas.gutter, canvas.parchment))
     kept = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= _MIN_SIDE) if len(boxes) else []
     record = {
         "page": page,
-        "world": "early-print" if kind in ("print", "manuscript") else kind,
-        "kind": kind,
+        "world": kind.world,
+        "kind": name,
         "split": split_of(page, settings.val_share),
         "width": image.shape[1],
         "height": image.shape[0],
         "gutter": canvas.gutter,
         "parchment": canvas.parchment,
-        "objects": [[names[i], [round(float(v), 2) for v in boxes[i]]] for i in kept],
+        "objects": [[labels[i], [round(float(v), 2) for v in boxes[i]]] for i in kept],
     }
     return image, record
 
 
 def _draw_kind(world: str, generator: np.random.Generator) -> str:
-    kinds = _KINDS[world]
-    return kinds[int(generator.choice(len(kinds), p=[share for _, share in kinds]))][0]
+    shares = WORLDS[world]
+    return list(shares)[int(generator.choice(len(shares), p=list(shares.values())))]
 
 
-def _draw_canvas(kind: str, long_side: int, materials: Materials, generator: np.random.Generator) -> Canvas:
-    layout = _LAYOUTS[kind]
-    if generator.random() >= _SPREADS[kind]:
-        return layout.page(long_side, materials, generator)
-    canvas = side_by_side(*layout.spread(round(long_side * 0.74), materials, generator))
+def _draw_canvas(kind: Kind, long_side: int, materials: Materials, generator: np.random.Generator) -> Canvas:
+    if generator.random() >= kind.spread_share or kind.spread is None:
+        return kind.page(long_side, materials, generator)
+    canvas = side_by_side(*kind.spread(round(long_side * 0.74), materials, generator))
     if canvas.width <= long_side:
         return canvas
     scale = long_side / canvas.width
     ink = cv2.resize(canvas.ink, (long_side, round(canvas.height * scale)), interpolation=cv2.INTER_AREA)
-    objects = [(name, tuple(v * scale for v in box)) for name, box in canvas.objects]
+    objects = [(label, scaled(box, scale)) for label, box in canvas.objects]
     return replace(canvas, ink=ink, objects=objects)
 
 

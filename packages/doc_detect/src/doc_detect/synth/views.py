@@ -8,12 +8,25 @@ import numpy as np
 
 from doc_detect.classes import CLASSES
 from seminar_common import files
+from seminar_common.errors import UserError
 
 COLOURS = (
     (214, 39, 40), (44, 160, 44), (255, 127, 14), (227, 60, 200), (120, 150, 210), (140, 200, 220), (23, 140, 150),
     (188, 160, 34), (148, 103, 189), (110, 110, 190), (160, 190, 120), (120, 120, 120), (200, 150, 80),
 )  # fmt: skip
 """RGB colour of each class of ``CLASSES``."""
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a picture that the generator wrote; RGB [H, W, 3] uint8.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise UserError(f"{path}: not a picture any more; remove it and run `synth` again")
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def with_boxes(image: np.ndarray, objects: list[Any]) -> np.ndarray:
@@ -43,9 +56,7 @@ def write_contact_sheet(
     height = int(cell * 1.35)
     sheet = np.full((height * -(-len(chosen) // columns), cell * columns, 3), 235, np.uint8)
     for number, record in enumerate(chosen):
-        data = np.fromfile(folder / record["file_name"], np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
-        image = with_boxes(np.ascontiguousarray(image), record["objects"])
+        image = with_boxes(read_rgb(folder / record["file_name"]), record["objects"])
         scale = min((cell - 8) / image.shape[1], (height - 8) / image.shape[0])
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         y, x = number // columns * height + 4, number % columns * cell + 4

@@ -1,5 +1,7 @@
 """Running text without meaning, in the look of early modern French, Latin and English and of modern catalogues."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 FRENCH = """ainsi alors amour apres auec auoir aussi autre autres aux beau bien bon bonne car ce cela celuy ceste
@@ -66,7 +68,7 @@ class Writer:
         parts = [self._pick(syllables) for _ in range(int(self._generator.integers(1, 4)))]
         return "".join(parts) + self._pick(endings)
 
-    def _pick(self, items: list[str]) -> str:
+    def _pick(self, items: Sequence[str]) -> str:
         return items[int(self._generator.integers(len(items)))]
 
     def words(self, count: int) -> list[str]:

@@ -74,7 +74,7 @@ def limb(x0: float, y0: float, x1: float, y1: float, width: float) -> np.ndarray
 
 def _shade(colour: tuple[int, int, int], g: Generator) -> tuple[int, int, int]:
     factor = g.uniform(0.75, 1.2)
-    return tuple(int(min(255, channel * factor)) for channel in colour)  # ty: ignore[invalid-return-type]
+    return tuple(int(min(255, channel * factor)) for channel in colour)  # ty: ignore[invalid-explicit-return]
 
 
 def ground(aspect: float, horizon: float, g: Generator) -> list[Shape]:

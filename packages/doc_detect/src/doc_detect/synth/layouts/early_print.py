@@ -88,7 +88,7 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         heading=display,
         setting=Setting(rubric=float(g.choice([0, 0, 0, 0.1])) if gothic else 0.0),
         initial_face=materials.face(g, *(("blackletter", "roman", "hand") if gothic else ("roman",))),
-        ornate_face=ornate[g.integers(len(ornate))].path if ornate else None,
+        ornate_face=ornate[int(g.integers(len(ornate)))].path if ornate else None,
         initial_share=float(g.choice([0, 0.25, 0.7])),
         initial_kinds=kinds,
         initial_lines=((2,), (2, 3), (2, 3, 4), (3, 4, 5, 6), (2, 6, 8, 10))[int(g.integers(5))],

@@ -1,6 +1,6 @@
 """A column that fills itself with paragraphs, initials, headings and pictures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -99,14 +99,7 @@ def _paragraph(
     if with_initial and count * manner.style.leading < min(width * 0.55, height * 1.01):
         box, hole = _initial(canvas, (x, y, width), count, manner, g)
         parts = [box] if box else []
-        setting = Setting(
-            **{
-                **setting.__dict__,
-                "hole": (hole, count),
-                "capitals": int(g.choice([0, 1, 1, 2])),
-                "versals": 0.0,
-            }
-        )
+        setting = replace(setting, hole=(hole, count), capitals=int(g.choice([0, 1, 1, 2])), versals=0.0)
     block = set_block(canvas, area, manner.style, setting, writer, g)
     return ([block] if block else []) + parts
 

@@ -34,7 +34,8 @@ def design(
     leading = height / g.integers(*lines)
     families = ("roman", "roman", "sans") if g.random() < 0.8 else ("sans",)
     style = families[int(g.integers(len(families)))]
-    ink = (int(g.integers(10, 50)),) * 3
+    shade = int(g.integers(10, 50))
+    ink = (shade, shade, shade)
     body = Style(materials.face(g, style, bold=False), leading * g.uniform(0.72, 0.85), leading, ink)
     bold = replace(body, face=materials.face(g, style, "sans", bold=True))
     words = ("Fig.", "FIG.", "Figure", "Abb.", "Pl.", "No.")
