@@ -71,7 +71,7 @@ def synth(settings: SynthSettings) -> None:
             records[record["page"]] = record
             advance()
     kept = [records[index] for index in range(settings.pages)]
-    _write_coco(settings.out, kept)
+    _write_coco(settings, kept)
     _write_views(settings.out, kept)
     files.remove(settings.out / "pages")
     say(f"{settings.out}: {len(kept)} pages, {sum(len(r['objects']) for r in kept)} objects")
@@ -225,7 +225,8 @@ def _draw_canvas(kind: Kind, long_side: int, materials: Materials, generator: np
 # --- writing
 
 
-def _write_coco(folder: Path, records: list[dict[str, Any]]) -> None:
+def _write_coco(settings: SynthSettings, records: list[dict[str, Any]]) -> None:
+    info = {"name": "synthetic", "world": settings.world, "seed": settings.seed, "ink": settings.ink}
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
     for split in ("train", "val"):
         chosen = [record for record in records if record["split"] == split]
@@ -245,9 +246,9 @@ def _write_coco(folder: Path, records: list[dict[str, Any]]) -> None:
                         "iscrowd": 0,
                     }
                 )
-        coco = {"info": {"description": f"synthetic pages, {split}"}, "images": images}
+        coco = {"info": {**info, "split": split}, "images": images}
         text = json.dumps({**coco, "annotations": annotations, "categories": categories})
-        files.write_text(folder / f"{split}.json", text)
+        files.write_text(settings.out / f"{split}.json", text)
 
 
 def _write_views(folder: Path, records: list[dict[str, Any]]) -> None:

@@ -162,7 +162,9 @@ def type_flowers(height: int, width: int, g: Generator, face: str) -> np.ndarray
     """Return one to three rows of a printer's flower from a font."""
     rows = int(g.choice([1, 1, 2, 3]))
     size = max(6, height // rows)
-    signs = covers(face, FLOWERS) or ["*"]
+    signs = covers(face, FLOWERS) or covers(face, "*O")
+    if not signs:
+        return band(height, width, g)
     sign = signs[int(g.integers(len(signs)))]
     mask = _glyph(sign, size, face)
     if g.random() < 0.4:
@@ -175,10 +177,11 @@ def type_flowers(height: int, width: int, g: Generator, face: str) -> np.ndarray
 
 
 def _glyph(sign: str, size: int, face: str) -> np.ndarray:
-    font = load(face, size)
-    mask = font.getmask(sign)
+    """Return a flower as [size, width] uint8; it is drawn large first, for at few pixels a glyph may be empty."""
+    mask = load(face, max(24, size)).getmask(sign)
     pixels = 255 - np.array(mask, np.uint8).reshape(mask.size[1], mask.size[0])
-    return cv2.resize(pixels, (max(4, int(size * pixels.shape[1] / max(pixels.shape[0], 1))), size))
+    width = max(4, int(size * pixels.shape[1] / pixels.shape[0]))
+    return cv2.resize(pixels, (width, size), interpolation=cv2.INTER_AREA)
 
 
 def tailpiece(height: int, width: int, g: Generator) -> np.ndarray:
