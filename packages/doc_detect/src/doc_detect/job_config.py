@@ -147,7 +147,7 @@ class ConvertSettings:
     """What to write."""
     out: Path
     """File to write; for page-xml and alto a folder, which gets one file for each page."""
-    min_score: float = 0.0
+    min_score: float = 0.3
     """Leave out detections that score less; regions without a score stay."""
     image_url: str = "/data/local-files/?d="
     """For label-studio: what its server puts before a page's file name."""
