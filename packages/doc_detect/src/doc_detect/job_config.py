@@ -154,3 +154,35 @@ class ConvertSettings:
 
     def __post_init__(self) -> None:
         _check_share("--min-score", self.min_score)
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Measure speed, memory and quality on the same pages: ONNX, PyTorch and rapid-layout, where it is installed."""
+
+    out: Path
+    """Folder to make, with results.json and report.html."""
+    data: Path | None = None
+    """COCO file of labelled pages; by default synthetic pages are made."""
+    pages: int = 24
+    """Pages to measure on, taken evenly from the file, or made."""
+    model: Path | None = None
+    """ONNX file; by default the detector that comes with the package."""
+    run: Path | None = None
+    """Run folder of `train`, to measure its detector in PyTorch as well."""
+    peer: tuple[Literal["rapid-layout"], ...] = ("rapid-layout",)
+    """Other tools to measure; one that is not installed is left out, and said so."""
+    threads: tuple[int, ...] = (1, 2)
+    """CPU threads of one page."""
+    repeats: int = 3
+    """Times that each page is worked on; the median counts."""
+    seed: int = 0
+    """Seed of the synthetic pages and of the intervals."""
+
+    def __post_init__(self) -> None:
+        if self.pages < 2:
+            raise UserError(f"--pages {self.pages}: must be 2 or more")
+        if self.repeats < 1:
+            raise UserError(f"--repeats {self.repeats}: must be 1 or more")
+        if not self.threads or min(self.threads) < 1:
+            raise UserError("--threads: give numbers of 1 or more")

@@ -1,0 +1,234 @@
+"""Speed and memory beside quality, on the same pages in one run: the command ``bench``."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from doc_detect.bench_worker import Answer, Task
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage, CocoSet, read_coco
+from doc_detect.job_config import BenchSettings
+from doc_detect.runtime import default_model
+from seminar_common import files, runs
+from seminar_common.errors import UserError
+from seminar_common.progress import progress, say
+from seminar_common.report import Section, write_report
+from seminar_common.results import Results, Row, write_results
+from seminar_common.seeds import numpy_generator
+from seminar_common.settings import to_dict
+
+_RESAMPLES = 1000
+_PAGES_FOR_MEMORY = 4
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Something to measure."""
+
+    name: str
+    """As the worker knows it."""
+    source: str
+    """Its file or run folder."""
+    row: Row
+    """How its rows begin."""
+    size_mb: float | None = None
+    """Of its weights' file."""
+
+
+def main(settings: BenchSettings) -> None:
+    """Measure and say the main figures; the function behind ``doc-detect bench``."""
+    results = bench(settings)
+    for row in results.rows:
+        if row.metric in ("throughput_per_s", "cpu_ratio", "peak_rss_mb") or (
+            row.metric == "ap50" and row.label
+        ):
+            where = f"{row.threads} threads" if row.threads else str(row.label)
+            say(f"{row.model} ({row.engine}), {row.metric}, {where}: {row.value:.3f}")
+    say(f"wrote {settings.out / 'results.json'} and report.html")
+
+
+def bench(settings: BenchSettings) -> Results:
+    """Measure every engine; write ``results.json`` and ``report.html`` into ``settings.out``.
+
+    Raises:
+        UserError: the folder holds something, or pages, model or run are unusable.
+    """
+    files.refuse_existing(settings.out)
+    engines = _engines(settings)
+    pages = _pages(settings)
+    paths = tuple(str(pages.image_path(page)) for page in pages.pages)
+    sources = {engine.name: engine.source for engine in engines}
+    rows: list[Row] = []
+    steps = len(settings.threads) + len(engines)
+    with progress("measuring", steps) as advance:
+        for number, threads in enumerate(settings.threads):
+            answer = _measure(Task(sources, paths, threads, settings.repeats))
+            rows += speed_rows(engines, answer, threads, _name(pages), settings.seed)
+            if number == 0:
+                rows += _quality_rows(engines, answer, pages, settings.seed)
+            advance(1)
+        for engine in engines:
+            alone = _measure(Task({engine.name: engine.source}, paths[:_PAGES_FOR_MEMORY], 1, 1))
+            rows.append(
+                _with(engine, pages, metric="peak_rss_mb", value=alone.peak_rss_mb, unit="MB", threads=1)
+            )
+            if engine.size_mb is not None:
+                rows.append(_with(engine, pages, metric="size_mb", value=engine.size_mb, unit="MB"))
+            advance(1)
+    results = Results(runs.command_line(), tuple(rows))
+    write_results(settings.out / "results.json", results)
+    facts = runs.environment(max(settings.threads), pages=len(paths))
+    section = Section("Speed, memory and quality", results, to_dict(settings), facts)
+    write_report([section], settings.out / "report.html", "Document object detection: speed beside quality")
+    return results
+
+
+def _engines(settings: BenchSettings) -> list[Engine]:
+    model = settings.model or default_model()
+    files.check_file(model, "give an ONNX file made by `doc-detect export`")
+    row = Row("source-only", "", "", "", 0.0, engine="onnxruntime")
+    engines = [Engine("onnx", str(model), row, model.stat().st_size / 1e6)]
+    if settings.run is not None:
+        engines.append(_torch_engine(settings.run))
+    if "rapid-layout" in settings.peer:
+        if find_spec("rapid_layout") is None:
+            say("rapid-layout is not installed and is left out; `uv sync --group bench` installs it")
+        else:
+            engines.append(Engine("rapid-layout", "", dataclasses.replace(row, model="rapid-layout")))
+    return engines
+
+
+def _torch_engine(folder: Path) -> Engine:
+    from doc_detect.trained import WEIGHTS, stored_settings
+
+    run = runs.open_run(folder)
+    weights = run.checkpoints / WEIGHTS
+    files.check_file(weights, "give a run whose training has ended")
+    stored = stored_settings(run)
+    row = Row(stored.name, "", "", "", 0.0, engine=stored.model.engine, backbone=stored.model.backbone)
+    return Engine("torch", str(folder), row, weights.stat().st_size / 1e6)
+
+
+def _pages(settings: BenchSettings) -> CocoSet:
+    """Return the labelled pages to measure on, spread evenly over the file."""
+    coco = read_coco(settings.data) if settings.data else _made_pages(settings)
+    if len(coco.pages) < 2:
+        raise UserError(f"{coco.path}: lists {len(coco.pages)} pages; at least 2 are needed")
+    count = min(settings.pages, len(coco.pages))
+    return dataclasses.replace(
+        coco, pages=tuple(coco.pages[i * len(coco.pages) // count] for i in range(count))
+    )
+
+
+def _made_pages(settings: BenchSettings) -> CocoSet:
+    from doc_detect.synth.generate import synth
+    from doc_detect.synth_config import SynthSettings
+
+    folder = settings.out / "pages"
+    synth(SynthSettings(out=folder, pages=settings.pages, world="all", seed=settings.seed))
+    return read_coco(folder / "train.json")
+
+
+def _name(pages: CocoSet) -> str:
+    return pages.name.replace("_", "-")
+
+
+def _measure(task: Task) -> Answer:
+    """Run the worker in a process of its own, with as many threads in every library as the task says."""
+    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(variables, str(task.threads))}
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "doc_detect.bench_worker", str(answer)],
+            input=json.dumps(asdict(task)),
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        if done.returncode or not answer.exists():
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"measuring {', '.join(task.engines)} failed: {last}")
+        return Answer(**files.read_json(answer))
+
+
+def speed_rows(engines: Sequence[Engine], answer: Answer, threads: int, dataset: str, seed: int) -> list[Row]:
+    """Return pages a second, CPU seconds a page, and their ratio to rapid-layout's, with intervals over pages."""
+    rows = []
+    draws = page_draws(len(next(iter(answer.wall.values()))), seed)
+    for engine in engines:
+        wall, cpu = draws @ np.array(answer.wall[engine.name]), draws @ np.array(answer.cpu[engine.name])
+        facts: dict[str, Any] = {"dataset": dataset, "threads": threads, "batch": 1, "n": draws.shape[1]}
+        base = dataclasses.replace(engine.row, **facts)
+        rows.append(_interval(base, "throughput_per_s", 1 / wall, "1/s"))
+        rows.append(_interval(base, "cpu_s_per_page", cpu, "s"))
+        if "rapid-layout" in answer.cpu and engine.name != "rapid-layout":
+            ratio = cpu / (draws @ np.array(answer.cpu["rapid-layout"]))
+            rows.append(dataclasses.replace(_interval(base, "cpu_ratio", ratio, ""), baseline="rapid-layout"))
+    return rows
+
+
+def page_draws(pages: int, seed: int) -> np.ndarray:
+    """Return weights of pages that sum to 1: equal ones, then those of bootstrap resamples; [1 + R, pages]."""
+    generator = numpy_generator(seed, "bench")
+    counts = generator.multinomial(pages, np.full(pages, 1 / pages), size=_RESAMPLES)
+    return np.concatenate([np.ones((1, pages)), counts]) / pages
+
+
+def _interval(row: Row, metric: str, values: np.ndarray, unit: str) -> Row:
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    value = float(values[0])
+    return dataclasses.replace(
+        row, metric=metric, value=value, ci_low=float(low), ci_high=float(high), unit=unit
+    )
+
+
+def _with(engine: Engine, pages: CocoSet, **facts: Any) -> Row:
+    return dataclasses.replace(engine.row, dataset=_name(pages), **facts)
+
+
+def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, seed: int) -> list[Row]:
+    """Return AP50 of every class that an engine knows and that is on the pages."""
+    from doc_detect.evaluate import Measured, measured_labels
+
+    rows = []
+    for engine in engines:
+        found = [
+            _as_page(page, item) for page, item in zip(pages.pages, answer.found[engine.name], strict=True)
+        ]
+        known = _known(engine)
+        measured = Measured(pages.pages, found, _with(engine, pages), 200, seed)
+        every = measured.rows(measured_labels(pages.pages, pages, known))
+        rows += [row for row in every if row.metric == "ap50" and row.subset is None]
+    return rows
+
+
+def _known(engine: Engine) -> tuple[str, ...]:
+    if engine.name == "rapid-layout":
+        from doc_detect.peers import RapidLayoutFinder
+
+        return RapidLayoutFinder.labels
+    if engine.name == "torch":
+        from doc_detect.trained import stored_settings
+
+        return stored_settings(runs.open_run(Path(engine.source))).model.labels
+    from doc_detect.runtime import OnnxDetector
+
+    return OnnxDetector(Path(engine.source)).labels
+
+
+def _as_page(page: CocoPage, found: dict[str, Any]) -> CocoPage:
+    boxes = np.array(found["boxes"], np.float64).reshape(-1, 4)
+    labels = np.array([class_index(label) for label in found["labels"]], np.int64)
+    return dataclasses.replace(page, boxes=boxes, labels=labels, scores=np.array(found["scores"], np.float64))
