@@ -64,7 +64,8 @@ def font_folders(extra: Path | None = None) -> list[Path]:
     elif sys.platform == "darwin":
         folders += [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
     else:
-        folders += [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".local/share/fonts"]
+        folders += [Path("/usr/share/fonts"), Path("/usr/share/texmf/fonts/opentype")]
+        folders += [Path("/usr/local/share/fonts"), home / ".local/share/fonts"]
     return [folder for folder in folders if folder.is_dir()]
 
 
