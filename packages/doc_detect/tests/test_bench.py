@@ -65,7 +65,9 @@ def test_draws_begin_with_every_page_once() -> None:
 
 
 def test_rapid_layout_runs_beside_ours(labelled: Path, tiny_model: Path) -> None:
-    pytest.importorskip("rapid_layout", reason="rapid-layout is not installed (`uv sync --group bench`)")
+    pytest.importorskip(
+        "rapid_layout", reason="rapid-layout is not installed (`uv sync --package doc-detect --group bench`)"
+    )
     files = tuple(str(labelled.parent / f"{number}.png") for number in (1, 2))
     answer = measure(Task({"onnx": str(tiny_model), "rapid-layout": ""}, files, 1, 1))
     assert all(seconds > 0 for engine in answer.cpu.values() for seconds in engine)

@@ -102,7 +102,9 @@ def _engines(settings: BenchSettings) -> list[Engine]:
         engines.append(_torch_engine(settings.run))
     if "rapid-layout" in settings.peer:
         if find_spec("rapid_layout") is None:
-            say("rapid-layout is not installed and is left out; `uv sync --group bench` installs it")
+            say(
+                "rapid-layout is not installed and is left out; `uv sync --package doc-detect --group bench` installs it"
+            )
         else:
             engines.append(Engine("rapid-layout", "", dataclasses.replace(row, model="rapid-layout")))
     return engines
