@@ -94,7 +94,7 @@ def degrade(
     density, place = _warp(ink, geometry, generator, settings, page)
     leaf = _print(density, generator, settings, page, film)
     scan = _photograph(leaf, place, generator, settings, film, page)
-    return _develop(scan, generator, settings, film), _move_boxes(boxes, geometry)
+    return _develop(scan, place, generator, settings, film), _move_boxes(boxes, geometry)
 
 
 def _resized(image: np.ndarray, margins: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
@@ -435,12 +435,12 @@ def _clamps(scene: np.ndarray, place: _Place, gutter: float, generator: np.rando
 
 
 def _develop(
-    scene: np.ndarray, generator: np.random.Generator, settings: DegradeSettings, film: str
+    scene: np.ndarray, place: _Place, generator: np.random.Generator, settings: DegradeSettings, film: str
 ) -> np.ndarray:
     """Record the scene: focus, tone, noise, resolution, compression; return uint8."""
     scene = _focus(scene, generator, settings)
     if film == "binarized":
-        plane = _threshold(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY), generator)
+        plane = _threshold(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY), place.inside, generator)
         scan = cv2.cvtColor(_to_bytes(plane), cv2.COLOR_GRAY2RGB)
     else:
         scan = cv2.LUT(_to_bytes(_noise(scene, generator, settings)), _tone_curve(generator, settings))
@@ -466,9 +466,10 @@ def _focus(scene: np.ndarray, generator: np.random.Generator, settings: DegradeS
     return scene
 
 
-def _threshold(plane: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _threshold(plane: np.ndarray, inside: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Turn grey into the black and white of microfilm, softly: the original is larger than the scan."""
-    ink, paper = np.quantile(plane[::3, ::3], (0.01, 0.8))
+    leaf = plane[::3, ::3][inside[::3, ::3]]  # a white or black background must not move the level
+    ink, paper = np.quantile(leaf if len(leaf) else plane, (0.01, 0.7))
     ink = min(ink, paper - 0.25)
     level = float(ink + (paper - ink) * generator.uniform(0.5, 0.88))
     if generator.random() < 0.3:
