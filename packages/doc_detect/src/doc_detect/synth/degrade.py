@@ -471,7 +471,7 @@ def _threshold(plane: np.ndarray, inside: np.ndarray, generator: np.random.Gener
     leaf = plane[::3, ::3][inside[::3, ::3]]  # a white or black background must not move the level
     ink, paper = np.quantile(leaf if len(leaf) else plane, (0.01, 0.7))
     ink = min(ink, paper - 0.25)
-    level = float(ink + (paper - ink) * generator.uniform(0.5, 0.88))
+    level = float(ink + (paper - ink) * generator.uniform(0.58, 0.9))
     if generator.random() < 0.3:
         level = level * (1 + 0.06 * smooth_noise(plane.shape, max(plane.shape) / 5, generator))
     crisp = (plane - level) * (generator.uniform(3, 9) / float(paper - ink)) + 0.5
