@@ -1,10 +1,18 @@
 """The `doc-detect` command line: a table from command to settings and function."""
 
-from doc_detect.config import PRESETS, EvaluateSettings, TrainSettings
-from doc_detect.job_config import CropSettings, FilterSettings, GallerySettings, PredictSettings
+from doc_detect.config import PRESETS, EvaluateSettings, ExportSettings, StudySettings, TrainSettings
+from doc_detect.job_config import (
+    BenchSettings,
+    ConvertSettings,
+    CropSettings,
+    FilterSettings,
+    GallerySettings,
+    PredictSettings,
+)
 from doc_detect.synth_config import SYNTH_PRESETS, SynthSettings
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
+from seminar_common.demos import DemoSettings
 
 COMMANDS = {
     "synth": Command(SynthSettings, "doc_detect.synth.generate:synth", SYNTH_PRESETS),
@@ -14,6 +22,11 @@ COMMANDS = {
     "filter": Command(FilterSettings, "doc_detect.filter:main"),
     "crop": Command(CropSettings, "doc_detect.crop:main"),
     "gallery": Command(GallerySettings, "doc_detect.gallery:main"),
+    "convert": Command(ConvertSettings, "doc_detect.convert.forms:main"),
+    "export": Command(ExportSettings, "doc_detect.export:export"),
+    "study": Command(StudySettings, "doc_detect.study:study"),
+    "bench": Command(BenchSettings, "doc_detect.bench:main"),
+    "demo": Command(DemoSettings, "doc_detect.demo:main"),
 }
 
 
