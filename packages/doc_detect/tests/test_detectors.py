@@ -77,7 +77,9 @@ def test_forward_is_a_step(detector: Detector) -> None:
 
 def test_it_learns_a_page_by_heart(detector: Detector) -> None:
     groups = detector.parameter_groups(1e-3, 3e-3)
-    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in detector.parameters())
+    assert sum(len(group["params"]) for group in groups) == sum(
+        p.requires_grad for p in detector.parameters()
+    )
     optimizer = torch.optim.AdamW(groups)
     torch.manual_seed(0)
     losses = []

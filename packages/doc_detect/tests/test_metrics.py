@@ -85,7 +85,9 @@ def test_objects_under_two_hundredths_of_the_page_neither_help_nor_harm() -> Non
     assert missed[list(SIZES).index("unfiltered")] < 0.6
     both = dataclasses.replace(page, scores=np.array([0.99, 0.9]))
     assert precision_table([page], [both], ["graphic"]).mean(axis=(0, 1, 2))[0] == pytest.approx(1)
-    speck = dataclasses.replace(page, boxes=page.boxes + [[300, 500, 300, 500], [0, 0, 0, 0]], scores=both.scores)
+    speck = dataclasses.replace(
+        page, boxes=page.boxes + [[300, 500, 300, 500], [0, 0, 0, 0]], scores=both.scores
+    )
     assert precision_table([page], [speck], ["graphic"]).mean(axis=(0, 1, 2))[0] == pytest.approx(1)
 
 
@@ -114,7 +116,9 @@ def test_page_scores_are_the_best_of_the_class_and_zero_without_one() -> None:
     ours = page_scores(truth, found, "graphic")
     for number, (page, seen) in enumerate(zip(truth, found, strict=True)):
         assert ours.present[number] == (0 in page.labels)
-        assert ours.scores[number] == max([s for s, c in zip(seen.scores, seen.labels, strict=True) if c == 0] or [0])
+        assert ours.scores[number] == max(
+            [s for s, c in zip(seen.scores, seen.labels, strict=True) if c == 0] or [0]
+        )
 
 
 def test_crops_are_compared_with_the_object_they_fit_best_and_missed_objects_count_zero() -> None:

@@ -4,6 +4,7 @@ A report is made of rows and curves alone (see :mod:`seminar_common.results`). T
 plain dictionaries and lists, which the templates for HTML and PDF both read; neither computes anything.
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,6 +110,14 @@ def _curves(results: Results, models: Sequence[str]) -> list[tuple[str, str, Any
 # ------------------------------------------------------------------------------------------------- documents
 
 
+class Picture(NamedTuple):
+    """A picture in an HTML report; a PDF leaves it out."""
+
+    image: bytes
+    """A JPEG file's bytes."""
+    caption: str
+
+
 class Section(NamedTuple):
     """One part of a report: a result table and, where known, what it was made with."""
 
@@ -118,6 +127,7 @@ class Section(NamedTuple):
     environment: Mapping[str, Any] | None = None
     figures: Sequence[tuple[str, str, Any]] = ()
     """A topic's own plots: data set, caption and matplotlib figure of each, after those of rows and curves."""
+    pictures: Sequence[Picture] = ()
 
 
 def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title: str) -> None:
@@ -134,8 +144,9 @@ def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title
         UserError: another suffix, or ``out`` is a folder.
     """
     _check_out(out)
-    page = _page([Section(*section) for section in sections], title)
-    data = _html(page).encode() if out.suffix.lower() == ".html" else _pdf(page)
+    parts = [Section(*section) for section in sections]
+    page = _page(parts, title)
+    data = _html(page, parts).encode() if out.suffix.lower() == ".html" else _pdf(page)
     with files.atomic_path(out) as temporary:
         temporary.write_bytes(data)
 
@@ -249,8 +260,10 @@ def _printable(value: Any) -> Any:
     return [_printable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _html(page: dict[str, Any]) -> str:
+def _html(page: dict[str, Any], sections: Sequence[Section]) -> str:
     import jinja2
+
+    pictures = [[_picture(picture) for picture in section.pictures] for section in sections]
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -260,7 +273,12 @@ def _html(page: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html").render(page)
+    return environment.get_template("report.html").render(page, pictures=pictures)
+
+
+def _picture(picture: Picture) -> dict[str, str]:
+    encoded = base64.b64encode(picture.image).decode()
+    return {"source": f"data:image/jpeg;base64,{encoded}", "caption": plots.printable(picture.caption)}
 
 
 def _pdf(page: dict[str, Any]) -> bytes:

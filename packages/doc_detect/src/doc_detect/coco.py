@@ -58,6 +58,8 @@ class CocoSet:
     """Our classes that its categories stand for; the others may be on its pages without a box."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Its ``info`` entry."""
+    images: Path | None = None
+    """Folder of the pictures, where it is neither the file's nor ``images`` beside it."""
 
     @property
     def name(self) -> str:
@@ -70,16 +72,18 @@ class CocoSet:
         return fingerprint(self.path)
 
     def image_path(self, page: CocoPage) -> Path:
-        """Return where the page's picture is: beside the file or in its ``images`` folder.
+        """Return where the page's picture is: in the folder of pictures, beside the file or in ``images`` there.
 
         Raises:
-            UserError: it is in neither.
+            UserError: it is in none of them.
         """
-        for folder in (self.path.parent, self.path.parent / "images"):
+        given = [] if self.images is None else [self.images]
+        for folder in (*given, self.path.parent, self.path.parent / "images"):
             if (folder / page.file_name).is_file():
                 return folder / page.file_name
         raise UserError(
-            f"{self.path}: its page {page.file_name} is neither beside it nor in {self.path.parent / 'images'}"
+            f"{self.path}: its page {page.file_name} is neither in {self.images or self.path.parent / 'images'} "
+            "nor beside it"
         )
 
 
@@ -150,7 +154,9 @@ def _images_by_id(images: list[Any], path: Path) -> dict[Any, dict[str, Any]]:
         _need(image, IMAGE_KEYS, "image", number, path)
         for side in ("width", "height"):
             if not _is_number(image[side]) or image[side] < 1:
-                raise UserError(f"{path}: image {image['file_name']}: {side} {image[side]!r} is no size in pixels")
+                raise UserError(
+                    f"{path}: image {image['file_name']}: {side} {image[side]!r} is no size in pixels"
+                )
     _unique((image["id"] for image in images), "image", path)
     _unique((str(image["file_name"]) for image in images), "image file_name", path)
     return {_key(image["id"]): image for image in images}

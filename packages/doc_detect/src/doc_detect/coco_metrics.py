@@ -180,16 +180,15 @@ def _match_page(
     """Return for each IoU and each detection, best first, whether it hits and whether it counts, both [10, D]."""
     overlap = _overlap(found, boxes, crowd)
     hit = np.zeros((len(IOU_THRESHOLDS), len(found)), bool)
-    counts = np.ones_like(hit)
+    counts = np.tile(sizes >= SMALLEST, (len(IOU_THRESHOLDS), 1))  # of what matches nothing
+    near = np.flatnonzero(overlap.max(axis=1, initial=0.0) >= IOU_THRESHOLDS[0])
     for level, threshold in enumerate(IOU_THRESHOLDS):
         free = np.ones(len(boxes), bool)
-        for index in range(len(found)):
+        for index in near:
             best = _best_object(overlap[index], free, ignored, min(threshold, 1 - 1e-10))
-            if best < 0:
-                counts[level, index] = sizes[index] >= SMALLEST
-                continue
-            free[best] = crowd[best]
-            hit[level, index] = counts[level, index] = not ignored[best]
+            if best >= 0:
+                free[best] = crowd[best]
+                hit[level, index] = counts[level, index] = not ignored[best]
     return hit, counts
 
 
@@ -210,5 +209,7 @@ def _best_object(overlap: np.ndarray, free: np.ndarray, ignored: np.ndarray, thr
         candidates = np.flatnonzero(free & group & (overlap >= threshold))
         if len(candidates):
             best = overlap[candidates]
-            return int(candidates[len(best) - 1 - np.argmax(best[::-1])])  # of equals the last, as pycocotools
+            return int(
+                candidates[len(best) - 1 - np.argmax(best[::-1])]
+            )  # of equals the last, as pycocotools
     return -1

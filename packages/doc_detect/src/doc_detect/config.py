@@ -34,7 +34,7 @@ class ModelConfig:
     """Channels of the feature pyramid and the heads."""
     head_convs: int = 2
     """Convolutions of each head before its output."""
-    size: int = 576
+    size: int = 512
     """Longest side of a page when it is looked at, in pixels."""
     score_threshold: float = 0.05
     """Detections below this score are dropped."""
@@ -66,7 +66,7 @@ class OptimizationConfig:
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
-    sizes: tuple[int, ...] = (448, 512, 576)
+    sizes: tuple[int, ...] = (384, 448, 512)
     """Longest sides of the training pages in pixels: one after the other, each for an equal share of the steps."""
     size_jitter: float = 0.12
     """Share by which the size of a step varies around that."""
@@ -114,7 +114,8 @@ class TrainSettings:
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
     init: Path | None = None
-    """Ended run of the same --model settings whose weights to start from: a further stage of training."""
+    """Run with the same architecture and labels whose weights to start from: a further stage of training. Of a run
+    that has not ended, the moving average in its last checkpoint is taken."""
     name: str = "source-only"
     """The model's name in result tables."""
     preset: Literal["smoke", "small", "paper"] = "small"
@@ -166,6 +167,53 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         if self.resamples < 100:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Measure the detector beside other layout tools on real pages; the same command goes on with one that stopped."""
+
+    test: tuple[Path, ...]
+    """COCO files of labelled pages that nothing was chosen on; several from one folder are measured together, too."""
+    out: Path
+    """Folder of the study: what each model found, results.json and report.html."""
+    target: Path | None = None
+    """Folder of the pages, where their pictures are neither beside the COCO files nor in images/ there."""
+    run: Path | None = None
+    """Run that `train` wrote: its PyTorch weights are measured beside the ONNX file."""
+    model: Path | None = None
+    """ONNX file of `export`; by default the detector that comes with the package."""
+    peers: tuple[Literal["rapid-layout"], ...] = ()
+    """Other layout tools to measure on the same pages; rapid-layout is installed apart."""
+    resamples: int = 1000
+    """Bootstrap resamples (over books, or over pages where no book is known) behind each 95% interval."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+        if not self.test:
+            raise UserError("--test: give at least one COCO file")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write a trained detector as one ONNX file that `predict --model` reads, and check that it answers the same."""
+
+    run: Path
+    """Run folder that `train` wrote."""
+    out: Path
+    """The .onnx file to write."""
+    data: Path | None = None
+    """Pages to compare both on: a folder that `synth` wrote, or a COCO file; by default those the run saw in validation."""
+    pages: int = 60
+    """How many of them."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix.lower() != ".onnx":
+            raise UserError(f"{self.out}: end the name of --out with .onnx")
+        if self.pages < 1:
+            raise UserError(f"--pages {self.pages}: must be 1 or more")
 
 
 def smoke() -> TrainSettings:

@@ -51,7 +51,9 @@ def open_validation(path: Path) -> CocoSet:
 def _open(path: Path, name: str) -> CocoSet:
     file = path / name if path.is_dir() else path
     if path.is_dir() and not file.exists():
-        raise UserError(f"{path}: holds no {name}; give a folder that `doc-detect synth` made, or a COCO file")
+        raise UserError(
+            f"{path}: holds no {name}; give a folder that `doc-detect synth` made, or a COCO file"
+        )
     pages = read_coco(file)
     if not pages.pages:
         raise UserError(f"{file}: lists no page")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from doc_detect.classes import CLASSES, class_index
-from doc_detect.coco import CocoPage, CocoSet, read_coco
+from doc_detect.coco import CocoPage, CocoSet
 from doc_detect.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
 from doc_detect.config import EvaluateSettings
 from doc_detect.data import open_validation, read_labelled, to_tensor
@@ -29,6 +29,8 @@ from seminar_common.results import Curve, Results, Row, write_results
 from seminar_common.runs import Run
 
 SPLITS = ("train", "val", "test")
+THINNEST = 0.1
+"""Detections that are thinner than this many pixels on the page are none."""
 Statistic = Callable[[np.ndarray], float]
 """Maps how often each page is there, [P], to a figure."""
 
@@ -54,9 +56,7 @@ class TorchFinder:
     def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See :class:`Finder`."""
         (found,) = self.detector.predict([to_tensor(pixels).to(self.device)])
-        boxes, scores, labels = (
-            part.cpu().numpy() for part in (found.boxes, found.scores, found.labels)
-        )
+        boxes, scores, labels = (part.cpu().numpy() for part in (found.boxes, found.scores, found.labels))
         return boxes, scores, self.numbers[labels]
 
 
@@ -86,10 +86,14 @@ def find_on_pages(
         pixels, truth = read_labelled(pages, page, finder.size)
         boxes, scores, labels = finder.find(pixels)
         scale = np.array([truth.width / pixels.shape[1], truth.height / pixels.shape[0]] * 2)
-        found = dataclasses.replace(
-            truth, boxes=boxes.astype(np.float64) * scale, labels=labels, scores=scores.astype(np.float64)
+        boxes = np.clip(boxes * scale, 0, [truth.width, truth.height] * 2).astype(np.float64)
+        solid = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) > THINNEST
+        yield (
+            truth,
+            dataclasses.replace(
+                truth, boxes=boxes[solid], labels=labels[solid], scores=scores[solid].astype(np.float64)
+            ),
         )
-        yield truth, found
 
 
 def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[str]) -> list[str]:
@@ -98,9 +102,7 @@ def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[s
     return [label for label in known if label in pages.labelled and label in there]
 
 
-def quick_figures(
-    detector: Detector, pages: CocoSet, limit: int, device: torch.device
-) -> dict[str, float]:
+def quick_figures(detector: Detector, pages: CocoSet, limit: int, device: torch.device) -> dict[str, float]:
     """Return the mean ``ap`` and ``ap50`` and each class's AP50 on the first pages, to watch a training by."""
     pairs = list(find_on_pages(TorchFinder(detector, device), pages, limit))
     truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -298,12 +300,11 @@ def learning_curves(run: Run) -> list[Curve]:
 def _write(
     results: Results, run: Run, settings: EvaluateSettings, measured: Measured, pages: CocoSet
 ) -> None:
-    return
     from doc_detect.detection_report import write_detection_report
 
     folder = settings.out or run.folder
     write_results(folder / "results.json", results)
-    write_detection_report(folder / "report.html", results, run, measured.truth, measured.found, pages)
+    write_detection_report(folder / "report.html", results, run, pages, measured.truth, measured.found)
     for row in results.rows:
         if row.metric in ("ap", "ap50", "page_ap") and row.subset is None:
             interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}]" if row.ci_low is not None else ""

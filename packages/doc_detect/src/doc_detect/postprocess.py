@@ -6,6 +6,8 @@ out by non-maximum suppression, and each box that stays becomes the mean of thos
 
 import numpy as np
 
+CANDIDATES = 500
+"""Boxes of a class that are looked at on a page: those that score highest."""
 VOTE_IOU = 0.7
 """Boxes that overlap a kept one by more than this have a vote on where its edges are."""
 
@@ -44,31 +46,35 @@ def _one_class(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     candidates = np.flatnonzero((scores >= threshold) & solid)
-    candidates = candidates[np.argsort(-scores[candidates], kind="stable")][: 10 * limit]
+    candidates = candidates[np.argsort(-scores[candidates], kind="stable")][:CANDIDATES]
     boxes, scores = boxes[candidates].astype(np.float64), scores[candidates].astype(np.float64)
-    kept = _suppress(boxes, nms_iou)[:limit]
-    return vote(boxes[kept], boxes, scores), scores[kept], np.full(len(kept), label, np.int64)
+    overlap = box_iou(boxes, boxes)
+    kept = _suppress(overlap, nms_iou)[:limit]
+    voted = vote(overlap[kept], boxes, scores)
+    return voted, scores[kept], np.full(len(kept), label, np.int64)
 
 
-def _suppress(boxes: np.ndarray, nms_iou: float) -> np.ndarray:
-    """Return which of the boxes, best first, stay."""
-    alive, kept = np.ones(len(boxes), bool), []
-    for index in range(len(boxes)):
+def _suppress(overlap: np.ndarray, nms_iou: float) -> np.ndarray:
+    """Return which of the boxes, best first, stay, given the IoU [N, N] of each pair."""
+    alive, kept = np.ones(len(overlap), bool), []
+    for index in range(len(overlap)):
         if alive[index]:
             kept.append(index)
-            alive &= box_iou(boxes[index : index + 1], boxes)[0] <= nms_iou
+            alive &= overlap[index] <= nms_iou
     return np.array(kept, np.int64)
 
 
-def vote(kept: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return each kept box as the mean of all boxes near it, weighted by score and overlap.
+def vote(overlap: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return each kept box as the mean of all boxes near it, weighted by score and overlap, [K, 4].
 
     Source: Gidaris & Komodakis 2015, "Object detection via a multi-region & semantic segmentation-aware CNN
     model", section 5.
+
+    Args:
+        overlap: [K, N] IoU of the kept boxes with all boxes.
+        boxes: [N, 4], the kept ones among them.
+        scores: [N].
     """
-    if not len(kept):
-        return kept
-    overlap = box_iou(kept, boxes)
     weights = np.where(overlap > VOTE_IOU, overlap * scores, 0)
     return weights @ boxes / weights.sum(axis=1, keepdims=True)
 

@@ -16,7 +16,7 @@ from doc_detect.coco import CocoSet
 from doc_detect.config import PRESETS, OptimizationConfig, TrainSettings
 from doc_detect.data import TrainingPages, collate, open_training, open_validation
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.trained import WEIGHTS, load_detector, stored_settings
+from doc_detect.trained import WEIGHTS, stored_settings
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -98,14 +98,20 @@ def initial_detector(settings: TrainSettings) -> Detector:
     """Return a new detector, with the weights of the run in ``settings.init`` if there is one.
 
     Raises:
-        UserError: that run has not ended, or its weights are of another architecture or other labels.
+        UserError: that run has no weights yet, or they are of another architecture or other labels.
     """
     detector = build_detector(settings.model, settings.seed)
     if settings.init is not None:
         other = runs.open_run(settings.init)
         if stored_settings(other).model.labels != settings.model.labels:
-            raise UserError(f"--init {settings.init}: detects other classes; give --labels as that run has them")
-        load_weights(detector, load_detector(other).state_dict(), settings.init)
+            raise UserError(
+                f"--init {settings.init}: detects other classes; give --labels as that run has them"
+            )
+        ended, resumable = other.checkpoints / WEIGHTS, other.checkpoints / RESUME
+        tensors, _ = load_tensors(ended if ended.exists() else resumable)
+        load_weights(
+            detector, tensors if ended.exists() else _with_prefix(tensors, "average."), settings.init
+        )
     return detector
 
 
@@ -207,9 +213,7 @@ class Trainer:
         data = TrainingPages(
             self.pages, self._plain.labels, config, self.settings.degradation, self.settings.seed
         )
-        numbers = range(
-            self.step * config.batch_size + self.fabric.global_rank, len(data), world
-        )
+        numbers = range(self.step * config.batch_size + self.fabric.global_rank, len(data), world)
         return DataLoader(
             data,
             batch_size=config.batch_size // world,
@@ -224,7 +228,9 @@ class Trainer:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         device = self.fabric.device
-        losses = self._losses([image.to(device) for image in images], [target.to(device) for target in targets])
+        losses = self._losses(
+            [image.to(device) for image in images], [target.to(device) for target in targets]
+        )
         loss = torch.stack(list(losses.values())).sum()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=config.clip)

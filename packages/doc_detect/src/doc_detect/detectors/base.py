@@ -33,9 +33,7 @@ class Target(NamedTuple):
 
     def to(self, device: torch.device) -> "Target":
         """Return it on ``device``."""
-        return Target(
-            self.boxes.to(device), self.labels.to(device), self.ignore.to(device), self.unlabelled
-        )
+        return Target(self.boxes.to(device), self.labels.to(device), self.ignore.to(device), self.unlabelled)
 
 
 @dataclass(frozen=True)

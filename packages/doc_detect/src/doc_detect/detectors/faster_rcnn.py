@@ -46,9 +46,7 @@ class FasterRCNNDetector(Detector):
 
     def fit_step(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Return the losses of the proposals and of the boxes."""
-        annotations = [
-            {"boxes": t.boxes, "labels": t.labels + 1, "ignore": t.ignore} for t in targets
-        ]
+        annotations = [{"boxes": t.boxes, "labels": t.labels + 1, "ignore": t.ignore} for t in targets]
         return self.model(list(images), annotations)
 
     @torch.no_grad()
@@ -131,7 +129,11 @@ class _Proposals(RegionProposalNetwork):
         return labels, boxes
 
     def compute_loss(
-        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: list[Tensor],
+        regression_targets: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
         if all((label < 0).all() for label in labels):  # a mean over no anchor would be NaN
             return objectness.sum() * 0, pred_bbox_deltas.sum() * 0

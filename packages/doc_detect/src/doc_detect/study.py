@@ -1,0 +1,154 @@
+"""The table of real pages: our detector, in PyTorch and as it ships, beside other layout tools."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from doc_detect.classes import CLASSES
+from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
+from doc_detect.config import StudySettings
+from doc_detect.detection_report import page_pictures
+from doc_detect.evaluate import (
+    Finder,
+    Measured,
+    OnnxFinder,
+    TorchFinder,
+    default_split,
+    find_on_pages,
+    measured_labels,
+)
+from doc_detect.trained import load_detector, stored_settings
+from seminar_common import files, runs
+from seminar_common.device import launch
+from seminar_common.progress import progress, say
+from seminar_common.report import Section, write_report
+from seminar_common.results import Results, Row, write_results
+
+ALL = "all"
+"""The split of all files of a folder together."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A detector of the study."""
+
+    row: Row
+    """How its rows begin: the model's name, its engine and backbone."""
+    finder: Finder
+    labels: tuple[str, ...]
+    """The classes it knows."""
+    fingerprint: str
+    """Tells its weights from others."""
+
+
+def study(settings: StudySettings) -> Results:
+    """Measure every model on every set; write ``results.json`` and ``report.html`` into the folder.
+
+    What a model found on a set is kept in the folder, so that the same command does not look at pages twice.
+
+    Raises:
+        UserError: an unusable file, picture, run or model, or a folder that holds something else.
+    """
+    sets = [dataclasses.replace(read_coco(path), images=settings.target) for path in settings.test]
+    _open_folder(settings.out)
+    fabric = launch(settings.device)
+    models = _models(settings, fabric.device)
+    rows: list[Row] = []
+    pictures = []
+    for model in models:
+        found = [_found(model, pages, settings.out) for pages in sets]
+        for name, split, members in _groups(sets):
+            truth = [page for index in members for page in sets[index].pages]
+            seen = [page for index in members for page in found[index]]
+            row = dataclasses.replace(model.row, dataset=name, split=split)
+            labels = _shared_labels(model, [sets[index] for index in members], truth)
+            rows += Measured(truth, seen, row, settings.resamples, 0).rows(labels)
+        if model is models[0]:
+            pictures = page_pictures(sets[0], sets[0].pages, found[0])
+    results = Results(runs.command_line(), tuple(rows))
+    write_results(settings.out / "results.json", results)
+    facts = runs.environment(torch.get_num_threads(), data={str(s.path.name): s.fingerprint for s in sets})
+    section = Section("Real pages", results, None, facts, pictures)
+    write_report([section], settings.out / "report.html", "Document object detection on real pages")
+    say(f"wrote {settings.out / 'results.json'} and report.html")
+    return results
+
+
+def _open_folder(folder: Path) -> None:
+    marker = folder / "study.json"
+    if not marker.exists():
+        files.refuse_existing(folder)
+        files.write_json(marker, {"study": "doc_detect"})
+
+
+def _models(settings: StudySettings, device: torch.device) -> list[Model]:
+    """Return the shipped or given ONNX file, the run in PyTorch if one is given, and the peers."""
+    from doc_detect.runtime import default_model
+
+    path = settings.model or default_model()
+    onnx = OnnxFinder(path, torch.get_num_threads())
+    row = Row("source-only", "", "", "ap", 0.0, engine="onnxruntime")
+    models = [Model(row, onnx, onnx.detector.labels, files.fingerprint(path))]
+    if settings.run is not None:
+        run = runs.open_run(settings.run)
+        trained = stored_settings(run)
+        detector = load_detector(run).to(device)
+        row = Row(
+            trained.name, "", "", "ap", 0.0, engine=trained.model.engine, backbone=trained.model.backbone
+        )
+        weights = run.checkpoints / "model.safetensors"
+        finder = TorchFinder(detector, device)
+        models.append(Model(row, finder, detector.labels, files.fingerprint(weights)))
+    if "rapid-layout" in settings.peers:
+        from doc_detect.peers import RapidLayoutFinder
+
+        peer = RapidLayoutFinder(torch.get_num_threads())
+        row = Row("rapid-layout", "", "", "ap", 0.0, engine="onnxruntime")
+        models.append(Model(row, peer, peer.labels, "rapid-layout"))
+    return models
+
+
+def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
+    """Return what a model finds on a set, from the folder if it is kept there."""
+    stored = folder / "found" / f"{model.fingerprint}-{pages.fingerprint}.json"
+    if not stored.exists():
+        name = f"{model.row.model} ({model.row.engine})"
+        with progress(f"{name} on {pages.path.name}", len(pages.pages)) as advance:
+            found = []
+            for _, page in find_on_pages(model.finder, pages):
+                found.append(page)
+                advance()
+        write_coco(stored, found, {"name": pages.name})
+    read = {page.file_name: page for page in read_coco(stored, "own").pages}
+    return [_with_scores(read[page.file_name]) for page in pages.pages]
+
+
+def _with_scores(page: CocoPage) -> CocoPage:
+    import numpy as np
+
+    return page if page.scores is not None else dataclasses.replace(page, scores=np.zeros(0))
+
+
+def _groups(sets: Sequence[CocoSet]) -> list[tuple[str, str, list[int]]]:
+    """Return name, split and members of each set, and of all sets of a name together where it has several."""
+    names = [pages.name.replace("_", "-") for pages in sets]
+    groups = [
+        (name, default_split(pages.path), [i])
+        for i, (name, pages) in enumerate(zip(names, sets, strict=True))
+    ]
+    for name in dict.fromkeys(names):
+        members = [i for i, other in enumerate(names) if other == name]
+        if len(members) > 1:
+            groups.append((name, ALL, members))
+    return groups
+
+
+def _shared_labels(model: Model, sets: Sequence[CocoSet], truth: Sequence[CocoPage]) -> list[str]:
+    """Return the classes that the model knows and every set labels, in our order."""
+    labels = set(model.labels)
+    for pages in sets:
+        labels &= set(measured_labels(truth, pages, model.labels))
+    return [name for name in CLASSES if name in labels]

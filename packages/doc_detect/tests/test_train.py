@@ -1,0 +1,244 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage, read_coco, write_coco
+from doc_detect.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
+from doc_detect.data import TrainingPages, open_training, read_labelled, repeat_factors, training_size
+from doc_detect.synth_config import DegradeSettings
+from doc_detect.train import Trainer, learning_rate_factor, train, update_average
+from doc_detect.trained import load_detector
+from seminar_common.errors import UserError
+from seminar_common.runs import Run
+
+LABELS = ("graphic", "drop_capital")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[..., Path]) -> Path:
+    return write_toy_pages(tmp_path_factory.mktemp("toy") / "data", train=8, val=3, height=128)
+
+
+def settings(data: Path, out: Path, steps: int = 4, **changes) -> TrainSettings:
+    model = ModelConfig(size=96, head_convs=1, labels=LABELS)
+    optimization = OptimizationConfig(steps=steps, batch_size=2, sizes=(64, 96))
+    every = {"log_every": 2, "checkpoint_every": 2, "validate_every": 0}
+    return dataclasses.replace(
+        smoke(), data=data, out=out, model=model, optimization=optimization, **every, **changes
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(settings(data, tmp_path_factory.mktemp("runs") / "unbroken"))
+
+
+def test_a_run_leaves_exactly_these_files(unbroken: Run) -> None:
+    files = {str(path.relative_to(unbroken.folder)) for path in unbroken.folder.rglob("*") if path.is_file()}
+    assert files == {"config.json", "environment.json", "metrics.jsonl", "checkpoints/model.safetensors"}
+    records = unbroken.logged()
+    assert [record["step"] for record in records] == [2, 4]
+    assert {"loss", "loss_box", "loss_classification", "loss_quality"} < set(records[0])
+    assert load_detector(unbroken).labels == LABELS
+
+
+def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
+    data: Path, unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(data, tmp_path / "killed")
+    step = Trainer._train_step
+
+    def killed(self, images, targets):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, images, targets)
+
+    monkeypatch.setattr(Trainer, "_train_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(chosen)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="has not ended"):
+        load_detector(Run(tmp_path / "killed"))
+    run = train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
+    for name in ("checkpoints/model.safetensors",):
+        assert (run.folder / name).read_bytes() == (unbroken.folder / name).read_bytes()
+    losses = [[r["loss"] for r in each.logged()] for each in (run, unbroken)]
+    assert losses[0] == losses[1]
+
+
+def test_a_second_stage_starts_from_the_weights_of_the_first(
+    data: Path, unbroken: Run, tmp_path: Path
+) -> None:
+    chosen = settings(data, tmp_path / "second", steps=1, init=unbroken.folder)
+    slow = dataclasses.replace(chosen.optimization, learning_rate=1e-9, backbone_learning_rate=1e-9)
+    run = train(dataclasses.replace(chosen, optimization=slow))
+    first, second = load_detector(unbroken), load_detector(run)
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    other = dataclasses.replace(chosen, model=dataclasses.replace(chosen.model, labels=("graphic",)))
+    with pytest.raises(UserError, match="--init .* detects other classes"):
+        train(dataclasses.replace(other, out=tmp_path / "third"))
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"data": None}, "--data is missing"),
+        ({"data": Path("nowhere")}, "nowhere: no such file"),
+    ],
+)
+def test_unusable_settings_are_refused(data: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    chosen = dataclasses.replace(settings(data, tmp_path / "run"), **changes)
+    with pytest.raises(UserError, match=message):
+        train(chosen)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_something_is_refused(data: Path, unbroken: Run) -> None:
+    with pytest.raises(UserError, match="exists already"):
+        train(settings(data, unbroken.folder))
+
+
+def test_a_run_is_not_resumed_on_other_pages(data: Path, tmp_path: Path, unbroken: Run) -> None:
+    import shutil
+
+    shutil.copytree(unbroken.folder, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["data_fingerprint"] = "0" * 32
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="not the pages that"):
+        train(dataclasses.replace(smoke(), resume=tmp_path / "run"))
+
+
+def test_a_set_that_labels_none_of_the_classes_is_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path / "a.json", [CocoPage("a.png", 9, 9, np.zeros((0, 4)), np.zeros(0, np.int64))])
+    document = json.loads((tmp_path / "a.json").read_text())
+    document["categories"] = [{"id": 1, "name": "Footnote"}]
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="labels none of graphic, drop_capital"):
+        train(settings(tmp_path / "a.json", tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(data: Path, tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from doc_detect.config import ModelConfig, OptimizationConfig, TrainSettings
+from doc_detect.train import train
+
+model = ModelConfig(size=96, head_convs=1, labels=("graphic", "drop_capital"))
+optimization = OptimizationConfig(steps=2, batch_size=2, sizes=(64,))
+train(TrainSettings(
+    data=Path(sys.argv[1]), out=Path(sys.argv[2]), log_every=2, validate_every=0, model=model, optimization=optimization
+))
+"""
+    script = tmp_path / "go.py"
+    script.write_text(program)
+    arguments = [str(data), str(tmp_path / "run")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(script), *arguments], capture_output=True, text=True, env=environment, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = Run(tmp_path / "run")
+    assert [record["step"] for record in run.logged()] == [2]
+    assert load_detector(run).labels == LABELS
+
+
+def test_samples_depend_on_their_number_alone(data: Path) -> None:
+    config = OptimizationConfig(steps=4, batch_size=2, sizes=(64, 96))
+    one, two = (TrainingPages(open_training(data), LABELS, config, DegradeSettings(), 5) for _ in range(2))
+    assert len(one) == 8
+    two[0], two[1]
+    for number in (3, 6):
+        assert torch.equal(one[number].image, two[number].image)
+        assert torch.equal(one[number].target.boxes, two[number].target.boxes)
+    other = TrainingPages(open_training(data), LABELS, config, DegradeSettings(), 6)
+    assert not torch.equal(one[3].image, other[3].image)
+
+
+def test_sizes_grow_and_are_those_of_the_whole_batch() -> None:
+    config = OptimizationConfig(steps=30, batch_size=2, sizes=(100, 200, 300), size_jitter=0.1)
+    sizes = [training_size(config, step, 0) for step in range(30)]
+    for phase, expected in enumerate(config.sizes):
+        part = sizes[10 * phase : 10 * phase + 10]
+        assert all(0.9 * expected - 1 <= size <= 1.1 * expected for size in part) and len(set(part)) > 1
+
+
+def test_boxes_lie_on_their_objects_after_degradation(data: Path) -> None:
+    calm = DegradeSettings(binarized=0, bleed_through=0, stains=0, neighbour=0, strength=0)
+    config = OptimizationConfig(steps=10, batch_size=1, sizes=(128,))
+    pages = TrainingPages(open_training(data), LABELS, config, calm, 0)
+    for number in range(10):
+        sample = pages[number]
+        for box, label in zip(sample.target.boxes.round().int().tolist(), sample.target.labels, strict=True):
+            if label == 1:  # a black disc in a white square
+                inner = sample.image[:, box[1] : box[3], box[0] : box[2]].mean()
+                outer = sample.image[
+                    :, max(0, box[1] - 3) : box[3] + 3, max(0, box[0] - 3) : box[2] + 3
+                ].mean()
+                assert inner < outer
+
+
+def test_rare_classes_are_shown_more_often() -> None:
+    def page(*labels: str) -> CocoPage:
+        numbers = np.array([class_index(label) for label in labels], np.int64)
+        return CocoPage("a", 9, 9, np.zeros((len(labels), 4)), numbers)
+
+    pages = [page("graphic")] * 64 + [page("graphic", "table")] * 4 + [page()] * 32
+    factors = repeat_factors(pages, ("graphic", "table"), threshold=0.36)
+    assert factors[:64].tolist() == [1] * 64 and factors[68:].tolist() == [1] * 32
+    assert factors[64:68] == pytest.approx(np.sqrt(0.36 / 0.04))
+
+
+def test_unlabelled_classes_and_ignored_regions_reach_the_target(tmp_path: Path, data: Path) -> None:
+    document = json.loads((data / "train.json").read_text())
+    document["categories"] = [c for c in document["categories"] if c["name"] in (*LABELS, "ignore")]
+    ignore = next(c["id"] for c in document["categories"] if c["name"] == "ignore")
+    for annotation in document["annotations"]:
+        if annotation["category_id"] == class_index("drop_capital") + 1:
+            annotation["category_id"] = ignore
+    document["info"]["ink"] = False
+    (tmp_path / "train.json").write_text(json.dumps(document))
+    (tmp_path / "images").symlink_to(data / "images")
+    config = OptimizationConfig(steps=1, batch_size=1, sizes=(128,), size_jitter=0)
+    labels = (*LABELS, "caption")
+    sample = TrainingPages(read_coco(tmp_path / "train.json"), labels, config, DegradeSettings(), 0)[0]
+    assert sample.target.unlabelled == (2,) and len(sample.target.ignore) == 1
+    assert 1 not in sample.target.labels and max(sample.image.shape) == 128
+
+
+def test_validation_ink_is_degraded_always_alike(data: Path) -> None:
+    pages = read_coco(data / "val.json")
+    (first, truth), (second, _) = (read_labelled(pages, pages.pages[0], 96) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert max(first.shape) == 96 and (truth.width, truth.height) == first.shape[1::-1]
+    assert (truth.boxes <= [truth.width, truth.height] * 2).all()
+
+
+def test_the_average_follows_the_weights_at_its_decay() -> None:
+    average, model = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    torch.nn.init.constant_(model.weight, 3.0)
+    model.num_batches_tracked += 7
+    update_average(average, model, step=10_000, decay=0.9)
+    torch.testing.assert_close(average.weight.data, torch.full((2,), 1.2))
+    assert average.num_batches_tracked == 7
+    update_average(average, model, step=0, decay=0.9)  # at first nearly all of it is new
+    torch.testing.assert_close(average.weight.data, torch.full((2,), 0.1 * 1.2 + 0.9 * 3))
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and max(factors) == factors[9] == 1
+    assert factors[-1] < 0.001 and all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
