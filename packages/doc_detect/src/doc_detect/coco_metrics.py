@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,16 +63,16 @@ def _silent(*_: object) -> None:
     """Swallow the library's progress messages."""
 
 
-def set_parameters(params: object) -> None:
+def set_parameters(params: Any) -> None:
     """Give COCO's evaluation our ranges of size; they stand in the place of its areas."""
-    params.iouThrs, params.maxDets = IOU_THRESHOLDS, [MAX_DETECTIONS]  # ty: ignore[unresolved-attribute]
-    params.areaRng = [list(limits) for limits in SIZES.values()]  # ty: ignore[unresolved-attribute]
-    params.areaRngLbl = list(SIZES)  # ty: ignore[unresolved-attribute]
+    params.iouThrs, params.maxDets = IOU_THRESHOLDS, [MAX_DETECTIONS]
+    params.areaRng = [list(limits) for limits in SIZES.values()]
+    params.areaRngLbl = list(SIZES)
 
 
 def coco_pair(
     truth: Sequence[CocoPage], found: Sequence[CocoPage], labels: Sequence[str], api: type
-) -> tuple[object, object]:
+) -> tuple[Any, Any]:
     """Return truth and detections as two objects of ``api``, a COCO class of pycocotools or faster-coco-eval."""
     categories = [{"id": i, "name": name} for i, name in enumerate(labels, 1)]
     images = [{"id": i, "width": p.width, "height": p.height} for i, p in enumerate(truth, 1)]
@@ -87,7 +88,7 @@ def coco_pair(
     return pair[0], pair[1]
 
 
-def _annotations(image: int, page: CocoPage, labels: Sequence[str], is_truth: bool) -> list[dict]:
+def _annotations(image: int, page: CocoPage, labels: Sequence[str], is_truth: bool) -> list[dict[str, Any]]:
     annotations = []
     for category, name in enumerate(labels, 1):
         rows = np.flatnonzero(page.labels == CLASSES.index(name))
@@ -98,10 +99,10 @@ def _annotations(image: int, page: CocoPage, labels: Sequence[str], is_truth: bo
     return annotations
 
 
-def _annotation(image: int, category: int, page: CocoPage, row: int, crowd: int) -> dict:
+def _annotation(image: int, category: int, page: CocoPage, row: int, crowd: int) -> dict[str, Any]:
     box = page.boxes[row]
     x1, y1, x2, y2 = map(float, box)
-    entry = {"image_id": image, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+    entry: dict[str, Any] = {"image_id": image, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1]}
     entry |= {"area": float(object_size(box[None], page)[0]), "iscrowd": crowd, "ignore": crowd}
     if page.scores is not None:
         entry["score"] = float(page.scores[row])

@@ -130,11 +130,11 @@ class TrainingPages(Dataset[Sample]):
     def __len__(self) -> int:
         return self.config.steps * self.config.batch_size
 
-    def __getitem__(self, number: int) -> Sample:
-        generator = seeds.numpy_generator(self.seed, "sample", number)
-        page = self.pages.pages[self._choose(number // self.config.batch_size, generator)]
+    def __getitem__(self, index: int) -> Sample:
+        generator = seeds.numpy_generator(self.seed, "sample", index)
+        page = self.pages.pages[self._choose(index // self.config.batch_size, generator)]
         picture = read_rgb(self.pages.image_path(page))
-        size = training_size(self.config, number // self.config.batch_size, self.seed)
+        size = training_size(self.config, index // self.config.batch_size, self.seed)
         scan, boxes = self._scan(picture, page, size, generator)
         return Sample(to_tensor(scan), self._target(boxes, page.labels))
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
@@ -51,7 +51,7 @@ class _Dense(nn.Module):
         boxes, scores = boxes[0], scores[0]
         best = scores.amax(dim=1)
         count = torch.minimum(torch.tensor(CANDIDATES), torch._shape_as_tensor(best)[0])
-        order = torch.topk(best, count).indices
+        order = torch.topk(best, cast(int, count)).indices  # a tensor: traced as part of the graph
         return boxes[order], scores[order]
 
 

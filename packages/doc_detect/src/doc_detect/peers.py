@@ -33,7 +33,7 @@ class RapidLayoutFinder:
             UserError: rapid-layout is not installed.
         """
         try:
-            from rapid_layout import RapidLayout
+            from rapid_layout import RapidLayout  # ty: ignore[import-not-found]
         except ImportError as error:
             raise UserError(
                 "rapid-layout is not installed: `uv sync --package doc-detect --group bench`, or leave --peers empty"

@@ -217,7 +217,7 @@ class Trainer:
         return DataLoader(
             data,
             batch_size=config.batch_size // world,
-            sampler=numbers,  # ty: ignore[invalid-argument-type]
+            sampler=numbers,
             collate_fn=collate,
             num_workers=self.settings.workers,
         )

@@ -6,7 +6,7 @@ needs no network. Other backbones take timm's weights, which are fetched.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 import torch
@@ -33,11 +33,14 @@ class PyramidBackbone(nn.Module):
     first: strides 8, 16 and 32 and those of the extra block. The normalisation is inside.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, name: str, weights: Weights, channels: int, frozen: int, extra: ExtraFPNBlock | None = None
     ):
         super().__init__()
-        self.network = _network(name, weights)
+        self.network: Any = _network(name, weights)
         self.frozen = early_modules(self.network, frozen)
         for module in self.frozen:
             module.eval().requires_grad_(False)
@@ -60,13 +63,14 @@ class PyramidBackbone(nn.Module):
         return self
 
 
-def _network(name: str, weights: Weights) -> nn.Module:
+def _network(name: str, weights: Weights) -> Any:
     """Return the stages with strides 8, 16 and 32 of a timm model."""
     if not timm.is_model(name):
         raise UserError(f"--backbone {name}: timm has no such model; see timm.list_models()")
     fetch = weights == "imagenet" and name != BUNDLED
     try:
-        reductions = timm.create_model(name, features_only=True).feature_info.reduction()
+        whole: Any = timm.create_model(name, features_only=True)
+        reductions = whole.feature_info.reduction()
         indices = tuple(reductions.index(stride) for stride in STRIDES)
         network = timm.create_model(name, features_only=True, out_indices=indices, pretrained=fetch)
     except (RuntimeError, ValueError, AttributeError) as error:
@@ -131,7 +135,7 @@ def _normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(config.mean), tuple(config.std)
 
 
-def early_modules(network: nn.Module, stages: int) -> list[nn.Module]:
+def early_modules(network: Any, stages: int) -> list[nn.Module]:
     """Return what comes before and in the first ``stages`` stages of a timm feature network.
 
     These are fixed in training (as Detectron's ``FREEZE_AT``): they see edges and strokes, which ImageNet teaches

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode, get_cfg
-from detectron2.layers import ShapeSpec
-from detectron2.modeling import Backbone, GeneralizedRCNN
-from detectron2.modeling.proposal_generator import RPN
-from detectron2.modeling.roi_heads import StandardROIHeads
-from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import EventStorage
+from detectron2.config import CfgNode, get_cfg  # ty: ignore[import-not-found]
+from detectron2.layers import ShapeSpec  # ty: ignore[import-not-found]
+from detectron2.modeling import Backbone, GeneralizedRCNN  # ty: ignore[import-not-found]
+from detectron2.modeling.proposal_generator import RPN  # ty: ignore[import-not-found]
+from detectron2.modeling.roi_heads import StandardROIHeads  # ty: ignore[import-not-found]
+from detectron2.structures import Boxes, Instances  # ty: ignore[import-not-found]
+from detectron2.utils.events import EventStorage  # ty: ignore[import-not-found]
 from torch import Tensor
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 

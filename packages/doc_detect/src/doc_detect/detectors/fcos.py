@@ -9,7 +9,7 @@ pages that are labelled in part.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +68,9 @@ class FCOSDetector(Detector):
         )
         self.head = FCOSHead(channels, 1, len(config.labels), config.head_convs)
         # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
-        nn.init.constant_(self.head.regression_head.bbox_reg.bias, 3.0)
+        nn.init.constant_(cast(Tensor, self.head.regression_head.bbox_reg.bias), 3.0)
         self.text = torch.tensor([label in TEXT_CLASSES for label in config.labels])
-        self.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+        self.to(memory_format=torch.channels_last)
 
     def raw(self, pixels: Tensor) -> tuple[RawOutput, Grid]:
         """Return the network's answer to a batch [B, 3, H, W] in 0..1; H and W are multiples of 32."""
