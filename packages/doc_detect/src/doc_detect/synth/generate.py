@@ -253,7 +253,7 @@ def _write_coco(settings: SynthSettings, records: list[dict[str, Any]]) -> None:
 
 def _write_views(folder: Path, records: list[dict[str, Any]]) -> None:
     """Write what a person looks at: the contact sheet, and a gallery of at most 300 pages."""
-    from doc_detect.gallery import GalleryPage, thumbnail_side, write_gallery
+    from doc_detect.gallery import GalleryPage, write_gallery
 
     write_contact_sheet(folder / "contact-sheet.jpg", folder / "images", records)
     chosen = [records[i] for i in np.unique(np.linspace(0, len(records) - 1, 300).astype(int))]
@@ -268,4 +268,4 @@ def _write_views(folder: Path, records: list[dict[str, Any]]) -> None:
         for record in chosen
     ]
     title = f"Synthetic pages: {len(chosen)} of {len(records)}"
-    write_gallery(shown, folder / "gallery.html", title, thumbnail_side(len(shown)))
+    write_gallery(shown, folder / "gallery.html", title)
