@@ -219,8 +219,15 @@ def _class_rows(
             rows.append(_row(row, name, np.array([statistic(weights) for weights in draws]), label))
     if not precisions:
         return rows
-    mean = np.nanmean(np.stack(precisions), axis=0)
+    mean = _mean_of_known(np.stack(precisions))
     return [*[_row(row, name, values, None) for name, values in _ap_figures(mean).items()], *rows]
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis without NaN (a resample that lacks a class), NaN where all are."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
 
 
 def _ap_figures(precision: np.ndarray) -> dict[str, np.ndarray]:

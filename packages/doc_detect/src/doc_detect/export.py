@@ -149,8 +149,8 @@ def store_in_half(model: onnx.ModelProto) -> None:
         casts.append(
             helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT)
         )
-    for position, cast in enumerate(casts):
-        model.graph.node.insert(position, cast)
+    for position, node in enumerate(casts):
+        model.graph.node.insert(position, node)
 
 
 @dataclass(frozen=True)
