@@ -62,11 +62,11 @@ class ModelConfig:
 class OptimizationConfig:
     """How a detector is fitted."""
 
-    steps: int = 1600
+    steps: int = 1400
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
-    sizes: tuple[int, ...] = (384, 448, 512)
+    sizes: tuple[int, ...] = (384, 448, 544)
     """Longest sides of the training pages in pixels: one after the other, each for an equal share of the steps."""
     size_jitter: float = 0.12
     """Share by which the size of a step varies around that."""

@@ -295,7 +295,7 @@ def learning_curves(run: Run) -> list[Curve]:
     curves = []
     for key, split, what in (
         ("loss", "train", "loss"),
-        ("val_ap", "val", "AP (fraction)"),
+        ("val_ap", "val", "AP"),
     ):
         records = [record for record in run.logged() if key in record]
         if records:
