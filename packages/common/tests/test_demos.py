@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ def test_every_topic_gets_a_folder_and_one_page_shows_them_all(tmp_path: Path) -
     assert names == ["index.html", "one/results.json", "two/results.json"]
     assert read_results(tmp_path / "out" / "two").one(metric="roc_auc").value == 0.7123
     assert index.read_text().count("0.7123") >= 2
+
+
+def test_a_demo_links_what_else_it_made(tmp_path: Path) -> None:
+    def linked(folder: Path, data: Path | None) -> DemoPage:
+        return dataclasses.replace(small_demo(folder, data), links=(("Gallery & more", "a/gallery.html"),))
+
+    index = run_demos({"one": linked}, DemoSettings(out=tmp_path / "out"))
+    assert '<a href="one/a/gallery.html">Gallery &amp; more</a>' in index.read_text()
 
 
 def test_real_data_is_handed_on(tmp_path: Path) -> None:

@@ -6,15 +6,19 @@ function ``demo(folder, data)`` that fills ``folder`` with its runs and a ``resu
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.results import Results, write_results
+
+if TYPE_CHECKING:
+    from seminar_common.report import Picture
 
 GROUP = "seminar.demos"
 
@@ -35,6 +39,10 @@ class DemoPage:
 
     title: str
     results: Results
+    pictures: "Sequence[Picture]" = ()
+    """Shown below the figures."""
+    links: Sequence[tuple[str, str]] = ()
+    """Text and target of what else to look at; targets are relative to the topic's folder."""
 
 
 Demo = Callable[[Path, Path | None], DemoPage]
@@ -74,7 +82,8 @@ def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:
         say(f"== {topic}")
         page = demo(out / topic, settings.data)
         write_results(out / topic / "results.json", page.results)
-        sections.append((page.title, page.results, None, None))
+        links = [(text, f"{topic}/{target}") for text, target in page.links]
+        sections.append((page.title, page.results, None, None, (), page.pictures, links))
     index = out / "index.html"
     write_report(sections, index, "Demo")
     say(f"done in {time.perf_counter() - started:.0f} s: open {index}")

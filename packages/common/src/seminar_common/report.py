@@ -128,6 +128,8 @@ class Section(NamedTuple):
     figures: Sequence[tuple[str, str, Any]] = ()
     """A topic's own plots: data set, caption and matplotlib figure of each, after those of rows and curves."""
     pictures: Sequence[Picture] = ()
+    links: Sequence[tuple[str, str]] = ()
+    """Text and target (relative to the report) of what else there is to look at; a PDF leaves them out."""
 
 
 def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title: str) -> None:
@@ -223,6 +225,7 @@ def _page(sections: Sequence[Section], title: str) -> dict[str, Any]:
             {
                 "id": f"section-{number}",
                 "title": section.title,
+                "links": [{"text": text, "target": target} for text, target in section.links],
                 "summary": summary(section.results.rows),
                 "tables": figure_tables(section.results.rows),
                 "differences": paired_differences(section.results.rows),

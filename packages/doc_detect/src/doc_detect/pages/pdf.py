@@ -1,5 +1,6 @@
 """Pages of PDFs, by PDFium, which takes ``/Rotate`` and ``CropBox`` into account."""
 
+import atexit
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,8 @@ def _document(path: Path) -> "pypdfium2.PdfDocument":
     """Return the open document; the two used last stay open. Call it under the lock."""
     import pypdfium2
 
+    if not _open_documents:
+        atexit.register(_close)
     key = (str(path), path.stat().st_mtime_ns)
     if key not in _open_documents:
         while len(_open_documents) >= _MOST_OPEN:
@@ -94,6 +97,12 @@ def _document(path: Path) -> "pypdfium2.PdfDocument":
         except pypdfium2.PdfiumError as error:
             raise BadPage(_reason(path, str(error))) from error
     return _open_documents[key]
+
+
+def _close() -> None:
+    """Close what is open before PDFium itself ends, which would complain."""
+    while _open_documents:
+        _open_documents.popitem()[1].close()
 
 
 def _reason(path: Path, message: str) -> str:
