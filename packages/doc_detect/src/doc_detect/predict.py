@@ -117,6 +117,7 @@ def _unfinished(files: list[str], journal: Journal, reporter: "_Reporter") -> It
         else:
             left = [ref for ref in refs if not journal.is_done(ref)]
             reporter.skipped += len(refs) - len(left)
+            reporter.kept += not left
             yield from left
         reporter.file_begun()
 
@@ -143,6 +144,9 @@ class _Reporter:
     pages: int = 0
     failed: int = 0
     skipped: int = 0
+    """Pages that were done before."""
+    kept: int = 0
+    """Files of which all pages were done before: they say nothing of the time that is left."""
     started: float = field(default_factory=perf_counter)
     spoken: float = field(default_factory=perf_counter)
 
@@ -160,7 +164,7 @@ class _Reporter:
         self.advance(0, f"{self.pages:,} pages, {rate:.1f}/s, {self.failed:,} failed")
         if now - self.spoken > _SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
             self.spoken = now
-            left = (self.files - self.begun) * (now - self.started) / max(1, self.begun)
+            left = (self.files - self.begun) * (now - self.started) / max(1, self.begun - self.kept)
             say(
                 f"{self.begun:,} of {self.files:,} files, {self.pages:,} pages, {rate:.1f}/s, "
                 f"{self.failed:,} failed, about {left / 60:.0f} min left"
