@@ -71,7 +71,7 @@ def study(settings: StudySettings) -> Results:
     results = Results(runs.command_line(), tuple(rows))
     write_results(settings.out / "results.json", results)
     facts = runs.environment(torch.get_num_threads(), data={str(s.path.name): s.fingerprint for s in sets})
-    section = Section("Real pages", results, None, facts, pictures)
+    section = Section("Real pages", results, None, facts, pictures=pictures)
     write_report([section], settings.out / "report.html", "Document object detection on real pages")
     say(f"wrote {settings.out / 'results.json'} and report.html")
     return results
