@@ -196,9 +196,12 @@ def _estimate_rows(splits: list[Data], settings: StudySettings) -> Iterator[Row]
             )
 
 
-def _over_seeds(values: list[int] | list[float]) -> tuple[float, float]:
-    """Return the smallest and the largest: three seeds say no more."""
-    return float(min(values)), float(max(values))
+def _over_seeds(values: list[int] | list[float]) -> tuple[float | None, float | None]:
+    """Return Student's interval over the splits, or nothing where there is a single one."""
+    if len(values) < 2:
+        return None, None
+    interval = bootstrap.seed_interval(values)
+    return interval.low, interval.high
 
 
 def _write_report(results: Results, datasets: Mapping[str, list[Data]], settings: StudySettings) -> None:

@@ -56,7 +56,7 @@ def of_dataset(every: Runs, splits: Sequence[Data], k: str) -> list[tuple[str, "
     ]
 
 
-def class_map(data: Data, most: int = 2500, seed: int = 0) -> "Figure":
+def class_map(data: Data, most: int = 1500, seed: int = 0) -> "Figure":
     """Draw unlabelled images in two dimensions: known classes, and novel ones by frequency.
 
     Args:
@@ -70,9 +70,9 @@ def class_map(data: Data, most: int = 2500, seed: int = 0) -> "Figure":
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.permutation(len(rows))[:most])
     labels = data.unlabelled_labels[chosen]
-    place = TSNE(init="pca", perplexity=min(30, (len(chosen) - 1) / 4), random_state=seed).fit_transform(
-        rows[chosen]
-    )
+    place = TSNE(
+        init="pca", perplexity=min(30, (len(chosen) - 1) / 4), random_state=seed, max_iter=500
+    ).fit_transform(rows[chosen])
     frequencies = np.array(data.split.frequencies)[labels]
     novel = labels >= data.split.known
     parts = {
