@@ -38,7 +38,7 @@ def write_detection_report(
     """Write ``path``, an HTML page; ``truth`` and ``found`` are the pages of ``pages`` in their order."""
     pictures = page_pictures(pages, truth, found)
     title = f"{run.config().get('model', 'detector')} on {results.rows[0].dataset if results.rows else pages.name}"
-    section = Section(title, results, run.config(), run.environment(), pictures)
+    section = Section(title, results, run.config(), run.environment(), pictures=pictures)
     write_report([section], path, "Document object detection")
 
 
