@@ -34,6 +34,8 @@ class ModelConfig:
     """Layers with bits of their own, as LAYER=WEIGHTS/ACTIVATIONS: top.0=8/8 top.last=32 bottom.first=8/32."""
     quantizer: Literal["lsq", "dorefa"] = "lsq"
     """How values become 2, 4 or 8 bits: lsq learns the steps, dorefa spans a fixed range."""
+    engine: Literal["native", "bitorch"] = "native"
+    """Whose binary layers: this package's, or BITorch's with the recipe of its example, which has signs alone."""
     embedding_scale: Literal["auto", "field", "group", "row"] = "auto"
     """Scales of the tables: learned for each field, or for its frequent, middling and rare values (group), or
     stored with each row. auto is field for 2 to 8 bits and none for 1."""
@@ -57,6 +59,17 @@ class ModelConfig:
                 f"--embedding-scale {self.embedding_scale}: dorefa learns no scales; take auto or row, or --quantizer lsq"
             )
         _ = self.name  # refuses --layer-bits that make no sense
+        if self.engine == "bitorch":
+            self._check_bitorch()
+
+    def _check_bitorch(self) -> None:
+        layers = {*self.top_bits.layers, *self.bottom_bits.layers}
+        if not layers <= {(1, 1), (32, 32)} or self.embedding_bits not in (1, 32):
+            raise UserError("--engine bitorch: tables, and weights with activations, have 1 or 32 bits")
+        if self.embedding_scale != "auto":
+            raise UserError(
+                f"--engine bitorch --embedding-scale {self.embedding_scale}: BITorch has no scales"
+            )
 
     @property
     def top_bits(self) -> MLPBits:
@@ -78,9 +91,11 @@ class ModelConfig:
         activations of the top MLP, `binary-a4` has 1-bit tables and weights and 4-bit activations; the bottom MLP
         of all of them is float, as the reference's. Any other choice, an 8-bit bottom MLP too, is
         `mixed-eE-bB-wW-aA`: bits of tables, bottom MLP, top weights and top activations, then the bottom's
-        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own.
+        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own. `bitorch-`
+        stands before the name where the layers are BITorch's.
         """
-        return model_name(self.embedding_bits, self.top_bits, self.bottom_bits)
+        name = model_name(self.embedding_bits, self.top_bits, self.bottom_bits)
+        return name if self.engine == "native" else f"bitorch-{name}"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,20 @@ GROUPS = 3
 _CALIBRATION_VALUES = 1024
 
 
-class QuantLinear(nn.Module):
+class LinearLayer:
+    """What a model knows of its linear layers, whichever engine they come from."""
+
+    in_features: int
+    out_features: int
+    weight_bits: int
+    activation_bits: int
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw new weights."""
+        raise NotImplementedError
+
+
+class QuantLinear(LinearLayer, nn.Module):
     """``quantize(x) @ quantize(weight).T + bias``; the bias is left out unless everything is full precision.
 
     In a DLRM a batch norm comes before and after each of these layers. The one after makes a bias redundant, and

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recsys_bnn.bits import MLPBits
+from recsys_bnn.bits import LayerBits, MLPBits
 from recsys_bnn.config import ModelConfig
-from recsys_bnn.layers import BatchNorm, QuantEmbedding, QuantLinear, SeededDropout
+from recsys_bnn.layers import BatchNorm, LinearLayer, QuantEmbedding, QuantLinear, SeededDropout
 from recsys_bnn.quantizers import ScaledQuantizer
 from seminar_common.cost import Layer, TensorSize
 from seminar_common.errors import UserError
@@ -47,6 +47,10 @@ class DLRM(nn.Module):
             config.quantizer,
             config.embedding_scale,
         )
+        if config.engine == "bitorch" and config.embedding_bits == 1:
+            from recsys_bnn.bitorch_engine import BitorchRows
+
+            self.embedding.quantize = BitorchRows()
         self.bottom = (
             mlp([integer_count, *config.bottom_mlp, dim], config, config.bottom_bits)
             if integer_count
@@ -67,7 +71,7 @@ class DLRM(nn.Module):
         rows is all the epochs there are.
         """
         for module in self.modules():
-            if isinstance(module, QuantLinear | QuantEmbedding):
+            if isinstance(module, LinearLayer | QuantEmbedding):
                 module.reset_parameters(generator)
         last_norm = self.top[-1]
         assert isinstance(last_norm, nn.BatchNorm1d)
@@ -105,14 +109,14 @@ class DLRM(nn.Module):
         linears = [
             Layer(name, m.in_features * m.out_features, m.weight_bits, m.activation_bits)
             for name, m in self.named_modules()
-            if isinstance(m, QuantLinear)
+            if isinstance(m, LinearLayer)
         ]
         other_bits = 32 if self.integer_count else self.embedding.bits
         return [*linears, Layer("interaction", vectors * vectors * dim, self.embedding.bits, other_bits)]
 
     def tensor_sizes(self) -> list[TensorSize]:
         """Return every stored number with the bits it needs at inference: scales and batch norms' statistics too."""
-        bits = {f"{n}.weight": m.weight_bits for n, m in self.named_modules() if isinstance(m, QuantLinear)}
+        bits = {f"{n}.weight": m.weight_bits for n, m in self.named_modules() if isinstance(m, LinearLayer)}
         bits["embedding.weight"] = self.embedding.bits
         tensors = {k: v for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
         sizes = [TensorSize(name, tensor.numel(), bits.get(name, 32)) for name, tensor in tensors.items()]
@@ -136,10 +140,18 @@ def mlp(sizes: Sequence[int], config: ModelConfig, bits: MLPBits) -> nn.Sequenti
     last = len(bits.layers) - 1
     for index, layer in enumerate(bits.layers):
         size_in, size_out = sizes[index], sizes[index + 1]
-        linear = QuantLinear(size_in, size_out, *layer, config.quantizer, config.weight_scale)
+        linear = _linear(size_in, size_out, layer, config)
         blocks += [BatchNorm(size_in), linear, BatchNorm(size_out)]
         if index < last or bits.part == "bottom":
             blocks.append(nn.PReLU())
         if index < last and config.dropout:
             blocks.append(SeededDropout(config.dropout))
     return nn.Sequential(*blocks)
+
+
+def _linear(size_in: int, size_out: int, bits: LayerBits, config: ModelConfig) -> nn.Module:
+    if config.engine == "bitorch" and bits.weights == 1:
+        from recsys_bnn.bitorch_engine import BitorchLinear
+
+        return BitorchLinear(size_in, size_out)
+    return QuantLinear(size_in, size_out, *bits, config.quantizer, config.weight_scale)

@@ -14,7 +14,7 @@ from torch import nn
 
 from recsys_bnn.config import ModelConfig
 from recsys_bnn.dataset import Batch
-from recsys_bnn.layers import QuantEmbedding, QuantLinear
+from recsys_bnn.layers import LinearLayer, QuantEmbedding
 from recsys_bnn.model import DLRM
 from recsys_bnn.quantizers import Quantizer
 from seminar_common.errors import UserError
@@ -55,7 +55,7 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
 
 def _parts(model: DLRM) -> Iterator[nn.Module]:
     """Yield the modules with weights or statistics; dropouts in between don't count."""
-    kinds = (QuantEmbedding, QuantLinear, nn.BatchNorm1d, nn.PReLU)
+    kinds = (QuantEmbedding, LinearLayer, nn.BatchNorm1d, nn.PReLU)
     return (module for module in model.modules() if isinstance(module, kinds))
 
 

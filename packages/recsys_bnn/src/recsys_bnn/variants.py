@@ -20,6 +20,7 @@ VARIANTS: dict[str, Change] = {
     "4-bit": _model(embedding_bits=4, mlp_bits=4),
     "2-bit": _model(embedding_bits=2, mlp_bits=2),
     "binary": _model(embedding_bits=1, mlp_bits=1),
+    "bitorch-binary": _model(embedding_bits=1, mlp_bits=1, engine="bitorch"),
     "binary-a4": _model(embedding_bits=1, mlp_bits=1, activation_bits=4),
     "mixed-e4-b32-w1-a4": _model(embedding_bits=4, mlp_bits=1, activation_bits=4),
     "mixed-e1-b8-w4-a8": _model(embedding_bits=1, bottom_mlp_bits=8, mlp_bits=4, activation_bits=8),
