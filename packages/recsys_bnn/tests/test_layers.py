@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout
+from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout, capped, pair_products
 from seminar_common.seeds import torch_generator
 
 
@@ -183,3 +183,48 @@ def test_dropout_keeps_the_mean_and_follows_its_generator() -> None:
     assert first.unique().tolist() == pytest.approx([0, 4 / 3])
     assert first.mean().item() == pytest.approx(1, abs=0.02)
     assert torch.equal(dropout.eval()(x), x)
+
+
+def test_pair_products_equal_autograds_with_their_gradient() -> None:
+    generator = torch_generator(3)
+    vectors = torch.randn(5, 4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    rows, columns = torch.tril_indices(4, 4, offset=-1)
+    assert torch.autograd.gradcheck(lambda v: pair_products(v, rows * 4 + columns), vectors)
+    expected = torch.stack([(vectors[:, i] * vectors[:, j]).sum(1) for i in range(4) for j in range(i)], 1)
+    assert torch.allclose(pair_products(vectors, rows * 4 + columns), expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, [10, 4, 100]), (0.5, [10, 4, 43]), (0.1, [3, 3, 3]), (0.0, [0, 0, 0])]
+)
+def test_a_cap_cuts_the_largest_fields_first(share: float, expected: list[int]) -> None:
+    assert capped([10, 4, 100], share) == expected
+
+
+def test_hashed_fields_share_rows_and_small_ones_keep_theirs() -> None:
+    table = QuantEmbedding([8, 2], dim=2, hashed_share=0.6)
+    table.reset_parameters(torch_generator(0))
+    assert table.rows.tolist() == [4, 2] and len(table.weight) == 6
+    out = table(torch.tensor([[1, 1], [5, 1], [6, 0]]))
+    assert torch.equal(out[0], out[1])  # ids 1 and 5 share a row; 6 has another
+    assert not torch.equal(out[0, 0], out[2, 0])
+
+
+def test_frequent_values_have_more_bits() -> None:
+    table = QuantEmbedding([50, 3], dim=4, bits=1, hot_bits=8, hot_share=0.2)
+    table.reset_parameters(torch_generator(0))
+    assert table.hot_rows.tolist() == [7, 3] and table.hot_count == 10
+    out = table(torch.tensor([[6, 2], [7, 2]]))
+    assert (out[0] - table.weight[[6, 52]]).abs().max() < 0.02 * table.weight.abs().max()
+    assert set(out[1, 0].abs().tolist()) == {1.0}
+
+
+def test_several_signs_tell_one_input() -> None:
+    layer = QuantLinear(5, 3, 1, 1, thresholds=3)
+    layer.reset_parameters(torch_generator(0))
+    assert layer.weight.shape == (3, 15) and layer.in_features == 15
+    x = torch.tensor([[-1.0, -0.1, 0.0, 0.1, 1.0]])
+    signs = layer.quantize_input(x).view(3, 5)  # thresholds start at -0.67, 0 and 0.67
+    assert signs.tolist() == [[-1, 1, 1, 1, 1], [-1, -1, 1, 1, 1], [-1, -1, -1, -1, 1]]
+    layer(x).sum().backward()
+    assert layer.quantize_input.thresholds.grad.abs().sum() > 0

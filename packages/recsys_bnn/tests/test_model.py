@@ -75,6 +75,22 @@ def test_a_row_counts_at_its_true_bits_with_its_scales(bits: int, scale: str, si
     assert bytes_per_row(embedding_bits=bits, embedding_scale=scale) == pytest.approx(size)
 
 
+def test_rows_count_the_bits_that_they_have() -> None:
+    options = dict(embedding_bits=1, hot_bits=8, hot_share=0.1, hashed_share=0.5)
+    sizes = {size.name: size for size in make(ModelConfig(**options), cardinalities=[2000, 2]).tensor_sizes()}
+    assert (
+        sizes["embedding.hot_rows"].values == (98 + 2) * 16
+    )  # a tenth of the 1,001 rows that hashing leaves
+    assert sizes["embedding.hot_rows"].bits == 8
+    assert sizes["embedding.weight"].values == (1001 - 100) * 16
+
+
+def test_signs_of_one_input_are_counted_as_so_many() -> None:
+    layers = {x.name: x for x in make(ModelConfig(mlp_bits=1, thresholds=3)).cost_layers()}
+    assert layers["top.1"].multiply_adds == 3 * 367 * 512
+    assert layers["bottom.1"].multiply_adds == 13 * 512
+
+
 def test_learned_scales_count_32_bits_each() -> None:
     def scale_bits(**options) -> dict[str, float]:
         sizes = make(ModelConfig(**options)).tensor_sizes()

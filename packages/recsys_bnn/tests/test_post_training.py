@@ -118,3 +118,10 @@ def test_a_quantized_model_can_be_narrowed_or_widened(trained: DLRM) -> None:
 def test_other_sizes_are_refused(trained: DLRM) -> None:
     with pytest.raises(UserError, match=r"--top-mlp is \(33,\), but \(33, 16\) in the trained model"):
         quantize_after_training(trained, ModelConfig(**{**SIZES, "top_mlp": (33,)}), batch(10))
+
+
+def test_several_signs_start_from_the_weights_of_their_input(trained: DLRM) -> None:
+    config = ModelConfig(**SIZES, mlp_bits=1, thresholds=3)
+    quantized = quantize_after_training(trained, config, batch(4096, seed=100))
+    source, target = trained.top[1].weight, quantized.top[1].weight
+    assert all(torch.equal(part, source) for part in target.split(source.shape[1], 1))

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from recsys_bnn.config import StudySettings
 from recsys_bnn.dataset import Dataset
 from recsys_bnn.predict import build_model
 from recsys_bnn.study import study, train_settings
-from recsys_bnn.variants import VARIANTS
+from recsys_bnn.variants import ABLATIONS, VARIANTS
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
@@ -76,7 +77,22 @@ def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path)
 def test_every_variant_is_named_as_its_model_is(prepared: Dataset, tmp_path: Path, name: str) -> None:
     chosen = train_settings(name, 0, settings(prepared, tmp_path))
     model_name = chosen.model.name
-    assert name == model_name or (
-        name.startswith(f"{model_name}-d") and name.endswith(str(chosen.model.embedding_dim))
-    )
-    assert build_model(chosen, prepared).embedding.dim == chosen.model.embedding_dim
+    suffix = name.removeprefix(model_name)
+    assert suffix == "" or re.fullmatch(r"-d\d+|-(hashed|threshold)-\d+x", suffix)
+    assert not suffix.startswith("-d") or suffix == f"-d{chosen.model.embedding_dim}"
+    full, model = sum(prepared.cardinalities), build_model(chosen, prepared)
+    if suffix.endswith("x"):
+        share = 1 / int(suffix.split("-")[-1][:-1])
+        assert (
+            0.8 * share * full
+            < len(model.embedding.weight)
+            <= max(share * full, 3 * len(prepared.cardinalities))
+        )
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_step_of_the_ablation_changes_its_model(prepared: Dataset, tmp_path: Path, name: str) -> None:
+    chosen, step = settings(prepared, tmp_path), ABLATIONS[name]
+    changed = dataclasses.replace(train_settings(name, 0, chosen), out=None)
+    assert changed != dataclasses.replace(train_settings(step.model, 0, chosen), out=None)
+    assert step.ablation

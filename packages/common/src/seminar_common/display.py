@@ -133,6 +133,9 @@ METRICS: Mapping[str, Metric] = {
     "mflops_per_sample": Metric("MFLOPs", "Million multiply-adds a sample, times bits / 32", "lower"),
     "latency_us_p50": Metric("Latency p50", "Median time of a call", "lower", unit="\u00b5s"),
     "latency_us_p99": Metric("Latency p99", "99th percentile of the time of a call", "lower", unit="\u00b5s"),
+    "train_rows_per_s": Metric(
+        "Training", "Training rows a second of processor time", "higher", unit="rows/s"
+    ),
     "throughput_per_s": Metric("Throughput", "Samples a second", "higher", unit="1/s"),
     "peak_rss_mb": Metric("Peak memory", "Peak resident memory of the process", "lower", unit="MB"),
 }

@@ -92,12 +92,12 @@ def _parse_bits(text: str, value: str) -> LayerBits:
     return LayerBits(known[weights], known[activations])
 
 
-def model_name(embedding_bits: int, top: MLPBits, bottom: MLPBits) -> str:
+def model_name(embedding_bits: int, top: MLPBits, bottom: MLPBits, hot: str = "") -> str:
     """Return the standard name if there is one, else ``mixed-`` and the bits of every part."""
     kept = top.exceptions() + bottom.exceptions()
     standard = STANDARD_NAMES.get((embedding_bits, *top.default))
-    if standard and bottom.default == (32, 32) and not kept:
+    if standard and bottom.default == (32, 32) and not kept + hot:
         return standard
     (weights, activations), (dense, dense_inputs) = top.default, bottom.default
     inputs = f"-ba{dense_inputs}" if dense_inputs != dense else ""
-    return f"mixed-e{embedding_bits}-b{dense}-w{weights}-a{activations}{inputs}{kept}"
+    return f"mixed-e{embedding_bits}{hot}-b{dense}-w{weights}-a{activations}{inputs}{kept}"

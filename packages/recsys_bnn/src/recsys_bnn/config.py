@@ -39,6 +39,14 @@ class ModelConfig:
     embedding_scale: Literal["auto", "field", "group", "row"] = "auto"
     """Scales of the tables: learned for each field, or for its frequent, middling and rare values (group), or
     stored with each row. auto is field for 2 to 8 bits and none for 1."""
+    hot_bits: Literal[0, 32, 8, 4, 2] = 0
+    """Bits of the values in the hot rows, those of the most frequent values of each field; 0 for --embedding-bits."""
+    hot_share: float = 0.01
+    """With --hot-bits: share of all table rows that are hot, as many in each field that has so many."""
+    hashed_share: float = 1.0
+    """Share of the table rows to keep by hashing: fields with more values than a common cap share that many rows."""
+    thresholds: int = 1
+    """Signs that tell an input of a layer with 1-bit activations, each with a learned threshold and its own weights."""
     weight_scale: Literal["row", "tensor"] = "row"
     """Whether each output of a layer has a learned weight scale or all share one."""
     dropout: float = 0.0
@@ -51,6 +59,10 @@ class ModelConfig:
             raise UserError("--embedding-dim, --bottom-mlp and --top-mlp: every size must be 1 or more")
         if not 0 <= self.dropout < 1:
             raise UserError(f"--dropout {self.dropout}: must lie in [0, 1)")
+        if not 0 < self.hashed_share <= 1 or not 0 <= self.hot_share <= 1 or self.thresholds < 1:
+            raise UserError(
+                "--hashed-share must lie in (0, 1], --hot-share in [0, 1]; --thresholds must be 1 or more"
+            )
         if self.embedding_init < 0:
             raise UserError(f"--embedding-init {self.embedding_init}: a standard deviation is 0 or more")
         learned = self.embedding_scale in ("field", "group") and 1 < self.embedding_bits < 32
@@ -91,10 +103,11 @@ class ModelConfig:
         activations of the top MLP, `binary-a4` has 1-bit tables and weights and 4-bit activations; the bottom MLP
         of all of them is float, as the reference's. Any other choice, an 8-bit bottom MLP too, is
         `mixed-eE-bB-wW-aA`: bits of tables, bottom MLP, top weights and top activations, then the bottom's
-        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own. `bitorch-`
-        stands before the name where the layers are BITorch's.
+        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own; `eEhH` has H bits in its
+        hot rows. `bitorch-` stands before the name where the layers are BITorch's.
         """
-        name = model_name(self.embedding_bits, self.top_bits, self.bottom_bits)
+        hot = f"h{self.hot_bits}" if self.hot_bits else ""
+        name = model_name(self.embedding_bits, self.top_bits, self.bottom_bits, hot)
         return name if self.engine == "native" else f"bitorch-{name}"
 
 
@@ -118,6 +131,8 @@ class OptimizationConfig:
     """Share of the steps in which the learning rate rises to its peak; a cosine to zero follows."""
     min_count: int = 0
     """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept."""
+    kept_share: float = 1.0
+    """Share of the table rows to keep: the frequency threshold rises until no more values have a row of their own."""
     distillation: float = 0.5
     """With --teacher: share of the loss that follows the teacher's probabilities; the rest follows the clicks."""
     fit_on: Literal["train", "train+val"] = "train"
@@ -134,6 +149,8 @@ class OptimizationConfig:
             raise UserError(
                 "--warmup must lie in [0, 1]; --weight-decay and --min-count must not be negative"
             )
+        if not 0 < self.kept_share <= 1:
+            raise UserError(f"--kept-share {self.kept_share}: must lie in (0, 1]")
 
 
 @dataclass(frozen=True)
@@ -199,16 +216,10 @@ class StudySettings:
     """Folder that `prepare` wrote."""
     out: Path
     """Folder of the study: a run for each model and seed, results.json and report.html."""
-    models: tuple[str, ...] = (
-        "float",
-        "8-bit",
-        "4-bit",
-        "2-bit",
-        "binary",
-        "binary-a4",
-        "logistic-regression",
-    )
-    """Models to compare; recsys_bnn/variants.py has them all."""
+    models: tuple[str, ...] = ()
+    """Models to compare; by default all of recsys_bnn/variants.py and logistic regression."""
+    ablate: bool = False
+    """Add the steps of the ablation to the models."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each model."""
     preset: Literal["smoke", "small", "paper"] = "small"
@@ -218,8 +229,8 @@ class StudySettings:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
-        if not self.models or not self.seeds:
-            raise UserError("--models and --seeds: give at least one of each")
+        if not self.seeds:
+            raise UserError("--seeds: give at least one")
         if len(set(self.models)) < len(self.models) or len(set(self.seeds)) < len(self.seeds):
             raise UserError("--models and --seeds: name each only once")
         if self.resamples < 100:

@@ -70,7 +70,7 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
 
 def _train_and_measure(name: str, settings: TrainSettings, folder: Path) -> Results:
     run = folder / "runs" / name
-    train(dataclasses.replace(VARIANTS[name](settings), out=run))
+    train(dataclasses.replace(VARIANTS[name].change(settings), out=run))
     baseline = None if name == "float" else folder / "runs" / "float"
     return evaluate(EvaluateSettings(run=run, baseline=baseline))
 

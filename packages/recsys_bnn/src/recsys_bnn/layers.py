@@ -1,14 +1,14 @@
 """Linear and embedding layers whose weights and inputs have 32, 8, 4, 2 or 1 bits."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
-from recsys_bnn.quantizers import Quantizer, Use, make_quantizer, make_row_quantizer
+from recsys_bnn.quantizers import Quantizer, ThresholdSigns, Use, make_quantizer, make_row_quantizer
 
 GROUPS = 3
 """Groups of a field's values by frequency, where each has scales of its own."""
@@ -41,6 +41,7 @@ class QuantLinear(LinearLayer, nn.Module):
         activation_bits: Bits of an input value.
         quantizer: Name in :data:`recsys_bnn.quantizers.QUANTIZERS` for 2 to 8 bits.
         weight_scale: A learned scale for each of the N rows of the weight, or one for all.
+        thresholds: Signs for each of the inputs where they have 1 bit; ``in_features`` is then as many times larger.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class QuantLinear(LinearLayer, nn.Module):
         activation_bits: int = 32,
         quantizer: str = "lsq",
         weight_scale: Literal["row", "tensor"] = "row",
+        thresholds: int = 1,
     ):
         super().__init__()
+        values, signs = in_features, thresholds if activation_bits == 1 else 1
+        in_features *= signs
         self.in_features, self.out_features = in_features, out_features
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         full_precision = weight_bits == activation_bits == 32
@@ -63,7 +67,9 @@ class QuantLinear(LinearLayer, nn.Module):
         weight_use = Use(weight_bits, "weight", None if weight_bits == 1 else shape, shared)
         input_use = Use(activation_bits, "activation", None if activation_bits == 1 else (), in_features)
         self.quantize_weight = make_quantizer(weight_use, quantizer)
-        self.quantize_input = make_quantizer(input_use, quantizer)
+        self.quantize_input = (
+            make_quantizer(input_use, quantizer) if signs == 1 else ThresholdSigns(input_use, values, signs)
+        )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw weights and bias from the normal distributions of DLRM (Naumov et al. 2019, reference code)."""
@@ -75,7 +81,7 @@ class QuantLinear(LinearLayer, nn.Module):
         self.quantize_input.calibrate(_typical_inputs().to(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` of shape [B, K] to [B, N]."""
+        """Map ``x`` of shape [B, values] to [B, N]."""
         return F.linear(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
 
     def extra_repr(self) -> str:
@@ -97,11 +103,11 @@ class QuantEmbedding(nn.Module):
     """The tables of all categorical fields as one, quantized **after** the lookup.
 
     Only rows that a batch names are read, quantized and given a (sparse) gradient, so the cost of a step
-    does not grow with the tables.
+    does not grow with the tables. Ids are ordered by how often they were seen in training.
 
     Args:
-        cardinalities: Rows of each field's table, F numbers. An id at or above its field's cardinality
-            reads row 0, the out-of-vocabulary row.
+        cardinalities: Ids of each field, F numbers. An id at or above its field's cardinality reads row 0, the
+            out-of-vocabulary row.
         dim: Values of a row, D.
         bits: Bits of a value.
         init: Standard deviation of new rows; 0 takes DLRM's own draw.
@@ -109,10 +115,15 @@ class QuantEmbedding(nn.Module):
         scale: What shares a scale. "field" and "group" (ids of a field in :data:`GROUPS` groups by frequency)
             learn them, "row" computes them from the row. "auto" is "field" for 2 to 8 bits and no scale for 1:
             in a DLRM the batch norm after the interaction rescales each product of two fields anyway.
+        hashed_share: Share of the rows to have: fields with more ids than a common number of rows are hashed to it.
+        hot_bits: Bits of a value in the hot rows, those of the most frequent ids; 0 for ``bits``.
+        hot_share: Share of the rows that are hot: the same number in every field that has as many.
     """
 
     offsets: Tensor
     cardinalities: Tensor
+    rows: Tensor
+    hot_rows: Tensor
     group_starts: Tensor
 
     def __init__(
@@ -123,15 +134,26 @@ class QuantEmbedding(nn.Module):
         init: float = 0.0,
         quantizer: str = "lsq",
         scale: Literal["auto", "field", "group", "row"] = "auto",
+        hashed_share: float = 1.0,
+        hot_bits: int = 0,
+        hot_share: float = 0.0,
     ):
         super().__init__()
-        sizes = torch.tensor(list(cardinalities), dtype=torch.int64)
-        self.register_buffer("cardinalities", sizes, persistent=False)
-        self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
-        self.register_buffer("group_starts", _group_starts(sizes), persistent=False)
+        kept = capped(cardinalities, hashed_share)
+        hot = capped(kept, hot_share if hot_bits else 0.0)
+        self.row_count, self.hot_count = sum(kept), sum(hot)
+        rows = torch.tensor(kept, dtype=torch.int64)
+        self.register_buffer("cardinalities", torch.tensor(list(cardinalities)), persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("offsets", rows.cumsum(0) - rows, persistent=False)
+        self.register_buffer("hot_rows", torch.tensor(hot, dtype=torch.int64), persistent=False)
+        self.register_buffer("group_starts", _group_starts(rows), persistent=False)
         self.dim, self.bits, self.init, self.scale = dim, bits, init, scale
-        self.weight = nn.Parameter(torch.empty(sum(cardinalities), dim))
+        self.hashed, self.hot_bits = hashed_share < 1, hot_bits
+        self.weight = nn.Parameter(torch.empty(self.row_count, dim))
         self.quantize = self._make_quantizer(quantizer)
+        hot_use = Use(hot_bits or 32, "embedding", (len(kept), 1), dim)
+        self.quantize_hot = make_quantizer(hot_use, quantizer)
 
     def _make_quantizer(self, quantizer: str) -> Quantizer:
         if self.scale == "row" and self.bits < 32:
@@ -151,7 +173,7 @@ class QuantEmbedding(nn.Module):
         if self.init:
             nn.init.normal_(self.weight, 0.0, self.init, generator=generator)
         else:
-            for offset, rows in zip(self.offsets.tolist(), self.cardinalities.tolist(), strict=True):
+            for offset, rows in zip(self.offsets.tolist(), self.rows.tolist(), strict=True):
                 nn.init.uniform_(
                     self.weight.data[offset : offset + rows], -(rows**-0.5), rows**-0.5, generator=generator
                 )
@@ -165,13 +187,21 @@ class QuantEmbedding(nn.Module):
         most of the rows, don't drown frequent ones.
         """
         ranks = torch.linspace(0, 1, _CALIBRATION_VALUES, device=self.cardinalities.device).unsqueeze(1)
-        ids = (self.cardinalities.double() ** ranks).long().minimum(self.cardinalities) - 1
+        ids = (self.rows.double() ** ranks).long().minimum(self.rows) - 1
         self.quantize.calibrate(self._rows(ids), self._scale_index(ids))
+        if self.hot_bits:
+            self.quantize_hot.calibrate(self._rows(ids.minimum((self.hot_rows - 1).clamp(min=0))))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ``ids``, integers of shape [B, F] counted within each field; return [B, F, D]."""
         known = torch.where(ids < self.cardinalities, ids, 0)
-        return self.quantize(self._rows(known), self._scale_index(known))
+        if self.hashed:  # ids are ranks, so frequent ones share a row with rare ones only
+            known = known % self.rows
+        vectors = self._rows(known)
+        quantized = self.quantize(vectors, self._scale_index(known))
+        if not self.hot_bits:
+            return quantized
+        return torch.where((known < self.hot_rows).unsqueeze(2), self.quantize_hot(vectors), quantized)
 
     def _rows(self, ids: Tensor) -> Tensor:
         return F.embedding(ids + self.offsets, self.weight, sparse=True)
@@ -185,7 +215,20 @@ class QuantEmbedding(nn.Module):
 
     def extra_repr(self) -> str:
         """Say sizes and bits."""
-        return f"{len(self.cardinalities)} fields, {len(self.weight)} rows, dim {self.dim}, {self.bits} bits"
+        hot = f", {self.hot_count} hot rows in {self.hot_bits}" if self.hot_bits else ""
+        return f"{len(self.rows)} fields, {len(self.weight)} rows, dim {self.dim}, {self.bits} bits{hot}"
+
+
+def capped(rows: Sequence[int], share: float) -> list[int]:
+    """Return at most ``share`` of all rows: min(rows, cap) of each of the F fields, with the largest such cap."""
+    if share >= 1:
+        return list(rows)
+    low, high = 0, max(rows)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = sum(min(count, middle) for count in rows) <= share * sum(rows)
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return [min(count, low) for count in rows]
 
 
 def _group_starts(cardinalities: Tensor) -> Tensor:
@@ -196,6 +239,34 @@ def _group_starts(cardinalities: Tensor) -> Tensor:
     """
     parts = torch.arange(1, GROUPS, dtype=torch.float64).unsqueeze(1) / GROUPS
     return (cardinalities.double() ** parts).ceil().long()
+
+
+class _PairProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, pairs: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors, pairs)
+        return (vectors @ vectors.transpose(1, 2)).flatten(1).index_select(1, pairs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        vectors, pairs = ctx.saved_tensors
+        count = vectors.shape[1]
+        mirrored = pairs % count * count + pairs // count
+        products = gradients[0].new_zeros(len(vectors), count * count)
+        products.index_copy_(1, pairs, gradients[0]).index_copy_(1, mirrored, gradients[0])
+        return products.view(-1, count, count) @ vectors, None
+
+
+def pair_products(vectors: Tensor, pairs: Tensor) -> Tensor:
+    """Return dot products of pairs of vectors, [B, P].
+
+    The gradient of X X^T is (G + G^T) X: with the pairs mirrored, one product in place of autograd's two.
+
+    Args:
+        vectors: [B, V, D].
+        pairs: Row * V + column of each pair in the V x V products, int [P]; each pair once, no vector with itself.
+    """
+    return _PairProducts.apply(vectors, pairs)
 
 
 class BatchNorm(nn.BatchNorm1d):

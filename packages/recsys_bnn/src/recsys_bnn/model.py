@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from recsys_bnn.bits import LayerBits, MLPBits
 from recsys_bnn.config import ModelConfig
-from recsys_bnn.layers import BatchNorm, LinearLayer, QuantEmbedding, QuantLinear, SeededDropout
+from recsys_bnn.layers import (
+    BatchNorm,
+    LinearLayer,
+    QuantEmbedding,
+    QuantLinear,
+    SeededDropout,
+    pair_products,
+)
 from recsys_bnn.quantizers import ScaledQuantizer
 from seminar_common.cost import Layer, TensorSize
 from seminar_common.errors import UserError
@@ -46,6 +53,9 @@ class DLRM(nn.Module):
             config.embedding_init,
             config.quantizer,
             config.embedding_scale,
+            config.hashed_share,
+            config.hot_bits,
+            config.hot_share,
         )
         if config.engine == "bitorch" and config.embedding_bits == 1:
             from recsys_bnn.bitorch_engine import BitorchRows
@@ -86,15 +96,10 @@ class DLRM(nn.Module):
         """
         vectors_BVD = self.embedding(categoricals)
         if self.bottom is None:
-            return self.top(self._interactions(vectors_BVD)).squeeze(1)
+            return self.top(pair_products(vectors_BVD, self.pairs)).squeeze(1)
         dense_BD = self.bottom(integers)
         vectors_BVD = torch.cat([dense_BD.unsqueeze(1), vectors_BVD], dim=1)
-        return self.top(torch.cat([dense_BD, self._interactions(vectors_BVD)], dim=1)).squeeze(1)
-
-    def _interactions(self, vectors_BVD: Tensor) -> Tensor:
-        """Return the dot product of every pair of vectors, [B, V (V - 1) / 2]."""
-        products_BVV = vectors_BVD @ vectors_BVD.transpose(1, 2)
-        return products_BVV.flatten(1).index_select(1, self.pairs)
+        return self.top(torch.cat([dense_BD, pair_products(vectors_BVD, self.pairs)], dim=1)).squeeze(1)
 
     def scales(self) -> list[nn.Parameter]:
         """Return the learned scales of all quantizers, which an optimizer should not decay."""
@@ -116,12 +121,17 @@ class DLRM(nn.Module):
 
     def tensor_sizes(self) -> list[TensorSize]:
         """Return every stored number with the bits it needs at inference: scales and batch norms' statistics too."""
+        table = "embedding.weight"
         bits = {f"{n}.weight": m.weight_bits for n, m in self.named_modules() if isinstance(m, LinearLayer)}
-        bits["embedding.weight"] = self.embedding.bits
-        tensors = {k: v for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
+        skipped = (table, "num_batches_tracked")
+        tensors = {k: v for k, v in self.state_dict().items() if not k.endswith(skipped)}
         sizes = [TensorSize(name, tensor.numel(), bits.get(name, 32)) for name, tensor in tensors.items()]
+        hot = self.embedding.hot_count * self.embedding.dim
+        sizes.append(TensorSize(table, self.embedding.weight.numel() - hot, self.embedding.bits))
+        if hot:
+            sizes.append(TensorSize("embedding.hot_rows", hot, self.embedding.hot_bits))
         if self.embedding.bits_per_row:
-            rows = len(self.embedding.weight)
+            rows = self.embedding.row_count - self.embedding.hot_count
             sizes.append(TensorSize("embedding.row_scales", rows, self.embedding.bits_per_row))
         return sizes
 
@@ -154,4 +164,4 @@ def _linear(size_in: int, size_out: int, bits: LayerBits, config: ModelConfig) -
         from recsys_bnn.bitorch_engine import BitorchLinear
 
         return BitorchLinear(size_in, size_out)
-    return QuantLinear(size_in, size_out, *bits, config.quantizer, config.weight_scale)
+    return QuantLinear(size_in, size_out, *bits, config.quantizer, config.weight_scale, config.thresholds)

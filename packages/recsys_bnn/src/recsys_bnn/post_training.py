@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recsys_bnn.config import ModelConfig
 from recsys_bnn.dataset import Batch
@@ -39,7 +39,7 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
     Raises:
         UserError: ``config`` has other sizes than ``model``.
     """
-    for name in ("embedding_dim", "bottom_mlp", "top_mlp"):
+    for name in ("embedding_dim", "bottom_mlp", "top_mlp", "hashed_share"):
         ours, theirs = getattr(config, name), getattr(model.config, name)
         if ours != theirs:
             option = f"--{name.replace('_', '-')}"
@@ -67,9 +67,14 @@ def _copy(source: nn.Module, target: nn.Module) -> None:
     values = source.state_dict()
     for name, tensor in target.state_dict().items():
         if name in values and not name.endswith("log_scale"):
-            tensor.copy_(values[name])
+            tensor.copy_(_repeated(values[name], tensor))
         elif name == "bias":
             tensor.zero_()
+
+
+def _repeated(values: Tensor, target: Tensor) -> Tensor:
+    """Return weights as many times as ``target`` has signs for each of their inputs."""
+    return values if values.shape == target.shape else values.repeat(1, target.shape[1] // values.shape[1])
 
 
 def _calibrate(model: DLRM, rows: Batch) -> None:

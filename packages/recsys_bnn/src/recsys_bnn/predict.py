@@ -14,17 +14,23 @@ from seminar_common.settings import from_dict
 WEIGHTS = "model.safetensors"
 
 
-def kept_rows(dataset: Dataset, min_count: int) -> tuple[int, ...]:
+def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int, ...]:
     """Return each field's table rows when values seen fewer than ``min_count`` times are left out.
 
     Ids are ordered by training count after the out-of-vocabulary and missing rows, so a higher frequency
-    threshold is a shorter table.
+    threshold is a shorter table. With a ``share`` below 1 the threshold rises until at most so many of the rows
+    are left; the out-of-vocabulary and missing rows always stay.
     """
-    sizes = []
-    for field, cardinality in enumerate(dataset.cardinalities):
-        counts = np.asarray(dataset.counts(field))[2:]
-        sizes.append(2 + int((counts >= min_count).sum()) if min_count else cardinality)
-    return tuple(sizes)
+    if not min_count and share >= 1:
+        return dataset.cardinalities
+    counts = [np.asarray(dataset.counts(field))[2:] for field in range(len(dataset.cardinalities))]
+    kept = [each[each >= min_count] for each in counts]
+    if share < 1:
+        every = np.sort(np.concatenate(kept))[::-1]
+        budget = max(0, int(share * (len(every) + 2 * len(kept))) - 2 * len(kept))
+        threshold = every[budget] + 1 if budget < len(every) else 0
+        kept = [each[each >= threshold] for each in kept]
+    return tuple(2 + len(each) for each in kept)
 
 
 def stored_settings(run: Run) -> TrainSettings:
@@ -55,7 +61,7 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
 
 def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
     """Return a DLRM with uninitialised weights, of the sizes that ``settings`` and ``dataset`` ask for."""
-    cardinalities = kept_rows(dataset, settings.optimization.min_count)
+    cardinalities = kept_rows(dataset, settings.optimization.min_count, settings.optimization.kept_share)
     return DLRM(settings.model, len(dataset.integer_names), cardinalities)
 
 

@@ -1,6 +1,7 @@
 """The reference's table grown up: models x seeds on one data set, with paired differences to the float model."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from recsys_bnn.baselines import logistic_regression
 from recsys_bnn.config import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
-from recsys_bnn.predict import load_model, predict
-from recsys_bnn.train import WEIGHTS, train
-from recsys_bnn.variants import BASELINE, VARIANTS
+from recsys_bnn.predict import WEIGHTS, load_model, predict
+from recsys_bnn.train import train
+from recsys_bnn.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from seminar_common import bootstrap, files, metrics, runs
 from seminar_common.device import choose
 from seminar_common.errors import UserError, choices
@@ -20,36 +21,43 @@ from seminar_common.report import write_report
 from seminar_common.results import Results, Row, write_results
 from seminar_common.runs import Run
 
-REFERENCE = "float"
+BEST = "best-possible"
+"""The true probabilities of generated rows."""
+_ALL = VARIANTS | ABLATIONS
 
 
 def study(settings: StudySettings) -> Results:
     """Train, predict and compare every model; write ``results.json`` and ``report.html`` into the folder.
 
-    A model and seed that has ended is not trained again, and a killed one goes on from its checkpoint, so a
-    study that stopped is continued by the same command, and one with more models or seeds adds to the folder.
+    Seed after seed, each model is trained and measured; the table is written anew after every seed. A model and
+    seed that has ended is not trained again, and a killed one goes on from its checkpoint, so a study that stopped
+    is continued by the same command, and one with more models or seeds adds to the folder.
 
     Raises:
         UserError: an unknown model, unusable data, or a folder that holds another study.
     """
-    unknown = sorted(set(settings.models) - {*VARIANTS, BASELINE})
-    if unknown:
-        raise UserError(f"--models {unknown[0]}: no such model; choose {choices([*VARIANTS, BASELINE])}")
+    names = _names(settings)
     dataset = open_dataset(settings.data)
     _check_folder(settings, dataset)
-    predictions = {name: _predictions(name, settings, dataset) for name in settings.models}
-    rows = []
-    for name, probabilities in predictions.items():
-        say(f"measuring {name}")
-        rows += _rows(name, probabilities, predictions.get(REFERENCE), settings, dataset)
-    results = Results(runs.command_line(), tuple(rows))
-    write_results(settings.out / "results.json", results)
-    facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
-    write_report(
-        [(dataset.name, results, None, facts)], settings.out / "report.html", f"Study on {dataset.name}"
-    )
+    results = Results("")
+    for count, seed in enumerate(settings.seeds, start=1):
+        for name in names:
+            if name in _ALL:
+                _predictions(name, seed, settings, dataset)
+        say(f"measuring seed {seed}")
+        part = dataclasses.replace(settings, seeds=settings.seeds[:count])
+        results = _Measured(part, dataset, names).results()
+        _write(settings, dataset, results)
     say(f"wrote {settings.out / 'results.json'} and report.html")
     return results
+
+
+def _names(settings: StudySettings) -> list[str]:
+    names = [*(settings.models or (*VARIANTS, BASELINE)), *(ABLATIONS if settings.ablate else ())]
+    unknown = sorted(set(names) - {*_ALL, BASELINE})
+    if unknown:
+        raise UserError(f"--models {unknown[0]}: no such model; choose {choices([*_ALL, BASELINE])}")
+    return list(dict.fromkeys(names))
 
 
 def _check_folder(settings: StudySettings, dataset: Dataset) -> None:
@@ -65,27 +73,37 @@ def _check_folder(settings: StudySettings, dataset: Dataset) -> None:
     files.write_json(marker, facts)
 
 
+def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
+    write_results(settings.out / "results.json", results)
+    facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
+    write_report(
+        [(dataset.name, results, None, facts)], settings.out / "report.html", f"Study on {dataset.name}"
+    )
+
+
+def run_folder(name: str, seed: int, settings: StudySettings) -> Path:
+    """Return the run folder of a variant and seed."""
+    return settings.out / "runs" / f"{name}-seed{seed}"
+
+
 def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettings:
     """Return the settings of one run: the preset, changed by the variant."""
-    out = settings.out / "runs" / f"{name}-seed{seed}"
+    variant = _ALL[name]
+    out = run_folder(name, seed, settings)
     base = PRESETS[settings.preset]()
     base = dataclasses.replace(base, data=settings.data, out=out, seed=seed, device=settings.device)
-    return VARIANTS[name](base)
+    init, teacher = (
+        run_folder(other, seed, settings) if other else None for other in (variant.init, variant.teacher)
+    )
+    return dataclasses.replace(variant.change(base), init=init, teacher=teacher)
 
 
-def _predictions(name: str, settings: StudySettings, dataset: Dataset) -> np.ndarray:
-    """Return the test probabilities of each seed, [S, n]; they are stored beside the run."""
-    if name == BASELINE:
-        return logistic_regression(dataset)[None]
-    return np.stack([_predict(name, seed, settings, dataset) for seed in settings.seeds])
-
-
-def _predict(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
-    chosen = train_settings(name, seed, settings)
-    assert chosen.out is not None
-    stored = chosen.out / "test-probabilities.npy"
+def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
+    """Return the test probabilities of one run, [n], after training it if need be; they are stored beside it."""
+    folder = run_folder(name, seed, settings)
+    stored = folder / "test-probabilities.npy"
     if not stored.exists():
-        run = _train(chosen, chosen.out)
+        run = _trained(name, seed, settings)
         model = load_model(run, dataset)
         probabilities = predict(model, dataset.rows("test"), next(model.parameters()).device)
         with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
@@ -93,53 +111,86 @@ def _predict(name: str, seed: int, settings: StudySettings, dataset: Dataset) ->
     return np.load(stored)
 
 
-def _train(chosen: TrainSettings, folder: Path) -> Run:
-    run = Run(folder)
+def _trained(name: str, seed: int, settings: StudySettings) -> Run:
+    """Return the ended run of a variant, after training it and what it starts or learns from."""
+    run = Run(run_folder(name, seed, settings))
     if (run.checkpoints / WEIGHTS).exists():
         return run
-    if (folder / runs.MARKER).exists():
-        return train(dataclasses.replace(PRESETS[chosen.preset](), resume=folder))
-    return train(chosen)
+    for other in {_ALL[name].init, _ALL[name].teacher} - {""}:
+        _trained(other, seed, settings)
+    if (run.folder / runs.MARKER).exists():
+        return train(dataclasses.replace(PRESETS[settings.preset](), resume=run.folder))
+    return train(train_settings(name, seed, settings))
 
 
-def _rows(
-    name: str,
-    probabilities: np.ndarray,
-    reference: np.ndarray | None,
-    settings: StudySettings,
-    dataset: Dataset,
-) -> list[Row]:
-    labels = dataset.rows("test").labels()
-    seeds = None if name == BASELINE else settings.seeds
+class _Measured:
+    """The figures of all models over the seeds that have ended."""
 
-    def row(metric: str, interval: bootstrap.Interval, baseline: str | None = None) -> Row:
+    def __init__(self, settings: StudySettings, dataset: Dataset, names: Sequence[str]):
+        self.settings, self.dataset = settings, dataset
+        self.labels = dataset.rows("test").labels()
+        self.known = {
+            name: np.stack([_predictions(name, seed, settings, dataset) for seed in settings.seeds])
+            for name in names
+            if name in _ALL
+        }
+        if BASELINE in names:
+            self.known[BASELINE] = self._baseline()
+
+    def _baseline(self) -> np.ndarray:
+        stored = self.settings.out / f"{BASELINE}.npy"
+        if not stored.exists():
+            with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
+                np.save(file, logistic_regression(self.dataset)[None])
+        return np.load(stored)
+
+    def results(self) -> Results:
+        """Return the table."""
+        best = self.dataset.rows("test").probabilities()
+        rows = [row for name in self.known for row in self._rows(name)]
+        if best is not None:
+            rows += self._quality(BEST, best[None], {})
+        return Results(runs.command_line(), tuple(rows))
+
+    def _rows(self, name: str) -> Iterator[Row]:
+        variant = _ALL.get(name, Variant(name))
+        facts = {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": variant.ablation}
+        yield from self._quality(variant.model, self.known[name], facts)
+        for other in dict.fromkeys((FLOAT, variant.parent, *variant.rivals)):
+            if other in self.known and other != name:
+                yield from self._paired(variant.model, self.known[name], other, facts)
+        if name in _ALL:
+            yield from self._cost(name, facts)
+
+    def _quality(self, model: str, probabilities: np.ndarray, facts: dict) -> Iterator[Row]:
+        for metric in QUALITY:
+            interval = bootstrap.bootstrap_interval(metric, self.labels, probabilities, **self._resampling())
+            yield self._row(model, metric, interval, facts)
+        error = float(np.mean([metrics.calibration_error(self.labels, each) for each in probabilities]))
+        dataset, n = self.dataset.name, len(self.labels)
+        yield Row(model, dataset, "test", "calibration_error", error, n=n, **facts)
+
+    def _paired(self, model: str, ours: np.ndarray, baseline: str, facts: dict) -> Iterator[Row]:
+        theirs = self.known[baseline]
+        ours = np.broadcast_to(ours, theirs.shape)  # one fit of logistic regression stands against each seed
+        for metric in PAIRED:
+            interval = bootstrap.paired_bootstrap(metric, self.labels, ours, theirs, **self._resampling())
+            yield self._row(model, f"{metric}_difference", interval, facts | {"baseline": baseline})
+
+    def _resampling(self) -> dict[str, int]:
+        return {"seed": 0, "resamples": self.settings.resamples}
+
+    def _row(self, model: str, metric: str, interval: bootstrap.Interval, facts: dict) -> Row:
         value, low, high = interval.value, interval.low, interval.high
-        return Row(
-            name, dataset.name, "test", metric, value, low, high, n=interval.n, seeds=seeds, baseline=baseline
-        )
+        return Row(model, self.dataset.name, "test", metric, value, low, high, n=interval.n, **facts)
 
-    resampling = {"seed": 0, "resamples": settings.resamples}
-    rows = [row(m, bootstrap.bootstrap_interval(m, labels, probabilities, **resampling)) for m in QUALITY]
-    error = float(np.mean([metrics.calibration_error(labels, each) for each in probabilities]))
-    rows.append(Row(name, dataset.name, "test", "calibration_error", error, n=len(labels), seeds=seeds))
-    if reference is not None and name != REFERENCE:
-        # One fit of a baseline stands against each seed of the reference.
-        ours = np.broadcast_to(probabilities, reference.shape)
-        rows += [
-            row(
-                f"{m}_difference",
-                bootstrap.paired_bootstrap(m, labels, ours, reference, **resampling),
-                REFERENCE,
-            )
-            for m in PAIRED
-        ]
-    return rows if name == BASELINE else [*rows, *_cost(name, settings, dataset)]
-
-
-def _cost(name: str, settings: StudySettings, dataset: Dataset) -> list[Row]:
-    folder = train_settings(name, settings.seeds[0], settings).out
-    assert folder is not None
-    return [
-        dataclasses.replace(row, seeds=settings.seeds)
-        for row in cost_rows(load_model(Run(folder), dataset), name, dataset.name)
-    ]
+    def _cost(self, name: str, facts: dict) -> Iterator[Row]:
+        variant, dataset = _ALL[name], self.dataset.name
+        folders = [Run(run_folder(name, seed, self.settings)) for seed in self.settings.seeds]
+        for row in cost_rows(load_model(folders[0], self.dataset), variant.model, dataset):
+            yield dataclasses.replace(row, **facts)
+        speeds = [r["rows_per_cpu_s"] for run in folders for r in run.logged() if "rows_per_cpu_s" in r]
+        if speeds:
+            # By the processor's clock, so that other jobs on the machine don't count.
+            speed = float(np.median(speeds))
+            yield Row(variant.model, dataset, "", "train_rows_per_s", speed, unit="1/s", **facts)

@@ -10,8 +10,17 @@ from recsys_bnn.quantizers.dorefa import DoReFa
 from recsys_bnn.quantizers.lsq import LSQ
 from recsys_bnn.quantizers.row import RowMinMax, RowSign
 from recsys_bnn.quantizers.sign import ScaledSign, Sign
+from recsys_bnn.quantizers.thresholds import ThresholdSigns
 
-__all__ = ["QUANTIZERS", "Quantizer", "ScaledQuantizer", "Use", "make_quantizer", "make_row_quantizer"]
+__all__ = [
+    "QUANTIZERS",
+    "Quantizer",
+    "ScaledQuantizer",
+    "ThresholdSigns",
+    "Use",
+    "make_quantizer",
+    "make_row_quantizer",
+]
 
 QUANTIZERS: dict[str, Callable[[Use], Quantizer]] = {"lsq": LSQ, "dorefa": DoReFa}
 """Value of ``--quantizer`` -> the class for 2 bits and more."""
