@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from recsys_bnn.optimizers import RowwiseAdagrad
+from recsys_bnn.optimizers import RowwiseAdagrad, summed_by_row
 
 
 def table(rows: list[list[float]]) -> torch.nn.Embedding:
@@ -52,3 +52,14 @@ def test_a_step_without_gradients_changes_nothing() -> None:
     weights = table([[1.0]])
     RowwiseAdagrad(weights.parameters()).step()
     assert weights.weight.item() == 1.0
+
+
+def test_sums_by_row_are_those_of_coalesce() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ids, values = torch.randint(0, 9, (50,), generator=generator), torch.randn(50, 3, generator=generator)
+    gradient = torch.sparse_coo_tensor(ids[None], values, (12, 3), check_invariants=True)
+    rows, sums = summed_by_row(gradient)
+    expected = gradient.coalesce()
+    assert torch.equal(rows, expected.indices()[0])
+    torch.testing.assert_close(sums, expected.values())
+    assert torch.equal(summed_by_row(expected)[1], expected.values())

@@ -170,7 +170,7 @@ class TrainSettings:
     """Ended run, e.g. the full-precision one, whose weights to start from: a second stage of training."""
     teacher: Path | None = None
     """Ended run whose probabilities to learn from, too (distillation)."""
-    preset: Literal["smoke", "small", "paper"] = "small"
+    preset: Literal["smoke", "small", "medium", "paper"] = "small"
     """Size and recipe; the options below change single values of it."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the dropout."""
@@ -222,7 +222,7 @@ class StudySettings:
     """Add the steps of the ablation to the models."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each model."""
-    preset: Literal["smoke", "small", "paper"] = "small"
+    preset: Literal["smoke", "small", "medium", "paper"] = "small"
     """Size and recipe of every model."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
@@ -257,10 +257,24 @@ def small() -> TrainSettings:
     return TrainSettings(preset="small", model=model, optimization=optimization)
 
 
+def medium() -> TrainSettings:
+    """Smaller MLPs and tables learned by row-wise Adagrad, for a hundred thousand rows to tens of millions in one pass."""
+    model = ModelConfig(bottom_mlp=(64,), top_mlp=(128, 64), embedding_init=0.05)
+    optimization = OptimizationConfig(
+        learning_rate=2e-3, embedding_optimizer="rowwise-adagrad", embedding_learning_rate=0.1
+    )
+    return TrainSettings(preset="medium", model=model, optimization=optimization)
+
+
 def paper() -> TrainSettings:
     """The reference's setting for the full Criteo log: batch 8192, Adam, cosine, 10 epochs. Not yet run at that size."""
     return TrainSettings(preset="paper", optimization=OptimizationConfig(epochs=10, batch_size=8192))
 
 
-PRESETS: Mapping[str, Callable[[], TrainSettings]] = {"small": small, "smoke": smoke, "paper": paper}
+PRESETS: Mapping[str, Callable[[], TrainSettings]] = {
+    "small": small,
+    "smoke": smoke,
+    "medium": medium,
+    "paper": paper,
+}
 """Presets of `train` by name; the first is the default."""

