@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -154,7 +155,9 @@ class _Measured:
 
     def _rows(self, name: str) -> Iterator[Row]:
         variant = _ALL.get(name, Variant(name))
-        facts = {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": variant.ablation}
+        facts: dict[str, Any] = (
+            {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": variant.ablation}
+        )
         yield from self._quality(variant.model, self.known[name], facts)
         for other in dict.fromkeys((FLOAT, variant.parent, *variant.rivals)):
             if other in self.known and other != name:
@@ -162,7 +165,7 @@ class _Measured:
         if name in _ALL:
             yield from self._cost(name, facts)
 
-    def _quality(self, model: str, probabilities: np.ndarray, facts: dict) -> Iterator[Row]:
+    def _quality(self, model: str, probabilities: np.ndarray, facts: dict[str, Any]) -> Iterator[Row]:
         for metric in QUALITY:
             interval = bootstrap.bootstrap_interval(metric, self.labels, probabilities, **self._resampling())
             yield self._row(model, metric, interval, facts)
@@ -170,7 +173,7 @@ class _Measured:
         dataset, n = self.dataset.name, len(self.labels)
         yield Row(model, dataset, "test", "calibration_error", error, n=n, **facts)
 
-    def _paired(self, model: str, ours: np.ndarray, baseline: str, facts: dict) -> Iterator[Row]:
+    def _paired(self, model: str, ours: np.ndarray, baseline: str, facts: dict[str, Any]) -> Iterator[Row]:
         theirs = self.known[baseline]
         ours = np.broadcast_to(ours, theirs.shape)  # one fit of logistic regression stands against each seed
         for metric in PAIRED:
@@ -180,11 +183,11 @@ class _Measured:
     def _resampling(self) -> dict[str, int]:
         return {"seed": 0, "resamples": self.settings.resamples}
 
-    def _row(self, model: str, metric: str, interval: bootstrap.Interval, facts: dict) -> Row:
+    def _row(self, model: str, metric: str, interval: bootstrap.Interval, facts: dict[str, Any]) -> Row:
         value, low, high = interval.value, interval.low, interval.high
         return Row(model, self.dataset.name, "test", metric, value, low, high, n=interval.n, **facts)
 
-    def _cost(self, name: str, facts: dict) -> Iterator[Row]:
+    def _cost(self, name: str, facts: dict[str, Any]) -> Iterator[Row]:
         variant, dataset = _ALL[name], self.dataset.name
         folders = [Run(run_folder(name, seed, self.settings)) for seed in self.settings.seeds]
         for row in cost_rows(load_model(folders[0], self.dataset), variant.model, dataset):
