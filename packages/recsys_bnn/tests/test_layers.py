@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from recsys_bnn.layers import QuantEmbedding, QuantLinear, SeededDropout, capped, pair_products
+from recsys_bnn.layers import GROUPS, QuantEmbedding, QuantLinear, SeededDropout, capped, pair_products
 from seminar_common.seeds import torch_generator
 
 
@@ -70,25 +70,26 @@ def test_each_scale_has_no_more_values_than_the_bits_allow(bits: int, scale: str
     table = QuantEmbedding(rows, dim=16, bits=bits, scale=scale)
     table.reset_parameters(torch_generator(0))
     out = table(torch.stack([torch.arange(400).clamp(max=r - 1) for r in rows], 1)).detach()
-    # Thirds of the logarithm of the rank: 400^(1/3) = 7.4 and 400^(2/3) = 54.3; 7^(1/3) = 1.9 and 7^(2/3) = 3.7.
-    edges = {"field": [[0, 400], [0, 7], [0, 1]], "group": [[0, 8, 55, 400], [0, 2, 4, 7], [0, 1]]}
-    for field, borders in enumerate(edges[scale]):
+    for field, count in enumerate(rows):
+        # Equal parts of the logarithm of the rank.
+        parts = GROUPS if scale == "group" else 1
+        borders = [0, *(math.ceil(count ** (part / parts)) for part in range(1, parts)), count]
         for start, end in itertools.pairwise(borders):
             assert len(out[start:end, field].unique()) <= 2**bits
 
 
 def test_groups_of_frequent_and_rare_values_have_scales_of_their_own() -> None:
-    table = QuantEmbedding([1000], dim=16, bits=4, scale="group")
+    table = QuantEmbedding([2**GROUPS], dim=16, bits=4, scale="group")
     table.reset_parameters(torch_generator(0))
     with torch.no_grad():
-        table.weight[:10] *= 100
-        table.weight[100:] /= 100
+        table.weight[: 2**5] *= 100
+        table.weight[2**10 :] /= 100
     table.reset_scales()
-    head, middle, tail = table.quantize.scale().tolist()
-    assert head / middle == pytest.approx(100, rel=0.2)
-    assert middle / tail == pytest.approx(100, rel=0.2)
-    ids = torch.arange(1000).unsqueeze(1)
-    for part in (slice(0, 10), slice(10, 100), slice(100, 1000)):
+    scales = table.quantize.scale().tolist()
+    assert scales[4] / scales[5] == pytest.approx(100, rel=0.3)
+    assert scales[9] / scales[10] == pytest.approx(100, rel=0.3)
+    ids = torch.arange(2**GROUPS).unsqueeze(1)
+    for part in (slice(0, 2**5), slice(2**5, 2**10), slice(2**10, 2**GROUPS)):
         rows = table.weight[part]
         assert ((table(ids[part])[:, 0] - rows).norm() / rows.norm()).item() < 0.15
 

@@ -99,7 +99,7 @@ def test_learned_scales_count_32_bits_each() -> None:
     assert scale_bits(embedding_bits=1, mlp_bits=1) == {}
     assert scale_bits(embedding_bits=4) == {"embedding.quantize.log_scale": 26 * 32}
     assert scale_bits(embedding_bits=4, embedding_scale="group") == {
-        "embedding.quantize.log_scale": 3 * 26 * 32
+        "embedding.quantize.log_scale": 16 * 26 * 32
     }
     by_row = scale_bits(mlp_bits=4, activation_bits=32)
     assert sum(by_row.values()) == (512 + 256 + 1) * 32

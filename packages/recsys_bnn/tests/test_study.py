@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys_bnn.config import StudySettings
+from recsys_bnn.config import STUDY_PRESETS, StudySettings
 from recsys_bnn.dataset import Dataset
 from recsys_bnn.predict import build_model
 from recsys_bnn.study import study, train_settings
@@ -15,10 +15,9 @@ from seminar_common.results import read_results
 
 
 def settings(data: Dataset, out: Path, **changes) -> StudySettings:
-    base = StudySettings(
-        data.folder, out, seeds=(0, 1), preset="smoke", resamples=100, device=DeviceConfig(threads=1)
-    )
-    return dataclasses.replace(base, **changes)
+    base = STUDY_PRESETS[changes.pop("preset", "smoke")]()
+    given = dict(data=data.folder, out=out, seeds=(0, 1), resamples=100, device=DeviceConfig(threads=1))
+    return dataclasses.replace(base, **given | changes)
 
 
 def test_a_study_has_one_row_over_all_seeds_and_skips_what_is_done(prepared: Dataset, tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_an_unknown_model_is_refused_before_a_folder_is_made(prepared: Dataset, 
 
 def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path) -> None:
     study(settings(prepared, tmp_path / "study", models=("logistic-regression",)))
-    with pytest.raises(UserError, match="other data or another preset"):
+    with pytest.raises(UserError, match="other data or another recipe"):
         study(settings(prepared, tmp_path / "study", models=("logistic-regression",), preset="small"))
 
 

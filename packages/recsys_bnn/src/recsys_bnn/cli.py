@@ -1,6 +1,13 @@
 """The `recsys-bnn` command line: a table from command to settings and function."""
 
-from recsys_bnn.config import PRESETS, BenchSettings, EvaluateSettings, StudySettings, TrainSettings
+from recsys_bnn.config import (
+    PRESETS,
+    STUDY_PRESETS,
+    BenchSettings,
+    EvaluateSettings,
+    StudySettings,
+    TrainSettings,
+)
 from recsys_bnn.prepare_config import PrepareConfig
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
@@ -10,7 +17,7 @@ COMMANDS = {
     "prepare": Command(PrepareConfig, "recsys_bnn.prepare:prepare"),
     "train": Command(TrainSettings, "recsys_bnn.train:train", PRESETS),
     "evaluate": Command(EvaluateSettings, "recsys_bnn.evaluate:evaluate"),
-    "study": Command(StudySettings, "recsys_bnn.study:study"),
+    "study": Command(StudySettings, "recsys_bnn.study:study", STUDY_PRESETS),
     "bench": Command(BenchSettings, "recsys_bnn.bench:bench"),
     "demo": Command(DemoSettings, "recsys_bnn.demo:main"),
 }

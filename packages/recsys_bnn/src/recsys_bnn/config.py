@@ -37,7 +37,7 @@ class ModelConfig:
     engine: Literal["native", "bitorch"] = "native"
     """Whose binary layers: this package's, or BITorch's with the recipe of its example, which has signs alone."""
     embedding_scale: Literal["auto", "field", "group", "row"] = "auto"
-    """Scales of the tables: learned for each field, or for its frequent, middling and rare values (group), or
+    """Scales of the tables: learned for each field, or for 16 groups of its values by frequency (group), or
     stored with each row. auto is field for 2 to 8 bits and none for 1."""
     hot_bits: Literal[0, 32, 8, 4, 2] = 0
     """Bits of the values in the hot rows, those of the most frequent values of each field; 0 for --embedding-bits."""
@@ -116,7 +116,7 @@ class OptimizationConfig:
     """How a model is fitted."""
 
     epochs: int = 1
-    """Passes over the training rows."""
+    """Passes over the training rows; 0 only quantizes the run of --init."""
     batch_size: int = 2048
     """Rows of a step, over all processes."""
     learning_rate: float = 1e-3
@@ -139,8 +139,8 @@ class OptimizationConfig:
     """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise UserError("--epochs must be 1 or more and --batch-size 2 or more")
+        if self.epochs < 0 or self.batch_size < 2:
+            raise UserError("--epochs must be 0 or more and --batch-size 2 or more")
         if self.learning_rate <= 0 or self.embedding_learning_rate <= 0:
             raise UserError("--learning-rate and --embedding-learning-rate must be above 0")
         if not 0 <= self.distillation <= 1:
@@ -185,6 +185,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.log_every < 1 or self.checkpoint_every < 1:
             raise UserError("--log-every and --checkpoint-every must be 1 or more")
+        if not self.optimization.epochs and self.init is None and self.resume is None:
+            raise UserError("--epochs 0 trains nothing: give the run to quantize with --init")
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,9 @@ class EvaluateSettings:
 class StudySettings:
     """Compare models over several seeds on one data set; the same command goes on with a study that stopped."""
 
-    data: Path
+    data: Path | None = None
     """Folder that `prepare` wrote."""
-    out: Path
+    out: Path | None = None
     """Folder of the study: a run for each model and seed, results.json and report.html."""
     models: tuple[str, ...] = ()
     """Models to compare; by default all of recsys_bnn/variants.py and logistic regression."""
@@ -223,10 +225,12 @@ class StudySettings:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of each model."""
     preset: Literal["smoke", "small", "medium", "paper"] = "small"
-    """Size and recipe of every model."""
+    """Size and recipe of every model; the options below change single values of it, in all models alike."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    model: ModelConfig = field(default_factory=lambda: small().model)
+    optimization: OptimizationConfig = field(default_factory=lambda: small().optimization)
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -299,3 +303,18 @@ PRESETS: Mapping[str, Callable[[], TrainSettings]] = {
     "paper": paper,
 }
 """Presets of `train` by name; the first is the default."""
+
+
+def _study(train: Callable[[], TrainSettings]) -> Callable[[], StudySettings]:
+    def settings() -> StudySettings:
+        chosen = train()
+        return StudySettings(preset=chosen.preset, model=chosen.model, optimization=chosen.optimization)
+
+    settings.__doc__ = train.__doc__
+    return settings
+
+
+STUDY_PRESETS: Mapping[str, Callable[[], StudySettings]] = {
+    name: _study(preset) for name, preset in PRESETS.items()
+}
+"""Presets of `study` by name: those of `train`."""

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from recsys_bnn.quantizers import Quantizer, ThresholdSigns, Use, make_quantizer, make_row_quantizer
 
-GROUPS = 3
-"""Groups of a field's values by frequency, where each has scales of its own."""
+GROUPS = 16
+"""Groups of a field's values by frequency, where each has a scale of its own."""
 _CALIBRATION_VALUES = 1024
 
 
@@ -210,7 +210,7 @@ class QuantEmbedding(nn.Module):
         """Return the number of the scale of each looked-up row, [B, F], where scales belong to groups."""
         if self.scale != "group":
             return None
-        groups = sum(ids >= starts for starts in self.group_starts)
+        groups = torch.searchsorted(self.group_starts, ids.long().T.contiguous(), right=True).T
         return groups + GROUPS * torch.arange(ids.shape[1], device=ids.device)
 
     def extra_repr(self) -> str:
@@ -232,13 +232,13 @@ def capped(rows: Sequence[int], share: float) -> list[int]:
 
 
 def _group_starts(cardinalities: Tensor) -> Tensor:
-    """Return the first id of each field's groups but the most frequent one, int [GROUPS - 1, F].
+    """Return the first id of each field's groups but the most frequent one, int [F, GROUPS - 1].
 
     Ids are ordered by training count. The groups are equal parts of the logarithm of the rank: under Zipf's law
     each is read equally often, whatever the number of rows.
     """
-    parts = torch.arange(1, GROUPS, dtype=torch.float64).unsqueeze(1) / GROUPS
-    return (cardinalities.double() ** parts).ceil().long()
+    parts = torch.arange(1, GROUPS, dtype=torch.float64) / GROUPS
+    return (cardinalities.double().unsqueeze(1) ** parts).ceil().long()
 
 
 class _PairProducts(torch.autograd.Function):

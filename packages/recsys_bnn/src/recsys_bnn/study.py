@@ -11,7 +11,7 @@ from recsys_bnn.baselines import logistic_regression
 from recsys_bnn.config import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
-from recsys_bnn.predict import WEIGHTS, load_model, predict
+from recsys_bnn.predict import WEIGHTS, load_model, predict, stored_settings
 from recsys_bnn.train import train
 from recsys_bnn.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from seminar_common import bootstrap, files, metrics, runs
@@ -21,6 +21,7 @@ from seminar_common.progress import say
 from seminar_common.report import write_report
 from seminar_common.results import Results, Row, write_results
 from seminar_common.runs import Run
+from seminar_common.settings import to_dict
 
 BEST = "best-possible"
 """The true probabilities of generated rows."""
@@ -38,6 +39,8 @@ def study(settings: StudySettings) -> Results:
         UserError: an unknown model, unusable data, or a folder that holds another study.
     """
     names = _names(settings)
+    if settings.data is None or settings.out is None:
+        raise UserError("--data and --out: give the folder that `recsys-bnn prepare` wrote, and one to make")
     dataset = open_dataset(settings.data)
     _check_folder(settings, dataset)
     results = Results("")
@@ -63,36 +66,57 @@ def _names(settings: StudySettings) -> list[str]:
 
 def _check_folder(settings: StudySettings, dataset: Dataset) -> None:
     """Write down what the study is about, or refuse a folder that is about something else."""
-    marker, facts = settings.out / "study.json", {"data": dataset.fingerprint, "preset": settings.preset}
+    marker = _folder(settings) / "study.json"
+    facts = {
+        "data": dataset.fingerprint,
+        "preset": settings.preset,
+        "model": to_dict(settings.model),
+        "optimization": to_dict(settings.optimization),
+    }
     if marker.exists():
         if files.read_json(marker) != facts:
             raise UserError(
-                f"{settings.out}: holds a study of other data or another preset; choose another --out"
+                f"{settings.out}: holds a study of other data or another recipe; choose another --out"
             )
         return
-    files.refuse_existing(settings.out)
+    files.refuse_existing(_folder(settings))
     files.write_json(marker, facts)
 
 
+def _folder(settings: StudySettings) -> Path:
+    assert settings.out is not None
+    return settings.out
+
+
 def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
-    write_results(settings.out / "results.json", results)
+    write_results(_folder(settings) / "results.json", results)
+    recipe = {"model": to_dict(settings.model), "optimization": to_dict(settings.optimization)}
     facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
     write_report(
-        [(dataset.name, results, None, facts)], settings.out / "report.html", f"Study on {dataset.name}"
+        [(dataset.name, results, recipe, facts)],
+        _folder(settings) / "report.html",
+        f"Study on {dataset.name}",
     )
 
 
 def run_folder(name: str, seed: int, settings: StudySettings) -> Path:
     """Return the run folder of a variant and seed."""
-    return settings.out / "runs" / f"{name}-seed{seed}"
+    return _folder(settings) / "runs" / f"{name}-seed{seed}"
 
 
 def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettings:
     """Return the settings of one run: the preset, changed by the variant."""
     variant = _ALL[name]
     out = run_folder(name, seed, settings)
-    base = PRESETS[settings.preset]()
-    base = dataclasses.replace(base, data=settings.data, out=out, seed=seed, device=settings.device)
+    base = dataclasses.replace(
+        PRESETS[settings.preset](),
+        data=settings.data,
+        out=out,
+        seed=seed,
+        device=settings.device,
+        model=settings.model,
+        optimization=settings.optimization,
+    )
     init, teacher = (
         run_folder(other, seed, settings) if other else None for other in (variant.init, variant.teacher)
     )
@@ -101,10 +125,9 @@ def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettin
 
 def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
     """Return the test probabilities of one run, [n], after training it if need be; they are stored beside it."""
-    folder = run_folder(name, seed, settings)
-    stored = folder / "test-probabilities.npy"
+    run = _trained(name, seed, settings)
+    stored = run.folder / "test-probabilities.npy"
     if not stored.exists():
-        run = _trained(name, seed, settings)
         model = load_model(run, dataset)
         probabilities = predict(model, dataset.rows("test"), next(model.parameters()).device)
         with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
@@ -114,14 +137,24 @@ def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset
 
 def _trained(name: str, seed: int, settings: StudySettings) -> Run:
     """Return the ended run of a variant, after training it and what it starts or learns from."""
-    run = Run(run_folder(name, seed, settings))
+    run, chosen = Run(run_folder(name, seed, settings)), train_settings(name, seed, settings)
+    if (run.folder / runs.MARKER).exists():
+        _check_same_recipe(run, chosen)
     if (run.checkpoints / WEIGHTS).exists():
         return run
     for other in {_ALL[name].init, _ALL[name].teacher} - {""}:
         _trained(other, seed, settings)
     if (run.folder / runs.MARKER).exists():
         return train(dataclasses.replace(PRESETS[settings.preset](), resume=run.folder))
-    return train(train_settings(name, seed, settings))
+    return train(chosen)
+
+
+def _check_same_recipe(run: Run, chosen: TrainSettings) -> None:
+    stored = stored_settings(run)
+    if (stored.model, stored.optimization) != (chosen.model, chosen.optimization):
+        raise UserError(
+            f"{run.folder}: was trained with other settings than this version's; remove it, or choose another --out"
+        )
 
 
 class _Measured:
@@ -139,7 +172,7 @@ class _Measured:
             self.known[BASELINE] = self._baseline()
 
     def _baseline(self) -> np.ndarray:
-        stored = self.settings.out / f"{BASELINE}.npy"
+        stored = _folder(self.settings) / f"{BASELINE}.npy"
         if not stored.exists():
             with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
                 np.save(file, logistic_regression(self.dataset)[None])
@@ -159,7 +192,7 @@ class _Measured:
             {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": variant.ablation}
         )
         yield from self._quality(variant.model, self.known[name], facts)
-        for other in dict.fromkeys((FLOAT, variant.parent, *variant.rivals)):
+        for other in dict.fromkeys((FLOAT, variant.model, *variant.rivals)):
             if other in self.known and other != name:
                 yield from self._paired(variant.model, self.known[name], other, facts)
         if name in _ALL:

@@ -1,6 +1,6 @@
 """The models that a study compares, by name: each changes the study's training settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,34 +44,37 @@ class Variant:
     ablation: str | None = None
     """For a step of the ablation: what is changed in the model."""
 
-    @property
-    def parent(self) -> str:
-        """The model that a step of the ablation is compared with, also; itself for the others."""
-        return self.model
-
 
 SIZE_1 = ("float-hashed-32x", "float-threshold-32x")
 SIZE_4 = ("float-hashed-8x", "float-threshold-8x", "float-d2")
+"""Float models of about the megabytes of 1-bit and of 4-bit tables."""
 
-_BINARY = {"embedding_bits": 1, "mlp_bits": 1}
+_BINARY = {"embedding_bits": 1, "mlp_bits": 1, "embedding_scale": "group"}
+_A4 = _BINARY | {"activation_bits": 4}
+_PLAIN = {"embedding_bits": 1, "mlp_bits": 1}
 
 
-def _staged(name: str, change: Change, rivals: tuple[str, ...] = ()) -> Variant:
-    """Return a model that starts from the float one, which also teaches it."""
-    return Variant(name, change, init=FLOAT, teacher=FLOAT, rivals=rivals)
+def _quantized(name: str, rivals: tuple[str, ...] = (), **values: Any) -> Variant:
+    """Return the float model of the same seed with other bits and no further training."""
+    change = _model(**values)
+    return Variant(name, lambda settings: _optimization(epochs=0)(change(settings)), FLOAT, rivals=rivals)
 
 
 _COMPARED = (
     Variant(FLOAT),
-    _staged("8-bit", _model(embedding_bits=8, mlp_bits=8)),
-    _staged("4-bit", _model(embedding_bits=4, mlp_bits=4), SIZE_4),
-    _staged("2-bit", _model(embedding_bits=2, mlp_bits=2)),
-    _staged("binary", _model(**_BINARY, thresholds=3), SIZE_1),
-    _staged("binary-a4", _model(**_BINARY, activation_bits=4, embedding_scale="group"), SIZE_1),
-    Variant("bitorch-binary", _model(**_BINARY, engine="bitorch")),
-    _staged("mixed-e1h8-b32-w4-a8", _model(embedding_bits=1, hot_bits=8, mlp_bits=4, activation_bits=8)),
-    _staged("mixed-e2-b32-w1-a4", _model(embedding_bits=2, mlp_bits=1, activation_bits=4)),
-    Variant("4-bit-d4", _model(embedding_dim=4, embedding_bits=4, mlp_bits=4)),
+    _quantized("8-bit", embedding_bits=8, mlp_bits=8),
+    _quantized("4-bit", SIZE_4, embedding_bits=4, mlp_bits=4, embedding_scale="group"),
+    Variant("2-bit", _model(embedding_bits=2, mlp_bits=2, embedding_scale="group")),
+    Variant("binary", _model(**_BINARY, thresholds=3), rivals=(*SIZE_1, "bitorch-binary")),
+    Variant("binary-a4", _model(**_A4), rivals=SIZE_1),
+    Variant("mixed-e1h8-b32-w1-a4", _model(**_A4, hot_bits=8, hot_share=0.005), rivals=SIZE_1),
+    Variant(
+        "mixed-e1h8-b32-w8-a8",
+        _model(embedding_bits=1, embedding_scale="group", hot_bits=8, hot_share=0.02, mlp_bits=8),
+        rivals=SIZE_1,
+    ),
+    Variant("bitorch-binary", _model(**_PLAIN, engine="bitorch")),
+    Variant("4-bit-d4", _model(embedding_dim=4, embedding_bits=4, mlp_bits=4, embedding_scale="group")),
     Variant("float-d2", _model(embedding_dim=2)),
     Variant("float-d1", _model(embedding_dim=1)),
     Variant("float-hashed-8x", _model(hashed_share=1 / 8)),
@@ -83,5 +86,33 @@ VARIANTS: dict[str, Variant] = {variant.model: variant for variant in _COMPARED}
 """`-dD` is a narrower table: at D = 2 a float row has the bytes of a 4-bit one at D = 16, and a 4-bit row at D = 4
 those of a binary one. `-hashed-Nx` and `-threshold-Nx` have one row for N, by hashing and by leaving out rare values."""
 
-ABLATIONS: dict[str, Variant] = {}
-"""Steps of the ablation, each a change of one of the models above."""
+_BINARY_STEPS = {"one sign an input": _model(**_BINARY)}
+_A4_STEPS = {
+    "no scales in the tables": _model(**_A4 | {"embedding_scale": "auto"}),
+    "a scale a field": _model(**_A4 | {"embedding_scale": "field"}),
+    "a scale a row": _model(**_A4 | {"embedding_scale": "row"}),
+    "float activations": _model(**_A4 | {"activation_bits": 32}),
+    "float MLP": _model(**_BINARY | {"mlp_bits": 32}),
+    "tables by Adam": lambda settings: _optimization(
+        embedding_optimizer="adam", embedding_learning_rate=5e-3
+    )(_model(**_A4)(settings)),
+}
+
+
+def _steps() -> Iterator[Variant]:
+    for text, change in _BINARY_STEPS.items():
+        yield Variant("binary", change, ablation=text)
+    for text, change in _A4_STEPS.items():
+        yield Variant("binary-a4", change, ablation=text)
+    a4 = _model(**_A4)
+    yield Variant("binary-a4", a4, init=FLOAT, ablation="from the float weights")
+    yield Variant("binary-a4", a4, teacher=FLOAT, ablation="distilled from float")
+    yield Variant("binary-a4", a4, init=FLOAT, teacher=FLOAT, ablation="from float and distilled")
+    trained = _model(embedding_bits=4, mlp_bits=4, embedding_scale="group")
+    yield Variant("4-bit", trained, ablation="trained with its bits")
+
+
+ABLATIONS: dict[str, Variant] = {
+    f"{step.model}--{(step.ablation or '').replace(' ', '-')}": step for step in _steps()
+}
+"""Steps of the ablation, each one change of a model above; paired differences to that model say what it gives."""
