@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from recsys_bnn.config import STUDY_PRESETS, StudySettings
-from recsys_bnn.dataset import Dataset
+from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.predict import build_model
-from recsys_bnn.study import study, train_settings
+from recsys_bnn.prepare import prepare
+from recsys_bnn.prepare_config import PrepareConfig
+from recsys_bnn.study import _ALL, study, train_settings
 from recsys_bnn.variants import ABLATIONS, VARIANTS
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -70,6 +72,44 @@ def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path)
     study(settings(prepared, tmp_path / "study", models=("logistic-regression",)))
     with pytest.raises(UserError, match="other data or another recipe"):
         study(settings(prepared, tmp_path / "study", models=("logistic-regression",), preset="small"))
+
+
+def test_a_quantized_model_needs_no_training_and_brings_the_float_one(
+    prepared: Dataset, tmp_path: Path
+) -> None:
+    chosen = settings(prepared, tmp_path / "study", models=("4-bit",), seeds=(0,))
+    results = study(chosen)
+    assert sorted(path.name for path in (tmp_path / "study" / "runs").iterdir()) == [
+        "4-bit-seed0",
+        "float-seed0",
+    ]
+    assert results.one(model="4-bit", metric="roc_auc").n == 800
+
+
+def test_the_best_possible_figures_stand_beside_the_models_of_generated_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    prepare(PrepareConfig(format="synthetic", rows=2000, out=folder))
+    results = study(settings(open_dataset(folder), tmp_path / "study", models=("float-d1",), seeds=(0,)))
+    best, model = (results.one(model=name, metric="roc_auc") for name in ("best-possible", "float-d1"))
+    assert best.value > model.value and best.seeds is None
+
+
+def test_a_run_of_another_recipe_is_refused(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(prepared, tmp_path / "study", models=("float-d2",), seeds=(0,))
+    study(chosen)
+    monkeypatch.setitem(_ALL, "float-d2", VARIANTS["float-d1"])
+    with pytest.raises(UserError, match="float-d2-seed0: was trained with other settings"):
+        study(chosen)
+
+
+def test_a_step_of_the_ablation_is_compared_with_its_model(prepared: Dataset, tmp_path: Path) -> None:
+    step = "binary--one-sign-an-input"
+    results = study(settings(prepared, tmp_path / "study", models=("binary", step), seeds=(0,)))
+    row = results.one(ablation="one sign an input", baseline="binary", metric="roc_auc_difference")
+    assert (row.model, row.seeds) == ("binary", (0,))
+    assert results.one(ablation="one sign an input", metric="train_rows_per_s").value > 0
 
 
 @pytest.mark.parametrize("name", VARIANTS)

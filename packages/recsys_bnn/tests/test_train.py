@@ -206,6 +206,27 @@ def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_
         torch.testing.assert_close(before[name], after[name], atol=1e-5, rtol=0)
 
 
+def test_no_epochs_quantize_the_weights_of_another_run(prepared: Dataset, tmp_path: Path) -> None:
+    first = train(settings(prepared, tmp_path / "first"))
+    none = OptimizationConfig(epochs=0, batch_size=128)
+    second = train(
+        settings(prepared, tmp_path / "second", init=first.folder, model=four_bit(), optimization=none)
+    )
+    before, after = weights(first.folder), weights(second.folder)
+    assert torch.equal(before["embedding.weight"], after["embedding.weight"])
+    assert second.config()["model"] == "4-bit"
+    with pytest.raises(UserError, match="--init"):
+        settings(prepared, tmp_path / "third", optimization=none)
+
+
+def test_a_share_of_the_rows_keeps_the_most_frequent_values(prepared: Dataset) -> None:
+    full, kept = sum(kept_rows(prepared, 0)), kept_rows(prepared, 0, 0.1)
+    assert 0.05 * full < sum(kept) <= 0.1 * full
+    counts = [prepared.counts(field)[2:] for field in range(len(kept))]
+    least = min(each[rows - 3] for each, rows in zip(counts, kept, strict=True) if rows > 2)
+    assert all((each[rows - 2 :] < least).all() for each, rows in zip(counts, kept, strict=True))
+
+
 def test_validation_changes_nothing_of_the_training(prepared: Dataset, tmp_path: Path, monkeypatch) -> None:
     # Validation settles the batch norms for its own use; a run that never validates must end the same.
     model, optimization = binary(), OptimizationConfig(epochs=2, batch_size=128)

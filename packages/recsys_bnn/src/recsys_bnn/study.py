@@ -1,6 +1,7 @@
 """The reference's table grown up: models x seeds on one data set, with paired differences to the float model."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,17 +71,20 @@ def _check_folder(settings: StudySettings, dataset: Dataset) -> None:
     facts = {
         "data": dataset.fingerprint,
         "preset": settings.preset,
-        "model": to_dict(settings.model),
-        "optimization": to_dict(settings.optimization),
+        **_recipe(settings),
     }
     if marker.exists():
-        if files.read_json(marker) != facts:
+        if files.read_json(marker) != json.loads(json.dumps(facts)):  # tuples become lists
             raise UserError(
                 f"{settings.out}: holds a study of other data or another recipe; choose another --out"
             )
         return
     files.refuse_existing(_folder(settings))
     files.write_json(marker, facts)
+
+
+def _recipe(settings: StudySettings) -> dict[str, Any]:
+    return {"model": to_dict(settings.model), "optimization": to_dict(settings.optimization)}
 
 
 def _folder(settings: StudySettings) -> Path:
@@ -90,10 +94,9 @@ def _folder(settings: StudySettings) -> Path:
 
 def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
     write_results(_folder(settings) / "results.json", results)
-    recipe = {"model": to_dict(settings.model), "optimization": to_dict(settings.optimization)}
     facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
     write_report(
-        [(dataset.name, results, recipe, facts)],
+        [(dataset.name, results, _recipe(settings), facts)],
         _folder(settings) / "report.html",
         f"Study on {dataset.name}",
     )
