@@ -10,6 +10,7 @@ any length is made in bounded memory, and any chunk of it can be made alone.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,13 +34,18 @@ _LOG_DEVIATION = np.array([1.3, 2.0, 1.3, 1.0, 2.0, 1.5, 1.5, 1.2, 1.5, 0.5, 1.0
 INTEGERS, CATEGORICALS, DAYS = 13, 26, 7
 CHUNK_ROWS = 65_536
 _EFFECTS = 1 << 14  # entries of a field's table of effects
-_MISSING_RANK = 5  # the value of this rank is the absence of one, in fields of over 1,000 values
+_MISSING_RANK = 0  # the value of this rank is the absence of one, in fields of over 1,000 values
+_ABSENT = 0.03  # share of the rows without a value in these fields, at least
+_STEADY = 100  # values of lower rank are there on all days
 _CALIBRATION_ROWS = 100_000
+_IDENTITY = 1_000_000  # a field with more values in Criteo's log tells identities
+_SHORT_EXPONENT = 1.2  # of the fields of at most 1,000 values
+_LARGEST = 2.0**31 - 1
 
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Size and difficulty of a log. The difficulty is fixed; only rows and seed are meant to vary."""
+    """Size and difficulty of a log. The difficulty is fixed (docs/recsys_generator.md); only rows and seed vary."""
 
     rows: int
     """Rows of the log."""
@@ -51,19 +57,31 @@ class SyntheticConfig:
     """Mean click probability, as in the Criteo log."""
     logit_deviation: float = 1.55
     """Standard deviation of the logit; it sets the best possible AUC."""
-    main_share: float = 0.45
+    main_share: float = 0.5
     """Share of the logit's variance from main effects of categorical values."""
-    dense_share: float = 0.25
+    dense_share: float = 0.35
     """Share from smooth functions of the integers; the rest comes from pairwise interactions."""
     rank: int = 8
-    """Length of the latent vectors whose products are the interactions."""
-    pairs: int = 10
+    """Length of a value's latent vector; two of them interact by their inner product."""
+    pairs: int = 6
     """Pairs of fields that interact."""
-    tail_exponent: float = 1.2
-    """Zipf exponent of the fields of over 1,000 values."""
-    fade: float = 1.0
-    """Effects of a field's r-th most frequent value fall as (1 + r / 100) to the power of minus this."""
-    drift: float = 0.3
+    tail_exponent: float = 2.0
+    """Exponent s of the fields of over 1,000 values: the r-th most frequent one has a share of (r + tail_shift)^-s."""
+    tail_shift: float = 400.0
+    """Ranks up to about this one are almost equally frequent."""
+    fresh_share: float = 0.1
+    """Share of the rows with a rare value in these fields that move on, by a tenth of the field a day."""
+    identity_weight: float = 5.0
+    """Factor on the main effects of the five fields that have over a million values in Criteo's log, as users and ads do."""
+    field_spread: float = 0.5
+    """Standard deviation of the logarithm of a field's weight."""
+    fade: float = 0.2
+    """Main effects of a field's r-th most frequent value fall as (1 + r / fade_rank) to the power of minus this."""
+    pair_fade: float = 1.0
+    """The same for the interactions."""
+    fade_rank: float = 100.0
+    """Rank at which the effects have begun to fall."""
+    drift: float = 0.15
     """How much the teacher's field weights move over the seven days, as a share of themselves."""
 
     def __post_init__(self) -> None:
@@ -104,14 +122,15 @@ class SyntheticLog:
         self.config = config
         self.cardinalities = cardinalities(config.rows)
         generator = numpy_generator(config.teacher_seed, "teacher")
-        self._field_weights = np.exp(0.5 * generator.standard_normal(CATEGORICALS))
+        self._field_weights = np.exp(config.field_spread * generator.standard_normal(CATEGORICALS))
+        self._field_weights[np.array(CRITEO_CARDINALITIES) > _IDENTITY] *= config.identity_weight
         self._field_phases = generator.uniform(0, 2 * np.pi, CATEGORICALS)
-        self._main = generator.standard_normal((CATEGORICALS, _EFFECTS), dtype=np.float32)
-        self._latent = generator.standard_normal((CATEGORICALS, _EFFECTS, config.rank), dtype=np.float32)
+        # A value's main effect, then its latent vector.
+        self._effects = generator.standard_normal((CATEGORICALS, _EFFECTS, 1 + config.rank), dtype=np.float32)
         self._dense = generator.standard_normal((INTEGERS, 4))
         every = [(i, j) for i in range(CATEGORICALS) for j in range(i)]
         self._pairs = [every[k] for k in generator.permutation(len(every))[: config.pairs]]
-        self._crossed = generator.integers(0, [INTEGERS, CATEGORICALS], (6, 2))
+        self._crossed = generator.integers(0, [INTEGERS, CATEGORICALS], (6, 2)).tolist()
 
     def chunks(self, start: int = 0) -> Iterator[SyntheticChunk]:
         """Yield the log in time order, from chunk number ``start`` on, at most ``CHUNK_ROWS`` rows each."""
@@ -123,84 +142,114 @@ class SyntheticLog:
     def _chunk(self, index: int, first: int, size: int) -> SyntheticChunk:
         generator = numpy_generator(self.config.seed, "rows", index)
         time = (first + np.arange(size)) / self.config.rows * DAYS
-        ranks, logs, missing = self._draw(generator, time)
-        probabilities = self._probabilities(ranks, logs, missing, time)
+        draw = self._draw(generator, time)
+        probabilities = self._probabilities(draw)
         labels = (generator.random(size) < probabilities).astype(np.uint8)
-        integers = np.where(missing, -1, np.minimum(np.expm1(logs), 2**31 - 1)).astype(np.int32)
-        values = np.where((ranks == _MISSING_RANK) & (self.cardinalities > 1000), 0, _hashed(ranks))
-        return SyntheticChunk(labels, integers, values.astype(np.uint32), probabilities)
+        return SyntheticChunk(labels, draw.integers(), self._values(draw.ranks), probabilities)
 
-    def _draw(self, generator: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return value ranks int64 [B, 26], log counts [B, 13] and their missing mask [B, 13]."""
-        size = len(time)
-        ranks = np.empty((size, CATEGORICALS), np.int64)
+    def _draw(self, generator: np.random.Generator, time: np.ndarray) -> "_Draw":
+        shape = INTEGERS, len(time)
+        ranks = np.stack([self._ranks(generator, time, int(count)) for count in self.cardinalities])
+        normal = generator.standard_normal(shape, dtype=np.float32)
+        counts = np.floor(np.exp(_LOG_MEAN[:, None] + _LOG_DEVIATION[:, None] * normal))
+        missing = generator.random(shape, dtype=np.float32) < _MISSING[:, None]
+        return _Draw(time, ranks, np.minimum(counts, _LARGEST), missing)
+
+    def _ranks(self, generator: np.random.Generator, time: np.ndarray, count: int) -> np.ndarray:
+        """Return the frequency ranks of one field's values, int64 [B]."""
+        if count <= 1000:
+            return _zipf(generator.random(len(time)), count, _SHORT_EXPONENT, 1.0)
+        ranks = _zipf(generator.random(len(time)), count, self.config.tail_exponent, self.config.tail_shift)
+        other = generator.random(len(time), dtype=np.float32)
+        # New values keep arriving.
+        fresh = np.flatnonzero((ranks >= _STEADY) & (other < self.config.fresh_share))
+        ranks[fresh] = (ranks[fresh] + (time[fresh] * (count / 10)).astype(np.int64)) % count
+        ranks[other > 1 - _ABSENT] = _MISSING_RANK
+        return ranks
+
+    def _values(self, ranks: np.ndarray) -> np.ndarray:
+        """Return the 32-bit values [B, 26] that stand for ranks [26, B], as Criteo's hashes hide the original ones."""
+        values = np.empty(ranks.shape[::-1], np.uint32)
         for field, count in enumerate(self.cardinalities):
-            exponent = 1.2 if count <= 1000 else self.config.tail_exponent
-            ranks[:, field] = _zipf(generator.random(size), int(count), exponent)
-            if count > 1000:  # new values keep arriving: a tenth of the field is replaced each day
-                fresh = (ranks[:, field] >= 100) & (generator.random(size) < 0.5)
-                ranks[fresh, field] = (
-                    ranks[fresh, field] + (time[fresh] * count / 10).astype(np.int64)
-                ) % count
-        logs = np.log1p(
-            np.floor(np.exp(_LOG_MEAN + _LOG_DEVIATION * generator.standard_normal((size, INTEGERS))))
-        )
-        return ranks, logs, generator.random((size, INTEGERS)) < _MISSING
+            hashed = _mix(ranks[field].astype(np.uint64), 1000 + field) >> np.uint64(32)
+            values[:, field] = np.where((ranks[field] == _MISSING_RANK) & (count > 1000), 0, hashed)
+        return values
 
-    def _parts(
-        self, ranks: np.ndarray, logs: np.ndarray, missing: np.ndarray, time: np.ndarray
-    ) -> np.ndarray:
-        """Return the unscaled main, dense and interaction parts of the logit, [B, 3]."""
-        day_weights = 1 + self.config.drift * np.sin(
-            2 * np.pi * time[:, None] / (2 * DAYS) + self._field_phases
-        )
-        standard = np.where(missing, 0, (logs - _LOG_MEAN) / _LOG_DEVIATION)
-        main, latents = np.zeros(len(time)), []
+    def _parts(self, draw: "_Draw") -> np.ndarray:
+        """Return the unscaled main, dense and interaction parts of the logit, [3, B]."""
+        main, latents = np.zeros(len(draw.time)), []
         for field in range(CATEGORICALS):
-            rank = ranks[:, field]
-            slot = _mix(rank.astype(np.uint64), field) % np.uint64(_EFFECTS)
-            faded = (1 + rank / 100) ** -self.config.fade
-            main += self._field_weights[field] * day_weights[:, field] * faded * self._main[field, slot]
-            latents.append(faded[:, None] * self._latent[field, slot])
-        slope, wave, phase, absent = self._dense.T
-        dense = slope * standard + 0.7 * wave * np.sin(2 * standard + phase)
-        dense = np.where(missing, absent, dense).sum(1)
-        pairs = sum((latents[i] * latents[j]).sum(1) for i, j in self._pairs)
-        crossed = sum(2 * latents[f][:, 0] * standard[:, i] for i, f in self._crossed)
-        return np.stack([main, dense, pairs + crossed], axis=1)
+            rank = draw.ranks[field]
+            effects = self._effects[field].take(rank & (_EFFECTS - 1), axis=0)
+            base = np.log1p(rank.astype(np.float32) / np.float32(self.config.fade_rank))
+            weight = self._field_weights[field] * self._day_weight(field, draw.time)
+            main += weight * np.exp(-self.config.fade * base) * effects[:, 0]
+            latents.append(effects[:, 1:] * np.exp(-self.config.pair_fade * base)[:, None])
+        standard = draw.standard()
+        slope, wave, phase, absent = self._dense.T[:, :, None]
+        dense = np.where(draw.missing, absent, slope * standard + 0.7 * wave * np.sin(2 * standard + phase))
+        pairs = sum(np.einsum("br,br->b", latents[i], latents[j]) for i, j in self._pairs)
+        crossed = sum(2 * latents[field][:, 0] * standard[i] for i, field in self._crossed)
+        return np.stack([main, dense.sum(0), pairs + crossed])
+
+    def _day_weight(self, field: int, time: np.ndarray) -> np.ndarray:
+        """Return how much a field's main effects weigh at ``time``, [B]: a wave of two weeks round 1."""
+        return 1 + self.config.drift * np.sin(np.pi * time / DAYS + self._field_phases[field])
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Return means and weights of the three parts and the bias that gives the click rate."""
+        """Return means and weights [3, 1] of the three parts and the bias that gives the click rate."""
         config, generator = self.config, numpy_generator(self.config.teacher_seed, "calibration")
-        time = np.linspace(0, DAYS, _CALIBRATION_ROWS, endpoint=False)
-        parts = self._parts(*self._draw(generator, time), time)
+        parts = self._parts(self._draw(generator, np.linspace(0, DAYS, _CALIBRATION_ROWS, endpoint=False)))
         shares = np.array([config.main_share, config.dense_share, 1 - config.main_share - config.dense_share])
-        weights = config.logit_deviation * np.sqrt(shares) / parts.std(0)
-        logits = (parts - parts.mean(0)) @ weights
+        mean = parts.mean(1, keepdims=True)
+        weights = config.logit_deviation * np.sqrt(shares / parts.var(1))[:, None]
+        logits = ((parts - mean) * weights).sum(0)
         low, high = -20.0, 20.0
         for _ in range(60):  # the click rate grows with the bias, so bisection finds it
             middle = (low + high) / 2
             low, high = (
                 (middle, high) if _sigmoid(logits + middle).mean() < config.click_rate else (low, middle)
             )
-        return parts.mean(0), weights, low
+        return mean, weights, low
 
-    def _probabilities(self, *draw: np.ndarray) -> np.ndarray:
+    def _probabilities(self, draw: "_Draw") -> np.ndarray:
         mean, weights, bias = self._scale
-        return _sigmoid((self._parts(*draw) - mean) @ weights + bias)
+        return _sigmoid(((self._parts(draw) - mean) * weights).sum(0) + bias)
+
+
+class _Draw(NamedTuple):
+    """Features of some rows, a row of the arrays for each feature."""
+
+    time: np.ndarray
+    """Days since the log began, float64 [B]."""
+    ranks: np.ndarray
+    """Frequency ranks of the categorical values, int64 [26, B]."""
+    counts: np.ndarray
+    """Whole numbers, float64 [13, B]; also where the value is missing."""
+    missing: np.ndarray
+    """bool [13, B]."""
+
+    def integers(self) -> np.ndarray:
+        """Return the counts as the log has them, int32 [B, 13], -1 for a missing one."""
+        return np.where(self.missing, -1, self.counts).astype(np.int32).T
+
+    def standard(self) -> np.ndarray:
+        """Return log(1 + count), standardised, [13, B]; 0 for a missing one."""
+        logs = (np.log1p(self.counts) - _LOG_MEAN[:, None]) / _LOG_DEVIATION[:, None]
+        return np.where(self.missing, 0, logs)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def _zipf(uniform: np.ndarray, count: int, exponent: float) -> np.ndarray:
-    """Map uniform numbers to ranks 0..count-1 with P(rank) close to (rank + 1)^-exponent, by the continuous inverse."""
+def _zipf(uniform: np.ndarray, count: int, exponent: float, shift: float) -> np.ndarray:
+    """Map uniform numbers to ranks 0..count-1 with P(rank) close to (rank + shift)^-exponent, by the continuous inverse."""
     tail = 1 - exponent
-    return np.minimum(((uniform * ((count + 1.0) ** tail - 1)) + 1) ** (1 / tail) - 1, count - 1).astype(
-        np.int64
-    )
+    first = shift**tail
+    ranks = (uniform * ((count + shift) ** tail - first) + first) ** (1 / tail) - shift
+    return np.minimum(ranks, count - 1).astype(np.int64)
 
 
 def _mix(values: np.ndarray, salt: int) -> np.ndarray:
@@ -209,9 +258,3 @@ def _mix(values: np.ndarray, salt: int) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def _hashed(ranks: np.ndarray) -> np.ndarray:
-    """Return the 32-bit values that stand for ranks in the log, as Criteo's hashes hide the original ones."""
-    fields = [_mix(ranks[:, f].astype(np.uint64), 1000 + f) >> np.uint64(32) for f in range(CATEGORICALS)]
-    return np.stack(fields, axis=1)
