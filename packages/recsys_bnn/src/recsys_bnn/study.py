@@ -123,7 +123,7 @@ def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettin
     init, teacher = (
         run_folder(other, seed, settings) if other else None for other in (variant.init, variant.teacher)
     )
-    return dataclasses.replace(variant.change(base), init=init, teacher=teacher)
+    return variant.change(dataclasses.replace(base, init=init, teacher=teacher))
 
 
 def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
