@@ -1,10 +1,9 @@
 import pytest
 
-from recsys_bnn.data_card import data_card
+from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import open_dataset
 from recsys_bnn.prepare import prepare
 from recsys_bnn.prepare_config import PrepareConfig
-from seminar_common.results import read_results, write_results
 
 
 @pytest.fixture(scope="module")
@@ -14,24 +13,30 @@ def data(tmp_path_factory):
     return open_dataset(out)
 
 
-def test_the_card_tells_rows_rates_and_cardinalities(data):
-    card = data_card(data)
-    assert card.one(metric="rows", split="train").value == 1600
-    test = card.one(metric="click_rate", split="test")
+def test_the_card_tells_rows_and_click_rates(data):
+    card = data_sections(data)[0].results
+    assert card.one(metric="rows", model="train").value == 1600
+    test = card.one(metric="click_rate", model="test")
     assert test.value == pytest.approx(data.rows("test").labels().mean())
-    assert test.n == 400
-    assert card.one(metric="cardinality", label="C9").value == data.cardinalities[8]
-    assert card.one(metric="out_of_vocabulary_rate", label="C6", split="test").n == 400
-    assert 0 < card.one(metric="collision_rate", label="C1").value <= 1
-    days = [row for row in card.rows if row.subset]
-    assert [row.subset for row in days] == [f"day_{i}" for i in range(7)]
-    assert sum(row.n or 0 for row in days) == 2000
+    days = [row for row in card.rows if row.model.startswith("day") and row.metric == "rows"]
+    assert [row.model for row in days] == [f"day {i}" for i in range(7)]
+    assert sum(row.value for row in days) == 2000
+
+
+def test_the_card_tells_cardinalities_and_unknown_values(data):
+    card = data_sections(data)[1].results
+    assert card.one(metric="cardinality", model="C9").value == data.cardinalities[8]
+    unknown = (data.description["out_of_vocabulary_rate"]["C6"])["test"]
+    assert card.one(metric="out_of_vocabulary_rate_test", model="C6").value == unknown
+    assert 0 < card.one(metric="collision_rate", model="C1").value <= 1
 
 
 def test_a_split_without_rows_has_no_rates(data):
-    assert [row.metric for row in data_card(data).rows if row.split == "val"] == ["rows"]
+    parts, fields = (section.results for section in data_sections(data))
+    assert [row.metric for row in parts.rows if row.model == "val"] == ["rows"]
+    assert not [row for row in fields.rows if row.metric.endswith("_val")]
 
 
-def test_the_card_is_a_results_table(data, tmp_path):
-    write_results(tmp_path / "results.json", data_card(data))
-    assert read_results(tmp_path) == data_card(data)
+def test_prepare_writes_the_card_beside_the_rows(data):
+    page = (data.folder / "report.html").read_text(encoding="utf-8")
+    assert "Rows of synthetic" in page and "day 6" in page and "Out of vocabulary, test" in page

@@ -27,7 +27,7 @@ from recsys_bnn.vocabulary import Counter, Counts, read_vocabulary
 from seminar_common import files
 from seminar_common.errors import UserError
 
-FILES = {"dataset.json", "train.arrow", "val.arrow", "test.arrow", "vocabulary.parquet"}
+FILES = {"dataset.json", "train.arrow", "val.arrow", "test.arrow", "vocabulary.parquet", "report.html"}
 
 
 def log_line(label=0, integers=(), categoricals=()):
@@ -462,7 +462,9 @@ def test_a_format_needs_one_class_and_one_registry_line(tmp_path, monkeypatch):
     again = TextKeys()  # of another process: it numbers the words as it meets them
     read = read_vocabulary(data.folder / "vocabulary.parquet", data.categorical_names, [again])
     new = again.column(pa.array(["beta", "delta", None, "gamma"]))
-    assert read.fields[0].encode(new).tolist() == [3, 0, 1, 2]
+    ids = np.empty(4, np.int32)
+    read.fields[0].encode(new, ids)
+    assert ids.tolist() == [3, 0, 1, 2]
 
 
 @settings(deadline=None)

@@ -130,6 +130,8 @@ class Section(NamedTuple):
     pictures: Sequence[Picture] = ()
     links: Sequence[tuple[str, str]] = ()
     """Text and target (relative to the report) of what else there is to look at; a PDF leaves them out."""
+    lines: str = "Model"
+    """What the lines of its tables are."""
 
 
 def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title: str) -> None:
@@ -227,7 +229,7 @@ def _page(sections: Sequence[Section], title: str) -> dict[str, Any]:
                 "title": section.title,
                 "links": [{"text": text, "target": target} for text, target in section.links],
                 "summary": summary(section.results.rows),
-                "tables": figure_tables(section.results.rows),
+                "tables": [{**t, "heading": section.lines} for t in figure_tables(section.results.rows)],
                 "differences": paired_differences(section.results.rows),
                 "notes": section.results.notes,
                 "figures": _figures(section, f"plot-{number}"),

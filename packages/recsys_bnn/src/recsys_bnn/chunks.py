@@ -8,6 +8,7 @@ generated rows). A null is a missing value. A key stands for one value of its fi
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 LABEL, PROBABILITY = "label", "probability"
@@ -23,6 +24,35 @@ def schema(integers: Sequence[str], categoricals: Sequence[str], *, probability:
         *((n, pa.uint32()) for n in categoricals),
     ]
     return pa.schema([*fields, (PROBABILITY, pa.float64())] if probability else fields)
+
+
+def array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
+    """Return numbers [N] as an Arrow array that shares their memory.
+
+    Args:
+        values: Numbers without a gap in memory.
+        valid: Bitmap of the values that are not missing, uint8 [ceil(N / 8)], least significant bit first; all by
+            default.
+    """
+    # pa.array would import pandas, where it is installed, to see whether the values come from there.
+    bitmap = None if valid is None else pa.py_buffer(valid)
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(values.dtype), len(values), [bitmap, pa.py_buffer(values)]
+    )
+
+
+def cells(column: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the numbers of a column, [N], with any number where one is missing, and their validity.
+
+    The validity is a bitmap, uint8, least significant bit first, and the position in it of the first number; it is
+    empty where no number is missing.
+    """
+    bitmap, data = column.buffers()
+    values = np.frombuffer(
+        data, column.type.to_pandas_dtype(), len(column), column.offset * column.type.byte_width
+    )
+    valid = np.frombuffer(bitmap, np.uint8) if column.null_count else np.empty(0, np.uint8)
+    return values, valid, column.offset
 
 
 def rechunk(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -1,16 +1,22 @@
 """Criteo logs: find a real one, or write a generated one in its text format."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
 
+from recsys_bnn.formats.keys import HexKeys
 from recsys_bnn.synthetic import SyntheticChunk, SyntheticConfig, SyntheticLog
 from seminar_common.errors import UserError
 from seminar_common.progress import progress
 
 CRITEO_FILES = ("recsys/criteo_kaggle_first_10000.txt", "train.txt", "train.txt.gz")
 """Where a data folder may hold one, the first found being taken."""
+
+_TAB_SEPARATED = csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
 
 
 def criteo_log(data: Path) -> Path:
@@ -31,17 +37,25 @@ def write_log(path: Path, config: SyntheticConfig) -> np.ndarray:
     """Write a generated log in Criteo's text format; return its true click probabilities, float64 [rows]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     probabilities = []
-    with path.open("w", encoding="ascii") as file, progress("generating", config.rows) as advance:
+    with path.open("wb") as file, progress("generating", config.rows) as advance:
         for chunk in SyntheticLog(config).chunks():
-            file.writelines(criteo_lines(chunk))
+            write_lines(file, chunk)
             probabilities.append(chunk.probabilities)
             advance(len(chunk.labels))
     return np.concatenate(probabilities)
 
 
-def criteo_lines(chunk: SyntheticChunk) -> Iterable[str]:
-    """Yield a chunk's rows as lines of Criteo's train.txt."""
-    columns = zip(chunk.labels.tolist(), chunk.integers.tolist(), chunk.categoricals.tolist(), strict=True)
-    for label, integers, categoricals in columns:
-        counts = "\t".join("" if value < 0 else str(value) for value in integers)
-        yield f"{label}\t{counts}\t" + "\t".join(f"{v:08x}" if v else "" for v in categoricals) + "\n"
+def write_lines(file: BinaryIO, chunk: SyntheticChunk) -> None:
+    """Write a chunk's rows as lines of Criteo's train.txt."""
+    integers = [pa.array(column, mask=column < 0) for column in chunk.integers.T]
+    categoricals = [_hexadecimal(column) for column in chunk.categoricals.T]
+    columns = [pa.array(chunk.labels), *integers, *categoricals]
+    table = pa.table(columns, names=[str(number) for number in range(len(columns))])
+    csv.write_csv(table, file, _TAB_SEPARATED)
+
+
+def _hexadecimal(values: np.ndarray) -> pa.Array:
+    """Return the 8 digits of each value, uint32 [N], as text; null for 0, a missing one."""
+    texts = HexKeys().texts(values)
+    present = pa.array(values != 0)
+    return pc.if_else(present, texts, pa.scalar(None, pa.string()))

@@ -3,46 +3,50 @@
 from collections.abc import Iterator
 
 from recsys_bnn.dataset import Dataset
+from seminar_common.report import Section
 from seminar_common.results import Results, Row
 
-MODEL = "data"
-"""Stands for no model in the rows of a data card."""
 
-
-def data_card(dataset: Dataset) -> Results:
-    """Return the figures that describe a data set.
-
-    Metrics: ``rows`` and ``click_rate`` by split, ``click_rate`` by day or tenth of the log (``subset``), and by field
-    (``label``) ``cardinality``, ``out_of_vocabulary_rate`` by split and, where it is hashed, ``collision_rate``.
-    """
-    return Results("prepare", (*_splits(dataset), *_periods(dataset), *_fields(dataset)))
+def data_sections(dataset: Dataset) -> list[Section]:
+    """Return the parts of a report that describe the data: rows and click rates, fields, how it was prepared."""
+    name, settings = dataset.name, dataset.description["settings"]
+    parts, fields = (
+        Results("prepare", (*_splits(dataset), *_periods(dataset))),
+        Results("prepare", _fields(dataset)),
+    )
+    return [
+        Section(f"Rows of {name}", parts, settings, lines="Part"),
+        Section(f"Categorical fields of {name}", fields, lines="Field"),
+    ]
 
 
 def _splits(dataset: Dataset) -> Iterator[Row]:
+    """Yield ``rows`` and ``click_rate`` of each split."""
     for split, rows in dataset.description["rows"].items():
-        yield Row(MODEL, dataset.name, split, "rows", rows)
+        yield Row(split, dataset.name, "", "rows", rows)
         if rows:
-            yield Row(
-                MODEL, dataset.name, split, "click_rate", dataset.description["click_rate"][split], n=rows
-            )
+            yield Row(split, dataset.name, "", "click_rate", dataset.description["click_rate"][split])
 
 
 def _periods(dataset: Dataset) -> Iterator[Row]:
+    """Yield ``rows`` and ``click_rate`` of each day or tenth of the log."""
     for period in dataset.description["periods"]:
-        rows, rate = period["rows"], period["click_rate"]
+        name, rate = period["period"].replace("_", " "), period["click_rate"]
         if rate is not None:
-            yield Row(MODEL, dataset.name, "", "click_rate", rate, n=rows, subset=period["period"])
+            yield Row(name, dataset.name, "", "rows", period["rows"])
+            yield Row(name, dataset.name, "", "click_rate", rate)
 
 
-def _fields(dataset: Dataset) -> Iterator[Row]:
-    described = dataset.description
+def _fields(dataset: Dataset) -> tuple[Row, ...]:
+    """Return by field ``cardinality``, ``out_of_vocabulary_rate`` by split and, where it is hashed, ``collision_rate``."""
+    described, rows = dataset.description, []
     for name, cardinality in zip(dataset.categorical_names, dataset.cardinalities, strict=True):
-        yield Row(MODEL, dataset.name, "", "cardinality", cardinality, label=name)
+        rows.append(Row(name, dataset.name, "", "cardinality", cardinality))
         for split, rate in described["out_of_vocabulary_rate"][name].items():
             if rate is not None:
-                n = described["rows"][split]
-                yield Row(MODEL, dataset.name, split, "out_of_vocabulary_rate", rate, n=n, label=name)
+                rows.append(Row(name, dataset.name, "", f"out_of_vocabulary_rate_{split}", rate))
         if name in described["hashed"]:
-            hashed = described["hashed"][name]
-            rate, values = hashed["collision_rate"], hashed["values"]
-            yield Row(MODEL, dataset.name, "train", "collision_rate", rate, n=values, label=name)
+            rows.append(
+                Row(name, dataset.name, "", "collision_rate", described["hashed"][name]["collision_rate"])
+            )
+    return tuple(rows)

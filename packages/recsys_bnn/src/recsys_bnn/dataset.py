@@ -8,9 +8,10 @@ A prepared folder holds:
   columns ``label`` (uint8), ``integers`` (I float32 values), ``categoricals`` (F int32 ids, each within its
   field) and, for generated rows, ``probability`` (float64);
 - ``vocabulary.parquet``: value and training count of each id (see :mod:`recsys_bnn.vocabulary`);
+- ``report.html``: the data card (:mod:`recsys_bnn.data_card`);
 - ``skipped.csv``, if bad rows were left out.
 
-Every file but the last carries the fingerprint, so files of different data sets can't be mixed.
+Every file but the last two carries the fingerprint, so files of different data sets can't be mixed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 SPLITS = ("train", "val", "test")
-DESCRIPTION, FINGERPRINT = "dataset.json", "fingerprint"
+DESCRIPTION, FINGERPRINT, CARD = "dataset.json", "fingerprint", "report.html"
 BLOCK_ROWS = 65_536
 """Rows of a record batch, the unit of shuffling."""
 WINDOW_BLOCKS = 16

@@ -16,6 +16,10 @@ import pyarrow as pa
 from recsys_bnn.chunks import LABEL, PROBABILITY
 from recsys_bnn.vocabulary import Vocabulary
 
+_SMALL = 1 << 16
+_LOGARITHMS = np.log1p(np.arange(_SMALL, dtype=np.float64))
+_TILE = 2048
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -80,7 +84,11 @@ class Normalisation:
 
 def logarithms(column: pa.Array) -> np.ndarray:
     """Return log(1 + max(x, 0)) of a column without nulls, float64 [N]."""
-    return np.log1p(np.maximum(column.to_numpy(), 0), dtype=np.float64)
+    values = np.maximum(column.to_numpy(), 0)
+    logs = _LOGARITHMS[np.minimum(values, _SMALL - 1)]  # most counts are small, and a table is faster
+    large = np.flatnonzero(values >= _SMALL)
+    logs[large] = np.log1p(values[large], dtype=np.float64)
+    return logs
 
 
 @dataclass(frozen=True)
@@ -99,13 +107,21 @@ class Encoded:
 
 def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normalisation) -> Encoded:
     """Encode the rows of a chunk; nothing is fitted here."""
-    rows, first = chunk.num_rows, 1 + len(normalisation.mean)
-    integers = np.empty((rows, len(normalisation.mean)), np.float32)
-    for index in range(integers.shape[1]):
-        integers[:, index] = normalisation.encode(index, chunk.column(1 + index))
-    categoricals = np.empty((rows, len(vocabulary.fields)), np.int32)
+    rows, features = chunk.num_rows, chunk.columns[1:]
+    integers = np.empty((len(normalisation.mean), rows), np.float32)
+    for index in range(len(integers)):
+        integers[index] = normalisation.encode(index, features[index])
+    ids = np.empty((len(vocabulary.fields), rows), np.int32)
     for index, field in enumerate(vocabulary.fields):
-        categoricals[:, index] = field.encode(chunk.column(first + index))
+        field.encode(features[len(integers) + index], ids[index])
     known = PROBABILITY in chunk.schema.names
     probabilities = chunk.column(PROBABILITY).to_numpy() if known else None
-    return Encoded(chunk.column(LABEL).to_numpy(), integers, categoricals, probabilities)
+    return Encoded(chunk.column(LABEL).to_numpy(), _transposed(integers), _transposed(ids), probabilities)
+
+
+def _transposed(columns: np.ndarray) -> np.ndarray:
+    """Return columns [C, N] as rows [N, C], copied in pieces that stay in the cache."""
+    rows = np.empty(columns.shape[::-1], columns.dtype)
+    for start in range(0, len(rows), _TILE):
+        rows[start : start + _TILE] = columns[:, start : start + _TILE].T
+    return rows

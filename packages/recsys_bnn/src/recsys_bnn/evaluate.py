@@ -3,6 +3,7 @@
 import numpy as np
 
 from recsys_bnn.config import EvaluateSettings
+from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.model import DLRM
 from recsys_bnn.predict import load_model, predict, stored_settings
@@ -47,9 +48,8 @@ def evaluate(settings: EvaluateSettings) -> Results:
     curves = [*learning_curves(run, dataset.name), *measured.curves]
     results = Results(runs.command_line(), tuple(rows), tuple(curves))
     write_results(run.results_file, results)
-    write_report(
-        [(measured.name, results, run.config(), run.environment())], run.report_file, f"{measured.name} DLRM"
-    )
+    sections = [(measured.name, results, run.config(), run.environment()), *data_sections(dataset)]
+    write_report(sections, run.report_file, f"{measured.name} DLRM")
     _print_summary(results)
     say(f"wrote {run.results_file} and {run.report_file.name}")
     return results

@@ -17,21 +17,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.chunks import LABEL, PROBABILITY, stage
-from recsys_bnn.dataset import BLOCK_ROWS, DESCRIPTION, FINGERPRINT, SCHEMA, SPLITS, arrow_schema
+from recsys_bnn.chunks import LABEL, PROBABILITY, array, stage
+from recsys_bnn.data_card import data_sections
+from recsys_bnn.dataset import (
+    BLOCK_ROWS,
+    CARD,
+    DESCRIPTION,
+    FINGERPRINT,
+    SCHEMA,
+    SPLITS,
+    arrow_schema,
+    open_dataset,
+)
 from recsys_bnn.encoding import Encoded, Moments, Normalisation, encode, logarithms
 from recsys_bnn.formats import FORMATS
 from recsys_bnn.formats.bad_rows import BadRows
 from recsys_bnn.formats.base import Format
 from recsys_bnn.formats.keys import Keys
 from recsys_bnn.formats.text import Source, ordered_map
+from recsys_bnn.lookup import MISSING, OUT_OF_VOCABULARY
 from recsys_bnn.periods import Clicks
 from recsys_bnn.prepare_config import PrepareConfig
 from recsys_bnn.splits import Splits, split
 from recsys_bnn.vocabulary import (
     FILE,
-    MISSING,
-    OUT_OF_VOCABULARY,
     Counter,
     Counts,
     Field,
@@ -43,6 +52,7 @@ from recsys_bnn.vocabulary import (
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import Advance, progress, say
+from seminar_common.report import write_report
 
 
 def prepare(config: PrepareConfig) -> Path:
@@ -57,6 +67,8 @@ def prepare(config: PrepareConfig) -> Path:
     with files.atomic_path(config.out) as folder:
         folder.mkdir()
         description = _write(config, layout, folder)
+        dataset = open_dataset(folder)
+        write_report(data_sections(dataset), folder / CARD, f"Data card of {dataset.name}")
     _report(config.out, description)
     return config.out
 
@@ -269,12 +281,12 @@ def arrow_batch(encoded: Encoded, metadata: dict[str, str]) -> pa.RecordBatch:
     schema = arrow_schema(
         integers.shape[1], categoricals.shape[1], encoded.probabilities is not None, metadata
     )
-    arrays = [pa.array(encoded.labels)]
+    arrays = [array(encoded.labels)]
     for values, field in ((integers, schema.field("integers")), (categoricals, schema.field("categoricals"))):
-        flat = pa.array(values.reshape(-1))
+        flat = array(values.reshape(-1))
         arrays.append(pa.Array.from_buffers(field.type, len(values), [None], children=[flat]))
     if encoded.probabilities is not None:
-        arrays.append(pa.array(encoded.probabilities))
+        arrays.append(array(encoded.probabilities))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -314,5 +326,5 @@ def _report(out: Path, description: dict[str, Any]) -> None:
     skipped = description["skipped"]["rows"]
     note = f"; skipped {skipped:,} bad rows, see {out / 'skipped.csv'}" if skipped else ""
     say(
-        f"prepared {description['name']}: {rows} rows, {sum(description['cardinalities']):,} ids in {out}{note}"
+        f"prepared {description['name']}: {rows} rows, {sum(description['cardinalities']):,} ids in {out}{note}; see {out / CARD}"
     )

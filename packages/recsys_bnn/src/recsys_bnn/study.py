@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys_bnn.baselines import logistic_regression
 from recsys_bnn.config import PRESETS, StudySettings, TrainSettings
+from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
 from recsys_bnn.predict import WEIGHTS, load_model, predict, stored_settings
@@ -96,7 +97,7 @@ def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
     write_results(_folder(settings) / "results.json", results)
     facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
     write_report(
-        [(dataset.name, results, _recipe(settings), facts)],
+        [(dataset.name, results, _recipe(settings), facts), *data_sections(dataset)],
         _folder(settings) / "report.html",
         f"Study on {dataset.name}",
     )

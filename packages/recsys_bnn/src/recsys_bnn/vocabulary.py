@@ -9,17 +9,19 @@ Several values then share an id, and id 0 stays unused.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_bnn.chunks import cells
 from recsys_bnn.formats.keys import Keys
+from recsys_bnn.lookup import FIRST_VALUE, MISSING, hash_table, lookup
 
-OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
 FILE = "vocabulary.parquet"
 _ROWS = 1 << 20  # vocabulary rows that are spelled out at once
 _MERGE = 1 << 18  # distinct values that are worth a merge
@@ -92,9 +94,13 @@ class FieldVocabulary:
         order = np.argsort(-counts, kind="stable")
         return cls(keys, _inverse(order), np.concatenate([[rare, counter.missing], counts[order]]))
 
-    def encode(self, column: pa.Array) -> np.ndarray:
-        """Return the id of each key in a column of a chunk, int32 [N]."""
-        return _encode(column, self._search)
+    def encode(self, column: pa.Array, ids: np.ndarray) -> None:
+        """Write the id of each key in a column of a chunk to ``ids``, int32 [N]."""
+        lookup(*cells(column), *self._slots, ids)
+
+    @cached_property
+    def _slots(self) -> tuple[np.ndarray, np.ndarray]:
+        return hash_table(self.keys, self.ids)
 
     def content(self) -> bytes:
         """Return bytes that differ if the ids do."""
@@ -106,15 +112,6 @@ class FieldVocabulary:
         keys[self.ids - FIRST_VALUE] = self.keys
         for start in range(0, len(keys), _ROWS):
             yield spelling.texts(keys[start : start + _ROWS])
-
-    def _search(self, keys: np.ndarray) -> np.ndarray:
-        """Return the ids of sorted keys."""
-        at = np.searchsorted(self.keys, keys)
-        known = at < len(self.keys)
-        known[known] = self.keys[at[known]] == keys[known]
-        ids = np.full(len(keys), OUT_OF_VOCABULARY, np.int32)
-        ids[known] = self.ids[at[known]]
-        return ids
 
 
 @dataclass(frozen=True)
@@ -140,9 +137,11 @@ class HashedVocabulary:
         """N, the number of ids that values are hashed to."""
         return len(self.counts) - FIRST_VALUE
 
-    def encode(self, column: pa.Array) -> np.ndarray:
-        """Return the id of each key in a column of a chunk, int32 [N]."""
-        return _encode(column, self._ids)
+    def encode(self, column: pa.Array, ids: np.ndarray) -> None:
+        """Write the id of each key in a column of a chunk to ``ids``, int32 [N]."""
+        ids[:] = self._ids(column.fill_null(0).to_numpy())
+        if column.null_count:
+            ids[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
 
     def content(self) -> bytes:
         """Return bytes that differ if the ids do."""
@@ -163,16 +162,6 @@ class HashedVocabulary:
 
 
 Field = FieldVocabulary | HashedVocabulary
-
-
-def _encode(column: pa.Array, lookup: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return the id, int32 [N], of each key in a column; ``lookup`` gives those of sorted distinct keys."""
-    encoded = column.dictionary_encode()  # so that each distinct key is looked up once
-    distinct = encoded.dictionary.to_numpy()
-    order = np.argsort(distinct)  # neighbours in a large vocabulary share cache lines
-    ids = np.full(len(distinct) + 1, MISSING, np.int32)
-    ids[order] = lookup(distinct[order])
-    return ids[encoded.indices.fill_null(len(distinct)).to_numpy()]
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 from recsys_bnn import chunks
 from recsys_bnn.formats.bad_rows import BadRows, RowError
 from recsys_bnn.formats.base import Format, counted_name
+from recsys_bnn.formats.criteo_kernel import parse_columns
 from recsys_bnn.formats.keys import HexKeys
 from recsys_bnn.formats.text import Source, all_blocks, check_text, parse_each, read_rows, shown
 
@@ -112,59 +111,11 @@ def _cells(line: bytes) -> tuple[int | None, ...]:
     return (row.label, *row.integers, *row.categoricals)
 
 
-# Fixed widths make the CSV reader itself check the lengths; it leaves a missing value's bytes zero.
-_TYPES = {"label": pa.binary(1), **dict.fromkeys(INTEGERS, pa.int32())}
-_TYPES |= dict.fromkeys(CATEGORICALS, pa.binary(8))
-_PARSE = csv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, ignore_empty_lines=False)
-_CONVERT = csv.ConvertOptions(
-    column_types=_TYPES, null_values=[""], strings_can_be_null=True, check_utf8=False
-)
-
-
 def parse_text(text: bytes) -> pa.RecordBatch | None:
     """Parse many whole lines at once; return None unless every line is certainly a row."""
-    # The CSV reader trims spaces and takes 0x1f for an integer and a lone carriage return for a line end.
-    if not text.isascii() or any(byte in text for byte in (b" ", b"x", b"X", b"\0")):
+    columns = parse_columns(text)
+    if columns is None:
         return None
-    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
-        return None
-    options = csv.ReadOptions(column_names=list(_TYPES), block_size=len(text) + 1, use_threads=False)
-    try:
-        table = csv.read_csv(pa.BufferReader(text), options, _PARSE, _CONVERT)
-    except pa.ArrowInvalid:
-        return None
-    columns = table.combine_chunks().to_batches()[0].columns
-    label = _label(columns[0])
-    categoricals = [_unhex(column) for column in columns[14:]]
-    if label is None or None in categoricals:
-        return None
-    return pa.RecordBatch.from_arrays([label, *columns[1:14], *categoricals], schema=SCHEMA)
-
-
-def _label(column: pa.Array) -> pa.Array | None:
-    digits = np.frombuffer(column.buffers()[1], np.uint8, len(column)) - np.uint8(ord("0"))
-    return pa.array(digits) if column.null_count == 0 and digits.max() <= 1 else None
-
-
-def _unhex(column: pa.Array) -> pa.Array | None:
-    """Convert values of 8 hex digits to uint32, or return None if one is not all lowercase hex digits.
-
-    All 8 digits of a value are worked on at once, as the bytes of one 64-bit word whose lowest byte is the
-    first digit. The check spells the digits out again and compares.
-    """
-    words = np.frombuffer(column.buffers()[1], "<u8", len(column))
-    digits = (words & _each(0x0F)) + (words >> np.uint64(6) & _each(0x01)) * np.uint64(9)
-    is_letter = (digits + _each(6)) >> np.uint64(4) & _each(0x01)
-    spelled = digits + _each(ord("0")) + is_letter * np.uint64(ord("a") - ord("9") - 1)
-    overflow = digits & _each(0xF0)  # the letters from g on, which would be digits from 16 on
-    if (((spelled ^ words | overflow) != 0) & (words != 0)).any():
-        return None
-    pairs = (digits << np.uint64(4) | digits >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
-    halves = (pairs << np.uint64(8) | pairs >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
-    values = (halves << np.uint64(16) | halves >> np.uint64(32)).astype(np.uint32)
-    return pa.Array.from_buffers(pa.uint32(), len(column), [column.buffers()[0], pa.py_buffer(values)])
-
-
-def _each(byte: int) -> np.uint64:
-    """Return a 64-bit word all of whose bytes are ``byte``."""
-    return np.uint64(byte * 0x0101010101010101)
+    values = [*columns.integers, *columns.categoricals]
+    features = [chunks.array(v, bitmap) for v, bitmap in zip(values, columns.valid, strict=True)]
+    return pa.RecordBatch.from_arrays([chunks.array(columns.labels), *features], schema=SCHEMA)
