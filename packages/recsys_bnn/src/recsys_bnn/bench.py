@@ -1,4 +1,8 @@
-"""Speed against the best alternative, in one process: the training step beside that of BITorch's own example model."""
+"""Speed against the best alternatives, each in one run with them.
+
+A training step stands beside that of BITorch's own example model, `prepare` beside the reference DLRM's data script
+(:mod:`recsys_bnn.bench_prepare`).
+"""
 
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -9,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recsys_bnn.bench_prepare import prepare_speed
 from recsys_bnn.config import BenchSettings, ModelConfig, OptimizationConfig
 from recsys_bnn.model import DLRM
 from recsys_bnn.train import make_optimizers
@@ -28,18 +33,23 @@ Step = Callable[[], None]
 
 
 def bench(settings: BenchSettings) -> Results:
-    """Time the training steps; write ``results.json`` and ``report.html`` into the folder.
+    """Time the chosen parts; write ``results.json`` and ``report.html`` into the folder.
 
     Raises:
-        UserError: the folder exists, or BITorch is missing.
+        UserError: the folder exists, or BITorch or the folder of the peer is missing.
     """
     files.refuse_existing(settings.out)
     threads = choose(settings.device).threads
     torch.set_num_threads(threads)
-    results = Results(runs.command_line(), tuple(training_step(settings, threads)))
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "prepare": lambda: prepare_speed(settings),
+        "training-step": lambda: training_step(settings, threads),
+    }
+    rows = [row for name, part in parts.items() if name in settings.parts for row in part()]
+    results = Results(runs.command_line(), tuple(rows))
     write_results(settings.out / "results.json", results)
     facts = runs.environment(threads)
-    write_report([("training step", results, None, facts)], settings.out / "report.html", "Benchmark")
+    write_report([("benchmark", results, None, facts)], settings.out / "report.html", "Benchmark")
     for row in results.rows:
         versus = f" against {row.baseline}" if row.baseline else ""
         print(f"{row.model:16} {row.metric + versus:40} {row.value:10.3f} {row.unit}")
@@ -50,22 +60,20 @@ def bench(settings: BenchSettings) -> Results:
 def training_step(settings: BenchSettings, threads: int) -> Iterator[Row]:
     """Yield the median milliseconds of a step of each model, and the ratios.
 
-    The models take turns, so that what else the machine does falls on all of them alike.
+    Ours take turns, so that what else the machine does falls on both alike; the peer, which needs their memory, follows.
     """
     batch = _batch(settings)
-    makers: dict[str, Callable[[], Step]] = {
+    binary = ModelConfig(embedding_bits=1, mlp_bits=1)
+    ours: dict[str, Callable[[], Step]] = {
         "float": lambda: _our_step(ModelConfig(), settings, batch),
-        "binary": lambda: _our_step(ModelConfig(embedding_bits=1, mlp_bits=1), settings, batch),
-        "binary-a4": lambda: _our_step(
-            ModelConfig(embedding_bits=1, mlp_bits=1, activation_bits=4), settings, batch
-        ),
-        PEER: lambda: _peer_step(settings, batch),
+        "binary": lambda: _our_step(binary, settings, batch),
     }
-    times = _times(makers, settings.repeats)
+    times = _times(ours, settings.repeats)
+    times |= _times({PEER: lambda: _peer_step(settings, batch)}, settings.repeats)
     facts: dict[str, Any] = {"batch": settings.batch_size, "threads": threads, "n": settings.repeats}
     for name, milliseconds in times.items():
         yield Row(name, DATASET, "", "train_step_ms", milliseconds, unit="ms", **facts)
-    for name, baseline in (("binary", "float"), ("binary-a4", "float"), (PEER, "binary")):
+    for name, baseline in (("binary", "float"), (PEER, "binary")):
         ratio = times[name] / times[baseline]
         yield Row(name, DATASET, "", "train_step_ratio", ratio, baseline=baseline, **facts)
 

@@ -243,10 +243,16 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Time a training step of this package's models beside that of BITorch's own; needs recsys-bnn[bitorch]."""
+    """Time `prepare` and a training step, each beside the alternative it stands against."""
 
     out: Path
     """Folder to make, with results.json and report.html."""
+    parts: tuple[Literal["prepare", "training-step"], ...] = ("prepare", "training-step")
+    """What to time; training-step needs recsys-bnn[bitorch]."""
+    peer: Path | None = None
+    """Clone of facebookresearch/dlrm, whose data script prepares the same rows (about 2 minutes for a million)."""
+    rows: int = 1_000_000
+    """Rows of the generated log that is prepared."""
     table_rows: int = 1_000_000
     """Rows of each of the 26 tables. BITorch's model and its optimizer need about 8 GB for a million."""
     batch_size: int = 2048
@@ -260,6 +266,8 @@ class BenchSettings:
     def __post_init__(self) -> None:
         if min(self.table_rows, self.repeats) < 1 or self.batch_size < 2:
             raise UserError("--table-rows and --repeats must be 1 or more and --batch-size 2 or more")
+        if self.rows < 1000:
+            raise UserError(f"--rows {self.rows}: must be 1000 or more")
 
 
 def smoke() -> TrainSettings:

@@ -1,0 +1,117 @@
+"""How fast and in how much memory raw logs become training rows, beside the script of the reference DLRM.
+
+The peer is ``getCriteoAdData`` of ``data_utils.py`` of https://github.com/facebookresearch/dlrm, which BITorch's
+example uses too: it parses the text, builds dictionaries and writes shuffled rows as compressed NumPy files. Both
+read the same generated log in Criteo's text form, each in a process of its own that has read a thousand rows before,
+so that imports and compilation count for neither.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+from recsys_bnn.config import BenchSettings
+from recsys_bnn.criteo_log import write_log
+from recsys_bnn.formats.text import map_threads
+from recsys_bnn.prepare import prepare
+from recsys_bnn.prepare_config import PrepareConfig
+from recsys_bnn.synthetic import SyntheticConfig
+from seminar_common.cost import peak_rss_mb
+from seminar_common.errors import UserError
+from seminar_common.progress import say
+from seminar_common.results import Row
+
+OURS, PEER = "prepare", "dlrm-data-utils"
+DATASET = "synthetic"
+WARM_ROWS = 1000
+_MODULE = "data_utils"
+_DAYS = 7
+_KEYS = 2**31 - 1
+"""The script's own option to take hash values modulo this; without it NumPy 2 refuses those that don't fit int32."""
+
+Read = Callable[[Path, Path], None]
+
+
+def prepare_speed(settings: BenchSettings) -> Iterator[Row]:
+    """Yield rows a second and peak memory of `prepare`, and of the peer if its folder is given.
+
+    Raises:
+        UserError: the peer's folder holds no ``data_utils.py``.
+    """
+    if settings.peer is not None and not (settings.peer / f"{_MODULE}.py").is_file():
+        raise UserError(
+            f"--peer {settings.peer}: holds no {_MODULE}.py; give a clone of facebookresearch/dlrm"
+        )
+    with tempfile.TemporaryDirectory(
+        prefix="recsys-bnn-bench-", dir=settings.out.absolute().parent
+    ) as folder:
+        log, warm = Path(folder) / "log.txt", Path(folder) / "warm.txt"
+        write_log(log, SyntheticConfig(settings.rows, settings.seed))
+        with log.open() as source:
+            warm.write_text("".join(islice(source, WARM_ROWS)))
+        ours = yield from _measured(OURS, map_threads(), settings.rows, _prepare, log, warm)
+        if settings.peer is None:
+            return
+        for name, processes in ((PEER, 1), (f"{PEER}-parallel", _DAYS)):
+            reader = _Peer(settings.peer, parallel=processes > 1)
+            theirs = yield from _measured(name, processes, settings.rows, reader, log, warm)
+            ratio = ours / theirs
+            yield Row(OURS, DATASET, "", "throughput_ratio", ratio, n=settings.rows, baseline=name)
+
+
+def _measured(name: str, threads: int, rows: int, read: Read, log: Path, warm: Path) -> Iterator[Row]:
+    """Yield the figures of one reader; return its rows a second."""
+    say(f"timing {name} on {rows:,} rows")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        seconds, memory = pool.submit(_timed, read, log, warm).result()
+    facts = {"n": rows, "threads": threads}
+    yield Row(name, DATASET, "", "throughput_per_s", rows / seconds, unit="rows/s", **facts)
+    yield Row(name, DATASET, "", "peak_rss_mb", memory, unit="MB", **facts)
+    return rows / seconds
+
+
+def _timed(read: Read, log: Path, warm: Path) -> tuple[float, float]:
+    """Return the seconds that a reader takes for ``log`` after ``warm``, and the peak memory of the process in MB."""
+    for path in (warm, log):
+        folder = path.with_suffix("")
+        started = perf_counter()
+        read(path, folder)
+        seconds = perf_counter() - started
+        shutil.rmtree(folder, ignore_errors=True)
+    return seconds, peak_rss_mb()
+
+
+def _prepare(log: Path, folder: Path) -> None:
+    prepare(PrepareConfig("criteo-kaggle", out=folder, input=(log,)))
+
+
+class _Peer:
+    """Runs the reference's script with its defaults for the Criteo Kaggle log; its chatter is dropped."""
+
+    def __init__(self, home: Path, *, parallel: bool):
+        self.home, self.parallel = home.absolute(), parallel
+
+    def __call__(self, log: Path, folder: Path) -> None:
+        """Turn ``log`` into the script's files in ``folder``."""
+        sys.path.insert(0, os.fspath(self.home))
+        module = __import__(_MODULE)
+        folder.mkdir()
+        copy = folder / log.name  # it writes beside its input
+        copy.hardlink_to(log)
+        with contextlib.redirect_stdout(io.StringIO()):
+            module.getCriteoAdData(
+                os.fspath(copy),
+                "processed",
+                max_ind_range=_KEYS,
+                days=_DAYS,
+                dataset_multiprocessing=self.parallel,
+            )
