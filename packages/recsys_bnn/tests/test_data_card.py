@@ -14,7 +14,7 @@ def data(tmp_path_factory):
 
 
 def test_the_card_tells_rows_and_click_rates(data):
-    card = data_sections(data)[0].results
+    card = data_sections(data.description)[0].results
     assert card.one(metric="rows", model="train").value == 1600
     test = card.one(metric="click_rate", model="test")
     assert test.value == pytest.approx(data.rows("test").labels().mean())
@@ -24,7 +24,7 @@ def test_the_card_tells_rows_and_click_rates(data):
 
 
 def test_the_card_tells_cardinalities_and_unknown_values(data):
-    card = data_sections(data)[1].results
+    card = data_sections(data.description)[1].results
     assert card.one(metric="cardinality", model="C9").value == data.cardinalities[8]
     unknown = (data.description["out_of_vocabulary_rate"]["C6"])["test"]
     assert card.one(metric="out_of_vocabulary_rate_test", model="C6").value == unknown
@@ -32,7 +32,7 @@ def test_the_card_tells_cardinalities_and_unknown_values(data):
 
 
 def test_a_split_without_rows_has_no_rates(data):
-    parts, fields = (section.results for section in data_sections(data))
+    parts, fields = (section.results for section in data_sections(data.description))
     assert [row.metric for row in parts.rows if row.model == "val"] == ["rows"]
     assert not [row for row in fields.rows if row.metric.endswith("_val")]
 

@@ -221,6 +221,19 @@ def test_a_missing_or_short_file_is_refused(copied, name):
         open_dataset(copied)
 
 
+def test_a_value_changed_in_place_is_found_when_the_files_are_verified(copied):
+    open_dataset(copied).verify()
+    path = copied / "train.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.arrow: was changed after it was written; make the data set"):
+        open_dataset(copied).verify()
+    edit(copied / "dataset.json", files={"test.arrow": {"bytes": 1, "crc32": 0}})
+    with pytest.raises(UserError, match=r"test\.arrow: has another size"):
+        open_dataset(copied)
+
+
 def test_files_that_do_not_belong_together_are_refused(copied):
     path = copied / "dataset.json"
     described = json.loads(path.read_text())

@@ -99,7 +99,7 @@ def test_negative_values_such_as_of_c20_are_values(tmp_path):
         (log([*GOOD[:3], row(site_id="xyz")]).encode(), "line 5: site_id is 'xyz', expected 8 hex digits"),
         (log([*GOOD[:3], row(C14="1.5")]).encode(), "line 5: C14 is '1.5', expected a whole number"),
         (log([*GOOD[:3], row(C14="\0")]).encode(), "line 5: a NUL byte"),
-        (log([GOOD[1], GOOD[0]]).encode(), "row 2 of the log is of an earlier hour than the row before it"),
+        (log([GOOD[1], GOOD[0]]).encode(), "row 2 of the log has an earlier hour than the row before it"),
         (log([]).encode(), "holds no row of the format avazu"),
     ],
 )
@@ -124,7 +124,7 @@ def test_rows_out_of_order_are_found_across_files(tmp_path):
     for name, rows in (("a", GOOD[10:20]), ("b", GOOD[:10])):
         (tmp_path / name).write_text(log(rows))
     settings = PrepareConfig(format="avazu", input=(tmp_path / "a", tmp_path / "b"), out=tmp_path / "out")
-    with pytest.raises(UserError, match="row 11 of the log is of an earlier hour"):
+    with pytest.raises(UserError, match="row 11 of the log has an earlier hour"):
         prepare(settings)
 
 

@@ -1,18 +1,24 @@
 """What a report says of the data: rows, click rates, cardinalities and values that were never seen in training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from recsys_bnn.dataset import Dataset
 from seminar_common.report import Section
 from seminar_common.results import Results, Row
 
+Description = Mapping[str, Any]
 
-def data_sections(dataset: Dataset) -> list[Section]:
-    """Return the parts of a report that describe the data: rows and click rates, fields, how it was prepared."""
-    name, settings = dataset.name, dataset.description["settings"]
+
+def data_sections(described: Description) -> list[Section]:
+    """Return the parts of a report that describe the data: rows and click rates, fields, how it was prepared.
+
+    Args:
+        described: The content of ``dataset.json``.
+    """
+    name, settings = described["name"], described["settings"]
     parts, fields = (
-        Results("prepare", (*_splits(dataset), *_periods(dataset))),
-        Results("prepare", _fields(dataset)),
+        Results("prepare", (*_splits(described), *_periods(described))),
+        Results("prepare", _fields(described)),
     )
     return [
         Section(f"Rows of {name}", parts, settings, lines="Part"),
@@ -20,33 +26,35 @@ def data_sections(dataset: Dataset) -> list[Section]:
     ]
 
 
-def _splits(dataset: Dataset) -> Iterator[Row]:
+def _splits(described: Description) -> Iterator[Row]:
     """Yield ``rows`` and ``click_rate`` of each split."""
-    for split, rows in dataset.description["rows"].items():
-        yield Row(split, dataset.name, "", "rows", rows)
+    for split, rows in described["rows"].items():
+        yield Row(split, described["name"], "", "rows", rows)
         if rows:
-            yield Row(split, dataset.name, "", "click_rate", dataset.description["click_rate"][split])
+            yield Row(split, described["name"], "", "click_rate", described["click_rate"][split])
 
 
-def _periods(dataset: Dataset) -> Iterator[Row]:
+def _periods(described: Description) -> Iterator[Row]:
     """Yield ``rows`` and ``click_rate`` of each day or tenth of the log."""
-    for period in dataset.description["periods"]:
+    for period in described["periods"]:
         name, rate = period["period"].replace("_", " "), period["click_rate"]
         if rate is not None:
-            yield Row(name, dataset.name, "", "rows", period["rows"])
-            yield Row(name, dataset.name, "", "click_rate", rate)
+            yield Row(name, described["name"], "", "rows", period["rows"])
+            yield Row(name, described["name"], "", "click_rate", rate)
 
 
-def _fields(dataset: Dataset) -> tuple[Row, ...]:
+def _fields(described: Description) -> tuple[Row, ...]:
     """Return by field ``cardinality``, ``out_of_vocabulary_rate`` by split and, where it is hashed, ``collision_rate``."""
-    described, rows = dataset.description, []
-    for name, cardinality in zip(dataset.categorical_names, dataset.cardinalities, strict=True):
-        rows.append(Row(name, dataset.name, "", "cardinality", cardinality))
+    rows = []
+    for name, cardinality in zip(described["categorical_names"], described["cardinalities"], strict=True):
+        rows.append(Row(name, described["name"], "", "cardinality", cardinality))
         for split, rate in described["out_of_vocabulary_rate"][name].items():
             if rate is not None:
-                rows.append(Row(name, dataset.name, "", f"out_of_vocabulary_rate_{split}", rate))
+                rows.append(Row(name, described["name"], "", f"out_of_vocabulary_rate_{split}", rate))
         if name in described["hashed"]:
             rows.append(
-                Row(name, dataset.name, "", "collision_rate", described["hashed"][name]["collision_rate"])
+                Row(
+                    name, described["name"], "", "collision_rate", described["hashed"][name]["collision_rate"]
+                )
             )
     return tuple(rows)

@@ -3,7 +3,7 @@
 A prepared folder holds:
 
 - ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
-  sources and the fingerprint;
+  sources, sizes and checksums of the split files and the fingerprint;
 - ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
   columns ``label`` (uint8), ``integers`` (I float32 values), ``categoricals`` (F int32 ids, each within its
   field) and, for generated rows, ``probability`` (float64);
@@ -14,6 +14,7 @@ A prepared folder holds:
 Every file but the last two carries the fingerprint, so files of different data sets can't be mixed.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -254,6 +255,18 @@ class Dataset:
     """The content of ``dataset.json``."""
     _splits: dict[str, _Split] = field(repr=False)
 
+    def verify(self) -> None:
+        """Read every split file once and compare it with what `prepare` wrote.
+
+        Opening a data set checks sizes and fingerprints alone, which a value changed in place leaves as they were.
+
+        Raises:
+            UserError: a file was changed.
+        """
+        for name, facts in self.description.get("files", {}).items():
+            if checksum(self.folder / name) != facts["crc32"]:
+                raise UserError(f"{self.folder / name}: was changed after it was written; {_AGAIN}")
+
     def rows(self, *splits: str) -> Rows:
         """Return the rows of ``train``, ``val`` or ``test``, or of several one after the other."""
         unknown = [name for name in splits if name not in self._splits]
@@ -264,6 +277,15 @@ class Dataset:
     def counts(self, field: int) -> np.ndarray:
         """Return the training rows of each id of categorical field number ``field``, int64 [cardinalities[field]]."""
         return read_counts(self.folder / FILE, self.categorical_names[field])
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file: enough against accidents, and as quick as the file can be read."""
+    value = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            value = zlib.crc32(data, value)
+    return value
 
 
 def open_dataset(folder: Path) -> Dataset:
@@ -310,6 +332,9 @@ def _check(dataset: Dataset) -> None:
     for split in dataset._splits.values():
         known = PROBABILITY in split.reader.schema.names
         split.check(arrow_schema(*sizes, known, metadata))
+    for name, facts in dataset.description.get("files", {}).items():
+        if (dataset.folder / name).stat().st_size != facts["bytes"]:
+            raise UserError(f"{dataset.folder / name}: has another size than when it was written; {_AGAIN}")
     path = dataset.folder / FILE
     try:
         vocabulary = pq.ParquetFile(path)

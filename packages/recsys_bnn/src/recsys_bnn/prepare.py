@@ -27,7 +27,7 @@ from recsys_bnn.dataset import (
     SCHEMA,
     SPLITS,
     arrow_schema,
-    open_dataset,
+    checksum,
 )
 from recsys_bnn.encoding import Encoded, Moments, Normalisation, encode, logarithms
 from recsys_bnn.formats import FORMATS
@@ -67,8 +67,7 @@ def prepare(config: PrepareConfig) -> Path:
     with files.atomic_path(config.out) as folder:
         folder.mkdir()
         description = _write(config, layout, folder)
-        dataset = open_dataset(folder)
-        write_report(data_sections(dataset), folder / CARD, f"Data card of {dataset.name}")
+        write_report(data_sections(description), folder / CARD, f"Data card of {description['name']}")
     _report(config.out, description)
     return config.out
 
@@ -102,9 +101,20 @@ def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any
         bad_rows.write_csv(folder / "skipped.csv")
     name = config.name or layout.default_name(clicks.rows)
     periods = clicks.by_period(layout.days())
-    description = {"name": name, **content, **_rates(layout, shares), "periods": periods}
+    written = {f"{split}.arrow": _facts(folder / f"{split}.arrow") for split in SPLITS}
+    description = {
+        "name": name,
+        **content,
+        **_rates(layout, shares),
+        "periods": periods,
+        "files": written,
+    }
     files.write_json(folder / DESCRIPTION, description)
     return description
+
+
+def _facts(path: Path) -> dict[str, int]:
+    return {"bytes": path.stat().st_size, "crc32": checksum(path)}
 
 
 def _settings(config: PrepareConfig, layout: Format) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
     write_results(_folder(settings) / "results.json", results)
     facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
     write_report(
-        [(dataset.name, results, _recipe(settings), facts), *data_sections(dataset)],
+        [(dataset.name, results, _recipe(settings), facts), *data_sections(dataset.description)],
         _folder(settings) / "report.html",
         f"Study on {dataset.name}",
     )

@@ -116,6 +116,7 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
             f"{dataset.folder}: these are not the rows that {run.folder} was started on (the fingerprints differ); "
             "prepare the same data again, or start a new run"
         )
+    dataset.verify()
 
 
 def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:

@@ -19,6 +19,7 @@ from recsys_bnn.formats.base import Format, counted_name
 from recsys_bnn.formats.delimited import Column, Delimited, header, hex_key, integer_key, label
 from recsys_bnn.formats.keys import HexKeys, IntegerKeys
 from recsys_bnn.formats.text import Source
+from recsys_bnn.formats.time_order import TimeOrder
 from seminar_common.errors import UserError
 
 OFFICIAL_ROWS = 40_428_967
@@ -83,13 +84,14 @@ class Avazu(Format):
             UserError: the rows are not in time order.
         """
         schema = chunks.schema((), self.categorical_names)
-        latest, rows = 0, 0
+        order = TimeOrder(
+            self.paths[-1], "hour", "give the files in time order, each sorted by its column hour"
+        )
         for batch in Delimited(_COLUMNS, HEADER, header=HEADER).read(sources, bad_rows):
             if not batch.num_rows:
                 continue
             hours = batch.column("hour").to_numpy()
-            latest = _checked(hours, latest, rows, self.paths[-1])
-            rows += len(hours)
+            order.check(hours)
             for day, count in zip(*np.unique(hours // 24, return_counts=True), strict=True):
                 self._days[int(day)] = self._days.get(int(day), 0) + int(count)
             times = [pa.array((v % n).astype(np.uint32)) for v, n in ((hours, 24), (hours // 24, 7))]
@@ -102,14 +104,3 @@ class Avazu(Format):
     def default_name(self, rows: int) -> str:
         """Return ``avazu`` for the whole log, and a name with the number of rows for a part."""
         return "avazu" if rows == OFFICIAL_ROWS else counted_name("avazu", rows)
-
-
-def _checked(hours: np.ndarray, latest: int, rows: int, path: Path) -> int:
-    """Return the last of ``hours``, which must not fall and start at ``latest`` or later."""
-    back = np.flatnonzero(np.diff(hours, prepend=latest) < 0)
-    if len(back):
-        raise UserError(
-            f"{path}: row {rows + int(back[0]) + 1:,} of the log is of an earlier hour than the row before it; "
-            "give the files in time order, each sorted by its column hour"
-        )
-    return int(hours[-1])

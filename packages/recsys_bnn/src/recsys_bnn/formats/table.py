@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,6 +29,7 @@ from recsys_bnn.formats.delimited import (
 from recsys_bnn.formats.keys import TextKeys
 from recsys_bnn.formats.table_schema import read_schema
 from recsys_bnn.formats.text import Source, batch_of, ordered_map
+from recsys_bnn.formats.time_order import TimeOrder
 from seminar_common.errors import UserError
 from seminar_common.files import check_file
 
@@ -78,13 +78,16 @@ class Table(Format):
         """
         schema = chunks.schema(self.integer_names, self.categorical_names)
         first = 2 if self._schema.time else 1
-        latest, rows = -math.inf, 0
+        order = TimeOrder(
+            self.paths[-1],
+            self._schema.time or "",
+            "sort the log by it, or split with --split random",
+        )
         for batch in self._batches(sources, bad_rows):
             if not batch.num_rows:
                 continue
             if self._in_time_order:
-                latest = self._checked(batch.column(1).to_numpy(), latest, rows)
-            rows += batch.num_rows
+                order.check(batch.column(1).to_numpy())
             integers = batch.columns[first : first + len(self.integer_names)]
             texts = batch.columns[first + len(integers) :]
             keys = [field.column(text) for field, text in zip(self._texts, texts, strict=True)]
@@ -98,16 +101,6 @@ class Table(Format):
                 separator = self._schema.separator
                 reader = Delimited(self._columns, present, separator=separator, quoted=True, header=present)
                 yield from reader.read([source], bad_rows)
-
-    def _checked(self, times: np.ndarray, latest: float, rows: int) -> float:
-        """Return the last of ``times``, which must not fall and start at ``latest`` or later."""
-        back = np.flatnonzero(np.diff(times, prepend=latest) < 0)
-        if len(back):
-            raise UserError(
-                f"{self.paths[-1]}: row {rows + int(back[0]) + 1:,} of the log has an earlier {self._schema.time} than "
-                "the row before it; sort the log by it, or split with --split random"
-            )
-        return float(times[-1])
 
     def default_name(self, rows: int) -> str:
         """Return the first file's name up to its first dot."""
