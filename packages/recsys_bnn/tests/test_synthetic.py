@@ -34,6 +34,13 @@ def test_the_frozen_generator_still_makes_the_same_rows() -> None:
     assert last.probabilities.mean() == pytest.approx(0.2561187, abs=1e-6)
 
 
+def test_the_frozen_difficulty_leaves_room_between_models() -> None:
+    ceilings = SyntheticLog(SyntheticConfig(5_000_000)).ceilings()
+    assert ceilings["best"] == pytest.approx(0.825, abs=0.005)
+    assert ceilings["best"] - ceilings["no interactions"] > 0.02
+    assert ceilings["best"] - ceilings["integers alone"] > 0.1
+
+
 def test_values_are_within_their_cardinalities_and_heavy_tailed(chunk) -> None:
     for field, cardinality in enumerate(cardinalities(CHUNK_ROWS)):
         _, counts = np.unique(chunk.categoricals[:, field], return_counts=True)

@@ -3,8 +3,9 @@
 13 heavy-tailed integers with missing values and 26 Zipf-distributed categoricals, in time order over seven
 days, with labels drawn from known probabilities: a sum of main effects, smooth functions of the integers
 and pairwise products of latent vectors, so that a model which learns interactions beats one that does not.
-Nothing is stored for a value: its effects are looked up in small tables by a hash of its id, so a log of
-any length is made in bounded memory, and any chunk of it can be made alone.
+Nothing is stored for a value: its effects are looked up in small tables by its rank, so a log of any length is
+made in bounded memory, and any chunk of it can be made alone. How hard it is, and why, is told in
+docs/recsys_generator.md.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seminar_common.errors import UserError
+from seminar_common.metrics import roc_auc
 from seminar_common.seeds import numpy_generator
 
 CRITEO_ROWS = 45_840_617
@@ -214,8 +216,25 @@ class SyntheticLog:
         return mean, weights, low
 
     def _probabilities(self, draw: "_Draw") -> np.ndarray:
-        mean, weights, bias = self._scale
-        return _sigmoid(((self._parts(draw) - mean) * weights).sum(0) + bias)
+        return _sigmoid(self._logit_parts(draw).sum(0) + self._scale[2])
+
+    def _logit_parts(self, draw: "_Draw") -> np.ndarray:
+        mean, weights, _ = self._scale
+        return (self._parts(draw) - mean) * weights
+
+    def ceilings(self) -> dict[str, float]:
+        """Return the ROC AUC of the true effects, and of parts of them, on rows of the whole log's time.
+
+        ``best`` is that of the true probabilities, ``no interactions`` bounds a model that adds up what each feature
+        says, such as logistic regression, and ``integers alone`` one that sees no categorical value.
+        """
+        generator = numpy_generator(self.config.teacher_seed, "ceilings")
+        draw = self._draw(generator, np.linspace(0, DAYS, _CALIBRATION_ROWS, endpoint=False))
+        main, dense, interactions = self._logit_parts(draw)
+        best = main + dense + interactions
+        labels = generator.random(_CALIBRATION_ROWS) < _sigmoid(best + self._scale[2])
+        logits = {"best": best, "no interactions": main + dense, "integers alone": dense}
+        return {name: roc_auc(labels, _sigmoid(logit)) for name, logit in logits.items()}
 
 
 class _Draw(NamedTuple):
