@@ -1,7 +1,7 @@
 """Speed against the best alternatives, each in one run with them.
 
 A training step stands beside that of BITorch's own example model, `prepare` beside the reference DLRM's data script
-(:mod:`recsys_bnn.bench_prepare`).
+(:mod:`recsys_bnn.bench_prepare`). :mod:`recsys_bnn.bench_scaling` computes what Criteo's full log asks for.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recsys_bnn.bench_prepare import prepare_speed
+from recsys_bnn.bench_scaling import scaling
 from recsys_bnn.config import BenchSettings, ModelConfig, OptimizationConfig
 from recsys_bnn.model import DLRM
 from recsys_bnn.train import make_optimizers
@@ -44,6 +45,7 @@ def bench(settings: BenchSettings) -> Results:
     parts: dict[str, Callable[[], Iterator[Row]]] = {
         "prepare": lambda: prepare_speed(settings),
         "training-step": lambda: training_step(settings, threads),
+        "scaling": lambda: scaling(settings),
     }
     rows = [row for name, part in parts.items() if name in settings.parts for row in part()]
     results = Results(runs.command_line(), tuple(rows))

@@ -247,8 +247,9 @@ class BenchSettings:
 
     out: Path
     """Folder to make, with results.json and report.html."""
-    parts: tuple[Literal["prepare", "training-step"], ...] = ("prepare", "training-step")
-    """What to time; training-step needs recsys-bnn[bitorch]."""
+    parts: tuple[Literal["prepare", "training-step", "scaling"], ...] = ("prepare", "training-step")
+    """What to time; training-step needs recsys-bnn[bitorch]. scaling computes sizes for Criteo 1TB and checks them on
+    smaller tables."""
     peer: Path | None = None
     """Clone of facebookresearch/dlrm, whose data script prepares the same rows (about 2 minutes for a million)."""
     rows: int = 1_000_000
