@@ -70,7 +70,7 @@ _COMPARED = (
     Variant("mixed-e1h8-b32-w1-a4", _model(**_A4, hot_bits=8, hot_share=0.005), rivals=SIZE_1),
     Variant(
         "mixed-e1h8-b32-w8-a8",
-        _model(embedding_bits=1, embedding_scale="group", hot_bits=8, hot_share=0.02, mlp_bits=8),
+        _model(embedding_bits=1, embedding_scale="group", hot_bits=8, hot_share=0.015, mlp_bits=8),
         rivals=SIZE_1,
     ),
     Variant("bitorch-binary", _model(**_PLAIN, engine="bitorch")),
