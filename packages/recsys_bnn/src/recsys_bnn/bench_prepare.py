@@ -14,12 +14,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from recsys_bnn.config import BenchSettings
 from recsys_bnn.criteo_log import write_log
@@ -72,12 +73,14 @@ def prepare_speed(settings: BenchSettings) -> Iterator[Row]:
                 yield Row(OURS, DATASET, "", metric, mine / other, n=settings.rows, baseline=name)
 
 
-def _measured(name: str, threads: int, rows: int, read: Read, log: Path, warm: Path) -> Iterator[Row]:
+def _measured(
+    name: str, threads: int, rows: int, read: Read, log: Path, warm: Path
+) -> Generator[Row, None, tuple[float, float]]:
     """Yield the figures of one reader; return its rows a second, and a second of processor time."""
     say(f"timing {name} on {rows:,} rows")
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         seconds, processor, memory = pool.submit(_timed, read, log, warm).result()
-    facts = {"n": rows, "threads": threads}
+    facts: dict[str, Any] = {"n": rows, "threads": threads}
     yield Row(name, DATASET, "", "throughput_per_s", rows / seconds, unit="rows/s", **facts)
     yield Row(name, DATASET, "", "throughput_per_core_s", rows / processor, unit="rows/s", **facts)
     yield Row(name, DATASET, "", "peak_rss_mb", memory, unit="MB", **facts)

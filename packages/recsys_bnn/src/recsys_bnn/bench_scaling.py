@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from statistics import median
 from time import process_time
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -86,7 +87,12 @@ def _measured(bits: int, settings: BenchSettings) -> Iterator[Row]:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             milliseconds, peak = pool.submit(_run, bits, rows, settings.seed).result()
         memory.append(peak)
-        facts = {"bits": bits, "batch": _BATCH, "threads": 1, "subset": f"{rows} rows a table"}
+        facts: dict[str, Any] = {
+            "bits": bits,
+            "batch": _BATCH,
+            "threads": 1,
+            "subset": f"{rows} rows a table",
+        }
         yield Row(f"{bits}-bit", "generated", "", "train_step_ms", milliseconds, unit="ms", n=_STEPS, **facts)
     grown = 1e6 * (memory[1] - memory[0]) / (len(CARDINALITIES) * (sizes[1] - sizes[0]))
     for metric, value in (

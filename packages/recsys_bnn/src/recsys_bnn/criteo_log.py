@@ -5,7 +5,6 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 from recsys_bnn.formats.keys import HexKeys
@@ -56,6 +55,5 @@ def write_lines(file: BinaryIO, chunk: SyntheticChunk) -> None:
 
 def _hexadecimal(values: np.ndarray) -> pa.Array:
     """Return the 8 digits of each value, uint32 [N], as text; null for 0, a missing one."""
-    texts = HexKeys().texts(values)
-    present = pa.array(values != 0)
-    return pc.if_else(present, texts, pa.scalar(None, pa.string()))
+    places = pa.array(np.arange(len(values)), mask=values == 0)
+    return HexKeys().texts(values).take(places)
