@@ -37,7 +37,6 @@ OURS, PEER = "prepare", "dlrm-data-utils"
 DATASET = "synthetic"
 WARM_ROWS = 1000
 _MODULE = "data_utils"
-_DAYS = 7
 _KEYS = 2**31 - 1
 """The script's own option to take hash values modulo this; without it NumPy 2 refuses those that don't fit int32."""
 
@@ -66,11 +65,9 @@ def prepare_speed(settings: BenchSettings) -> Iterator[Row]:
         ours = yield from _measured(OURS, map_threads(), settings.rows, _prepare, log, warm)
         if settings.peer is None:
             return
-        for name, processes in ((PEER, 1), (f"{PEER}-parallel", _DAYS)):
-            reader = _Peer(settings.peer, parallel=processes > 1)
-            theirs = yield from _measured(name, processes, settings.rows, reader, log, warm)
-            for metric, mine, other in zip(_RATIOS, ours, theirs, strict=True):
-                yield Row(OURS, DATASET, "", metric, mine / other, n=settings.rows, baseline=name)
+        theirs = yield from _measured(PEER, 1, settings.rows, _Peer(settings.peer), log, warm)
+        for metric, mine, other in zip(_RATIOS, ours, theirs, strict=True):
+            yield Row(OURS, DATASET, "", metric, mine / other, n=settings.rows, baseline=PEER)
 
 
 def _measured(
@@ -110,10 +107,10 @@ def _prepare(log: Path, folder: Path) -> None:
 
 
 class _Peer:
-    """Runs the reference's script with its defaults for the Criteo Kaggle log; its chatter is dropped."""
+    """Runs the reference's script with its defaults for the Criteo Kaggle log, one process; its chatter is dropped."""
 
-    def __init__(self, home: Path, *, parallel: bool):
-        self.home, self.parallel = home.absolute(), parallel
+    def __init__(self, home: Path):
+        self.home = home.absolute()
 
     def __call__(self, log: Path, folder: Path) -> None:
         """Turn ``log`` into the script's files in ``folder``."""
@@ -123,10 +120,4 @@ class _Peer:
         copy = folder / log.name  # it writes beside its input
         copy.hardlink_to(log)
         with contextlib.redirect_stdout(io.StringIO()):
-            module.getCriteoAdData(
-                os.fspath(copy),
-                "processed",
-                max_ind_range=_KEYS,
-                days=_DAYS,
-                dataset_multiprocessing=self.parallel,
-            )
+            module.getCriteoAdData(os.fspath(copy), "processed", max_ind_range=_KEYS)
