@@ -27,6 +27,7 @@ from seminar_common.settings import to_dict
 
 BEST = "best-possible"
 """The true probabilities of generated rows."""
+WHOLE = "whole recipe"
 _ALL = VARIANTS | ABLATIONS
 
 
@@ -193,7 +194,7 @@ class _Measured:
     def _rows(self, name: str) -> Iterator[Row]:
         variant = _ALL.get(name, Variant(name))
         facts: dict[str, Any] = (
-            {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": variant.ablation}
+            {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": self._ablation(variant)}
         )
         yield from self._quality(variant.model, self.known[name], facts)
         for other in dict.fromkeys((FLOAT, variant.model, *variant.rivals)):
@@ -201,6 +202,11 @@ class _Measured:
                 yield from self._paired(variant.model, self.known[name], other, facts)
         if name in _ALL:
             yield from self._cost(name, facts)
+
+    def _ablation(self, variant: Variant) -> str | None:
+        """Return what is changed; a model that stands beside its own steps says that it is whole."""
+        ablated = {ABLATIONS[name].model for name in self.known if name in ABLATIONS}
+        return variant.ablation or (WHOLE if variant.model in ablated else None)
 
     def _quality(self, model: str, probabilities: np.ndarray, facts: dict[str, Any]) -> Iterator[Row]:
         for metric in QUALITY:
