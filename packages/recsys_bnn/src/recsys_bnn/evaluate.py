@@ -48,7 +48,10 @@ def evaluate(settings: EvaluateSettings) -> Results:
     curves = [*learning_curves(run, dataset.name), *measured.curves]
     results = Results(runs.command_line(), tuple(rows), tuple(curves))
     write_results(run.results_file, results)
-    sections = [(measured.name, results, run.config(), run.environment()), *data_sections(dataset.description)]
+    sections = [
+        (measured.name, results, run.config(), run.environment()),
+        *data_sections(dataset.description),
+    ]
     write_report(sections, run.report_file, f"{measured.name} DLRM")
     _print_summary(results)
     say(f"wrote {run.results_file} and {run.report_file.name}")
