@@ -71,14 +71,14 @@ def test_every_figure_is_there_with_its_interval(run: Run, data: Path, tmp_path:
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html"}
     for label in LABELS:
         for metric in ("ap", "ap50", "ap75", "page_ap", "page_f1", "crop_iou"):
-            row = results.one(label=label, metric=metric, subset=None)
+            row = results.one(label=label, metric=metric, subset="all")
             assert row.ci_low is not None and row.ci_high is not None
             assert 0 <= row.ci_low <= row.ci_high <= 1 and 0 <= row.value <= 1
             assert (row.model, row.dataset, row.split) == ("source-only", "synthetic", "val")
             assert row.n == 6 and row.seeds == (0,)
-        assert results.one(label=label, metric="ap_unfiltered", subset=None).value >= 0
-    mean = np.mean([results.one(label=label, metric="ap50", subset=None).value for label in LABELS])
-    assert results.one(label=None, metric="ap50", subset=None).value == pytest.approx(mean)
+        assert results.one(label=label, metric="ap_unfiltered", subset="all").value >= 0
+    mean = np.mean([results.one(label=label, metric="ap50", subset="all").value for label in LABELS])
+    assert results.one(label=None, metric="ap50", subset="all").value == pytest.approx(mean)
     assert results.one(label=None, metric="ap", subset="manuscript").n == 2
     assert results.one(label=None, metric="ap", subset="printed").n == 4
     assert {curve.split for curve in results.curves} == {"train", "val"}
@@ -90,10 +90,10 @@ def test_the_log_and_the_evaluation_agree(run: Run, data: Path, tmp_path: Path) 
     results = evaluate(EvaluateSettings(run=run.folder, data=data, out=tmp_path, resamples=100))
     logged = run.logged()[-1]
     assert logged["val_ap"] == pytest.approx(
-        results.one(label=None, metric="ap", subset=None).value, abs=0.03
+        results.one(label=None, metric="ap", subset="all").value, abs=0.03
     )
     assert logged["val_ap50_graphic"] == pytest.approx(
-        results.one(label="graphic", metric="ap50", subset=None).value, abs=0.05
+        results.one(label="graphic", metric="ap50", subset="all").value, abs=0.05
     )
 
 
@@ -163,7 +163,7 @@ def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
     results = study(chosen)
     for engine in ("onnxruntime", "torchvision"):
         for split, n in (("val", 6), ("train", 12), ("all", 18)):
-            assert results.one(engine=engine, split=split, metric="ap", label=None, subset=None).n == n
+            assert results.one(engine=engine, split=split, metric="ap", label=None, subset="all").n == n
     monkeypatch.setattr(OnnxFinder, "find", None)
     again = study(chosen)
     assert again.rows == results.rows

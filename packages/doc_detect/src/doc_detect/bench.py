@@ -202,7 +202,7 @@ def _with(engine: Engine, pages: CocoSet, **facts: Any) -> Row:
 
 def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, seed: int) -> list[Row]:
     """Return AP50 of every class that an engine knows and that is on the pages."""
-    from doc_detect.evaluate import Measured, measured_labels
+    from doc_detect.evaluate import EVERY, Measured, measured_labels
 
     rows = []
     for engine in engines:
@@ -212,7 +212,7 @@ def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, see
         known = _known(engine)
         measured = Measured(pages.pages, found, _with(engine, pages), 200, seed)
         every = measured.rows(measured_labels(pages.pages, pages, known))
-        rows += [row for row in every if row.metric == "ap50" and row.subset is None]
+        rows += [row for row in every if row.metric == "ap50" and row.subset in (None, EVERY)]
     return rows
 
 

@@ -12,7 +12,7 @@ from doc_detect.config import EvaluateSettings, ExportSettings, ModelConfig, Opt
 from doc_detect.crop import crop
 from doc_detect.data import read_labelled
 from doc_detect.detection_report import page_pictures
-from doc_detect.evaluate import evaluate
+from doc_detect.evaluate import EVERY, evaluate
 from doc_detect.export import export
 from doc_detect.gallery import main as write_gallery
 from doc_detect.job_config import CropSettings, GallerySettings, PredictSettings
@@ -109,7 +109,7 @@ def real_pages(data: Path) -> tuple[Path, ...]:
 
 def _chosen(results: Results, ablation: str | None = None) -> Results:
     """Return the figures that a first look needs."""
-    kept = [row for row in results.rows if row.metric in _METRICS and row.subset is None]
+    kept = [row for row in results.rows if row.metric in _METRICS and row.subset in (None, EVERY)]
     return Results("", tuple(dataclasses.replace(row, ablation=ablation) for row in kept), results.curves)
 
 

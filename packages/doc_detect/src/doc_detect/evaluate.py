@@ -29,6 +29,8 @@ from seminar_common.results import Curve, Results, Row, write_results
 from seminar_common.runs import Run
 
 SPLITS = ("train", "val", "test")
+EVERY = "all"
+"""The subset of all pages, where there are others to tell it from."""
 THINNEST = 0.1
 """Detections that are thinner than this many pixels on the page are none."""
 Statistic = Callable[[np.ndarray], float]
@@ -182,14 +184,13 @@ class Measured:
 
     def rows(self, labels: Sequence[str]) -> list[Row]:
         """Return the figures of each class and their mean, over all pages and over each subset."""
-        rows = self._subset_rows(None, labels)
         subsets = sorted({subset for page in self.truth if (subset := subset_of(page))})
-        for subset in subsets if len(subsets) > 1 else []:
-            rows += self._subset_rows(subset, labels)
-        return rows
+        if len(subsets) < 2:
+            return self._subset_rows(None, labels)
+        return [row for subset in (EVERY, *subsets) for row in self._subset_rows(subset, labels)]
 
     def _subset_rows(self, subset: str | None, labels: Sequence[str]) -> list[Row]:
-        chosen = [i for i, page in enumerate(self.truth) if subset in (None, subset_of(page))]
+        chosen = [i for i, page in enumerate(self.truth) if subset in (None, EVERY, subset_of(page))]
         truth, found = [self.truth[i] for i in chosen], [self.found[i] for i in chosen]
         labels = [name for name in labels if any((p.labels == class_index(name)).any() for p in truth)]
         if not labels:
@@ -313,7 +314,7 @@ def _write(
     write_results(folder / "results.json", results)
     write_detection_report(folder / "report.html", results, run, pages, measured.truth, measured.found)
     for row in results.rows:
-        if row.metric in ("ap", "ap50", "page_ap") and row.subset is None:
+        if row.metric in ("ap", "ap50", "page_ap") and row.subset in (None, EVERY):
             interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}]" if row.ci_low is not None else ""
             print(f"{row.label or 'mean':14} {row.metric:8} {row.value:6.3f}  {interval}")
     say(f"wrote {folder / 'results.json'} and report.html")

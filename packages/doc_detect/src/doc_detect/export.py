@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from doc_detect.config import ExportSettings
 from seminar_common import runs
+from seminar_common.checkpoints import load_tensors
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path, refuse_existing
 from seminar_common.progress import say
@@ -198,9 +199,10 @@ def export(settings: ExportSettings) -> Parity | None:
 
 def model_card(run: Run) -> dict[str, Any]:
     """Return what the file should say of its making: no paths, nothing of the machine."""
-    from doc_detect.trained import stored_settings
+    from doc_detect.trained import WEIGHTS, stored_settings
 
     settings, config = stored_settings(run), run.config()
+    _, facts = load_tensors(run.checkpoints / WEIGHTS)
     logged = [record["cpu_s"] for record in run.logged() if "cpu_s" in record]
     return {
         "name": settings.name,
@@ -208,7 +210,7 @@ def model_card(run: Run) -> dict[str, Any]:
         "backbone": settings.model.backbone,
         "trained_on": config.get("dataset", ""),
         "training_pages": config.get("pages", 0),
-        "steps": settings.optimization.steps,
+        "steps": facts.get("step", settings.optimization.steps),
         "cpu_seconds": logged[-1] if logged else 0,
         "seed": settings.seed,
         "licence": "Apache-2.0",

@@ -36,7 +36,7 @@ class Model:
     """A detector of the study."""
 
     row: Row
-    """How its rows begin: the model's name, its engine and backbone."""
+    """How its rows begin: the model's name and its engine."""
     finder: Finder
     labels: tuple[str, ...]
     """The classes it knows."""
@@ -64,7 +64,7 @@ def study(settings: StudySettings) -> Results:
             truth = [page for index in members for page in sets[index].pages]
             seen = [page for index in members for page in found[index]]
             row = dataclasses.replace(model.row, dataset=name, split=split)
-            labels = _shared_labels(model, [sets[index] for index in members], truth)
+            labels = _shared_labels(model, models[0], [sets[index] for index in members], truth)
             rows += Measured(truth, seen, row, settings.resamples, 0).rows(labels)
         if model is models[0]:
             pictures = page_pictures(sets[0], sets[0].pages, found[0])
@@ -96,9 +96,7 @@ def _models(settings: StudySettings, device: torch.device) -> list[Model]:
         run = runs.open_run(settings.run)
         trained = stored_settings(run)
         detector = load_detector(run).to(device)
-        row = Row(
-            trained.name, "", "", "ap", 0.0, engine=trained.model.engine, backbone=trained.model.backbone
-        )
+        row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
         weights = run.checkpoints / "model.safetensors"
         finder = TorchFinder(detector, device)
         models.append(Model(row, finder, detector.labels, files.fingerprint(weights)))
@@ -146,9 +144,11 @@ def _groups(sets: Sequence[CocoSet]) -> list[tuple[str, str, list[int]]]:
     return groups
 
 
-def _shared_labels(model: Model, sets: Sequence[CocoSet], truth: Sequence[CocoPage]) -> list[str]:
-    """Return the classes that the model knows and every set labels, in our order."""
-    labels = set(model.labels)
+def _shared_labels(
+    model: Model, ours: Model, sets: Sequence[CocoSet], truth: Sequence[CocoPage]
+) -> list[str]:
+    """Return the classes that the model and our detector know and every set labels, in our order."""
+    labels = set(model.labels) & set(ours.labels)
     for pages in sets:
         labels &= set(measured_labels(truth, pages, model.labels))
     return [name for name in CLASSES if name in labels]
