@@ -89,5 +89,6 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # The inputs are 1 and 2, so the mean gradient is 1.5 in both processes.
-    assert done.stdout.count("weight [[-1.5, -1.5]]") == 2
+    # Their lines may interleave on the shared output, so the numbers are counted, not whole lines.
+    assert done.stdout.count("[[-1.5, -1.5]]") == 2
     assert done.stderr.count("device: cpu (") == 1, "the choice is printed once, not by every process"
