@@ -26,6 +26,16 @@ def test_the_default_knows_images_without_a_network() -> None:
     assert torch.equal(features[0], features[1]) and features.std() > 0
 
 
+def test_folding_the_norms_changes_features_by_rounding_only() -> None:
+    backbone = load_backbone(FeatureConfig())
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in backbone.model.modules())
+    plain = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    load_lite0(plain)
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone.model(images), plain.eval()(images), atol=1e-4, rtol=1e-4)
+
+
 def test_every_tensor_of_the_wheel_has_its_place() -> None:
     model = timm.create_model("tf_efficientnet_lite0", num_classes=0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -124,6 +124,25 @@ def test_classes_with_one_image_are_left_out_and_said(capsys: pytest.CaptureFixt
     assert "1 classes with fewer than 2 training images are left out: single" in capsys.readouterr().err
 
 
+def test_classes_can_be_excluded_and_drawn() -> None:
+    made = planned(listed(LONG_TAIL), exclude=("c0", "c9"), class_count=6)
+    names = {one.name for one in made.classes}
+    assert len(names) == 6 and names < set(LONG_TAIL) - {"c0", "c9"} and made.known == 3
+    assert {key.split("/")[0] for key in made.keys} == names
+    assert made.choices["class_count"] == 6 and made.choices["exclude"] == ["c0", "c9"]
+    drawn = {
+        frozenset(c.name for c in planned(listed(LONG_TAIL), class_count=6, seed=s).classes) for s in range(4)
+    }
+    assert len(drawn) > 1
+
+
+def test_classes_that_are_not_there_can_not_be_excluded_or_drawn() -> None:
+    with pytest.raises(UserError, match="--exclude nothing: images has no such class"):
+        planned(listed(LONG_TAIL), exclude=("nothing",))
+    with pytest.raises(UserError, match="--class-count 11: images has only 10 classes"):
+        planned(listed(LONG_TAIL), class_count=11)
+
+
 def test_images_without_any_label_are_refused() -> None:
     with pytest.raises(UserError, match="no training image has a label"):
         planned(listed({"": 12}))
@@ -212,6 +231,7 @@ def test_an_existing_folder_is_not_overwritten(images: Path, tmp_path: Path) -> 
         {"test_fraction": -0.1},
         {"imbalance_ratio": 0.5},
         {"min_images": 1},
+        {"class_count": 1},
     ],
 )
 def test_settings_that_make_no_sense_name_the_option(changes: dict) -> None:

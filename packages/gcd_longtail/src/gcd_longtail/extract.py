@@ -12,7 +12,7 @@ import numpy as np
 
 from gcd_longtail.augment import view as make_view
 from gcd_longtail.backbones import Backbone, load_backbone
-from gcd_longtail.config import FeatureConfig
+from gcd_longtail.config import BATCH, FeatureConfig
 from gcd_longtail.failures import Failure
 from gcd_longtail.feature_cache import FeatureStore, store_name
 from gcd_longtail.sources.base import Source, UnreadableImageError
@@ -43,7 +43,7 @@ class Extractor:
     The backbone is loaded when the first feature is missing, so that a cache that has them all costs nothing.
     """
 
-    def __init__(self, config: FeatureConfig, cache: Path, device: DeviceConfig, batch: int = 64):
+    def __init__(self, config: FeatureConfig, cache: Path, device: DeviceConfig, batch: int = BATCH):
         """Prepare; ``cache`` need not exist yet, ``batch`` is the images of one forward pass."""
         self.config, self.cache, self.device, self.batch = config, cache, device, batch
 

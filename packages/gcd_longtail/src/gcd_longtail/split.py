@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,17 @@ def plan(source: Source, hashes: Mapping[int, str], settings: SplitSettings) -> 
 def _choices(settings: SplitSettings) -> dict[str, object]:
     names = ("known_fraction", "known", "labelled_fraction", "imbalance_ratio", "test_fraction", "seed")
     chosen = {name: getattr(settings, name) for name in names}
-    return {**chosen, "known_classes": list(settings.known_classes), "where": settings.source.where}
+    fewer: dict[str, object] = {}
+    if settings.exclude:
+        fewer["exclude"] = list(settings.exclude)
+    if settings.class_count:
+        fewer["class_count"] = settings.class_count
+    return {
+        **chosen,
+        "known_classes": list(settings.known_classes),
+        "where": settings.source.where,
+        **fewer,
+    }
 
 
 def _train_and_test(
@@ -109,7 +119,8 @@ def _train_and_test(
         raise UserError(
             f"{source.path}: no training image has a label; `split` needs the class of each image"
         )
-    train, test = parts["train"], parts["test"]
+    names = _kept_classes(parts["train"], source, settings)
+    train, test = ({n: i for n, i in part.items() if n in names} for part in parts.values())
     if not source.listing.has_test:
         test = {name: _hold_out(name, train[name], source, settings) for name in sorted(train)}
         train = {name: sorted(set(images) - set(test[name])) for name, images in train.items()}
@@ -124,6 +135,25 @@ def _train_and_test(
     return {n: i for n, i in train.items() if n not in small}, {
         n: i for n, i in test.items() if n not in small
     }
+
+
+def _kept_classes(classes: Iterable[str], source: Source, settings: SplitSettings) -> set[str]:
+    """Return the classes that are not excluded, and of these the ``class_count`` that are drawn.
+
+    Raises:
+        UserError: a class to exclude that is not there, or too few to draw from.
+    """
+    names = sorted(classes)
+    missing = sorted(set(settings.exclude) - set(names))
+    if missing:
+        raise UserError(f"--exclude {missing[0]}: {source.path} has no such class")
+    names = [name for name in names if name not in settings.exclude]
+    if settings.class_count > len(names):
+        raise UserError(f"--class-count {settings.class_count}: {source.path} has only {len(names)} classes")
+    if settings.class_count:
+        generator = numpy_generator(settings.seed, "classes")
+        names = generator.choice(names, settings.class_count, replace=False).tolist()
+    return set(names)
 
 
 def _hold_out(name: str, images: Sequence[int], source: Source, settings: SplitSettings) -> list[int]:

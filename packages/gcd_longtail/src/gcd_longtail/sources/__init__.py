@@ -53,6 +53,8 @@ def _detect(config: SourceConfig) -> Format:
         return "digits"
     if images.suffix in (".parquet", ".csv"):
         return "parquet" if images.suffix == ".parquet" else "csv"
+    if images.name == "101_ObjectCategories":  # as a plain folder it has a class of background pictures
+        return "caltech101"
     signs: dict[str, Format] = {
         "cifar-10-batches-py": "cifar10",
         "cifar-100-python": "cifar100",
