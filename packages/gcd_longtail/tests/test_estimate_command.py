@@ -1,13 +1,16 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from gcd_longtail import estimate_command
+from gcd_longtail import estimate_command, k_rows
 from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.estimate_k import KEstimate
 from gcd_longtail.features import features
-from gcd_longtail.methods_config import EstimateKSettings
+from gcd_longtail.methods_config import EstimateConfig, EstimateKSettings
 from gcd_longtail.split import split
+from seminar_common.errors import UserError
+from seminar_common.results import read_results
 
 
 def test_the_estimate_stands_beside_other_rules_and_the_truth(
@@ -17,9 +20,32 @@ def test_the_estimate_stands_beside_other_rules_and_the_truth(
     features(FeaturesSettings(tmp_path / "data", FeatureConfig("pixels", 8)))
     guess = KEstimate(9, 7, 30, 3.0, {"counts": 6, "macro_accuracy": 3})
     monkeypatch.setattr(estimate_command, "estimate", lambda problem, config, seed: guess)
-    assert estimate_command.estimate_k(EstimateKSettings(tmp_path / "data")) is guess
+    estimate_command.estimate_k(EstimateKSettings(tmp_path / "data"))
     shown = capsys.readouterr()
     assert "colours: 6 classes in truth" in shown.out
     lines = [" ".join(line.replace("│", " ").split()) for line in shown.out.splitlines()]
     assert {"estimate 9 7 to 30 +50 %", "counts 6 +0 %", "macro accuracy 3 -50 %"} <= set(lines)
     assert "do not rely on it" in shown.err
+
+
+def test_many_splits_give_the_error_of_each_rule_and_how_often_the_interval_holds(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for seed in range(2):
+        split(SplitSettings(tmp_path / f"data/seed{seed}", SourceConfig(images), name="colours", seed=seed))
+        features(FeaturesSettings(tmp_path / f"data/seed{seed}", FeatureConfig("pixels", 8)))
+    guesses = [KEstimate(9, 7, 30, 3.0, {"counts": 6}), KEstimate(6, 5, 8, 1.0, {"counts": 3})]
+    monkeypatch.setattr(k_rows, "estimate", lambda problem, config, seed: guesses[seed])
+    chosen = EstimateKSettings(tmp_path / "data", tmp_path / "out")
+    estimate_command.estimate_k(chosen)
+    results = read_results(tmp_path / "out")
+    ours = {row.metric: row.value for row in results.rows if row.model == "k by hidden-classes"}
+    assert ours["k_estimated"] == 7.5 and ours["k_absolute_error"] == 0.25 and ours["k_worst_error"] == 0.5
+    assert ours["k_covered"] == 0.5 and results.one(model="k by counts", metric="k_worst_error").value == 0.5
+    assert (tmp_path / "out" / "report.html").exists() and "covered" in capsys.readouterr().out
+
+    monkeypatch.setattr(k_rows, "estimate", lambda *arguments: pytest.fail("was done already"))
+    estimate_command.estimate_k(chosen)
+    assert read_results(tmp_path / "out").rows == results.rows
+    with pytest.raises(UserError, match="made with other settings"):
+        estimate_command.estimate_k(dataclasses.replace(chosen, estimate=EstimateConfig(rounds=7)))

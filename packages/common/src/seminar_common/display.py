@@ -129,6 +129,19 @@ METRICS: Mapping[str, Metric] = {
         unit="%",
         signed=True,
     ),
+    "k_absolute_error": Metric(
+        "Mean error of k",
+        "Mean distance of the estimated from the true number of classes",
+        "lower",
+        1,
+        100,
+        "%",
+    ),
+    "k_worst_error": Metric("Worst error of k", "Largest distance over the seeds", "lower", 0, 100, "%"),
+    "k_covered": Metric(
+        "K in interval", "Seeds whose interval holds the true number of classes", "higher", 0, 100, "%"
+    ),
+    "k_interval_ratio": Metric("Width", "Upper over lower end of the interval of k", "lower", 2, unit="x"),
     "size_mb": Metric("Size", "Size of the model at its true bit widths", "lower", unit="MB"),
     "mflops_per_sample": Metric("MFLOPs", "Million multiply-adds a sample, times bits / 32", "lower"),
     "latency_us_p50": Metric("Latency p50", "Median time of a call", "lower", unit="\u00b5s"),

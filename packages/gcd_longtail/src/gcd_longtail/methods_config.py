@@ -205,9 +205,12 @@ class EstimateKSettings:
     """Estimate the number of classes of a split's images, with an interval and what other rules say."""
 
     data: Path
-    """Folder that `split` and `features` filled."""
+    """Folder that `split` and `features` filled; with --out also a folder that holds several at any depth."""
+    out: Path | None = None
+    """Folder for results.json and report.html: how far each rule is from the truth over all splits of each data
+    set. What is done in it already is kept and not done again."""
     seed: int = 0
-    """Seed of which known classes are hidden."""
+    """Seed of which known classes are hidden; with --out it is that of each split."""
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
 
 

@@ -9,24 +9,21 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from gcd_longtail import study_plots
 from gcd_longtail.backbones import caveat
-from gcd_longtail.discovery_metrics import Scored, intervals, k_error, score
-from gcd_longtail.estimate_k import estimate
+from gcd_longtail.discovery_metrics import Scored, intervals, score
 from gcd_longtail.evaluate import PROTOCOL
-from gcd_longtail.features import Data, load
+from gcd_longtail.features import Data
+from gcd_longtail.k_rows import estimated, k_rows, seed_of, splits_below, traits
 from gcd_longtail.methods import make_method
 from gcd_longtail.methods_config import StudySettings
 from gcd_longtail.problem import Problem
-from gcd_longtail.split_file import SPLIT_FILE
 from seminar_common import bootstrap, files, runs
 from seminar_common.device import launch
-from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.report import Section, write_report
 from seminar_common.results import Results, Row, write_results
@@ -58,7 +55,7 @@ def study(settings: StudySettings) -> Results:
         make_method(name)
     device = str(launch(settings.device).device)
     datasets: dict[str, list[Data]] = {}
-    for data in _splits(settings.data):
+    for data in splits_below(settings.data):
         datasets.setdefault(data.split.name, []).append(data)
         _run_missing(data, settings, device)
     rows = [row for splits in datasets.values() for row in _rows(splits, settings)]
@@ -69,14 +66,6 @@ def study(settings: StudySettings) -> Results:
     _write_report(results, datasets, settings)
     say(f"wrote {settings.out / 'results.json'} and report.html")
     return results
-
-
-def _splits(folder: Path) -> Iterator[Data]:
-    found = sorted(file.parent for file in folder.rglob(SPLIT_FILE)) if folder.is_dir() else []
-    if not found:
-        raise UserError(f"{folder}: holds no split; make one with `gcd-longtail split`")
-    for split in found:
-        yield load(split)
 
 
 # --------------------------------------------------------------------------------------------------- the runs
@@ -100,19 +89,6 @@ def _run(case: Case, problem: Problem, out: Path) -> None:
     test = found.predict(data.test) if len(data.test_labels) else np.empty(0, np.int64)
     with files.atomic_path(case.file(out)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, k=k, transductive=found.assignments, test=test)
-
-
-def seed_of(data: Data) -> int:
-    """Return the seed of a split, which is that of the methods on it too."""
-    return int(data.split.choices["seed"])
-
-
-def estimated(data: Data, problem: Problem, out: Path) -> dict[str, Any]:
-    """Return the estimate of a split's number of classes; it is made once and stored."""
-    file = out / "found" / data.split.hash / "k.json"
-    if not file.exists():
-        files.write_json(file, dataclasses.asdict(estimate(problem, seed=seed_of(data))))
-    return files.read_json(file)
 
 
 def scored(case: Case, out: Path) -> dict[str, Scored]:
@@ -141,7 +117,8 @@ def _rows(splits: list[Data], settings: StudySettings) -> Iterator[Row]:
             for metric, interval in found.items():
                 yield _row(method, k, split, metric, interval, splits)
     if "estimated" in settings.k:
-        yield from _estimate_rows(splits, settings)
+        stored = [estimated(data, data.problem, settings.out) for data in splits]
+        yield from k_rows(splits, stored)
 
 
 def _row(
@@ -159,49 +136,8 @@ def _row(
         seeds=tuple(seed_of(data) for data in splits),
         k=k,
         ours=True if method in OURS else None,
-        **_traits(splits),
+        **traits(splits),
     )
-
-
-def _traits(splits: list[Data]) -> dict[str, Any]:
-    return {
-        "backbone": splits[0].config.backbone,
-        "labels": round(float(np.mean([len(data.problem.labels) for data in splits]))),
-        "imbalance": round(float(np.mean([data.split.imbalance for data in splits])), 1),
-    }
-
-
-def _estimate_rows(splits: list[Data], settings: StudySettings) -> Iterator[Row]:
-    """Yield the estimated K and its error, of our estimator and of other rules, over the splits."""
-    stored = [estimated(data, data.problem, settings.out) for data in splits]
-    true = len(splits[0].split.classes)
-    rules: Mapping[str, list[int]] = {
-        "hidden-classes": [one["k"] for one in stored],
-        **{rule: [one["criteria"][rule] for one in stored] for rule in stored[0]["criteria"]},
-    }
-    seeds = tuple(seed_of(data) for data in splits)
-    for rule, values in rules.items():
-        errors = [abs(k_error(value, true)) for value in values]
-        for metric, figures in (("k_estimated", values), ("k_absolute_error", errors)):
-            low, high = _over_seeds(figures)
-            yield Row(
-                f"k by {rule}",
-                splits[0].split.name,
-                "",
-                metric,
-                float(np.mean(figures)),
-                low,
-                high,
-                seeds=seeds,
-            )
-
-
-def _over_seeds(values: list[int] | list[float]) -> tuple[float | None, float | None]:
-    """Return Student's interval over the splits, or nothing where there is a single one."""
-    if len(values) < 2:
-        return None, None
-    interval = bootstrap.seed_interval(values)
-    return interval.low, interval.high
 
 
 def _write_report(results: Results, datasets: Mapping[str, list[Data]], settings: StudySettings) -> None:

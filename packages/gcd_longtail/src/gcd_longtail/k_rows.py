@@ -1,0 +1,105 @@
+"""Estimates of the number of classes on the splits of a study: stored once, and compared with the truth."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcd_longtail.discovery_metrics import k_error
+from gcd_longtail.estimate_k import estimate
+from gcd_longtail.features import Data, load
+from gcd_longtail.methods_config import EstimateConfig
+from gcd_longtail.problem import Problem
+from gcd_longtail.split_file import SPLIT_FILE
+from seminar_common import bootstrap, files
+from seminar_common.errors import UserError
+from seminar_common.results import Row
+from seminar_common.settings import to_dict
+
+OURS = "hidden-classes"
+"""Name of this package's rule in tables."""
+
+
+def splits_below(folder: Path) -> Iterator[Data]:
+    """Yield the splits in a folder, at any depth, with their features.
+
+    Raises:
+        UserError: there is none, or one has no features yet.
+    """
+    found = sorted(file.parent for file in folder.rglob(SPLIT_FILE)) if folder.is_dir() else []
+    if not found:
+        raise UserError(f"{folder}: holds no split; make one with `gcd-longtail split`")
+    for split in found:
+        yield load(split)
+
+
+def seed_of(data: Data) -> int:
+    """Return the seed of a split, which is that of the methods on it too."""
+    return int(data.split.choices["seed"])
+
+
+def estimated(
+    data: Data, problem: Problem, out: Path, config: EstimateConfig | None = None
+) -> dict[str, Any]:
+    """Return the estimate of a split's number of classes; it is made once and stored below ``out``.
+
+    Raises:
+        UserError: the stored one was made with other settings.
+    """
+    file = out / "found" / data.split.hash / "k.json"
+    settings = to_dict(config or EstimateConfig())
+    if not file.exists():
+        guess = estimate(problem, config, seed_of(data))
+        files.write_json(file, {**dataclasses.asdict(guess), "settings": settings})
+    stored = files.read_json(file)
+    if stored.get("settings", settings) != settings:
+        raise UserError(f"{file}: was made with other settings; take another --out")
+    return stored
+
+
+def k_rows(splits: Sequence[Data], stored: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    """Yield how far the estimates of each rule are from the true number of classes.
+
+    Args:
+        splits: of one data set; each is a seed.
+        stored: what :func:`estimated` returned for each.
+    """
+    true = [len(one.split.classes) for one in splits]
+    rules = {OURS: [one["k"] for one in stored]}
+    rules |= {rule: [one["criteria"][rule] for one in stored] for rule in stored[0]["criteria"]}
+    common: dict[str, Any] = {
+        "seeds": tuple(seed_of(data) for data in splits),
+        "n": len(splits),
+        **traits(splits),
+    }
+    for rule, values in rules.items():
+        where = (f"k by {rule}", splits[0].split.name, "")
+        errors = [abs(k_error(value, k)) for value, k in zip(values, true, strict=True)]
+        ours = {"ours": True} if rule == OURS else {}
+        for metric, figures in (("k_estimated", values), ("k_absolute_error", errors)):
+            yield Row(*where, metric, float(np.mean(figures)), *_over_seeds(figures), **common, **ours)
+        yield Row(*where, "k_worst_error", max(errors), **common, **ours)
+        if rule == OURS:
+            inside = [one["low"] <= k <= one["high"] for one, k in zip(stored, true, strict=True)]
+            width = [one["high"] / one["low"] for one in stored]
+            yield Row(*where, "k_covered", float(np.mean(inside)), **common, **ours)
+            yield Row(*where, "k_interval_ratio", float(np.mean(width)), **common, **ours)
+
+
+def traits(splits: Sequence[Data]) -> dict[str, Any]:
+    """Return what the splits of a data set have in common, for a row of a table."""
+    return {
+        "backbone": splits[0].config.backbone,
+        "labels": round(float(np.mean([len(data.problem.labels) for data in splits]))),
+        "imbalance": round(float(np.mean([data.split.imbalance for data in splits])), 1),
+    }
+
+
+def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return Student's interval over the splits, or nothing where there is a single one."""
+    if len(values) < 2:
+        return None, None
+    interval = bootstrap.seed_interval(values)
+    return interval.low, interval.high
