@@ -25,6 +25,9 @@ from seminar_common.seeds import numpy_generator
 
 Array = np.ndarray | torch.Tensor
 
+TIGHTENING = 80
+"""Gathering a doubtful row and looking at its own centre again takes about as long as comparing it with so many."""
+
 
 @dataclass(frozen=True)
 class KMeansResult:
@@ -196,7 +199,7 @@ def _nearest_square(
     rows: torch.Tensor, square: torch.Tensor, centres: torch.Tensor, block: int
 ) -> torch.Tensor:
     parts = zip(rows.split(block), square.split(block), strict=True)
-    return torch.cat([_distances(x, x2, centres).amin(1) for x, x2 in parts])
+    return torch.cat([_nearest(x, x2, centres)[1] for x, x2 in parts])
 
 
 def _draw(weights: torch.Tensor, generator: np.random.Generator) -> int:
@@ -213,20 +216,25 @@ def _draw(weights: torch.Tensor, generator: np.random.Generator) -> int:
 # --------------------------------------------------------------------------------------------- full iterations
 
 
-def _distances(rows: torch.Tensor, square: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Return squared distances [n, K], not below zero; ``square`` are the squared norms of ``rows``."""
-    base = square[:, None] + centres.square().sum(1)
-    return torch.addmm(base, rows, centres.T, alpha=-2).clamp_(min=0)
+def _nearest(
+    rows: torch.Tensor, square: torch.Tensor, centres: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the nearest centre of each row, its squared distance, and what all others come from, [n, K].
+
+    |x - c|^2 = |x|^2 + (|c|^2 - 2 x.c): what is in brackets decides, so |x|^2 is added to the minimum alone.
+    """
+    relative = torch.addmm(centres.square().sum(1), rows, centres.T, alpha=-2)
+    first, index = relative.min(1)
+    return index, first.add_(square).clamp_(min=0), relative
 
 
 def _two_nearest(
     rows: torch.Tensor, square: torch.Tensor, centres: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the nearest centre of each row, its distance, and the distance of the second nearest."""
-    distances = _distances(rows, square, centres)
-    first, index = distances.min(1)
-    distances.scatter_(1, index[:, None], torch.inf)
-    return index, first.sqrt_(), distances.amin(1).sqrt_()
+    index, first, relative = _nearest(rows, square, centres)
+    relative.scatter_(1, index[:, None], torch.inf)
+    return index, first.sqrt_(), relative.amin(1).add_(square).clamp_(min=0).sqrt_()
 
 
 @dataclass
@@ -261,8 +269,10 @@ class _Bounds:
 
     def tighten(self, data: _Data, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Make assignments right again; return the rows that changed and the centres they had before."""
-        changed, before = [], []
         doubtful = (self.upper >= self.lower).nonzero().squeeze(1)
+        if len(doubtful) > len(self.assigned) * len(centres) / (len(centres) + TIGHTENING):
+            return self._renew(data, centres)
+        changed, before = [], []
         for index in doubtful.split(data.block):
             rows = data.take(index)
             old = self.assigned[index]
@@ -276,13 +286,20 @@ class _Bounds:
         empty = self.assigned[:0]
         return torch.cat([empty, *changed]), torch.cat([empty, *before])
 
+    def _renew(self, data: _Data, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Do as :meth:`tighten` does by comparing every row with every centre."""
+        old, new = self.assigned, _Bounds.exact(data, centres)
+        self.assigned, self.upper, self.lower = new.assigned, new.upper, new.lower
+        changed = (new.assigned != old).nonzero().squeeze(1)
+        return changed, old[changed]
+
 
 def _lloyd(
     data: _Data, centres: torch.Tensor, config: KMeansConfig, generator: np.random.Generator
 ) -> KMeansResult:
     bounds = _Bounds.exact(data, centres)
     sums, counts = _sums(data, bounds.assigned)
-    iterations = 0
+    iterations, settled = 0, False
     while iterations < config.iterations:
         iterations += 1
         _restart_empty(data, bounds, sums, counts)
@@ -294,8 +311,11 @@ def _lloyd(
             break
         bounds.move(shift.float())
         changed, before = bounds.tighten(data, centres)
+        settled = not len(changed) and not bool((counts == 0).any())
+        if settled:  # the centres are the means of these very assignments
+            break
         _move_sums(data, sums, counts, changed, before, bounds.assigned)
-    return _result(data, centres, iterations)
+    return _result(data, centres, iterations, bounds.assigned if settled else None)
 
 
 def _means(sums: torch.Tensor, counts: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
@@ -336,13 +356,23 @@ def _restart_empty(data: _Data, bounds: _Bounds, sums: torch.Tensor, counts: tor
         _move_sums(data, sums, counts, index, old, bounds.assigned)
 
 
-def _result(data: _Data, centres: torch.Tensor, iterations: int) -> KMeansResult:
-    """Assign every row once more, so that assignments and inertia belong to the centres returned."""
-    assigned = torch.empty(len(data.rows), dtype=torch.int64, device=centres.device)
+def _result(
+    data: _Data, centres: torch.Tensor, iterations: int, settled: torch.Tensor | None = None
+) -> KMeansResult:
+    """Return a result whose assignments and inertia belong to the centres.
+
+    Args:
+        data: the rows.
+        centres: of the last iteration, [K, D].
+        iterations: that it took.
+        settled: nearest centre of each row, [U], where it is known already.
+    """
+    assigned = data.square.new_empty(len(data.rows), dtype=torch.int64) if settled is None else settled
     inertia = 0.0
     for part, rows in data.blocks():
-        square, assigned[part] = _distances(rows, data.square[part], centres).min(1)
-        inertia += float(square.sum(dtype=torch.float64))
+        if settled is None:
+            assigned[part], _, _ = _nearest(rows, data.square[part], centres)
+        inertia += float((rows - centres[assigned[part]]).square_().sum(dtype=torch.float64))
     wide, n = centres.double(), data.known_counts
     inertia += data.known_inertia
     inertia += float((n * wide.square().sum(1)).sum() - 2 * (wide * data.known_sums).sum())
@@ -364,7 +394,7 @@ def _minibatch(
         chosen = np.sort(generator.integers(len(data.rows), size=config.minibatch_rows))
         for index in torch.from_numpy(chosen).to(centres.device).split(data.block):
             rows = data.take(index)
-            nearest = _distances(rows, data.square[index], centres).argmin(1)
+            nearest, _, _ = _nearest(rows, data.square[index], centres)
             sums.index_add_(0, nearest, rows.double())
             counts += torch.bincount(nearest, minlength=len(counts))
         centres = _means(sums, counts, centres)
