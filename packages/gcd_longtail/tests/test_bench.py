@@ -11,11 +11,14 @@ from seminar_common.errors import UserError
 
 
 def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
-    settings = BenchSettings(tmp_path / "bench", rows=600, width=16, k=8, device=DeviceConfig(threads=1))
+    settings = BenchSettings(
+        tmp_path / "bench", rows=600, width=16, k=8, pictures=40, device=DeviceConfig(threads=1)
+    )
     results = bench(settings)
     ours, theirs = (results.one(model=m, metric="inertia").value for m in ("kmeans", "scikit-learn-kmeans"))
     assert ours == pytest.approx(theirs, rel=1e-4)
     assert results.one(model="ss-kmeans", metric="start_s").value > 0
+    assert results.one(model="efficientnet-lite0", metric="images_per_s").value > 0
     assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == ["report.html", "results.json"]
     with pytest.raises(UserError, match="bench"):
         bench(settings)

@@ -1,4 +1,4 @@
-"""``bench``: how fast semi-supervised k-means and SimGCD's losses are, beside official code on the same input.
+"""``bench``: how fast k-means, SimGCD's losses and the features are, beside other code on the same input.
 
 The official k-means of GCD takes minutes for a single start, so its time for one is put together from measured
 parts: two of its own iterations, and one of its distance computations at the mean number of centres for each
@@ -20,6 +20,8 @@ import torch
 
 from gcd_longtail import peers
 from gcd_longtail.clustering.kmeans import kmeans
+from gcd_longtail.config import BATCH, FeatureConfig
+from gcd_longtail.extract import Extractor, Wanted
 from gcd_longtail.methods.losses import (
     distillation,
     entropy_gap,
@@ -28,6 +30,8 @@ from gcd_longtail.methods.losses import (
     supervised_contrastive,
 )
 from gcd_longtail.methods_config import BenchSettings, KMeansConfig
+from gcd_longtail.sources.folder import open_folder
+from gcd_longtail.split import image_hash
 from seminar_common import files, runs
 from seminar_common.cost import measure_latency, peak_rss_mb
 from seminar_common.device import launch
@@ -81,6 +85,7 @@ def bench(settings: BenchSettings) -> Results:
     if gcd is not None:
         rows += _official_kmeans(points, gcd, settings.seed)
     rows += _losses(simgcd, settings.seed)
+    rows += _features(settings)
     if settings.large:
         rows += _large()
     results = Results(runs.command_line(), tuple(rows))
@@ -123,13 +128,18 @@ def _scikit_learn(points: Points) -> Iterator[Row]:
     ours_s, ours = _timed(lambda: kmeans(x, points.k, start=start, config=KMeansConfig(tolerance=0)))
     reference = KMeans(points.k, init=start, n_init=1, tol=0, max_iter=100)
     theirs_s, theirs = _timed(lambda: reference.fit(x))
-    for name, seconds, inertia in (
-        ("kmeans", ours_s, ours.inertia),
-        ("scikit-learn-kmeans", theirs_s, theirs.inertia_),
+    for name, seconds, found in (
+        ("kmeans", ours_s, (ours.assignments, ours.centres)),
+        ("scikit-learn-kmeans", theirs_s, (theirs.labels_, theirs.cluster_centers_)),
     ):
         yield _row(name, "start_s", seconds, "s", n=len(x))
-        yield _row(name, "inertia", float(inertia), n=len(x))
+        yield _row(name, "inertia", _inertia(x, *found), n=len(x))
     yield _row("kmeans", "speedup_over_scikit_learn", theirs_s / ours_s, "x", n=len(x))
+
+
+def _inertia(x: np.ndarray, assignments: np.ndarray, centres: np.ndarray) -> float:
+    """Return the sum of squared distances in float64, for theirs is summed in float32."""
+    return float(np.square(x.astype(np.float64) - centres[assignments]).sum())
 
 
 def _official_kmeans(points: Points, folder: Path, seed: int) -> Iterator[Row]:
@@ -229,6 +239,43 @@ def _official_losses(
     contrast = torch.nn.functional.cross_entropy(*module.info_nce_logits(rows, device="cpu"))
     distilled = module.DistillLoss(30, 200)(cosines, cosines.detach(), 0)
     return 0.65 * (distilled + 2 * gap + contrast) + 0.35 * supervised
+
+
+# ------------------------------------------------------------------------------------------------------ features
+
+
+def _features(settings: BenchSettings) -> Iterator[Row]:
+    """Time the default backbone on JPEG files of about a photo's detail, from reading to the feature cache."""
+    if not settings.pictures:
+        return
+    say(f"features of {settings.pictures:,} pictures")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _make_pictures(folder / "pictures" / "any", settings.pictures, settings.seed)
+        source = open_folder(folder / "pictures")
+        wanted = [Wanted(i, image_hash(source.read(i))) for i in range(len(source.listing))]
+        extractor = Extractor(FeatureConfig(), folder / "cache", settings.device)
+        extractor.extract(source, wanted[: 2 * BATCH])  # loads the backbone
+        rest = wanted[2 * BATCH :]
+        seconds, _ = _timed(lambda: extractor.extract(source, rest))
+        again, _ = _timed(
+            lambda: Extractor(FeatureConfig(), folder / "cache", settings.device).extract(source, wanted)
+        )
+    yield _row("efficientnet-lite0", "images_per_s", len(rest) / seconds, "1/s", n=len(rest), batch=BATCH)
+    yield _row("efficientnet-lite0", "cached_s", again, "s", n=len(wanted))
+
+
+def _make_pictures(folder: Path, count: int, seed: int) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    generator = numpy_generator(seed, "pictures")
+    for number in range(count):
+        coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((128, 96), Image.Resampling.BICUBIC)
+        fine = generator.normal(0, 8, (96, 128, 3))
+        pixels = np.clip(np.asarray(picture) + fine, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:05d}.jpg", quality=85)
 
 
 # ------------------------------------------------------------------------------------------------ a million rows

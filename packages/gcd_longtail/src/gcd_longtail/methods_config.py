@@ -247,7 +247,7 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Time k-means and the losses of SimGCD on made-up data, against scikit-learn and official code."""
+    """Time k-means, the losses of SimGCD and the features on made-up data, against scikit-learn and official code."""
 
     out: Path
     """Folder for results.json and report.html."""
@@ -260,6 +260,8 @@ class BenchSettings:
     """Values of a row."""
     k: int = 100
     """Clusters; half of them are known classes, half of whose rows are labelled."""
+    pictures: int = 2048
+    """Pictures of the feature benchmark; 0 leaves it out."""
     large: bool = False
     """Also cluster 1,000,000 x 384 rows into 1,000 clusters in a fresh process and measure its memory."""
     seed: int = 0
