@@ -264,3 +264,12 @@ def test_data_without_integers_interact_among_their_fields(bits: int) -> None:
 def test_a_single_vector_has_nothing_to_interact_with() -> None:
     with pytest.raises(UserError, match="two categorical fields"):
         make(ModelConfig(), integers=0, cardinalities=[4])
+
+
+@pytest.mark.parametrize("flags", [False, True])
+def test_missing_flags_tell_a_missing_integer_from_the_mean(flags: bool) -> None:
+    model = make(ModelConfig(missing_flags=flags)).eval()
+    _, ids = inputs(2, 13, 26)
+    missing, mean = torch.zeros(2, 13), torch.full((2, 13), 1e-6)
+    difference = (model(missing, ids) - model(mean, ids)).abs().max().item()
+    assert (difference > 1e-2) == flags

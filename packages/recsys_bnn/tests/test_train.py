@@ -191,6 +191,8 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert factors[:10] == sorted(factors[:10])
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[-1] < 1e-3
+    constant = [learning_rate_factor(step, 100, 0.1, "constant") for step in range(100)]
+    assert constant[:10] == factors[:10] and set(constant[9:]) == {1.0}
 
 
 def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_path: Path) -> None:

@@ -61,11 +61,8 @@ class DLRM(nn.Module):
             from recsys_bnn.bitorch_engine import BitorchRows
 
             self.embedding.quantize = BitorchRows()
-        self.bottom = (
-            mlp([integer_count, *config.bottom_mlp, dim], config, config.bottom_bits)
-            if integer_count
-            else None
-        )
+        inputs = integer_count * (2 if config.missing_flags else 1)
+        self.bottom = mlp([inputs, *config.bottom_mlp, dim], config, config.bottom_bits) if inputs else None
         vectors = fields + bool(integer_count)
         if vectors < 2:
             raise UserError("a DLRM needs two categorical fields, or one and an integer feature, to interact")
@@ -91,12 +88,14 @@ class DLRM(nn.Module):
         """Return the click logits, shape [B].
 
         Args:
-            integers: Normalised integer features, float [B, I].
+            integers: Normalised integer features, float [B, I]; 0 is a missing one (recsys_bnn/encoding.py).
             categoricals: Ids within each field, int [B, F].
         """
         vectors_BVD = self.embedding(categoricals)
         if self.bottom is None:
             return self.top(pair_products(vectors_BVD, self.pairs)).squeeze(1)
+        if self.config.missing_flags:
+            integers = torch.cat([integers, (integers == 0).to(integers)], dim=1)
         dense_BD = self.bottom(integers)
         vectors_BVD = torch.cat([dense_BD.unsqueeze(1), vectors_BVD], dim=1)
         return self.top(torch.cat([dense_BD, pair_products(vectors_BVD, self.pairs)], dim=1)).squeeze(1)

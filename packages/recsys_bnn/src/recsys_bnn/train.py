@@ -152,11 +152,16 @@ def _load_other(folder: Path | None, option: str, dataset: Dataset) -> DLRM | No
         raise UserError(f"{option} {error}") from error
 
 
-def learning_rate_factor(step: int, total: int, warmup: float) -> float:
-    """Return the share of the peak learning rate at ``step`` of ``total``: a linear rise, then a cosine to zero."""
+def learning_rate_factor(step: int, total: int, warmup: float, schedule: str = "cosine") -> float:
+    """Return the share of the peak learning rate at ``step`` of ``total``.
+
+    A linear rise, then a cosine to zero; with the schedule "constant" the peak.
+    """
     rise = max(1, round(warmup * total))
     if step < rise:
         return (step + 1) / rise
+    if schedule == "constant":
+        return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
@@ -225,10 +230,7 @@ class Trainer:
         return time.perf_counter(), time.process_time()
 
     def _train_step(self, batch: Batch) -> float:
-        factor = learning_rate_factor(self.step, self.total_steps, self.settings.optimization.warmup)
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, peak in zip(groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
+        self._set_learning_rates()
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
         device = self.fabric.device
         for index, dropout in enumerate(self.dropouts):
@@ -243,6 +245,15 @@ class Trainer:
             optimizer.zero_grad()
         self.step += 1
         return loss.item()
+
+    def _set_learning_rates(self) -> None:
+        config = self.settings.optimization
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        schedules = ["cosine"] * (len(groups) - 1) + [
+            config.embedding_schedule
+        ]  # the table is the last group
+        for group, peak, schedule in zip(groups, self.peaks, schedules, strict=True):
+            group["lr"] = peak * learning_rate_factor(self.step, self.total_steps, config.warmup, schedule)
 
     def _share_table_gradient(self) -> None:
         """Give every process the mean over processes of the table's sparse gradient."""
