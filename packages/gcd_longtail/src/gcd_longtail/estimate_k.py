@@ -32,6 +32,7 @@ GROUPS, GROUP = 3, 3  # most size groups of hidden classes, and fewest classes i
 FEWEST = 4
 CLASSES_SEEN = 60  # known classes over all rounds, at least
 NEAR = 0.25  # cuts count whose clusters of hidden classes are as many as the hidden classes within this share
+HARDLY = 1.15  # an estimate below so many times the known classes finds next to nothing new
 MOST_SHIFT = 0.7  # extrapolation in size changes a count by a factor of two at most
 VISIBLE = (
     2  # labelled images by which a cluster counts as one of a hidden class; a single one is often a stray
@@ -51,10 +52,17 @@ class KEstimate:
     """How far the unknown classes' size lies outside the known classes' sizes, as a factor; 1 is inside."""
     criteria: Mapping[str, int]
     """What other rules say: ``counts``, ``macro_accuracy``, ``micro_accuracy``, ``silhouette``."""
+    known: int = 0
+    """Number of known classes among them."""
 
     @property
     def doubt(self) -> str:
         """One sentence on why not to trust the figure, or nothing."""
+        if self.k < HARDLY * self.known:
+            return (
+                f"hardly any class shows beside the {self.known} known ones; where new classes are small or look "
+                "like known ones they can't be told apart, so take it, and its interval, as a lower bound"
+            )
         if self.extrapolated > 1.5:
             return (
                 f"the clusters of unknown classes are {self.extrapolated:.1f} times smaller than the known "
@@ -238,7 +246,9 @@ def _conclude(problem: Problem, rounds: list[_Round]) -> KEstimate:
         "silhouette": _argmax(rounds, lambda one: one.silhouette),
     }
     low, high = (problem.known + counts * math.exp(sign * spread) for sign in (-1, 1))
-    return KEstimate(round(k), math.floor(low), math.ceil(high), math.exp(float(outside)), criteria)
+    return KEstimate(
+        round(k), math.floor(low), math.ceil(high), math.exp(float(outside)), criteria, problem.known
+    )
 
 
 def _count(one: _Round) -> tuple[float, float, float]:
