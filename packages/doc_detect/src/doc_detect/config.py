@@ -26,7 +26,7 @@ class ModelConfig:
     """Any convolutional timm model; the default one's weights are installed with the package."""
     weights: Literal["imagenet", "none"] = "imagenet"
     """Weights that the backbone starts from; timm fetches those of any but the default one."""
-    frozen_stages: Literal[0, 1, 2] = 2
+    frozen_stages: Literal[0, 1, 2] = 1
     """Stages of the backbone that keep their weights: 1 is the stem and what has its stride, 2 goes up to stride 4."""
     labels: tuple[str, ...] = DETECTED
     """Classes to detect, in the order of the outputs."""
@@ -62,7 +62,7 @@ class ModelConfig:
 class OptimizationConfig:
     """How a detector is fitted."""
 
-    steps: int = 1400
+    steps: int = 1300
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
@@ -84,7 +84,7 @@ class OptimizationConfig:
     """Decay of the moving average of the weights, which is what is kept; lower in the first steps."""
     batch_norm_momentum: float = 0.03
     """Weight of a new batch in the running statistics of batch normalisation."""
-    balance: float = 0.4
+    balance: float = 0.25
     """Pages with a class that is on fewer than this share of all pages are shown more often; 0 shows all alike."""
 
     def __post_init__(self) -> None:

@@ -143,12 +143,22 @@ class _Proposals(RegionProposalNetwork):
 class _BoxHeads(RoIHeads):
     """Leaves out proposals in ignore regions."""
 
+    nothing_left = False
+    """Whether all proposals of the batch lie in ignore regions, so that there is nothing to learn from it."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        found, losses = super().forward(*args, **kwargs)
+        if self.training and self.nothing_left:
+            losses = {name: loss * 0 for name, loss in losses.items()}
+        return found, losses
+
     def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
         assert targets is not None
         kept = [
             boxes[~inside_regions(boxes, target["ignore"])]
             for boxes, target in zip(proposals, targets, strict=True)
         ]
-        if sum(len(k) + len(t["boxes"]) for k, t in zip(kept, targets, strict=True)) == 0:
+        self.nothing_left = sum(len(k) + len(t["boxes"]) for k, t in zip(kept, targets, strict=True)) == 0
+        if self.nothing_left:
             kept = [boxes[:1] for boxes in proposals]  # a mean over no proposal would be NaN
         return super().select_training_samples(kept, targets)

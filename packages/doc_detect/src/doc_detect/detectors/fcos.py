@@ -26,7 +26,10 @@ from doc_detect.postprocess import detections
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZE_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))
-"""Each level finds boxes whose farthest edge lies this many pixels from the position."""
+"""Each level finds boxes of which half the side of the square of equal area lies between these, in pixels.
+
+The paper asks how far the farthest edge is. A headpiece as wide as the page and a few lines high then belongs to the
+coarsest level, whose positions lie farther apart than it is high."""
 CENTRE_RADIUS = 1.5
 """Positions within this many strides of a box's centre learn it."""
 
@@ -174,11 +177,11 @@ def assign(grid: Grid, target: Target) -> Tensor:
     if not len(target.boxes):
         return torch.full((positions,), -1, dtype=torch.int64, device=grid.centres.device)
     edges = _edge_distances(grid.centres, target.boxes)
-    farthest = edges.amax(dim=2)
-    limits = farthest.new_tensor(SIZE_RANGES)[_levels(grid)]
-    fits = (farthest >= limits[:, :1]) & (farthest < limits[:, 1:])
-    fits &= (edges.amin(dim=2) > 0) & _near_centre(grid, target.boxes)
     area = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(dim=1)
+    reach = area.sqrt() / 2
+    limits = reach.new_tensor(SIZE_RANGES)[_levels(grid)]
+    fits = (reach >= limits[:, :1]) & (reach < limits[:, 1:])
+    fits &= (edges.amin(dim=2) > 0) & _near_centre(grid, target.boxes)
     best, chosen = torch.where(fits, area, float("inf")).min(dim=1)
     return torch.where(best < float("inf"), chosen, -1)
 

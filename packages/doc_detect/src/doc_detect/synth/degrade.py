@@ -143,7 +143,11 @@ def _margins(generator: np.random.Generator, settings: DegradeSettings, film: st
     if generator.random() >= settings.background:
         deepest = 0.06 if generator.random() < 0.25 else 0.02  # some scans are cut close to the type
         return generator.uniform(-deepest, 0.01, 4)
-    wide = 0.5 if generator.random() < (0.3 if film == "binarized" else 0.1) else 0.13
+    drawn = generator.random()
+    if film == "binarized":  # a small book on a film of large ones
+        wide = 1.4 if drawn < 0.25 else 0.5 if drawn < 0.5 else 0.13
+    else:
+        wide = 0.5 if drawn < 0.1 else 0.13
     margins = generator.random(4) ** 2 * wide
     return np.where(generator.random(4) < 0.35, generator.uniform(-0.02, 0.005, 4), margins)
 

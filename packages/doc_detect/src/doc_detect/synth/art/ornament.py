@@ -118,6 +118,7 @@ def headpiece(height: int, width: int, g: Generator) -> np.ndarray:
     """Return a symmetrical band of foliage round a central motif."""
     half = foliage(height, (width + 1) // 2, g)
     canvas = _ground(np.ascontiguousarray(_mirrored(half, width)), g)
+    canvas = shaded(canvas, g) if g.random() < 0.4 else canvas
     height, width = canvas.shape
     if g.random() < 0.7 and height > 16:
         motif = any_motif(int(height * 0.95), int(height * g.uniform(0.8, 1.5)), g)
@@ -186,6 +187,8 @@ def _glyph(sign: str, size: int, face: str) -> np.ndarray:
 
 def tailpiece(height: int, width: int, g: Generator) -> np.ndarray:
     """Return an ornament that narrows downwards, or a round or lozenge-shaped one."""
+    if g.random() < 0.3:
+        return shaded(arabesque(height, width, g), g) if g.random() < 0.5 else arabesque(height, width, g)
     half = foliage(height, (width + 1) // 2, g)
     canvas = _ground(np.ascontiguousarray(_mirrored(half, width)), g)
     height, width = canvas.shape
@@ -318,16 +321,98 @@ def device(height: int, width: int, g: Generator) -> np.ndarray:
     inner = tuple(int(a * 0.82) for a in axes)
     cv2.ellipse(canvas, centre, inner, 0, 0, 360, 0, 1, cv2.LINE_AA)
     size = int(min(axes) * 1.1)
-    motif = (basket, mask_face, arms)[int(g.integers(3))](size, size, g)
+    motif = (basket, bouquet, mask_face, arms)[int(g.integers(4))](size, size, g)
     y, x = centre[1] - motif.shape[0] // 2, centre[0] - motif.shape[1] // 2
     place = canvas[y : y + motif.shape[0], x : x + motif.shape[1]]
     np.minimum(place, motif, out=place)
     return canvas
 
 
+def bouquet(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a basket or an urn that overflows with leaves, flowers and fruit."""
+    canvas = blank(height, width)
+    height, width = canvas.shape
+    base, spread = height * g.uniform(0.5, 0.72), width * g.uniform(0.3, 0.47)
+    for _ in range(int(g.integers(25, 70))):
+        angle, far = g.uniform(-math.pi, 0), math.sqrt(g.random())
+        at = (width / 2 + spread * far * math.cos(angle), base + base * 0.85 * far * math.sin(angle))
+        _leaf(
+            canvas,
+            *at,
+            height * g.uniform(0.07, 0.17),
+            angle + g.normal(0, 0.7),
+            int(g.choice([0, 255, 255])),
+        )
+        if g.random() < 0.35:
+            _flower(canvas, *at, height * g.uniform(0.025, 0.075), g)
+    tall, wide = height - base, width * g.uniform(0.22, 0.42)
+    rim, foot = wide / 2, wide / 2 * g.uniform(0.45, 0.9)
+    t = np.linspace(0, 1, 12)
+    belly = rim + (foot - rim) * t + wide * g.uniform(0, 0.22) * np.sin(math.pi * t)
+    right = np.stack([width / 2 + belly, base + tall * 0.97 * t], 1)
+    left = np.stack([width / 2 - belly, base + tall * 0.97 * t], 1)[::-1]
+    outline = np.concatenate([right, left]).astype(np.int32)
+    cv2.fillPoly(canvas, [outline], 255, cv2.LINE_AA)
+    inside = np.zeros(canvas.shape, np.uint8)
+    cv2.fillPoly(inside, [outline], 1)
+    weave = hatch(np.full(canvas.shape, g.uniform(0.2, 0.55), np.float32), max(3.0, height / 30), g, 2, 2)
+    canvas[inside > 0] = weave[inside > 0]
+    cv2.polylines(canvas, [outline], True, 0, max(1, height // 50), cv2.LINE_AA)
+    return canvas
+
+
+def _flower(canvas: np.ndarray, x: float, y: float, radius: float, g: Generator) -> None:
+    petals = int(g.choice([0, 5, 6, 8]))
+    for angle in np.arange(petals) * 2 * math.pi / max(1, petals):
+        at = (round(x + radius * math.cos(angle)), round(y + radius * math.sin(angle)))
+        cv2.circle(canvas, at, max(1, round(radius * 0.55)), 255, -1, cv2.LINE_AA)
+        cv2.circle(canvas, at, max(1, round(radius * 0.55)), 0, 1, cv2.LINE_AA)
+    heart = max(1, round(radius * (0.5 if petals else 1)))
+    cv2.circle(canvas, (round(x), round(y)), heart, 255 if g.random() < 0.6 else 0, -1, cv2.LINE_AA)
+    cv2.circle(canvas, (round(x), round(y)), heart, 0, 1, cv2.LINE_AA)
+
+
+def arabesque(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a moresque: bold scrolls and leaves without a frame, mirrored once or twice, that touch no edge."""
+    double = g.random() < 0.45 and height >= 24
+    half = blank(height // 2 if double else height, (width + 1) // 2)
+    rows, columns = half.shape
+    radius = min(rows, columns) * g.uniform(0.3, 0.5)
+    for _ in range(int(g.integers(4, 10))):
+        at = (columns * (1 - g.random() ** 2 * 0.75), rows * g.uniform(0.15, 0.85))
+        scroll(half, *at, radius * g.uniform(0.5, 1), g.uniform(1.6, 4.7), float(g.choice([-1, 1])), g)
+    if g.random() < 0.6:
+        bold = max(2, round(min(rows, columns) * g.uniform(0.015, 0.05)))
+        half = cv2.erode(half, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (bold, bold)))
+    y, x = np.ogrid[0 : 1 : rows * 1j, 1 : 0 : columns * 1j]
+    y = 1 - y if double else 2 * np.abs(y - 0.5) ** g.uniform(0.8, 2) if g.random() < 0.5 else y**2
+    half[x + y * g.uniform(0.3, 0.9) > 1] = 255
+    half[:2] = half[:, :2] = 255
+    whole = _mirrored(half, width)
+    if not double:
+        return whole
+    return np.concatenate([whole, whole[::-1], blank(height, width)[: height - 2 * rows]])
+
+
+def shaded(art: np.ndarray, g: Generator) -> np.ndarray:
+    """Hatch what the lines of a motif enclose, darker towards one side, as a cutter models a body."""
+    height, width = art.shape
+    outside = np.pad((art > 140).astype(np.uint8), 1, constant_values=1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    inside = outside[1:-1, 1:-1] == 1
+    slope = np.linspace(0, 1, width)[None] if g.random() < 0.7 else np.linspace(0, 1, height)[:, None]
+    slope = slope if g.random() < 0.5 else 1 - slope
+    depth = g.uniform(0.2, 0.7)
+    tone = 1.15 - depth * slope + 0.13 * smooth_noise((height, width), max(6, width / 5), g, 2)
+    lines = hatch(tone.astype(np.float32), max(2.5, height / g.uniform(25, 60)), g, 2, 4)
+    return np.where(inside, np.minimum(art, lines), art)
+
+
 def any_motif(height: int, width: int, g: Generator) -> np.ndarray:
-    """Draw a face, a vase, a shield or a device."""
-    return (mask_face, basket, arms, device)[int(g.integers(4))](height, width, g)
+    """Draw a face, a vase, a bouquet, a shield, a device or an arabesque, most of them shaded."""
+    makers = (mask_face, basket, bouquet, bouquet, arms, arms, device, arabesque, arabesque)
+    art = makers[int(g.integers(len(makers)))](height, width, g)
+    return shaded(art, g) if g.random() < 0.65 else art
 
 
 def border(height: int, width: int, thick: int, g: Generator) -> np.ndarray:

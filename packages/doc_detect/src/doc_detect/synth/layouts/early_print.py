@@ -8,7 +8,7 @@ import numpy as np
 from doc_detect.synth.art import ornament
 from doc_detect.synth.canvas import Canvas
 from doc_detect.synth.layouts import furniture
-from doc_detect.synth.layouts.flow import Manner, fill_column, framed, heading, picture
+from doc_detect.synth.layouts.flow import Manner, fill_column, framed, heading, inked, picture
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer, roman
@@ -29,7 +29,6 @@ class Book:
     manner: Manner
     note: Style
     headline: Style
-    ornament_face: str
     verse: bool
 
 
@@ -72,8 +71,7 @@ def book(height: int, materials: Materials, g: Generator) -> Book:
             gap=float(g.uniform(0.3, 1.2)),
         )
     note = replace(style, size=style.size * 0.75, leading=leading * 0.8)
-    ornaments = materials.face(g, "sans", "roman")
-    return Book(height, width, frame, columns, manner, note, headline, ornaments, verse)
+    return Book(height, width, frame, columns, manner, note, headline, verse)
 
 
 def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g: Generator) -> Manner:
@@ -97,6 +95,8 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         picture_styles=_PICTURE_STYLES[int(g.choice(4, p=(0.45, 0.1, 0.35, 0.1)))],
         paragraph=((3, 9), (6, 20), (20, 60))[int(g.integers(3))],
         gap=float(g.choice([0, 0, 0.5])),
+        ornament_share=float(g.choice([0, 0, 0, 0.15, 0.4])),
+        ornament_face=materials.face(g, "sans", "roman"),
     )
 
 
@@ -110,7 +110,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
     kinds[int(g.choice(len(kinds), p=shares))](canvas, made, materials, writer, g)
     if g.random() < 0.05:
         furniture.ruled_frame(canvas, made.frame, g)
-    if g.random() < 0.18:
+    if g.random() < 0.12:
         furniture.stamp(canvas, materials, g)
     if g.random() < 0.06:
         furniture.handwriting(canvas, materials, g)
@@ -198,7 +198,7 @@ def decoration(
     wide = width * float(g.choice([1, 1, 1, g.uniform(0.35, 0.95)]) if head else g.uniform(0.12, 0.65))
     if drawn < 0.15:
         art = ornament.type_flowers(
-            round(made.manner.style.leading * g.uniform(0.6, 2)), round(wide), g, made.ornament_face
+            round(made.manner.style.leading * g.uniform(0.6, 2)), round(wide), g, made.manner.ornament_face
         )
     elif drawn < (0.4 if head else 0.2):
         art = ornament.band(round(min(room, wide * g.uniform(0.04, 0.14)) + 6), round(wide), g)
@@ -214,11 +214,6 @@ def decoration(
         art = framed(art, g)
     canvas.place(inked(art, made.manner.style), x + (width - art.shape[1]) / 2, y, "graphic")
     return art.shape[0]
-
-
-def inked(art: np.ndarray, style: Style) -> np.ndarray:
-    """Return black ornament in the ink of the text."""
-    return np.maximum(art, min(style.colour)) if art.ndim == 2 else art
 
 
 def ending(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: Generator) -> None:
@@ -284,12 +279,14 @@ def _title_lines(
     end = y + room
     while y < end - made.manner.style.leading:
         size = made.manner.style.size * float(g.choice([1, 1.2, 1.6, 2.2, 3.2, 4.5]))
-        size = min(size, canvas.height * 0.065, end - y)
+        size = min(size, canvas.height * 0.08, end - y)
         face = made.headline.face if g.random() < 0.6 else made.manner.style.face
         red = g.random() < 0.12
         style = Style(face, size, size * 1.25, (175, 45, 35) if red else made.manner.style.colour)
         text = writer.phrase(1, 3 if size > made.manner.style.size * 2 else 7)
         text = text.upper() if g.random() < 0.6 else text.capitalize()
+        if text.isupper() and g.random() < 0.3:
+            text = " ".join(text.split()[0])  # letters set apart, which are no initials
         set_line(canvas, fitted(text, style, width), x + width / 2, y, style, "title", 0.5)
         y += size * g.uniform(1.15, 1.6)
     return y

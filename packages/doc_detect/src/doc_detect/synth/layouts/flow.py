@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from doc_detect.synth.art import initials
+from doc_detect.synth.art import initials, ornament
 from doc_detect.synth.canvas import Box, Canvas
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
@@ -32,6 +32,10 @@ class Manner:
     picture_styles: tuple[str, ...] = ("woodcut",)
     paragraph: tuple[int, int] = (4, 16)
     """Fewest and most lines of a paragraph."""
+    ornament_share: float = 0.0
+    """Share of the gaps between paragraphs that hold an ornament."""
+    ornament_face: str = ""
+    """Font of type flowers."""
     gap: float = 0.0
     """Space between paragraphs, in lines."""
 
@@ -157,7 +161,34 @@ def _interlude(
             writer,
             g,
         )
+    if g.random() < manner.ornament_share and room > 7 * leading:
+        y = _ornament(canvas, (x, y + leading * g.uniform(0.3, 0.9), width), manner, g)
     return y
+
+
+def _ornament(canvas: Canvas, place: tuple[float, float, float], manner: Manner, g: Generator) -> float:
+    """Print a band, type flowers, a headpiece or a small motif across a column; return the y below it."""
+    x, y, width = place
+    leading, drawn = manner.style.leading, g.random()
+    wide = width * float(g.choice([1, 1, g.uniform(0.3, 0.95)]))
+    if drawn < 0.35:
+        art = ornament.type_flowers(
+            round(leading * g.uniform(0.6, 1.6)), round(wide), g, manner.ornament_face
+        )
+    elif drawn < 0.65:
+        art = ornament.band(round(min(3 * leading, wide * g.uniform(0.04, 0.14)) + 6), round(wide), g)
+    elif drawn < 0.85:
+        art = ornament.headpiece(round(min(5 * leading, wide * g.uniform(0.1, 0.3)) + 8), round(wide), g)
+    else:
+        side = round(leading * g.uniform(1.5, 4))
+        art = ornament.any_motif(side, round(side * g.uniform(0.8, 1.4)), g)
+    canvas.place(inked(art, manner.style), x + (width - art.shape[1]) / 2, y, "graphic")
+    return y + art.shape[0] + leading * g.uniform(0.3, 0.9)
+
+
+def inked(art: np.ndarray, style: Style) -> np.ndarray:
+    """Return black ornament in the ink of the text."""
+    return np.maximum(art, min(style.colour)) if art.ndim == 2 else art
 
 
 def heading(

@@ -60,9 +60,9 @@ KINDS: Mapping[str, Kind] = {
 """Kinds by name."""
 
 WORLDS: Mapping[str, Mapping[str, float]] = {
-    "early-print": {"print": 0.66, "manuscript": 0.34},
+    "early-print": {"print": 0.78, "manuscript": 0.22},
     "catalogue": {"catalogue": 1.0},
     "article": {"article": 1.0},
-    "all": {"print": 0.5, "manuscript": 0.28, "catalogue": 0.12, "article": 0.1},
+    "all": {"print": 0.6, "manuscript": 0.2, "catalogue": 0.12, "article": 0.08},
 }
 """Share of each kind in each world."""

@@ -204,7 +204,7 @@ def _large_line(
 
 
 def _borders(canvas: Canvas, made: Codex, g: Generator) -> None:
-    """Paint foliate strips or bars in one to four margins; a closed border is one object."""
+    """Paint foliate strips or bars in one to four margins, each an object of its own."""
     x, y, width, height = made.frame
     pad = canvas.width * 0.012
     right, bottom = x + width + pad, y + height + pad
@@ -217,20 +217,13 @@ def _borders(canvas: Canvas, made: Codex, g: Generator) -> None:
     count = int(g.choice([1, 1, 1, 1, 2, 2, 3, 4]))
     chosen = [str(name) for name in g.permutation(list(sides))[:count]]
     bars = g.random() < 0.25
-    boxes = []
     for name in chosen:
         bx, by, bw, bh = sides[name]
         if min(bw, bh) < 12:
             continue
         make = paint.bar_border if bars and bh > bw else paint.foliate_border
-        boxes.append(
-            canvas.place(make(round(bh), round(min(bw, 40) if make is paint.bar_border else bw), g), bx, by)
-        )
-    boxes = [box for box in boxes if box]
-    if count >= 3:
-        canvas.add("graphic", boxes)
-    else:
-        canvas.objects += [("graphic", box) for box in boxes]
+        strip = make(round(bh), round(min(bw, 40) if make is paint.bar_border else bw), g)
+        canvas.place(strip, bx, by, "graphic")
 
 
 def _folio_number(canvas: Canvas, made: Codex, materials: Materials, g: Generator) -> None:
