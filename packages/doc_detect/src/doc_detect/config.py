@@ -62,7 +62,7 @@ class ModelConfig:
 class OptimizationConfig:
     """How a detector is fitted."""
 
-    steps: int = 1300
+    steps: int = 2100
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
