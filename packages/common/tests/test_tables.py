@@ -77,10 +77,12 @@ def test_rows_that_contradict_each_other_stand_in_lines_of_their_own():
         ("roc_auc_difference", 0.01, "excludes zero: better"),
         ("log_loss_difference", 0.01, "excludes zero: worse"),  # lower is better
         ("odd_difference", 0.01, "excludes zero"),  # nobody knows which way is better
+        ("roc_auc_difference", 1e-5, "below the last digit"),
+        ("roc_auc_difference", -1e-5, "below the last digit"),
     ],
 )
 def test_verdict_follows_the_direction_of_the_metric(metric, value, verdict):
-    row = figure("binary", metric, value, value / 2, 2 * value, baseline="float")
+    row = figure("binary", metric, value, *sorted((value / 2, 2 * value)), baseline="float")
     assert f" {verdict} |" in markdown_table(Results("", (row,)))
 
 

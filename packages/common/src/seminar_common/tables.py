@@ -252,7 +252,10 @@ def _verdict(row: Row) -> dict[str, str]:
         return {"tone": "open", "verdict": "no interval"}
     if row.ci_low <= 0 <= row.ci_high:
         return {"tone": "level", "verdict": "includes zero"}
-    better = metric_named(row.metric).better
+    metric = metric_named(row.metric)
+    if not any(digit in "123456789" for end in (row.ci_low, row.ci_high) for digit in metric.format(end)):
+        return {"tone": "level", "verdict": "below the last digit"}
+    better = metric.better
     if not better:
         return {"tone": "open", "verdict": "excludes zero"}
     tone = "better" if (row.value > 0) == (better == "higher") else "worse"

@@ -63,6 +63,7 @@ def _quantized(name: str, rivals: tuple[str, ...] = (), **values: Any) -> Varian
 _COMPARED = (
     Variant(FLOAT),
     _quantized("8-bit", embedding_bits=8, mlp_bits=8),
+    _quantized("mixed-e4-b32-w8-a8", SIZE_4, embedding_bits=4, mlp_bits=8, embedding_scale="group"),
     _quantized("4-bit", SIZE_4, embedding_bits=4, mlp_bits=4, embedding_scale="group"),
     Variant("2-bit", _model(embedding_bits=2, mlp_bits=2, embedding_scale="group")),
     Variant("binary", _model(**_BINARY, thresholds=3), rivals=(*SIZE_1, "bitorch-binary")),
