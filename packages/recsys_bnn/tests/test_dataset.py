@@ -32,6 +32,7 @@ def folder(tmp_path_factory):
 def data(folder, monkeypatch):
     monkeypatch.setattr(dataset, "BLOCK_ROWS", 16)
     monkeypatch.setattr(dataset, "WINDOW_BLOCKS", 3)
+    monkeypatch.setattr(dataset, "LATEST_BLOCKS", 2)
     return open_dataset(folder)
 
 
@@ -90,6 +91,16 @@ def test_a_shuffled_epoch_holds_every_row_once(data, size):
     assert {len(part) for part in found[:-1]} <= {size}
 
 
+def test_an_epoch_in_time_shuffles_close_rows_only(data):
+    generator = np.random.default_rng(0)
+    found = flat(numbers(data, data.rows("train").batches(7, generator=generator, in_time=True)))
+    windows = [found[i : i + 32] for i in range(0, TRAIN, 32)]
+    assert [sorted(window) for window in windows] == [
+        list(range(i, min(i + 32, TRAIN))) for i in range(0, TRAIN, 32)
+    ]
+    assert all(window != sorted(window) for window in windows)
+
+
 def test_labels_and_categoricals_stay_with_their_row(data):
     for batch in data.rows("train").batches(20, generator=np.random.default_rng(1)):
         (row_numbers,) = numbers(data, [batch])
@@ -116,12 +127,13 @@ def test_the_order_depends_on_the_generator_alone(data):
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("seed", [None, 5])
-def test_starting_later_gives_the_rest_of_the_same_epoch(data, seed, drop_last):
+@pytest.mark.parametrize(("seed", "in_time"), [(None, False), (5, False), (5, True)])
+def test_starting_later_gives_the_rest_of_the_same_epoch(data, seed, in_time, drop_last):
     def epoch(start=0):
         generator = None if seed is None else np.random.default_rng(seed)
         rows = data.rows("train", "val")
-        return numbers(data, rows.batches(9, generator=generator, start=start, drop_last=drop_last))
+        options = {"in_time": in_time, "start": start, "drop_last": drop_last}
+        return numbers(data, rows.batches(9, generator=generator, **options))
 
     whole = epoch()
     for start in range(len(whole) + 3):

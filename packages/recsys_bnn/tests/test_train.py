@@ -13,8 +13,16 @@ import torch
 
 from recsys_bnn.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from recsys_bnn.dataset import Dataset
-from recsys_bnn.predict import kept_rows
-from recsys_bnn.train import RESUME, Trainer, distillation_targets, learning_rate_factor, train
+from recsys_bnn.predict import kept_rows, load_model
+from recsys_bnn.train import (
+    RESUME,
+    Trainer,
+    distillation_targets,
+    embedding_schedule,
+    learning_rate_factor,
+    train,
+)
+from seminar_common import seeds
 from seminar_common.checkpoints import load_tensors
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -62,13 +70,22 @@ class Killed(Exception):
     """Stands for a kill signal between two steps."""
 
 
-@pytest.mark.parametrize("model", [smoke().model, binary(), four_bit()], ids=["float", "binary", "4-bit"])
+@pytest.mark.parametrize(
+    ("model", "fresh"),
+    [(smoke().model, False), (smoke().model, True), (binary(), False), (four_bit(), False)],
+    ids=["float", "fresh-tables", "binary", "4-bit"],
+)
 @pytest.mark.parametrize("step", [1, 20, 33, 41])
 def test_a_killed_run_ends_with_the_same_bits(
-    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ModelConfig, step: int
+    prepared: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: ModelConfig,
+    fresh: bool,
+    step: int,
 ) -> None:
     # 21 steps an epoch and a checkpoint every 20: before the first one, on one, inside and near an epoch's end.
-    optimization = OptimizationConfig(epochs=2, batch_size=128)
+    optimization = OptimizationConfig(epochs=2, batch_size=128, fresh_tables=fresh)
     unbroken = train(settings(prepared, tmp_path / "unbroken", model=model, optimization=optimization))
     original = Trainer._train_step
 
@@ -193,6 +210,34 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert factors[-1] < 1e-3
     constant = [learning_rate_factor(step, 100, 0.1, "constant") for step in range(100)]
     assert constant[:10] == factors[:10] and set(constant[9:]) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "bits", "asked", "schedule"),
+    [
+        ("rowwise-adagrad", 32, "auto", "constant"),
+        ("rowwise-adagrad", 1, "auto", "cosine"),
+        ("adam", 32, "auto", "cosine"),
+        ("rowwise-adagrad", 1, "constant", "constant"),
+    ],
+)
+def test_only_float_tables_under_adagrad_keep_their_rate(
+    optimizer: str, bits: int, asked: str, schedule: str
+) -> None:
+    given = dataclasses.replace(
+        smoke(),
+        model=ModelConfig(embedding_bits=bits),
+        optimization=OptimizationConfig(embedding_optimizer=optimizer, embedding_schedule=asked),
+    )
+    assert embedding_schedule(given) == schedule
+
+
+def test_each_pass_may_begin_with_new_tables(prepared: Dataset, tmp_path: Path) -> None:
+    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=1e-12, fresh_tables=True)
+    run = train(settings(prepared, tmp_path / "run", optimization=config))
+    model = load_model(run, prepared)
+    model.embedding.reset_parameters(seeds.torch_generator(0, "tables", 1))
+    torch.testing.assert_close(weights(run.folder)["embedding.weight"], model.embedding.weight.detach())
 
 
 def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_path: Path) -> None:

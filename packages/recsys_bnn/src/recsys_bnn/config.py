@@ -127,9 +127,16 @@ class OptimizationConfig:
     """Peak learning rate of the embeddings."""
     embedding_optimizer: Literal["adam", "rowwise-adagrad"] = "adam"
     """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller."""
-    embedding_schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the warm-up of the embeddings' learning rate. Adagrad slows down by itself, row by row: under
-    a cosine the late reads of a rare value would hardly count."""
+    embedding_schedule: Literal["auto", "cosine", "constant"] = "auto"
+    """What follows the warm-up of the embeddings' learning rate. auto is constant for 32-bit tables under Adagrad,
+    which slows down by itself, row by row: under a cosine the late reads of a rare value would hardly count. It is
+    cosine for all others: at a constant rate values of few bits would go on flipping to the end."""
+    fresh_tables: bool = False
+    """Begin each pass with new tables and keep the MLPs. A second pass over the same tables learns rare values by
+    heart; over new ones it finds MLPs that know already what to do with them."""
+    order: Literal["random", "time"] = "random"
+    """Order of the rows in a pass: at random, or as they came, shuffled only within a quarter of a million. In a
+    single pass over clicks that drift, the latest rows then count most."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of the MLPs."""
     warmup: float = 0.1
@@ -307,7 +314,7 @@ def medium() -> TrainSettings:
         learning_rate=4e-3,
         embedding_optimizer="rowwise-adagrad",
         embedding_learning_rate=0.1,
-        embedding_schedule="constant",
+        order="time",
     )
     return TrainSettings(preset="medium", model=model, optimization=optimization)
 

@@ -40,6 +40,8 @@ BLOCK_ROWS = 65_536
 """Rows of a record batch, the unit of shuffling."""
 WINDOW_BLOCKS = 16
 """Blocks that are shuffled together: about a million rows, 160 MB of Criteo."""
+LATEST_BLOCKS = 4
+"""The same where the windows follow time: the fewer, the more the last rows of a pass are the latest ones."""
 _AGAIN = "make the data set again with `recsys-bnn prepare`"
 
 
@@ -181,6 +183,7 @@ class Rows:
         batch_size: int,
         *,
         generator: np.random.Generator | None = None,
+        in_time: bool = False,
         drop_last: bool = False,
         start: int = 0,
     ) -> Iterator[Batch]:
@@ -188,25 +191,28 @@ class Rows:
 
         With a generator the blocks of the file are put in random order and the rows of each
         ``WINDOW_BLOCKS`` of them shuffled, so memory stays bounded; rows that fit in one window are shuffled
-        exactly. The order depends on the generator's state at this call alone.
+        exactly. The order depends on the generator's state at this call alone. With ``in_time``, too, the blocks
+        stay in order and the rows of each ``LATEST_BLOCKS`` of them are shuffled.
 
         Args:
             batch_size: Rows of a batch.
-            generator: Source of the order; None keeps the order of time.
+            generator: Source of the order; None keeps the order of the file.
+            in_time: With a generator, shuffle close rows only.
             drop_last: Leave out a last batch that is not full.
             start: Number of batches to leave out at the beginning, without reading them; the others are
                 those of an iteration from the beginning.
         """
         if batch_size < 1:
             raise ValueError(f"a batch of {batch_size} rows")
-        return _batches(self._windows(generator), batch_size, drop_last, start * batch_size)
+        return _batches(self._windows(generator, in_time), batch_size, drop_last, start * batch_size)
 
-    def _windows(self, generator: np.random.Generator | None) -> list[_Window]:
+    def _windows(self, generator: np.random.Generator | None, in_time: bool) -> list[_Window]:
         blocks = [(split, index) for split in self._splits for index in range(split.blocks)]
         if generator is None:
             return [_Window([block], _rows([block]), None) for block in blocks]
-        order = generator.permutation(len(blocks))
-        groups = [order[i : i + WINDOW_BLOCKS] for i in range(0, len(order), WINDOW_BLOCKS)]
+        order = np.arange(len(blocks)) if in_time else generator.permutation(len(blocks))
+        size = LATEST_BLOCKS if in_time else WINDOW_BLOCKS
+        groups = [order[i : i + size] for i in range(0, len(order), size)]
         # A seed for each window, drawn now, lets a resumed epoch leave windows out without shuffling them.
         seeds = generator.integers(2**63, size=len(groups)).tolist()
         chosen = [[blocks[i] for i in group] for group in groups]

@@ -130,6 +130,15 @@ def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:
     return rows
 
 
+def embedding_schedule(settings: TrainSettings) -> str:
+    """Return the schedule of the tables' learning rate, ``cosine`` or ``constant``."""
+    model, config = settings.model, settings.optimization
+    if config.embedding_schedule != "auto":
+        return config.embedding_schedule
+    steady = config.embedding_optimizer == "rowwise-adagrad" and model.embedding_bits == 32
+    return "constant" if steady else "cosine"
+
+
 def initial_model(settings: TrainSettings, dataset: Dataset, rows: Rows) -> DLRM:
     """Return a model with new weights, or with those of the run in ``settings.init`` at this model's bits."""
     source = _load_other(settings.init, "--init", dataset)
@@ -207,16 +216,25 @@ class Trainer:
     def _epoch(self, epoch: int, advance: Any) -> None:
         settings = self.settings
         generator = seeds.numpy_generator(settings.seed, "order", epoch)
-        batch_size, skip = settings.optimization.batch_size, self.step % self.steps_per_epoch
+        config, skip = settings.optimization, self.step % self.steps_per_epoch
+        batches = self.rows.batches(
+            config.batch_size,
+            generator=generator,
+            in_time=config.order == "time",
+            drop_last=True,
+            start=skip,
+        )
+        if config.fresh_tables and epoch and not skip:
+            self._renew_tables(epoch)
         self.model.train()
         started, first = self._clocks(), self.step
-        for batch in self.rows.batches(batch_size, generator=generator, drop_last=True, start=skip):
+        for batch in batches:
             loss = self._train_step(batch)
             self.losses.append(loss)
             advance(1, f"loss {loss:.4f}")
             if self.step % settings.log_every == 0:
                 wall, processor = (now - then for now, then in zip(self._clocks(), started, strict=True))
-                rows = (self.step - first) * batch_size
+                rows = (self.step - first) * config.batch_size
                 speeds = {"rows_per_s": round(rows / wall), "rows_per_cpu_s": round(rows / processor)}
                 self._log({"loss": self._mean_loss(), **speeds})
             if self.step % self.steps_per_epoch == 0:
@@ -249,11 +267,25 @@ class Trainer:
     def _set_learning_rates(self) -> None:
         config = self.settings.optimization
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        schedules = ["cosine"] * (len(groups) - 1) + [
-            config.embedding_schedule
-        ]  # the table is the last group
-        for group, peak, schedule in zip(groups, self.peaks, schedules, strict=True):
-            group["lr"] = peak * learning_rate_factor(self.step, self.total_steps, config.warmup, schedule)
+        factor = learning_rate_factor(self.step, self.total_steps, config.warmup)
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        step, steps = self.step, self.total_steps
+        if config.fresh_tables:
+            step, steps = self.step % self.steps_per_epoch, self.steps_per_epoch
+        schedule = embedding_schedule(self.settings)
+        # The table is the last group.
+        groups[-1]["lr"] = self.peaks[-1] * learning_rate_factor(step, steps, config.warmup, schedule)
+
+    def _renew_tables(self, epoch: int) -> None:
+        """Draw new tables and forget what their optimizer knew of the old ones.
+
+        Source: Liu et al. 2023, "Multi-Epoch Learning for Deep Click-Through Rate Prediction Models" (MEDA).
+        """
+        embedding = _plain(self.model).embedding
+        embedding.reset_parameters(seeds.torch_generator(self.settings.seed, "tables", epoch))
+        for optimizer in self.optimizers:
+            optimizer.state.pop(embedding.weight, None)
 
     def _share_table_gradient(self) -> None:
         """Give every process the mean over processes of the table's sparse gradient."""
