@@ -51,6 +51,7 @@ SIZE_4 = ("float-hashed-8x", "float-threshold-8x", "float-d2")
 
 _BINARY = {"embedding_bits": 1, "mlp_bits": 1, "embedding_scale": "group"}
 _A4 = _BINARY | {"activation_bits": 4}
+_HOT = {"hot_bits": 8, "bottom_mlp_bits": 8}
 _PLAIN = {"embedding_bits": 1, "mlp_bits": 1}
 
 
@@ -63,15 +64,25 @@ def _quantized(name: str, rivals: tuple[str, ...] = (), **values: Any) -> Varian
 _COMPARED = (
     Variant(FLOAT),
     _quantized("8-bit", embedding_bits=8, mlp_bits=8),
-    _quantized("mixed-e4-b32-w8-a8", SIZE_4, embedding_bits=4, mlp_bits=8, embedding_scale="group"),
+    _quantized(
+        "mixed-e4h8-b32-w8-a8",
+        SIZE_4,
+        embedding_bits=4,
+        embedding_scale="group",
+        hot_bits=8,
+        hot_share=0.04,
+        mlp_bits=8,
+    ),
     _quantized("4-bit", SIZE_4, embedding_bits=4, mlp_bits=4, embedding_scale="group"),
     Variant("2-bit", _model(embedding_bits=2, mlp_bits=2, embedding_scale="group")),
     Variant("binary", _model(**_BINARY, thresholds=3), rivals=(*SIZE_1, "bitorch-binary")),
     Variant("binary-a4", _model(**_A4), rivals=SIZE_1),
-    Variant("mixed-e1h8-b32-w1-a4", _model(**_A4, hot_bits=8, hot_share=0.005), rivals=SIZE_1),
+    Variant("mixed-e1h8-b8-w1-a1", _model(**_BINARY, **_HOT, hot_share=0.0015, thresholds=3), teacher=FLOAT),
+    Variant("mixed-e1h8-b8-w1-a4", _model(**_A4, **_HOT, hot_share=0.005), teacher=FLOAT, rivals=SIZE_1),
     Variant(
-        "mixed-e1h8-b32-w8-a8",
-        _model(embedding_bits=1, embedding_scale="group", hot_bits=8, hot_share=0.015, mlp_bits=8),
+        "mixed-e1h8-b8-w8-a8",
+        _model(**_BINARY | {"mlp_bits": 8}, **_HOT, hot_share=0.025),
+        teacher=FLOAT,
         rivals=SIZE_1,
     ),
     Variant("bitorch-binary", _model(**_PLAIN, engine="bitorch")),
