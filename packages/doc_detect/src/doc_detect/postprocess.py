@@ -48,7 +48,8 @@ def _one_class(
     candidates = np.flatnonzero((scores >= threshold) & solid)
     candidates = candidates[np.argsort(-scores[candidates], kind="stable")][:CANDIDATES]
     boxes, scores = boxes[candidates].astype(np.float64), scores[candidates].astype(np.float64)
-    overlap = box_iou(boxes, boxes)
+    single = boxes.astype(np.float32)  # half the time, and exact enough to compare with a threshold
+    overlap = box_iou(single, single)
     kept = _suppress(overlap, nms_iou)[:limit]
     voted = vote(overlap[kept], boxes, scores)
     return voted, scores[kept], np.full(len(kept), label, np.int64)
@@ -81,9 +82,10 @@ def vote(overlap: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarr
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the intersection over union of each pair of boxes, [A, B]; boxes without area overlap nothing."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b[None] - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    # A plane for each coordinate: arrays [A, B, 2] would be several times as slow, and this is half of a page's time.
+    ax, ay, ar, ab = (np.ascontiguousarray(part)[:, None] for part in a.T)
+    bx, by, br, bb = (np.ascontiguousarray(part)[None] for part in b.T)
+    inner = np.maximum(np.minimum(ar, br) - np.maximum(ax, bx), 0)
+    inner *= np.maximum(np.minimum(ab, bb) - np.maximum(ay, by), 0)
+    union = (ar - ax) * (ab - ay) + (br - bx) * (bb - by) - inner
+    return inner / np.maximum(union, np.finfo(inner.dtype).tiny, out=union)
