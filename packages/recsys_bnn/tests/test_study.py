@@ -115,6 +115,8 @@ def test_a_step_of_the_ablation_is_compared_with_its_model(prepared: Dataset, tm
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_is_named_as_its_model_is(prepared: Dataset, tmp_path: Path, name: str) -> None:
     chosen = train_settings(name, 0, settings(prepared, tmp_path))
+    if chosen.model.engine == "bitorch":
+        pytest.importorskip("bitorch", reason="the extra recsys-bnn[bitorch] is not installed")
     model_name = chosen.model.name
     suffix = name.removeprefix(model_name)
     assert suffix == "" or re.fullmatch(r"-d\d+|-(hashed|threshold)-\d+x", suffix)

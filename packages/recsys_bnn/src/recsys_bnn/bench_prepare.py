@@ -77,6 +77,7 @@ def _measured(
     say(f"timing {name} on {rows:,} rows")
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         seconds, processor, memory = pool.submit(_timed, read, log, warm).result()
+    processor = max(processor, 1e-6)  # the clock may not have ticked for a few rows
     facts: dict[str, Any] = {"n": rows, "threads": threads}
     yield Row(name, DATASET, "", "throughput_per_s", rows / seconds, unit="rows/s", **facts)
     yield Row(name, DATASET, "", "throughput_per_core_s", rows / processor, unit="rows/s", **facts)
