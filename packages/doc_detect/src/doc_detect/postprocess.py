@@ -82,7 +82,7 @@ def vote(overlap: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarr
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the intersection over union of each pair of boxes, [A, B]; boxes without area overlap nothing."""
-    # A plane for each coordinate: arrays [A, B, 2] would be several times as slow, and this is half of a page's time.
+    # A plane for each coordinate: arrays [A, B, 2] took several times as long, half of a page's time.
     ax, ay, ar, ab = (np.ascontiguousarray(part)[:, None] for part in a.T)
     bx, by, br, bb = (np.ascontiguousarray(part)[None] for part in b.T)
     inner = np.maximum(np.minimum(ar, br) - np.maximum(ax, bx), 0)

@@ -77,7 +77,12 @@ _COMPARED = (
     Variant("2-bit", _model(embedding_bits=2, mlp_bits=2, embedding_scale="group")),
     Variant("binary", _model(**_BINARY, thresholds=3), rivals=(*SIZE_1, "bitorch-binary")),
     Variant("binary-a4", _model(**_A4), rivals=SIZE_1),
-    Variant("mixed-e1h8-b8-w1-a1", _model(**_BINARY, **_HOT, hot_share=0.0015, thresholds=3), teacher=FLOAT),
+    Variant(
+        "mixed-e1h8-b8-w1-a1",
+        _model(**_BINARY, **_HOT, hot_share=0.0015, thresholds=3),
+        teacher=FLOAT,
+        rivals=(*SIZE_1, "bitorch-binary"),
+    ),
     Variant("mixed-e1h8-b8-w1-a4", _model(**_A4, **_HOT, hot_share=0.005), teacher=FLOAT, rivals=SIZE_1),
     Variant(
         "mixed-e1h8-b8-w8-a8",
