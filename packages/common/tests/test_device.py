@@ -62,14 +62,16 @@ def test_nonsense_is_refused(threads: int) -> None:
 DISTRIBUTED = """
 import torch
 from seminar_common.device import DeviceConfig, launch
-fabric = launch(DeviceConfig(device="cpu", threads=1))
-layer = torch.nn.Linear(2, 1, bias=False)
-torch.nn.init.zeros_(layer.weight)
-model, optimizer = fabric.setup(layer, torch.optim.SGD(layer.parameters(), lr=1.0))
-fabric.backward(model(torch.full((1, 2), float(fabric.global_rank + 1))).sum())
-optimizer.step()
-assert fabric.world_size == 2
-print("weight", layer.weight.tolist(), flush=True)
+def step():
+    fabric = launch(DeviceConfig(device="cpu", threads=1))
+    layer = torch.nn.Linear(2, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    model, optimizer = fabric.setup(layer, torch.optim.SGD(layer.parameters(), lr=1.0))
+    fabric.backward(model(torch.full((1, 2), float(fabric.global_rank + 1))).sum())
+    optimizer.step()
+    assert fabric.world_size == 2
+    print("weight", layer.weight.tolist(), flush=True)
+step()
 """
 
 

@@ -107,7 +107,7 @@ def test_perfect_detections_score_one(data: Path) -> None:
 def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
     pages, detector = read_coco(data / "val.json"), load_detector(run)
     for page in pages.pages[:3]:
-        pixels, _ = read_labelled(pages, page, 128)
+        pixels = read_labelled(pages, page, 128)[0].pixels
         ours = TorchFinder(detector, torch.device("cpu")).find(pixels)
         theirs = OnnxFinder(model).find(pixels)
         count = min(3, len(ours[0]), len(theirs[0]))
@@ -195,7 +195,7 @@ def test_a_missing_picture_and_a_broken_one_are_named(data: Path, run: Run, tmp_
 
 def test_boxes_are_scaled_from_reduced_pixels_to_the_page(data: Path) -> None:
     class Everything:
-        size = 64
+        size, trim = 64, False
 
         def find(self, pixels: np.ndarray):
             assert max(pixels.shape) <= 64

@@ -272,7 +272,7 @@ def test_initials_are_as_tall_as_asked(kind: str, materials: Materials) -> None:
     path = materials.face(generator, "roman")
     make = {
         "plain": lambda: initials.plain("A", 40, path, (0, 0, 0)),
-        "block": lambda: initials.block("B", 40, path, generator, (0, 0, 0)),
+        "block": lambda: initials.block("B", 40, path, generator, (0, 0, 0), materials),
         "flourished": lambda: initials.flourished("C", 40, path, generator),
         "painted": lambda: initials.painted("D", 40, path, generator),
     }[kind]
@@ -285,10 +285,9 @@ def test_the_rest_of_the_art_draws(materials: Materials) -> None:
     path = materials.face(generator, "roman")
     arts = [stamps.stamp(60, path, generator) for _ in range(8)]
     arts += [make(80, 100, generator, path) for make in figures.FIGURES]
-    arts += [
-        make(60, 80, generator)
-        for make in (manuscript.miniature, manuscript.foliate_border, manuscript.drawing)
-    ]
+    scene = materials.scene(0.75, generator)
+    arts += [make(scene, 60, 80, generator) for make in (manuscript.miniature, manuscript.drawing)]
+    arts.append(manuscript.foliate_border(60, 80, generator))
     assert all(art.ndim == 3 and art.min() < 200 for art in arts)
 
 

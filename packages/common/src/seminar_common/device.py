@@ -5,6 +5,7 @@ the same code runs data-parallel (DDP) in every process. CUDA has not been run b
 tests, which have no GPU; the CPU and two-process CPU runs are tested.
 """
 
+import atexit
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -125,4 +126,18 @@ def launch(config: DeviceConfig) -> "Fabric":
         strategy="ddp" if choice.processes > 1 else "auto",
     )
     fabric.launch()
+    if choice.processes > 1:
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """End the process group while Python still runs.
+
+    A thread of Gloo that asks for the interpreter's lock once the interpreter is going down is ended in the middle
+    of C++ code that must not be left: the process then dies of SIGABRT after all its work is done.
+    """
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from doc_detect.classes import CLASSES
-from doc_detect.pages import Page, PageRef, read_page
-from doc_detect.runtime import Detections, OnnxDetector, PageDetector, to_page
+from doc_detect.pages import Page, PageRef
+from doc_detect.runtime import Detections, OnnxDetector, PageDetector, read_for, to_page
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class RapidLayoutDetector:
 
     name: str = "rapid-layout"
     labels: tuple[str, ...] = CLASSES
+    trim: bool = False
 
     def __init__(self, threads: int):
         from doc_detect.peers import RapidLayoutFinder
@@ -103,7 +104,7 @@ def measure(task: Task) -> Answer:
 
 def _work(detector: PageDetector, file: str) -> tuple[Detections, tuple[float, float]]:
     wall, cpu = perf_counter(), process_time()
-    found = detector.detect(read_page(PageRef(Path(file)), detector.size))
+    found = detector.detect(read_for(detector, PageRef(Path(file))))
     return found, (perf_counter() - wall, process_time() - cpu)
 
 

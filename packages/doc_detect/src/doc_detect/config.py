@@ -36,6 +36,8 @@ class ModelConfig:
     """Convolutions of each head before its output."""
     size: int = 512
     """Longest side of a page when it is looked at, in pixels."""
+    trim: bool = True
+    """Cut wide uniform margins off a page before it is looked at, in training as in use."""
     score_threshold: float = 0.05
     """Detections below this score are dropped."""
     nms_iou: float = 0.55

@@ -20,7 +20,9 @@ from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import IGNORED, CocoPage, CocoSet, read_coco
 from doc_detect.config import OptimizationConfig
 from doc_detect.detectors.base import Target
-from doc_detect.pages import BadPage, PageRef, read_page
+from doc_detect.pages import BadPage, PageRef, read_content, read_page
+from doc_detect.pages import Page as DecodedPage
+from doc_detect.pages.trim import look_closer
 from doc_detect.synth.degrade import Page, degrade
 from doc_detect.synth_config import DegradeSettings
 from seminar_common import seeds
@@ -120,9 +122,10 @@ class TrainingPages(Dataset[Sample]):
         config: OptimizationConfig,
         degradation: DegradeSettings,
         seed: int,
+        trim: bool = False,
     ):
         self.pages, self.labels, self.config, self.seed = pages, tuple(labels), config, seed
-        self.degradation = degradation
+        self.degradation, self.trim = degradation, trim
         self.factors = repeat_factors(pages.pages, labels, config.balance)
         self.wide = np.array([page.width > page.height for page in pages.pages])
         self.unlabelled = tuple(i for i, name in enumerate(labels) if name not in pages.labelled)
@@ -152,12 +155,30 @@ class TrainingPages(Dataset[Sample]):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the page as a scan whose longest side is about ``size``, and its boxes [N, 4] on it."""
         boxes = page.boxes * (picture.shape[1] / page.width)
-        if is_ink(self.pages):
-            settings = dataclasses.replace(self.degradation, long_side=size)
-            return degrade(picture, boxes, generator, settings, _leaf(page))
-        scale = size / max(picture.shape[:2])
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method), boxes * scale
+        seed = int(generator.integers(2**63))
+        made: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def make(side: int) -> np.ndarray:
+            if is_ink(self.pages):
+                settings = dataclasses.replace(self.degradation, long_side=side)
+                chance = np.random.default_rng(seed)  # the same scan, whatever its size
+                made.append(degrade(picture, boxes, chance, settings, _leaf(page)))
+            else:
+                scale = side / max(picture.shape[:2])
+                method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+                resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)
+                made.append((resized, boxes * scale))
+            return made[-1][0]
+
+        if not self.trim:
+            make(size)
+            return made[-1]
+        scan, (x1, y1, x2, y2) = look_closer(make, size)
+        whole, placed = made[-1]
+        height, width = whole.shape[:2]
+        scale = np.array([scan.shape[1] / (x2 - x1) / width, scan.shape[0] / (y2 - y1) / height] * 2)
+        corner = np.array([x1 * width, y1 * height] * 2)
+        return scan, ((placed - corner) * scale).clip(0, np.array(scan.shape[1::-1] * 2))
 
     def _target(self, boxes: np.ndarray, labels: np.ndarray) -> Target:
         own = own_labels(labels, self.labels)
@@ -180,27 +201,38 @@ def _leaf(page: CocoPage) -> Page:
     return Page(page.facts.get("gutter"), bool(page.facts.get("parchment")))
 
 
-def read_labelled(pages: CocoSet, page: CocoPage, longest: int) -> tuple[np.ndarray, CocoPage]:
-    """Return a page to measure on: RGB pixels, uint8 [h, w, 3], reduced to ``longest``, and its objects.
+def read_labelled(
+    pages: CocoSet, page: CocoPage, longest: int, trim: bool = False
+) -> tuple[DecodedPage, CocoPage]:
+    """Return a page to measure on, reduced to ``longest``, and its objects in the page's own pixels.
 
-    Pixels are read as ``predict`` reads them. Ink is degraded, always in the same way.
+    Pixels are read as ``predict`` reads them, with ``trim`` without wide margins. Ink is degraded, always in the
+    same way, and then counts the pixels of that scan.
 
     Raises:
         UserError: the picture is missing or can't be read.
     """
     path = pages.image_path(page)
     if is_ink(pages):
-        generator = seeds.numpy_generator(0, "validation", page.file_name)
-        settings = DegradeSettings(long_side=longest)
-        scan, boxes = degrade(read_rgb(path), page.boxes, generator, settings, _leaf(page))
+        picture = read_rgb(path)
+
+        def scan(side: int) -> tuple[np.ndarray, np.ndarray]:
+            generator = seeds.numpy_generator(0, "validation", page.file_name)
+            settings = DegradeSettings(long_side=side)
+            return degrade(picture, page.boxes, generator, settings, _leaf(page))
+
+        whole, boxes = scan(longest)
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SMALLEST_SIDE
-        height, width = scan.shape[:2]
+        height, width = whole.shape[:2]
         truth = dataclasses.replace(
             page, width=width, height=height, boxes=boxes[large].astype(np.float64), labels=page.labels[large]
         )
-        return scan, truth
+        if not trim:
+            return DecodedPage(whole, width, height), truth
+        pixels, (x1, y1, x2, y2) = look_closer(lambda side: scan(side)[0], longest)
+        return DecodedPage(pixels, width, height, (x1 * width, y1 * height, x2 * width, y2 * height)), truth
     try:
-        return read_page(PageRef(path), longest).pixels, page
+        return (read_content if trim else read_page)(PageRef(path), longest), page
     except BadPage as error:
         raise UserError(f"{path}: {error}; {pages.path} lists it") from error
 

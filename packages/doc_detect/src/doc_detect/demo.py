@@ -130,8 +130,8 @@ def write_scans(pages: CocoSet, folder: Path) -> tuple[Path, Path]:
     images.mkdir(parents=True)
     sheets = []
     for page in pages.pages:
-        pixels, _ = read_labelled(pages, page, PAGES.long_side)
-        sheet = Image.fromarray(pixels)
+        scan, _ = read_labelled(pages, page, PAGES.long_side)
+        sheet = Image.fromarray(scan.pixels)
         sheet.save(images / f"{Path(page.file_name).stem}.jpg", quality=85)
         sheets.append(sheet)
     bound = sheets[: max(1, len(sheets) // 2)]

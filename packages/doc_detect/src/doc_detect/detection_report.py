@@ -58,8 +58,8 @@ def telling_pages(truth: Sequence[CocoPage], found: Sequence[CocoPage], count: i
 
 
 def _picture(pages: CocoSet, index: int, truth: CocoPage, found: CocoPage) -> Picture:
-    pixels, _ = read_labelled(pages, pages.pages[index], LONG_SIDE)
-    image = Image.fromarray(pixels)
+    page, _ = read_labelled(pages, pages.pages[index], LONG_SIDE)
+    image = Image.fromarray(page.pixels)
     draw_page(image, truth, found)
     data = io.BytesIO()
     image.save(data, "JPEG", quality=80)

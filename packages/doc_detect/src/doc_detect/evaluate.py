@@ -42,6 +42,8 @@ class Finder(Protocol):
 
     size: int
     """Longest side in pixels that it looks at."""
+    trim: bool
+    """Whether it looks at pages without their uniform margins."""
 
     def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return boxes [N, 4] in pixels, scores [N] and numbers in ``CLASSES`` [N] of RGB pixels, uint8 [h, w, 3]."""
@@ -53,6 +55,7 @@ class TorchFinder:
 
     def __init__(self, detector: Detector, device: torch.device):
         self.detector, self.device, self.size = detector.eval(), device, detector.config.size
+        self.trim = detector.config.trim
         self.numbers = np.array([class_index(label) for label in detector.labels])
 
     def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +72,7 @@ class OnnxFinder:
         from doc_detect.runtime import OnnxDetector
 
         self.detector = OnnxDetector(path, threads)
-        self.size = self.detector.size
+        self.size, self.trim = self.detector.size, self.detector.trim
         self.numbers = np.array([class_index(label) for label in self.detector.labels])
 
     def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,10 +88,9 @@ def find_on_pages(
 ) -> Iterator[tuple[CocoPage, CocoPage]]:
     """Yield each page as (truth, found), boxes in the pixels of the truth."""
     for page in pages.pages[:limit]:
-        pixels, truth = read_labelled(pages, page, finder.size)
-        boxes, scores, labels = finder.find(pixels)
-        scale = np.array([truth.width / pixels.shape[1], truth.height / pixels.shape[0]] * 2)
-        boxes = np.clip(boxes * scale, 0, [truth.width, truth.height] * 2).astype(np.float64)
+        seen, truth = read_labelled(pages, page, finder.size, finder.trim)
+        boxes, scores, labels = finder.find(seen.pixels)
+        boxes = seen.to_own(boxes, seen.pixels.shape[1::-1]).astype(np.float64)
         solid = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) > THINNEST
         yield (
             truth,

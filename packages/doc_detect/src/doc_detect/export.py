@@ -97,6 +97,7 @@ def _facts(detector: "FCOSDetector") -> dict[str, Any]:
     return {
         "labels": list(config.labels),
         "size": config.size,
+        "trim": config.trim,
         "pad_multiple": 32,
         "score_threshold": config.score_threshold,
         "nms_iou": config.nms_iou,

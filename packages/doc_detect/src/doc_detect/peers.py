@@ -24,6 +24,7 @@ class RapidLayoutFinder:
     """
 
     size = 4096
+    trim = False
     labels = ("graphic", "table", "caption", "main_text", "title", "running_title")
 
     def __init__(self, threads: int = 1, lowest_score: float = 0.05):

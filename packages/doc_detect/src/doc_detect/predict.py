@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import TypeVar
 
 from doc_detect.job_config import PredictSettings
-from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs, read_page
+from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
-from doc_detect.runtime import Detections, OnnxDetector, PageDetector, default_model
+from doc_detect.runtime import Detections, OnnxDetector, PageDetector, default_model, read_for
 from seminar_common.device import usable_cores
 from seminar_common.progress import progress, say
 
@@ -83,7 +83,7 @@ class _Job:
 
     def __call__(self, ref: PageRef) -> _Outcome:
         try:
-            page = read_page(ref, self.detector.size, self.options)
+            page = read_for(self.detector, ref, self.options)
         except BadPage as error:
             return _Outcome(ref, reason=str(error))
         return _Outcome(ref, (page.width, page.height), self.detector.detect(page))

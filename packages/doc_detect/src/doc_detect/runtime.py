@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from doc_detect.pages import Page
+from doc_detect.pages import Page, PageRef, ReadOptions, read_content, read_page
 from doc_detect.pages.pixels import resize
 from doc_detect.postprocess import detections
 from seminar_common.errors import UserError
@@ -45,6 +45,8 @@ class PageDetector(Protocol):
     labels: tuple[str, ...]
     size: int
     """Longest side in pixels that it looks at: pages need not be decoded larger."""
+    trim: bool
+    """Whether it was trained on pages without their uniform margins (:func:`doc_detect.pages.read_content`)."""
 
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``, in its own pixels."""
@@ -58,6 +60,8 @@ class ModelFacts:
     labels: tuple[str, ...]
     size: int
     """Longest side of the resized page in pixels."""
+    trim: bool = False
+    """Whether uniform margins are cut off a page before it is looked at."""
     pad_multiple: int = 32
     score_threshold: float = 0.05
     nms_iou: float = 0.5
@@ -67,6 +71,16 @@ class ModelFacts:
     def __post_init__(self) -> None:
         if not self.labels or self.size < 1 or self.pad_multiple < 1:
             raise ValueError("labels, size or pad_multiple are empty")
+
+
+def read_for(detector: PageDetector, ref: PageRef, options: ReadOptions | None = None) -> Page:
+    """Decode a page as ``detector`` wants to see it.
+
+    Raises:
+        BadPage: the page can't be read.
+    """
+    read = read_content if detector.trim else read_page
+    return read(ref, detector.size, options)
 
 
 def default_model() -> Path:
@@ -96,7 +110,7 @@ class OnnxDetector:
         facts = _read_facts(self._session, path)
         if score_threshold is not None:
             facts = dataclasses.replace(facts, score_threshold=score_threshold)
-        self.facts, self.labels, self.size = facts, facts.labels, facts.size
+        self.facts, self.labels, self.size, self.trim = facts, facts.labels, facts.size, facts.trim
         self.name = f"{path.name} {fingerprint(path)[:12]}"
 
     def detect(self, page: Page) -> Detections:
@@ -167,14 +181,7 @@ def prepare(pixels: "np.ndarray", size: int, multiple: int) -> "tuple[np.ndarray
 
 
 def to_page(found: Detections, seen: tuple[int, int], page: Page) -> Detections:
-    """Scale boxes from an image of ``seen`` = (width, height) pixels to the page's own, cut at its edges.
-
-    Boxes that have no area on the page go.
-    """
-    import numpy as np
-
-    scale = np.array([page.width / seen[0], page.height / seen[1]] * 2, np.float32)
-    most = np.array([page.width, page.height] * 2, np.float32)
-    boxes = (found.boxes * scale).clip(0, most)
+    """Scale boxes from an image of ``seen`` = (width, height) pixels to the page's own; what has no area there goes."""
+    boxes = page.to_own(found.boxes, seen)
     solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return Detections(boxes[solid], found.scores[solid], found.labels[solid])

@@ -26,7 +26,7 @@ class TorchDetector:
         self._detector = load_detector(run)
         self._least = score_threshold or 0.0
         self.labels = tuple(self._detector.labels)
-        self.size = self._detector.config.size
+        self.size, self.trim = self._detector.config.size, self._detector.config.trim
         self.name = f"{folder.resolve().name} {fingerprint(run.checkpoints / WEIGHTS)[:12]}"
         torch.set_num_threads(1)  # pages are worked on side by side
 

@@ -211,7 +211,12 @@ class Trainer:
         """Return the batches of this process from the current step on."""
         config, world = self.settings.optimization, self.fabric.world_size
         data = TrainingPages(
-            self.pages, self._plain.labels, config, self.settings.degradation, self.settings.seed
+            self.pages,
+            self._plain.labels,
+            config,
+            self.settings.degradation,
+            self.settings.seed,
+            self.settings.model.trim,
         )
         numbers = range(self.step * config.batch_size + self.fabric.global_rank, len(data), world)
         return DataLoader(

@@ -7,7 +7,7 @@ file ends in a :class:`BadPage` with one line that says why.
 
 from doc_detect.pages.listing import common_root, find_files
 from doc_detect.pages.page import BadPage, Page, PageRef, ReadOptions
-from doc_detect.pages.reading import page_refs, read_page
+from doc_detect.pages.reading import page_refs, read_content, read_page
 
 __all__ = [
     "BadPage",
@@ -17,5 +17,6 @@ __all__ = [
     "common_root",
     "find_files",
     "page_refs",
+    "read_content",
     "read_page",
 ]

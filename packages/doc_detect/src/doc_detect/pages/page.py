@@ -39,8 +39,24 @@ class Page:
     """A decoded page, upright, in colour."""
 
     pixels: "np.ndarray"
-    """RGB, uint8 of shape [h, w, 3]; at most as large as the page."""
+    """RGB, uint8 of shape [h, w, 3], of the window; at most as large as it."""
     width: int
     """Width of the page in its own pixels, which boxes count."""
     height: int
     """Height of the page in its own pixels."""
+    window: tuple[float, float, float, float] | None = None
+    """x1, y1, x2, y2 of the part of the page that ``pixels`` shows, in its own pixels; None is all of it."""
+
+    def to_own(self, boxes: "np.ndarray", seen: tuple[int, int]) -> "np.ndarray":
+        """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at its edges.
+
+        Args:
+            boxes: In pixels of the picture.
+            seen: Its width and height.
+        """
+        import numpy as np
+
+        x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
+        scale = np.array([(x2 - x1) / seen[0], (y2 - y1) / seen[1]] * 2, np.float32)
+        corner = np.array([x1, y1] * 2, np.float32)
+        return (boxes * scale + corner).clip(0, np.array([self.width, self.height] * 2, np.float32))

@@ -3,8 +3,13 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doc_detect.pages.page import BadPage, Page, PageRef, ReadOptions
+from doc_detect.pages.trim import look_closer
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TIFF = (".tif", ".tiff")
 
@@ -28,6 +33,25 @@ def page_refs(path: Path) -> list[PageRef]:
 
         frames = tiff_pages(path)
     return [PageRef(path)] if frames == [0] else [PageRef(path, frame + 1) for frame in frames]
+
+
+def read_content(ref: PageRef, longest: int, options: ReadOptions | None = None) -> Page:
+    """Decode what the uniform margins of a page enclose, its longest side at most ``longest`` pixels.
+
+    Where the margins are wide the page is decoded a second time, so much larger that its content has those pixels.
+
+    Raises:
+        BadPage: the page can't be read.
+    """
+    seen: list[Page] = []
+
+    def make(side: int) -> "np.ndarray":
+        seen.append(read_page(ref, side, options))
+        return seen[-1].pixels
+
+    pixels, (x1, y1, x2, y2) = look_closer(make, longest)
+    width, height = seen[-1].width, seen[-1].height
+    return Page(pixels, width, height, (x1 * width, y1 * height, x2 * width, y2 * height))
 
 
 def read_page(ref: PageRef, longest: int | None = None, options: ReadOptions | None = None) -> Page:

@@ -369,7 +369,7 @@ def _photograph(
         cv2.copyTo(leaf, place.inside.astype(np.uint8), scene)
         if page.gutter is not None and generator.random() < 0.4:
             _clamps(scene, place, page.gutter, generator)
-    if film == "binarized" and generator.random() < 0.6:
+    if film == "binarized" and generator.random() < 0.4:
         scene[_border_dirt(place, generator)] = 0.03
     return scene
 
@@ -388,7 +388,7 @@ def _light(
     across: np.ndarray, generator: np.random.Generator, settings: DegradeSettings, page: Page
 ) -> np.ndarray:
     fold = page.gutter if page.gutter is not None else float(generator.integers(0, 2))
-    depth = generator.uniform(0.05, 0.6) * min(settings.strength, 1.2)
+    depth = generator.uniform(0.03, 0.45) * min(settings.strength, 1.2)
     reach = generator.uniform(0.01, 0.09)
     slope = generator.normal(0, 0.08) * settings.strength
     return (1 - depth * np.exp(-np.abs(across - fold) / reach)) * (1 + slope * (across - 0.5))
@@ -478,10 +478,10 @@ def _threshold(plane: np.ndarray, inside: np.ndarray, generator: np.random.Gener
     leaf = plane[::3, ::3][inside[::3, ::3]]  # a white or black background must not move the level
     ink, paper = np.quantile(leaf if len(leaf) else plane, (0.01, 0.7))
     ink = min(ink, paper - 0.25)
-    level = float(ink + (paper - ink) * generator.uniform(0.58, 0.9))
-    if generator.random() < 0.3:
+    level = float(ink + (paper - ink) * generator.uniform(0.55, 0.85))
+    if generator.random() < 0.2:
         level = level * (1 + 0.06 * smooth_noise(plane.shape, max(plane.shape) / 5, generator))
-    crisp = (plane - level) * (generator.uniform(3, 9) / float(paper - ink)) + 0.5
+    crisp = (plane - level) * (generator.uniform(4, 14) / float(paper - ink)) + 0.5
     if generator.random() < 0.4:
         specks = smooth_noise(plane.shape, 1.6, generator)
         crisp[specks > generator.uniform(2.6, 3.6)] = 0

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ImageFont
 
 Style = str
-STYLES = ("roman", "italic", "blackletter", "hand", "sans", "initials")
+STYLES = ("roman", "italic", "blackletter", "hand", "sans", "initials", "pictographs")
 
 _SUFFIXES = {".ttf", ".otf", ".woff"}
 _BLACKLETTER = ("frakt", "gotico", "gotisch", "textur", "blankenburg", "cook", "pirata", "jacquard", "rocker")
@@ -24,6 +24,7 @@ _HAND = ("joscelyn", "chorus", "z003", "medievalsharp", "almendra", "fondamento"
 _HAND += ("quintessential", "macondo", "chancery", "bastarda", "triod")
 _SANS = ("sans", "helv", "arial", "heros", "adventor", "gothic", "nimbussans", "carlito", "lato", "roboto")
 _INITIALS = ("initial",)
+_PICTOGRAPHS = ("notoemoji", "hieroglyphs")
 _UNFIT = (
     "math",
     "mono",
@@ -96,6 +97,8 @@ def _read_face(path: Path) -> Face | None:
     except (OSError, ValueError):
         return None
     names = f"{family} {variant} {path.stem}".lower().replace("-", " ")
+    if any(word in names.replace(" ", "") for word in _PICTOGRAPHS):
+        return Face(str(path), family, "pictographs", False)
     if any(word in names.replace(" ", "") for word in _UNFIT):
         return None
     style = _style(names)
@@ -140,6 +143,7 @@ class FontBook:
         "roman": ("roman", "sans", "italic"),
         "sans": ("sans", "roman"),
         "initials": ("initials",),
+        "pictographs": ("pictographs",),
     }
 
     def __init__(self, faces: Sequence[Face], split: str):
@@ -147,7 +151,7 @@ class FontBook:
         self._faces = {style: _of_split([f for f in faces if f.style == style], split) for style in STYLES}
 
     def faces(self, style: Style) -> Sequence[Face]:
-        """Return the faces of a style or of its nearest stand-in; empty only for ``initials``."""
+        """Return the faces of a style or of its nearest stand-in; initials and pictographs have none."""
         return next((self._faces[name] for name in self._STAND_INS[style] if self._faces[name]), ())
 
     def choose(self, generator: np.random.Generator, *styles: Style, bold: bool | None = None) -> Face:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from doc_detect.classes import CLASSES, class_index
+from doc_detect.synth.art.pictographs import find_pictographs
 from doc_detect.synth.canvas import Canvas, scaled, side_by_side
 from doc_detect.synth.degrade import Page, degrade
 from doc_detect.synth.fonts import Face, FontBook, find_faces, held_out
@@ -45,7 +46,10 @@ class Sources:
     def materials(self, split: str) -> Materials:
         """Return what pages of a split may use."""
         chosen = tuple(path for path in self.pictures if held_out(path.name) == (split == "val"))
-        return Materials(FontBook(self.faces, split), chosen or self.pictures)
+        fonts = FontBook(self.faces, split)
+        figures = find_pictographs(face.path for face in fonts.faces("pictographs"))
+        kept = tuple(figure for figure in figures if held_out(figure.sign) == (split == "val"))
+        return Materials(fonts, chosen or self.pictures, kept)
 
     def fingerprint(self) -> str:
         """Return a digest of the names of all fonts and pictures."""

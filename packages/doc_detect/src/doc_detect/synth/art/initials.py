@@ -4,13 +4,14 @@ Functions return RGB [H, W, 3] uint8 on white, with the height asked for and a w
 """
 
 import math
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from doc_detect.synth.art import ornament
 from doc_detect.synth.art.render import painting, woodcut
-from doc_detect.synth.art.shapes import any_scene
+from doc_detect.synth.art.shapes import Scene, any_scene
 from doc_detect.synth.fonts import load
 
 Generator = np.random.Generator
@@ -41,14 +42,28 @@ def plain(letter: str, height: int, face: str, colour: tuple[int, int, int]) -> 
     return _coloured(glyph(letter, height, face), colour)
 
 
-def block(letter: str, height: int, face: str, g: Generator, colour: tuple[int, int, int]) -> np.ndarray:
+class Grounds(Protocol):
+    """What the ground of a woodcut initial is filled with."""
+
+    def leafwork(self, height: int, width: int, generator: Generator) -> np.ndarray:
+        """Return a field of ornament [H, W] uint8."""
+        ...
+
+    def scene(self, aspect: float, generator: Generator) -> Scene:
+        """Return a scene."""
+        ...
+
+
+def block(
+    letter: str, height: int, face: str, g: Generator, colour: tuple[int, int, int], grounds: Grounds
+) -> np.ndarray:
     """Return a woodcut block: the letter on foliage, on a scene (historiated) or in a factotum's hole."""
     width = int(height * g.uniform(0.85, 1.12))
     drawn = g.random()
     if drawn < 0.62:
-        ground = ornament.foliage(height, width, g)
+        ground = grounds.leafwork(height, width, g)
     elif drawn < 0.85:
-        ground = woodcut(any_scene(width / height, g), height, width, g)[..., 0]
+        ground = woodcut(grounds.scene(width / height, g), height, width, g)[..., 0]
     else:
         ground = ornament.band(height, width, g)
         hole = int(min(height, width) * 0.22)

@@ -6,15 +6,14 @@ import numpy as np
 from doc_detect.synth.art import ornament
 from doc_detect.synth.art.initials import BLUE, GOLD, RED
 from doc_detect.synth.art.render import painting, sky_mask, wash
-from doc_detect.synth.art.shapes import any_scene, blob
+from doc_detect.synth.art.shapes import Scene, blob
 from doc_detect.synth.degrade import smooth_noise
 
 Generator = np.random.Generator
 
 
-def miniature(height: int, width: int, g: Generator) -> np.ndarray:
-    """Return a painted scene in a frame of bars, some with a chequered or gold sky and an arched top."""
-    scene = any_scene(width / height, g)
+def miniature(scene: Scene, height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a scene painted in a frame of bars, some with a chequered or gold sky and an arched top."""
     picture = (painting if g.random() < 0.85 else wash)(scene, height, width, g)
     if g.random() < 0.45:
         _diaper(picture, sky_mask(scene, height, width), g)
@@ -118,9 +117,9 @@ def bar_border(height: int, width: int, g: Generator) -> np.ndarray:
     return canvas
 
 
-def drawing(height: int, width: int, g: Generator) -> np.ndarray:
-    """Return a pen drawing, as in a workshop book: brown lines, some wash."""
-    picture = wash(any_scene(width / height, g), height, width, g)
+def drawing(scene: Scene, height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a pen drawing of a scene, as in a workshop book: brown lines, some wash."""
+    picture = wash(scene, height, width, g)
     grey = picture.min(axis=2)
     fade = np.clip(smooth_noise(grey.shape, max(grey.shape) / 3, g) * 0.1 + 0.85, 0, 1)
     brown = np.array((95, 65, 40), np.float32)

@@ -3,7 +3,9 @@
 Functions return [H, W] uint8, black on white.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,6 +16,8 @@ from doc_detect.synth.degrade import smooth_noise
 from doc_detect.synth.fonts import covers, load
 
 Generator = np.random.Generator
+Field = Callable[[int, int, Generator], np.ndarray]
+"""Fills a rectangle (height, width) with ornament, [H, W] uint8."""
 FLOWERS = "❦❧☙✤✥❖✻❀✿❁❋✽✾❉❈✢✣♣♠⁂※◆●✠☩"
 
 
@@ -84,6 +88,41 @@ def foliage(height: int, width: int, g: Generator) -> np.ndarray:
     return canvas
 
 
+def cutting(height: int, width: int, g: Generator, face: str) -> np.ndarray | None:
+    """Return a piece of the leafwork round or in a font's initials, turned and cut; None if it has none."""
+    letters = leafy_letters(face)
+    if not letters:
+        return None
+    art = _drawn(face, letters[int(g.integers(len(letters)))])
+    art = np.rot90(art, int(g.integers(4)))
+    share = g.uniform(0.45, 1.0)
+    rows, columns = art.shape
+    tall, wide = rows * share, columns * share
+    if width / height < wide / tall:
+        wide = max(8, tall * width / height)
+    else:
+        tall = max(8, wide * height / width)
+    top, left = int(g.uniform(0, rows - tall)), int(g.uniform(0, columns - wide))
+    piece = np.ascontiguousarray(art[top : top + int(tall) + 1, left : left + int(wide) + 1])
+    return cv2.resize(piece, (max(6, width), max(6, height)), interpolation=cv2.INTER_AREA)
+
+
+@functools.lru_cache(maxsize=64)
+def leafy_letters(face: str) -> tuple[str, ...]:
+    """Return the capitals of a font that consist of a dozen strokes or more."""
+    found = covers(face, "ABCDEFGHIKLMNOPQRSTV")
+    return tuple(
+        c for c in found if cv2.connectedComponents((_drawn(face, c) > 128).astype(np.uint8))[0] > 12
+    )
+
+
+@functools.lru_cache(maxsize=128)
+def _drawn(face: str, letter: str) -> np.ndarray:
+    """Return a large letter, black on white, cut to its ink."""
+    mask = load(face, 400).getmask(letter)
+    return 255 - np.array(mask, np.uint8).reshape(mask.size[1], mask.size[0])
+
+
 def _mirrored(left: np.ndarray, width: int) -> np.ndarray:
     return np.concatenate([left, left[:, ::-1]], axis=1)[:, :width]
 
@@ -114,9 +153,9 @@ def _frame(canvas: np.ndarray, g: Generator) -> np.ndarray:
     return canvas
 
 
-def headpiece(height: int, width: int, g: Generator) -> np.ndarray:
+def headpiece(height: int, width: int, g: Generator, field: Field | None = None) -> np.ndarray:
     """Return a symmetrical band of foliage round a central motif."""
-    half = foliage(height, (width + 1) // 2, g)
+    half = (field or foliage)(height, (width + 1) // 2, g)
     canvas = _ground(np.ascontiguousarray(_mirrored(half, width)), g)
     canvas = shaded(canvas, g) if g.random() < 0.4 else canvas
     height, width = canvas.shape
@@ -145,10 +184,10 @@ def _scalloped(canvas: np.ndarray, g: Generator) -> np.ndarray:
     return canvas
 
 
-def band(height: int, width: int, g: Generator) -> np.ndarray:
+def band(height: int, width: int, g: Generator, field: Field | None = None) -> np.ndarray:
     """Return a strip in which one ornament repeats."""
     count = int(np.clip(width / max(height, 6) / g.choice([1, 1, 2, 3]), 1, 24))
-    tile = foliage(height, max(6, width // (2 * count)), g)
+    tile = (field or foliage)(height, max(6, width // (2 * count)), g)
     tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
     if g.random() < 0.3:
         tile = np.concatenate([tile[: tile.shape[0] // 2], tile[: tile.shape[0] - tile.shape[0] // 2][::-1]])
@@ -185,11 +224,11 @@ def _glyph(sign: str, size: int, face: str) -> np.ndarray:
     return cv2.resize(pixels, (width, size), interpolation=cv2.INTER_AREA)
 
 
-def tailpiece(height: int, width: int, g: Generator) -> np.ndarray:
+def tailpiece(height: int, width: int, g: Generator, field: Field | None = None) -> np.ndarray:
     """Return an ornament that narrows downwards, or a round or lozenge-shaped one."""
     if g.random() < 0.3:
         return shaded(arabesque(height, width, g), g) if g.random() < 0.5 else arabesque(height, width, g)
-    half = foliage(height, (width + 1) // 2, g)
+    half = (field or foliage)(height, (width + 1) // 2, g)
     canvas = _ground(np.ascontiguousarray(_mirrored(half, width)), g)
     height, width = canvas.shape
     y = np.linspace(0, 1, height)[:, None]
@@ -415,21 +454,21 @@ def any_motif(height: int, width: int, g: Generator) -> np.ndarray:
     return shaded(art, g) if g.random() < 0.65 else art
 
 
-def border(height: int, width: int, thick: int, g: Generator) -> np.ndarray:
+def border(height: int, width: int, thick: int, g: Generator, field: Field | None = None) -> np.ndarray:
     """Return an ornamental frame for a title page: four strips round a white middle."""
     canvas = blank(height, width)
     height, width = canvas.shape
     if g.random() < 0.35:  # architecture: columns, base, pediment
-        column = band(height, thick, g)
+        column = band(height, thick, g, field)
         column = column[:, : thick // 2] if column.shape[1] < thick else column
         canvas[: column.shape[0], : column.shape[1]] = column
         canvas[: column.shape[0], width - column.shape[1] :] = column[:, ::-1]
     else:
-        side = cv2.rotate(band(thick, height, g), cv2.ROTATE_90_CLOCKWISE)
+        side = cv2.rotate(band(thick, height, g, field), cv2.ROTATE_90_CLOCKWISE)
         canvas[: side.shape[0], : side.shape[1]] = side[:height, :width]
         canvas[: side.shape[0], width - side.shape[1] :] = side[:height, ::-1]
     for at in (0, height - thick):
-        strip = headpiece(thick, width, g)[:, :width]
+        strip = headpiece(thick, width, g, field)[:, :width]
         canvas[at : at + strip.shape[0], : strip.shape[1]] = strip[: height - at]
     cv2.rectangle(canvas, (0, 0), (width - 1, height - 1), 0, 1)
     cv2.rectangle(canvas, (thick, thick), (width - thick - 1, height - thick - 1), 0, 1)

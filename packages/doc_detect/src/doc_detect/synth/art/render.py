@@ -10,6 +10,8 @@ from doc_detect.synth.degrade import smooth_noise
 
 Generator = np.random.Generator
 _SHIFT = 4  # cv2's fixed-point bits: sixteenths of a pixel
+_BLACK = 0.06
+"""Tones below this are printed solid."""
 
 
 def _pixels(points: np.ndarray, height: int) -> np.ndarray:
@@ -37,7 +39,7 @@ def outlines(scene: Scene, height: int, width: int, weight: float) -> np.ndarray
     lines = np.full((height, width), 255, np.uint8)
     for shape in scene.shapes:
         points = [_pixels(shape.points, height)]
-        cv2.fillPoly(lines, points, 255, cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(lines, points, 0 if shape.tone < _BLACK else 255, cv2.LINE_8, _SHIFT)
         if shape.edge:
             thick = max(1, round(weight * shape.edge))
             cv2.polylines(lines, points, True, 0, thick, cv2.LINE_AA, _SHIFT)
@@ -64,7 +66,7 @@ def hatch(
         line = np.clip((np.cos(phase) - np.cos(np.pi * wanted)) * spacing / 4 + 0.5, 0, 1)
         ink = np.maximum(ink, np.where(wanted > 0.03, line, 0))
         angle += generator.uniform(0.6, 1.4)
-    return (255 * (1 - np.maximum(ink, tone < 0.06))).astype(np.uint8)
+    return (255 * (1 - np.maximum(ink, tone < _BLACK))).astype(np.uint8)
 
 
 def _rgb(plane: np.ndarray) -> np.ndarray:
@@ -76,7 +78,12 @@ def woodcut(scene: Scene, height: int, width: int, generator: Generator) -> np.n
     weight = max(1.0, height / generator.uniform(110, 240))
     lines = outlines(scene, height, width, weight)
     tone = tone_map(scene, height, width)
+    solid = tone < _BLACK
     tone = np.clip(tone * generator.uniform(0.55, 1.0) + generator.uniform(0.0, 0.25), 0, 1)
+    if generator.random() < 0.35:  # cut by a less tidy hand
+        rough = smooth_noise((height, width), max(4, height / generator.uniform(4, 14)), generator, 3)
+        tone = np.clip(tone + generator.uniform(0.05, 0.2) * rough, 0.07, 1)
+    tone[solid] = 0
     shading = hatch(
         tone, max(3.0, height / generator.uniform(45, 90)), generator, int(generator.integers(1, 4)), 3
     )
@@ -86,8 +93,9 @@ def woodcut(scene: Scene, height: int, width: int, generator: Generator) -> np.n
 def engraving(scene: Scene, height: int, width: int, generator: Generator) -> np.ndarray:
     """Fine cross-hatching over a modelled tone, thin outlines."""
     tone = cv2.GaussianBlur(tone_map(scene, height, width), (0, 0), max(height, width) / 90)
-    clouds = smooth_noise((height, width), max(height, width) / 4, generator, 3)
-    tone = np.clip(tone + 0.1 * clouds - generator.uniform(-0.2, 0.1), 0.03, 1)
+    clouds = smooth_noise((height, width), max(height, width) / 4, generator, 4)
+    murk = generator.uniform(0.05, 0.35)
+    tone = np.clip(tone + murk * clouds - generator.uniform(-0.2, 0.1), 0.03, 1)
     spacing = generator.uniform(2.6, 5.0) * max(1.0, height / 700)
     shading = hatch(tone, spacing, generator)
     lines = outlines(scene, height, width, max(1.0, height / 500))

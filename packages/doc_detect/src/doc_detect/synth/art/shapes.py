@@ -4,6 +4,7 @@ Coordinates are in units of the picture's height: y runs from 0 to 1 downwards, 
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -429,7 +430,35 @@ def beast(aspect: float, g: Generator) -> Scene:
     return Scene(aspect, tuple(shapes))
 
 
-def any_scene(aspect: float, g: Generator) -> Scene:
-    """Draw one of the scenes above."""
+Figure = Callable[[float, float, float, Generator], list[Shape]]
+"""Draws something that stands at (x, base) with a height."""
+
+
+def tableau(aspect: float, g: Generator, figures: Sequence[Figure]) -> Scene:
+    """Return one figure as an emblem, or a company of them on land, in a room or on an empty ground."""
+    if g.random() < 0.3:
+        empty = [Shape(box(0, 0, aspect, 1), g.uniform(0.75, 1.0), (225, 215, 195), 0)]
+        figure = figures[int(g.integers(len(figures)))]
+        size = min(1.0, aspect) * g.uniform(0.6, 0.95)
+        return Scene(aspect, (*empty, *figure(aspect / 2, 0.5 + size / 2, size, g)))
+    horizon = g.uniform(0.25, 0.7)
+    shapes = _room(aspect, g) if g.random() < 0.25 else ground(aspect, horizon, g)
+    if g.random() < 0.5:
+        w = g.uniform(0.2, 0.6)
+        place = (arch, house)[int(g.integers(2))]
+        shapes += place(
+            g.uniform(-0.1, max(aspect - w, 0)), g.uniform(horizon, 0.9), w, g.uniform(0.3, 0.7), g
+        )
+    for base in sorted(g.uniform(horizon, 1.02, int(g.integers(2, max(4, int(8 * aspect)))))):
+        size = (0.12 + 0.65 * (base - horizon)) * g.uniform(0.6, 1.5)
+        figure = figures[int(g.integers(len(figures)))]
+        shapes += figure(g.uniform(0, aspect), base, size, g)
+    return Scene(aspect, tuple(shapes))
+
+
+def any_scene(aspect: float, g: Generator, figures: Sequence[Figure] = ()) -> Scene:
+    """Draw one of the scenes above; with ``figures`` more than half of them are made of these."""
+    if figures and g.random() < 0.6:
+        return tableau(aspect, g, figures)
     makers = (landscape, crowd, crowd, portrait, seascape, beast)
     return makers[int(g.integers(len(makers)))](aspect, g)

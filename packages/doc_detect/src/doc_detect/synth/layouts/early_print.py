@@ -8,7 +8,8 @@ import numpy as np
 from doc_detect.synth.art import ornament
 from doc_detect.synth.canvas import Canvas
 from doc_detect.synth.layouts import furniture
-from doc_detect.synth.layouts.flow import Manner, fill_column, framed, heading, inked, picture
+from doc_detect.synth.layouts.decoration import Place, decoration, framed, inked
+from doc_detect.synth.layouts.flow import Manner, fill_column, heading, picture
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer, roman
@@ -164,7 +165,7 @@ def opening(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
     bottom = y + height
     y += height * float(g.choice([0, 0, g.uniform(0, 0.25)]))
     if g.random() < 0.75:
-        y += decoration(canvas, (x, y, width, height * 0.3), made, materials, g, head=True)
+        y += _decorate(canvas, (x, y, width, height * 0.3), made, materials, g, place="head")
     y += made.manner.style.leading * g.uniform(0.3, 1.2)
     for k in range(int(g.integers(1, 5))):
         style = made.manner.heading.scaled(
@@ -184,35 +185,22 @@ def opening(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
         furniture.headline(canvas, made.frame, made.headline, writer, g)
 
 
-def decoration(
+def _decorate(
     canvas: Canvas,
     area: tuple[float, float, float, float],
     made: Book,
     materials: Materials,
     g: Generator,
-    head: bool,
+    place: Place,
 ) -> float:
     """Print a headpiece or tailpiece centred in the upper part of an area; return its height."""
     x, y, width, room = area
-    drawn = g.random()
-    wide = width * float(g.choice([1, 1, 1, g.uniform(0.35, 0.95)]) if head else g.uniform(0.12, 0.65))
-    if drawn < 0.15:
-        art = ornament.type_flowers(
-            round(made.manner.style.leading * g.uniform(0.6, 2)), round(wide), g, made.manner.ornament_face
-        )
-    elif drawn < (0.4 if head else 0.2):
-        art = ornament.band(round(min(room, wide * g.uniform(0.04, 0.14)) + 6), round(wide), g)
-    elif drawn < 0.82 and head:
-        art = ornament.headpiece(round(min(room, wide * g.uniform(0.1, 0.32)) + 8), round(wide), g)
-    elif drawn < 0.85 and not head:
-        art = ornament.tailpiece(round(min(room, wide * g.uniform(0.35, 1.1)) + 8), round(wide), g)
-    elif drawn < 0.93:
-        size = round(min(room, wide, made.width * 0.4))
-        art = ornament.any_motif(size, round(size * g.uniform(0.8, 1.2)), g)
-    else:
-        art = materials.picture(min(room, wide * g.uniform(0.3, 0.8)), wide, g, "woodcut", "engraving")
-        art = framed(art, g)
-    canvas.place(inked(art, made.manner.style), x + (width - art.shape[1]) / 2, y, "graphic")
+    wide = width * float(
+        g.choice([1, 1, 1, g.uniform(0.35, 0.95)]) if place == "head" else g.uniform(0.12, 0.65)
+    )
+    size = min(room, made.width * 0.4), wide
+    art = decoration(place, size, made.manner.style, made.manner.ornament_face, materials, g)
+    canvas.place(art, x + (width - art.shape[1]) / 2, y, "graphic")
     return art.shape[0]
 
 
@@ -237,8 +225,13 @@ def ending(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: 
     if g.random() < 0.75:
         room = y + height - bottom - leading
         if room > 40:
-            decoration(
-                canvas, (x, bottom + leading * g.uniform(0.5, 2), width, room), made, materials, g, head=False
+            _decorate(
+                canvas,
+                (x, bottom + leading * g.uniform(0.5, 2), width, room),
+                made,
+                materials,
+                g,
+                place="tail",
             )
     furniture.signature(canvas, made.frame, made.manner.style, writer, g)
 
@@ -250,7 +243,12 @@ def title_page(canvas: Canvas, made: Book, materials: Materials, writer: Writer,
     if g.random() < 0.15:
         thick = round(canvas.width * g.uniform(0.06, 0.13))
         canvas.place(
-            inked(ornament.border(round(height), round(width), thick, g), made.manner.style), x, y, "graphic"
+            inked(
+                ornament.border(round(height), round(width), thick, g, materials.leafwork), made.manner.style
+            ),
+            x,
+            y,
+            "graphic",
         )
         x, y, width, bottom = x + thick * 1.2, y + thick * 1.2, width - 2.4 * thick, bottom - thick * 1.3
     imprint = bottom - made.manner.style.leading * g.uniform(3.5, 6)
@@ -302,26 +300,10 @@ def _vignette(
     x, y, width, room = area
     wide = width * g.uniform(0.25, 0.8)
     tall = min(room, wide * g.uniform(0.5, 1.3))
-    drawn = g.random()
-    if drawn < 0.3:
-        art = ornament.any_motif(round(tall), round(min(wide, tall * 1.2)), g)
-    elif drawn < 0.5:
-        art = ornament.tailpiece(round(tall), round(wide), g)
-    elif drawn < 0.6:
-        art = ornament.headpiece(round(min(tall, wide * 0.3)), round(wide), g)
-    else:
-        art = materials.picture(tall, wide, g, *made.manner.picture_styles)
-        art = framed(art, g) if g.random() < 0.7 else _oval(art)
+    style, face = made.manner.style, made.manner.ornament_face
+    art = decoration("title", (tall, wide), style, face, materials, g, made.manner.picture_styles)
     offset = (room - art.shape[0]) * g.uniform(0.1, 0.8)
-    canvas.place(inked(art, made.manner.style), x + (width - art.shape[1]) / 2, y + max(0, offset), "graphic")
-
-
-def _oval(art: np.ndarray) -> np.ndarray:
-    """Fade a picture out beyond an oval."""
-    height, width = art.shape[:2]
-    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    art[x**2 + y**2 > 0.97] = 255
-    return art
+    canvas.place(art, x + (width - art.shape[1]) / 2, y + max(0, offset), "graphic")
 
 
 def plate(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: Generator) -> None:
@@ -384,7 +366,7 @@ def listing(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
     else:
         _index(canvas, (x, y, width, room), made, writer, g)
     if g.random() < 0.2:
-        decoration(canvas, (x, y + room + 8, width, height * 0.1), made, materials, g, head=False)
+        _decorate(canvas, (x, y + room + 8, width, height * 0.1), made, materials, g, place="tail")
 
 
 def _index(

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from doc_detect.synth.art import initials, ornament
+from doc_detect.synth.art import initials
 from doc_detect.synth.canvas import Box, Canvas
+from doc_detect.synth.fonts import covers
+from doc_detect.synth.layouts.decoration import decoration, framed
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer
@@ -40,11 +41,15 @@ class Manner:
     """Space between paragraphs, in lines."""
 
 
-def draw_initial(kind: str, height: int, manner: Manner, g: Generator) -> np.ndarray:
+def draw_initial(kind: str, height: int, manner: Manner, materials: Materials, g: Generator) -> np.ndarray:
     """Return an initial of a kind, RGB on white."""
+    ornate = manner.ornate_face if kind == "ornate" else None
+    if ornate:
+        letters = covers(ornate, initials.LETTERS)
+        return initials.plain(letters[int(g.integers(len(letters)))], height, ornate, manner.style.colour)
     letter, face = initials.choose_letter(g), manner.initial_face
     if kind == "block":
-        return initials.block(letter, height, face, g, manner.style.colour)
+        return initials.block(letter, height, face, g, manner.style.colour, materials)
     if kind == "flourished":
         return initials.flourished(letter, height, face, g)
     if kind == "painted":
@@ -52,8 +57,6 @@ def draw_initial(kind: str, height: int, manner: Manner, g: Generator) -> np.nda
     if kind == "coloured":
         colour = (initials.RED, initials.BLUE, initials.RED, initials.GOLD)[int(g.integers(4))]
         return initials.plain(letter, height, face, colour)
-    if kind == "ornate" and manner.ornate_face:
-        return initials.plain(letter, height, manner.ornate_face, manner.style.colour)
     return initials.plain(letter, height, face, manner.style.colour)
 
 
@@ -80,7 +83,7 @@ def fill_column(
         if lines < 1:
             break
         wanted = manner.initial_share > 0 and (opening and first or g.random() < manner.initial_share)
-        block = _paragraph(canvas, (x, y, width, lines * leading), wanted, manner, writer, g)
+        block = _paragraph(canvas, (x, y, width, lines * leading), wanted, manner, materials, writer, g)
         boxes += block
         y = max([y + lines * leading, *[box[3] for box in block[1:]]]) + manner.gap * leading
         first = False
@@ -93,6 +96,7 @@ def _paragraph(
     area: tuple[float, float, float, float],
     with_initial: bool,
     manner: Manner,
+    materials: Materials,
     writer: Writer,
     g: Generator,
 ) -> list[Box]:
@@ -101,7 +105,7 @@ def _paragraph(
     setting, parts = manner.setting, []
     count = int(g.choice(manner.initial_lines))
     if with_initial and count * manner.style.leading < min(width * 0.55, height * 1.01):
-        box, hole = _initial(canvas, (x, y, width), count, manner, g)
+        box, hole = _initial(canvas, (x, y, width), count, manner, materials, g)
         parts = [box] if box else []
         setting = replace(setting, hole=(hole, count), capitals=int(g.choice([0, 1, 1, 2])), versals=0.0)
     block = set_block(canvas, area, manner.style, setting, writer, g)
@@ -109,7 +113,12 @@ def _paragraph(
 
 
 def _initial(
-    canvas: Canvas, place: tuple[float, float, float], count: int, manner: Manner, g: Generator
+    canvas: Canvas,
+    place: tuple[float, float, float],
+    count: int,
+    manner: Manner,
+    materials: Materials,
+    g: Generator,
 ) -> tuple[Box | None, float]:
     """Print an initial of ``count`` lines; return its box and how wide a hole it needs."""
     x, y, _ = place
@@ -118,7 +127,7 @@ def _initial(
     full = kind in ("block", "painted", "ornate", "flourished")
     height = count * leading - (leading - size * 0.72) * (0.5 if full else 1.0)
     height *= g.uniform(0.92, 1.06)
-    art = draw_initial(kind, max(10, round(height)), manner, g)
+    art = draw_initial(kind, max(10, round(height)), manner, materials, g)
     hang = art.shape[1] * float(g.choice([0, 0, 0, 0, 0.5, 1])) if kind in ("flourished", "coloured") else 0
     top = y + (size * 0.18 if full else size * 0.3) + (height - art.shape[0]) / 2
     box = canvas.place(art, x - hang, top, "drop_capital")
@@ -162,33 +171,20 @@ def _interlude(
             g,
         )
     if g.random() < manner.ornament_share and room > 7 * leading:
-        y = _ornament(canvas, (x, y + leading * g.uniform(0.3, 0.9), width), manner, g)
+        y = _ornament(canvas, (x, y + leading * g.uniform(0.3, 0.9), width), manner, materials, g)
     return y
 
 
-def _ornament(canvas: Canvas, place: tuple[float, float, float], manner: Manner, g: Generator) -> float:
-    """Print a band, type flowers, a headpiece or a small motif across a column; return the y below it."""
+def _ornament(
+    canvas: Canvas, place: tuple[float, float, float], manner: Manner, materials: Materials, g: Generator
+) -> float:
+    """Print an ornament across a column; return the y below it."""
     x, y, width = place
-    leading, drawn = manner.style.leading, g.random()
-    wide = width * float(g.choice([1, 1, g.uniform(0.3, 0.95)]))
-    if drawn < 0.35:
-        art = ornament.type_flowers(
-            round(leading * g.uniform(0.6, 1.6)), round(wide), g, manner.ornament_face
-        )
-    elif drawn < 0.65:
-        art = ornament.band(round(min(3 * leading, wide * g.uniform(0.04, 0.14)) + 6), round(wide), g)
-    elif drawn < 0.85:
-        art = ornament.headpiece(round(min(5 * leading, wide * g.uniform(0.1, 0.3)) + 8), round(wide), g)
-    else:
-        side = round(leading * g.uniform(1.5, 4))
-        art = ornament.any_motif(side, round(side * g.uniform(0.8, 1.4)), g)
-    canvas.place(inked(art, manner.style), x + (width - art.shape[1]) / 2, y, "graphic")
+    leading = manner.style.leading
+    size = 5 * leading, width * float(g.choice([1, 1, g.uniform(0.3, 0.95)]))
+    art = decoration("gap", size, manner.style, manner.ornament_face, materials, g)
+    canvas.place(art, x + (width - art.shape[1]) / 2, y, "graphic")
     return y + art.shape[0] + leading * g.uniform(0.3, 0.9)
-
-
-def inked(art: np.ndarray, style: Style) -> np.ndarray:
-    """Return black ornament in the ink of the text."""
-    return np.maximum(art, min(style.colour)) if art.ndim == 2 else art
 
 
 def heading(
@@ -228,14 +224,3 @@ def picture(
         set_line(canvas, text, x + width / 2, y, small, "caption", 0.5)
         y += small.leading
     return y
-
-
-def framed(art: np.ndarray, g: Generator) -> np.ndarray:
-    """Draw one or two lines round a picture's edge, in place."""
-    height, width = art.shape[:2]
-    thick = int(g.integers(1, max(2, min(5, height // 60 + 2))))
-    cv2.rectangle(art, (0, 0), (width - 1, height - 1), (15, 15, 15), thick)
-    if g.random() < 0.3 and min(height, width) > 40:
-        inset = thick + 3
-        cv2.rectangle(art, (inset, inset), (width - 1 - inset, height - 1 - inset), (15, 15, 15), 1)
-    return art

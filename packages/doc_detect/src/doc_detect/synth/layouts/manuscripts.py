@@ -104,14 +104,15 @@ class Illuminated(Materials):
         if self.pictures and generator.random() < 0.3:
             return super().picture(height, width, generator, *styles)
         make = paint.drawing if generator.random() < 0.12 else paint.miniature
-        return make(max(12, round(height)), max(12, round(width)), generator)
+        height, width = max(12, round(height)), max(12, round(width))
+        return make(self.scene(width / height, generator), height, width, generator)
 
 
 def page(height: int, materials: Materials, g: Generator, shared: Codex | None = None) -> Canvas:
     """Return one manuscript page."""
     made = shared or codex(height, materials, g)
     canvas = Canvas.blank(made.height, made.width, made.parchment)
-    painted = Illuminated(materials.fonts, materials.pictures)
+    painted = Illuminated(materials.fonts, materials.pictures, materials.pictographs)
     writer = materials.writer(g, "french", "latin")
     if made.ruled:
         _rule(canvas, made, g)

@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from doc_detect.synth.art.ornament import cutting, foliage
+from doc_detect.synth.art.pictographs import Pictograph, pictograph
 from doc_detect.synth.art.render import STYLES
-from doc_detect.synth.art.shapes import any_scene
+from doc_detect.synth.art.shapes import Scene, Shape, any_scene
 from doc_detect.synth.fonts import FontBook
 from doc_detect.synth.words import Writer
 
@@ -21,6 +23,8 @@ class Materials:
     fonts: FontBook
     pictures: tuple[Path, ...] = field(default=())
     """The user's own pictures of this split."""
+    pictographs: tuple[Pictograph, ...] = field(default=())
+    """Figures out of fonts, of this split."""
 
     def writer(self, generator: Generator, *languages: str) -> Writer:
         """Return a writer in one of the languages."""
@@ -38,7 +42,25 @@ class Materials:
             if loaded is not None:
                 return loaded
         style = styles[generator.integers(len(styles))]
-        return STYLES[style](any_scene(width / height, generator), height, width, generator)
+        return STYLES[style](self.scene(width / height, generator), height, width, generator)
+
+    def scene(self, aspect: float, generator: Generator) -> Scene:
+        """Return a scene of drawn things and of figures out of fonts."""
+        return any_scene(aspect, generator, (self._figure,) if self.pictographs else ())
+
+    def _figure(self, x: float, base: float, height: float, generator: Generator) -> list[Shape]:
+        chosen = self.pictographs[int(generator.integers(len(self.pictographs)))]
+        return pictograph(chosen, x, base, height, generator)
+
+    def leafwork(self, height: int, width: int, generator: Generator) -> np.ndarray:
+        """Return a field of ornament [H, W]: drawn foliage, or a cutting of what fonts of initials have."""
+        faces = self.fonts.faces("initials")
+        if faces and generator.random() < 0.4:
+            face = faces[int(generator.integers(len(faces)))].path
+            field = cutting(height, width, generator, face)
+            if field is not None:
+                return field
+        return foliage(height, width, generator)
 
 
 def _load(path: Path, height: int, width: int) -> np.ndarray | None:
