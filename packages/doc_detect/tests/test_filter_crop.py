@@ -1,4 +1,5 @@
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,8 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from doc_detect.crop import MANIFEST, attach_captions, crop, distance
+from doc_detect import crop as crop_module
+from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, distance
 from doc_detect.filter import inside, main, matching
 from doc_detect.job_config import CropSettings, FilterSettings, PredictSettings
 from doc_detect.pages import PageRef, read_page
@@ -154,6 +156,36 @@ def test_crop_leaves_no_half_written_folder_and_goes_on_without_pages_that_are_g
     (tmp_path / "scans" / "book.pdf").unlink()
     assert len(crops(predicted, tmp_path / "crops")) == 1
     assert "book.pdf#page=1: left out" in capsys.readouterr().err
+
+
+def test_a_killed_crop_goes_on_where_it_was(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = crops(predicted, tmp_path / "whole")
+    out, real, cut_pages = tmp_path / "crops", crop_module.read_page, []
+
+    def dies_at_the_second(ref: PageRef, *rest):
+        cut_pages.append(ref.path.name)
+        if len(cut_pages) == 2:
+            time.sleep(0.5)  # the first page is written meanwhile
+            raise KeyboardInterrupt
+        return real(ref, *rest)
+
+    monkeypatch.setattr(crop_module, "read_page", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        crops(predicted, out, workers=1)
+    assert not out.exists()
+    with pytest.raises(UserError, match="unfinished run with other settings"):
+        crops(predicted, out, min_score=0.6)
+    with (tmp_path / f"crops{UNFINISHED}" / "crops.jsonl").open("a") as journal:
+        journal.write('[7, [{"file": "half a li')
+    before = len(cut_pages)
+    assert crops(predicted, out, workers=1) == whole
+    assert len(cut_pages) - before == 1, "the page that was finished is not cut again"
+    assert sorted(p.name for p in out.rglob("*.*")) == sorted(
+        p.name for p in (tmp_path / "whole").rglob("*.*")
+    ), "nothing of the journal stays"
+    assert not (tmp_path / f"crops{UNFINISHED}").exists()
 
 
 def box(*xyxy: float) -> Box:

@@ -1,6 +1,9 @@
 """Cut out what was found, with its caption, in the pixels of the original: the command ``crop``."""
 
 import csv
+import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,11 @@ _NEAR = 0.04
 _ALIGNED = 0.5
 """... and they share this much of the shorter one's extent across the gap."""
 
+UNFINISHED = ".unfinished"
+"""What the folder of a run is called, after its own name, until all is cut."""
+_JOURNAL, _IDENTITY = "crops.jsonl", "crop.json"
+
+Row = dict[str, Any]
 XYXY = tuple[float, float, float, float]
 
 
@@ -46,7 +54,7 @@ class Crop:
     shown: tuple[int, int, int, int]
     """What the crop shows, with padding and a joined caption: xyxy in the page's pixels."""
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """Return the manifest's row: boxes are xyxy in the page's pixels."""
         page, caption = self.page, self.caption
         return {
@@ -76,11 +84,15 @@ def main(settings: CropSettings) -> None:
     say(f"{len(rows):,} crops in {settings.out}, listed in {settings.out / MANIFEST}")
 
 
-def crop(settings: CropSettings) -> list[Crop]:
+def crop(settings: CropSettings) -> list[Row]:
     """Write the crops and ``manifest.csv`` into ``settings.out``; return the manifest's rows, in order of the pages.
 
+    Until all pages are cut the crops are in a folder beside it, which a later call with the same settings goes on
+    with.
+
     Raises:
-        UserError: the folder holds something, a class is unknown, or nothing was found.
+        UserError: the folder holds something, a class is unknown, or nothing was found; or a run with other settings
+            was left unfinished.
     """
     predictions = open_predictions(settings.predictions, settings.images)
     predictions.check_labels(settings.label, "--label")
@@ -91,16 +103,55 @@ def crop(settings: CropSettings) -> list[Crop]:
             f"{settings.predictions}: no {' or '.join(settings.label)} with a score of {settings.min_score} or more; "
             "lower --min-score"
         )
-    with files.atomic_path(settings.out) as out, progress("cutting", len(pages)) as advance:
-        out.mkdir()
-        rows: list[Crop] = []
-        job = _Cutter(settings, predictions, out)
-        for part in in_any_order(job, pages, settings.workers or usable_cores()):
-            rows += part
+    out = settings.out.with_name(settings.out.name + UNFINISHED)
+    done = _begin(out, settings, pages)
+    left = [page for page in pages if page.image_id not in done]
+    if done:
+        say(f"{len(done):,} pages were cut before and are kept")
+    with (out / _JOURNAL).open("a", encoding="utf-8") as journal, progress("cutting", len(left)) as advance:
+        for page, crops in in_any_order(
+            _Cutter(settings, predictions, out), left, settings.workers or usable_cores()
+        ):
+            if crops is not None:
+                done[page.image_id] = [crop.row() for crop in crops]
+                journal.write(json.dumps([page.image_id, done[page.image_id]]) + "\n")
+                journal.flush()
             advance(1)
-        rows.sort(key=lambda row: (row.page.image_id, row.file))
-        _write_manifest(out / MANIFEST, rows)
+    rows = [row for page in sorted(done) for row in done[page]]
+    _write_manifest(out / MANIFEST, rows)
+    for name in (_JOURNAL, _IDENTITY):
+        files.remove(out / name)
+    out.rename(settings.out)
     return rows
+
+
+def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) -> dict[int, list[Row]]:
+    """Make the folder of an unfinished run, or return what such a run has cut: the rows of each page by its number."""
+    digest = hashlib.blake2b(digest_size=16)
+    for page in pages:
+        digest.update(repr((page.image_id, page.name, page.boxes)).encode())
+    same_everywhere = {"out", "workers", "images", "predictions"}
+    identity = {
+        name: value for name, value in dataclasses.asdict(settings).items() if name not in same_everywhere
+    }
+    identity = {**identity, "label": list(settings.label), "pages": digest.hexdigest()}
+    if not (out / _IDENTITY).is_file():
+        files.refuse_existing(out, "remove it first")
+        files.write_json(out / _IDENTITY, identity)
+        return {}
+    if files.read_json(out / _IDENTITY) != identity:
+        raise UserError(
+            f"{out}: an unfinished run with other settings or predictions; remove it, or choose another --out"
+        )
+    done: dict[int, list[Row]] = {}
+    journal = out / _JOURNAL
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
+    whole = [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+    for line in whole:
+        number, rows = json.loads(line)
+        done[number] = rows
+    files.write_text(journal, "".join(whole))
+    return done
 
 
 def chosen(page: PredictedPage, settings: CropSettings) -> list[Box]:
@@ -116,16 +167,17 @@ class _Cutter:
     predictions: Predictions
     out: Path
 
-    def __call__(self, page: PredictedPage) -> list[Crop]:
+    def __call__(self, page: PredictedPage) -> tuple[PredictedPage, list[Crop] | None]:
+        """Return the page and its crops, None if it can't be read."""
         options = ReadOptions(self.settings.pdf_pixels, max_megapixels=1024)
         try:
             decoded = read_page(self.predictions.ref(page), None, options)
         except BadPage as error:
             say(f"{page.name}: left out: {error}")
-            return []
+            return page, None
         boxes = chosen(page, self.settings)
         captions = self._captions(page, boxes)
-        return [
+        return page, [
             self._cut(page, decoded, number, box, captions[number - 1]) for number, box in enumerate(boxes, 1)
         ]
 
@@ -218,8 +270,8 @@ def pad(region: XYXY, share: float, page: PredictedPage) -> tuple[int, int, int,
     return (x1, y1, x2, y2)
 
 
-def _write_manifest(path: Path, crops: Sequence[Crop]) -> None:
+def _write_manifest(path: Path, rows: Sequence[Row]) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.DictWriter(file, crops[0].row() if crops else ["file"])
+        writer = csv.DictWriter(file, rows[0] if rows else ["file"])
         writer.writeheader()
-        writer.writerows(crop.row() for crop in crops)
+        writer.writerows(rows)

@@ -153,7 +153,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
             "ap",
             0.0,
             seeds=(train_settings.seed,),
-            engine="onnx" if settings.model else train_settings.model.engine,
+            engine="onnxruntime" if settings.model else train_settings.model.engine,
             backbone=train_settings.model.backbone,
         ),
         settings.resamples,

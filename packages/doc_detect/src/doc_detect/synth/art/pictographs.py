@@ -57,7 +57,7 @@ class Pictograph:
 
 @dataclass(frozen=True)
 class _Region:
-    """What one outline of a figure encloses; a figure's height is 1, its foot y = 0, its middle x = 0."""
+    """What one outline of a figure encloses; a figure's height is 1, its foot y = 0, the middle of its advance x = 0."""
 
     points: np.ndarray
     """[K, 2]."""
