@@ -78,6 +78,12 @@ _COMPARED = (
     Variant("binary", _model(**_BINARY, thresholds=3), rivals=(*SIZE_1, "bitorch-binary")),
     Variant("binary-a4", _model(**_A4), rivals=SIZE_1),
     Variant(
+        "binary-d64",
+        _model(**_BINARY, thresholds=3, embedding_dim=64),
+        rivals=(*SIZE_4, "bitorch-binary"),
+    ),
+    Variant("binary-a4-d64", _model(**_A4, embedding_dim=64), rivals=SIZE_4),
+    Variant(
         "mixed-e1h8-b8-w1-a1",
         _model(**_BINARY, **_HOT, hot_share=0.0015, thresholds=3),
         teacher=FLOAT,
@@ -101,7 +107,7 @@ _COMPARED = (
 )
 VARIANTS: dict[str, Variant] = {variant.model: variant for variant in _COMPARED}
 """`-dD` is a narrower table: at D = 2 a float row has the bytes of a 4-bit one at D = 16, and a 4-bit row at D = 4
-those of a binary one. `-hashed-Nx` and `-threshold-Nx` have one row for N, by hashing and by leaving out rare values."""
+those of a binary one; at D = 64 a 1-bit row has those of a 4-bit one at D = 16. `-hashed-Nx` and `-threshold-Nx` have one row for N, by hashing and by leaving out rare values."""
 
 _BINARY_STEPS = {"one sign an input": _model(**_BINARY)}
 _A4_STEPS = {

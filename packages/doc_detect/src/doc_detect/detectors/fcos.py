@@ -148,9 +148,9 @@ class FCOSDetector(Detector):
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:
         """Write the dense network as ONNX."""
-        from doc_detect.export import write_onnx
+        from doc_detect.detectors.onnx_graph import write_onnx  # onnx is for those who export
 
-        write_onnx(self, path, card)
+        write_onnx(self, self.dense, path, card)
 
 
 def make_grid(features: Sequence[Tensor]) -> Grid:
