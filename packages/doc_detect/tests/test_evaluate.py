@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -193,18 +194,38 @@ def test_a_missing_picture_and_a_broken_one_are_named(data: Path, run: Run, tmp_
     assert not (tmp_path / "o").exists()
 
 
+class Everything:
+    """Finds one object that fills what it is shown."""
+
+    size = 64
+
+    def __init__(self, trim: bool):
+        self.trim = trim
+
+    def find(self, pixels: np.ndarray):
+        """Return it."""
+        assert max(pixels.shape) <= 64
+        box = np.array([[0, 0, pixels.shape[1], pixels.shape[0]]], float)
+        return box, np.array([0.5]), np.array([0])
+
+
 def test_boxes_are_scaled_from_reduced_pixels_to_the_page(data: Path) -> None:
-    class Everything:
-        size, trim = 64, False
-
-        def find(self, pixels: np.ndarray):
-            assert max(pixels.shape) <= 64
-            box = np.array([[0, 0, pixels.shape[1], pixels.shape[0]]], float)
-            return box, np.array([0.5]), np.array([0])
-
     pages = dataclasses.replace(read_coco(data / "val.json"), facts={"ink": False})
-    for truth, found in find_on_pages(Everything(), pages, 2):
+    for truth, found in find_on_pages(Everything(trim=False), pages, 2):
         np.testing.assert_allclose(found.boxes, [[0, 0, truth.width, truth.height]])
+
+
+def test_boxes_on_a_trimmed_page_lie_where_its_content_is(data: Path, tmp_path: Path) -> None:
+    film = np.full((400, 300), 255, np.uint8)
+    film[220:340, 30:130] = np.random.default_rng(0).integers(0, 2, (24, 20)).repeat(5, 0).repeat(5, 1) * 255
+    cv2.imwrite(str(tmp_path / "film.png"), film)
+    pages = read_coco(data / "val.json")
+    page = dataclasses.replace(pages.pages[0], file_name="film.png", width=300, height=400)
+    pages = dataclasses.replace(
+        pages, path=tmp_path / "val.json", pages=(page,), facts={"ink": False}, images=None
+    )
+    ((_, found),) = find_on_pages(Everything(trim=True), pages)
+    np.testing.assert_allclose(found.boxes, [[30, 220, 130, 340]], atol=25)
 
 
 def page(**facts: str) -> CocoPage:
