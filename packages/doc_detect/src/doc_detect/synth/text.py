@@ -44,7 +44,7 @@ class Setting:
 
     justify: bool = True
     verse: bool = False
-    """Lines end where they like, and every other one may be indented."""
+    """Lines begin with a capital, end where they like, and every other one may be indented."""
     centred: bool = False
     taper: bool = False
     """Lines shorten towards a point, as at the end of a chapter; goes with ``centred``."""
@@ -138,6 +138,9 @@ def _set_line(
     y = (line + 0.82) * style.leading + generator.normal(0, style.wobble)
     if not taken:
         return
+    if setting.verse or line == 0 and not setting.hole[1]:  # a capital, but no initial
+        taken[0] = taken[0][:1].upper() + taken[0][1:]
+        lengths[0] = layer.font.getlength(taken[0])
     gap = layer.font.getlength(" ")
     spare = measure - sum(lengths) - gap * (len(taken) - 1)
     x = (margin + start) / style.stretch

@@ -42,7 +42,7 @@ def book(height: int, materials: Materials, g: Generator) -> Book:
     gothic = g.random() < 0.24
     italic = not gothic and g.random() < 0.3
     columns = 2 if g.random() < (0.45 if gothic else 0.12) else 1
-    leading = frame[3] / g.integers(24, 50 if columns == 1 else 60)
+    leading = frame[3] / g.integers(16, 50 if columns == 1 else 60)
     ink = int(g.integers(5, 60))
     shade = (ink, ink, max(0, ink - 6))
     text_face = materials.face(g, "blackletter" if gothic else "italic" if italic else "roman", bold=False)
@@ -67,7 +67,11 @@ def book(height: int, materials: Materials, g: Generator) -> Book:
     if verse:
         manner = replace(
             manner,
-            setting=Setting(justify=False, verse=True),
+            setting=Setting(
+                justify=False,
+                verse=True,
+                versals=style.size * float(g.choice([0, 0, 0, 0, g.uniform(0.55, 0.9)])),
+            ),
             paragraph=(4, 14),
             gap=float(g.uniform(0.3, 1.2)),
         )
