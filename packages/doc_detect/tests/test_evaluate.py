@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, read_coco
@@ -114,7 +115,9 @@ def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
         count = min(3, len(ours[0]), len(theirs[0]))
         assert count
         np.testing.assert_allclose(ours[1][:count], theirs[1][:count], atol=0.01)
-        np.testing.assert_allclose(ours[0][:count], theirs[0][:count], atol=1.5)
+        # A box is a mean of its neighbours, and half-precision weights may move one neighbour across the limit.
+        fits = box_iou(*(torch.from_numpy(boxes[:count]) for boxes in (ours[0], theirs[0]))).diagonal()
+        assert fits.min() > 0.85 and fits.median() > 0.97
         assert (ours[2][:count] == theirs[2][:count]).all()
 
 

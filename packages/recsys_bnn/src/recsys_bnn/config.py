@@ -271,7 +271,7 @@ class BenchSettings:
     batch_size: int = 2048
     """Rows of a step."""
     repeats: int = 5
-    """Timed steps of each model, which take turns; the median counts."""
+    """Timed steps of each model, which take turns, and readings of the log by `prepare`; the median counts."""
     seed: int = 0
     """Seed of the rows and weights."""
     device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -195,7 +195,8 @@ def write_vocabulary(
 ) -> None:
     """Write the Parquet file ``path`` with a row (field, value, id, count) for each id, in order."""
     schema = pa.schema(list(_SCHEMA.items()), metadata)
-    with pq.ParquetWriter(path, schema) as writer:
+    # Values and ids occur once in a field: to look for repeats in them takes as long as to write them.
+    with pq.ParquetWriter(path, schema, use_dictionary=["field"]) as writer:
         for name, field, keys in zip(vocabulary.names, vocabulary.fields, spelling, strict=True):
             first = 0
             special = pa.array([None, ""], pa.string())
