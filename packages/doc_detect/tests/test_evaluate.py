@@ -34,7 +34,7 @@ from doc_detect.evaluate import (
 from doc_detect.export import export
 from doc_detect.study import study
 from doc_detect.train import train
-from doc_detect.trained import load_detector
+from doc_detect.trained import load_detector, stored_settings
 from seminar_common.errors import UserError
 from seminar_common.results import Row, read_results
 from seminar_common.runs import Run
@@ -119,6 +119,14 @@ def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
         fits = box_iou(*(torch.from_numpy(boxes[:count]) for boxes in (ours[0], theirs[0]))).diagonal()
         assert fits.min() > 0.85 and fits.median() > 0.97
         assert (ours[2][:count] == theirs[2][:count]).all()
+
+
+def test_a_run_from_before_margins_were_cut_off_sees_whole_pages(run: Run, tmp_path: Path) -> None:
+    assert stored_settings(run).model.trim
+    config = json.loads((run.folder / "config.json").read_text())
+    del config["settings"]["model"]["trim"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert not stored_settings(Run(tmp_path)).model.trim
 
 
 @pytest.mark.parametrize("shape", [(128, 96), (64, 128), (128, 32)])

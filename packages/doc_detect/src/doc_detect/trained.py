@@ -21,7 +21,10 @@ def stored_settings(run: Run) -> TrainSettings:
     config, source = run.config(), run.folder / "config.json"
     if config.get("command") != "train" or "settings" not in config:
         raise UserError(f"{source}: not the settings of a `doc-detect train` run; give such a run's folder")
-    return from_dict(TrainSettings, config["settings"], source)
+    settings = dict(config["settings"])
+    if isinstance(settings.get("model"), dict):  # a run from before there was `trim` saw whole pages
+        settings["model"] = {"trim": False, **settings["model"]}
+    return from_dict(TrainSettings, settings, source)
 
 
 def load_detector(run: Run) -> Detector:
