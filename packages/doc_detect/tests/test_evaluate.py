@@ -108,6 +108,7 @@ def test_perfect_detections_score_one(data: Path) -> None:
 
 def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
     pages, detector = read_coco(data / "val.json"), load_detector(run)
+    moved = []
     for page in pages.pages[:3]:
         pixels = read_labelled(pages, page, 128)[0].pixels
         ours = TorchFinder(detector, torch.device("cpu")).find(pixels)
@@ -115,10 +116,12 @@ def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
         count = min(3, len(ours[0]), len(theirs[0]))
         assert count
         np.testing.assert_allclose(ours[1][:count], theirs[1][:count], atol=0.01)
-        # A box is a mean of its neighbours, and half-precision weights may move one neighbour across the limit.
-        fits = box_iou(*(torch.from_numpy(boxes[:count]) for boxes in (ours[0], theirs[0]))).diagonal()
-        assert fits.min() > 0.85 and fits.median() > 0.97
         assert (ours[2][:count] == theirs[2][:count]).all()
+        fits = box_iou(*(torch.from_numpy(boxes[:count]) for boxes in (ours[0], theirs[0]))).diagonal()
+        assert fits.min() > 0.85
+        moved += np.abs(ours[0][:count] - theirs[0][:count]).max(axis=1).tolist()
+    # A box is a mean of its neighbours, and half-precision weights may move one neighbour across the limit.
+    assert sorted(moved)[-2] <= 1.5, "at most one box is off by more"
 
 
 def test_a_run_from_before_margins_were_cut_off_sees_whole_pages(run: Run, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def launch(config: DeviceConfig) -> "Fabric":
 def _leave_group() -> None:
     """End the process group while Python still runs.
 
-    A thread of Gloo that asks for the interpreter's lock once the interpreter is going down is ended in the middle
-    of C++ code that must not be left: the process then dies of SIGABRT after all its work is done.
+    A process of two once died of SIGABRT after all its work was done. The likely cause, not proven: a thread of Gloo
+    asks for the interpreter's lock as the interpreter goes down, and is ended inside C++ code that must not be left.
     """
     from torch import distributed
 

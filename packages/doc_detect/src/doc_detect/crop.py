@@ -13,7 +13,14 @@ from doc_detect.filter import inside
 from doc_detect.job_config import CropSettings
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
 from doc_detect.predict import in_any_order
-from doc_detect.predictions import Box, PredictedPage, Predictions, open_predictions
+from doc_detect.predictions import (
+    Box,
+    PredictedPage,
+    Predictions,
+    drop_unfinished_line,
+    open_predictions,
+    records,
+)
 from seminar_common import files
 from seminar_common.device import usable_cores
 from seminar_common.errors import UserError
@@ -145,12 +152,10 @@ def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) ->
         )
     done: dict[int, list[Row]] = {}
     journal = out / _JOURNAL
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
-    whole = [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
-    for line in whole:
-        number, rows = json.loads(line)
-        done[number] = rows
-    files.write_text(journal, "".join(whole))
+    if journal.is_file():
+        drop_unfinished_line(journal)
+        for _, (number, rows) in records(journal):
+            done[number] = rows
     return done
 
 

@@ -161,7 +161,7 @@ class TrainingPages(Dataset[Sample]):
         def make(side: int) -> np.ndarray:
             if is_ink(self.pages):
                 settings = dataclasses.replace(self.degradation, long_side=side)
-                chance = np.random.default_rng(seed)  # the same scan, whatever its size
+                chance = np.random.default_rng(seed)  # the leaf lies alike at any size; its paper may differ
                 made.append(degrade(picture, boxes, chance, settings, _leaf(page)))
             else:
                 scale = side / max(picture.shape[:2])
@@ -229,7 +229,9 @@ def read_labelled(
         )
         if not trim:
             return DecodedPage(whole, width, height), truth
-        pixels, (x1, y1, x2, y2) = look_closer(lambda side: scan(side)[0], longest)
+        pixels, (x1, y1, x2, y2) = look_closer(
+            lambda side: whole if side == longest else scan(side)[0], longest
+        )
         return DecodedPage(pixels, width, height, (x1 * width, y1 * height, x2 * width, y2 * height)), truth
     try:
         return (read_content if trim else read_page)(PageRef(path), longest), page

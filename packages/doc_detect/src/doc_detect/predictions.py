@@ -161,7 +161,7 @@ def writing(
     journal = Journal(folder, labels, Path(stored["root"]))
     path = folder / JOURNAL
     with path.open("a+", encoding="utf-8") as file, _alone(file, folder):
-        _drop_unfinished_line(path)
+        drop_unfinished_line(path)
         for key, record in _latest(path).items():
             if record is not None:
                 journal.done[key] = record
@@ -203,7 +203,7 @@ def _alone(file: TextIO, folder: Path) -> Generator[None]:
     yield
 
 
-def _drop_unfinished_line(path: Path) -> None:
+def drop_unfinished_line(path: Path) -> None:
     """Cut what a killed run left of its last line."""
     size = path.stat().st_size
     with path.open("rb+") as file:
@@ -220,8 +220,8 @@ def _drop_unfinished_line(path: Path) -> None:
             file.truncate(keep)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line's position and content."""
+def records(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the position and content of each whole line of a journal."""
     with path.open("rb") as file:
         position = 0
         for line in file:
@@ -233,7 +233,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _latest(path: Path) -> dict[Key, tuple[int, int] | None]:
     """Return the state of each page's file by its last line; None where that line is a failure."""
     latest: dict[Key, tuple[int, int] | None] = {}
-    for _, record in _records(path):
+    for _, record in records(path):
         state = record.get("state")
         latest[record["file"], record["page"]] = None if state is None else (state[0], state[1])
     return latest
@@ -444,7 +444,7 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
     labels = _read_config(folder)["labels"]
     path = folder / JOURNAL
     last: dict[Key, int] = {}
-    for position, record in _records(path):
+    for position, record in records(path):
         last[record["file"], record["page"]] = position
         if record["page"] is not None:
             last.pop((record["file"], None), None)
