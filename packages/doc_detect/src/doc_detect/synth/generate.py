@@ -135,7 +135,7 @@ def _from_coco(coco: dict[str, Any]) -> dict[int, dict[str, Any]]:
     records: dict[int, dict[str, Any]] = {image["id"]: {**image, "objects": []} for image in coco["images"]}
     for annotation in coco["annotations"]:
         x, y, w, h = annotation["bbox"]
-        box = [x, y, x + w, y + h]
+        box = [x, y, round(x + w, 2), round(y + h, 2)]  # as it was before the subtraction
         records[annotation["image_id"]]["objects"].append([names[annotation["category_id"]], box])
     return {record["page"]: record for record in records.values()}
 

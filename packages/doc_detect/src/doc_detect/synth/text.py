@@ -60,6 +60,8 @@ class Setting:
 
 
 RUBRIC: Colour = (180, 45, 38)
+BEGINNINGS = ("que", "qui", "quand", "qu'il", "quoy", "quod", "quis")
+"""Words that verses often begin with, whose capital hangs below the line."""
 
 
 class _Layer:
@@ -138,8 +140,8 @@ def _set_line(
     y = (line + 0.82) * style.leading + generator.normal(0, style.wobble)
     if not taken:
         return
-    if setting.verse or line == 0 and not setting.hole[1]:  # a capital, but no initial
-        taken[0] = taken[0][:1].upper() + taken[0][1:]
+    if setting.verse or line == 0 and not setting.hole[1]:
+        taken[0] = _beginning(taken[0], setting, generator)
         lengths[0] = layer.font.getlength(taken[0])
     gap = layer.font.getlength(" ")
     spare = measure - sum(lengths) - gap * (len(taken) - 1)
@@ -156,6 +158,13 @@ def _set_line(
     for word, length in zip(taken, lengths, strict=True):
         layer.draw.text((x, y), word, font=layer.font, fill=255, anchor="ls")
         x += length + gap
+
+
+def _beginning(word: str, setting: Setting, generator: Generator) -> str:
+    """Return the first word of a line with a capital, which is no initial."""
+    if setting.verse and generator.random() < 0.15:
+        word = str(generator.choice(BEGINNINGS))
+    return word[:1].upper() + word[1:]
 
 
 def _take(words: Iterator[str], layer: _Layer, measure: float) -> tuple[list[str], list[float]]:

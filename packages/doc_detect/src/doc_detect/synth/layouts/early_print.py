@@ -11,7 +11,7 @@ from doc_detect.synth.layouts import furniture
 from doc_detect.synth.layouts.decoration import Place, decoration, framed, inked
 from doc_detect.synth.layouts.flow import Manner, fill_column, heading, picture
 from doc_detect.synth.layouts.materials import Materials
-from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
+from doc_detect.synth.text import RUBRIC, Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer, roman
 
 Generator = np.random.Generator
@@ -102,6 +102,8 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         gap=float(g.choice([0, 0, 0.5])),
         ornament_share=float(g.choice([0, 0, 0, 0.15, 0.4])),
         ornament_face=materials.face(g, "sans", "roman"),
+        sign_share=float(g.choice([0, 0.5])) if gothic else float(g.choice([0, 0, 0, 0.2])),
+        sign_colours=(style.colour, RUBRIC) if gothic and g.random() < 0.4 else (style.colour,),
     )
 
 

@@ -9,10 +9,12 @@ from doc_detect.synth.canvas import Box, Canvas
 from doc_detect.synth.fonts import covers
 from doc_detect.synth.layouts.decoration import decoration, framed
 from doc_detect.synth.layouts.materials import Materials
-from doc_detect.synth.text import Setting, Style, fitted, set_block, set_line
+from doc_detect.synth.text import Colour, Setting, Style, fitted, set_block, set_line
 from doc_detect.synth.words import Writer
 
 Generator = np.random.Generator
+PARAPHS = "¶⸿❡⁋"
+"""Signs at the beginning of a paragraph."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Manner:
     """Font of type flowers."""
     gap: float = 0.0
     """Space between paragraphs, in lines."""
+    sign_share: float = 0.0
+    """Share of the other paragraphs that begin with a paraph or a capital of one line, which are no initials."""
+    sign_colours: tuple[Colour, ...] = ()
+    """The colours of those."""
 
 
 def draw_initial(kind: str, height: int, manner: Manner, materials: Materials, g: Generator) -> np.ndarray:
@@ -108,8 +114,23 @@ def _paragraph(
         box, hole = _initial(canvas, (x, y, width), count, manner, materials, g)
         parts = [box] if box else []
         setting = replace(setting, hole=(hole, count), capitals=int(g.choice([0, 1, 1, 2])), versals=0.0)
+    elif g.random() < manner.sign_share:
+        setting = replace(setting, hole=(_sign(canvas, (x, y), manner, g), 1))
     block = set_block(canvas, area, manner.style, setting, writer, g)
     return ([block] if block else []) + parts
+
+
+def _sign(canvas: Canvas, at: tuple[float, float], manner: Manner, g: Generator) -> float:
+    """Write a paraph or a capital no higher than its line; return the width that it takes."""
+    style = manner.style.scaled(float(g.uniform(0.95, 1.25)))
+    colour = manner.sign_colours[int(g.integers(len(manner.sign_colours)))]
+    face = manner.initial_face if g.random() < 0.5 else style.face
+    paraphs = covers(face, PARAPHS)
+    letters = paraphs if paraphs and g.random() < 0.6 else initials.LETTERS
+    style = replace(style, face=face, colour=colour)
+    rise = manner.style.leading * 0.82 - style.size * 0.95  # on the baseline of the first line
+    box = set_line(canvas, letters[int(g.integers(len(letters)))], at[0], at[1] + rise, style)
+    return (box[2] - at[0] if box else 0.0) + manner.style.size * g.uniform(0.1, 0.4)
 
 
 def _initial(

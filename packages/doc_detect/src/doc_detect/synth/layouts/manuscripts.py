@@ -93,6 +93,8 @@ def _manner(style: Style, verse: bool, richness: float, materials: Materials, g:
         picture_share=float(g.choice([0, 0.15, 0.4])) * (richness > 0.5),
         picture_styles=("painting",),
         paragraph=((4, 12), (6, 26), (15, 60))[int(g.integers(3))],
+        sign_share=float(g.choice([0, 0.4, 0.8])),
+        sign_colours=((RED,), (RED, BLUE), (RED, BLUE, style.colour))[int(g.integers(3))],
     )
 
 
