@@ -6,7 +6,7 @@ and an unbroken run see the same pages. Nothing is ever mirrored: that would des
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +122,7 @@ class TrainingPages(Dataset[Sample]):
         config: OptimizationConfig,
         degradation: DegradeSettings,
         seed: int,
-        trim: bool = False,
+        trim: bool = True,
     ):
         self.pages, self.labels, self.config, self.seed = pages, tuple(labels), config, seed
         self.degradation, self.trim = degradation, trim
@@ -156,29 +156,17 @@ class TrainingPages(Dataset[Sample]):
         """Return the page as a scan whose longest side is about ``size``, and its boxes [N, 4] on it."""
         boxes = page.boxes * (picture.shape[1] / page.width)
         seed = int(generator.integers(2**63))
-        made: list[tuple[np.ndarray, np.ndarray]] = []
 
-        def make(side: int) -> np.ndarray:
+        def make(side: int) -> tuple[np.ndarray, np.ndarray]:
             if is_ink(self.pages):
                 settings = dataclasses.replace(self.degradation, long_side=side)
-                chance = np.random.default_rng(seed)  # the leaf lies alike at any size; its paper may differ
-                made.append(degrade(picture, boxes, chance, settings, _leaf(page)))
-            else:
-                scale = side / max(picture.shape[:2])
-                method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-                resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method)
-                made.append((resized, boxes * scale))
-            return made[-1][0]
+                return degrade(picture, boxes, np.random.default_rng(seed), settings, _leaf(page))
+            scale = side / max(picture.shape[:2])
+            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method), boxes * scale
 
-        if not self.trim:
-            make(size)
-            return made[-1]
-        scan, (x1, y1, x2, y2) = look_closer(make, size)
-        whole, placed = made[-1]
-        height, width = whole.shape[:2]
-        scale = np.array([scan.shape[1] / (x2 - x1) / width, scan.shape[0] / (y2 - y1) / height] * 2)
-        corner = np.array([x1 * width, y1 * height] * 2)
-        return scan, ((placed - corner) * scale).clip(0, np.array(scan.shape[1::-1] * 2))
+        scan, placed = _look(make, size, self.trim)
+        return scan.pixels, scan.to_seen(placed)
 
     def _target(self, boxes: np.ndarray, labels: np.ndarray) -> Target:
         own = own_labels(labels, self.labels)
@@ -216,27 +204,43 @@ def read_labelled(
     if is_ink(pages):
         picture = read_rgb(path)
 
-        def scan(side: int) -> tuple[np.ndarray, np.ndarray]:
+        def make(side: int) -> tuple[np.ndarray, np.ndarray]:
             generator = seeds.numpy_generator(0, "validation", page.file_name)
-            settings = DegradeSettings(long_side=side)
-            return degrade(picture, page.boxes, generator, settings, _leaf(page))
+            return degrade(picture, page.boxes, generator, DegradeSettings(long_side=side), _leaf(page))
 
-        whole, boxes = scan(longest)
+        scan, boxes = _look(make, longest, trim)
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SMALLEST_SIDE
-        height, width = whole.shape[:2]
-        truth = dataclasses.replace(
-            page, width=width, height=height, boxes=boxes[large].astype(np.float64), labels=page.labels[large]
-        )
-        if not trim:
-            return DecodedPage(whole, width, height), truth
-        pixels, (x1, y1, x2, y2) = look_closer(
-            lambda side: whole if side == longest else scan(side)[0], longest
-        )
-        return DecodedPage(pixels, width, height, (x1 * width, y1 * height, x2 * width, y2 * height)), truth
+        truth = {"boxes": boxes[large].astype(np.float64), "labels": page.labels[large]}
+        return scan, dataclasses.replace(page, width=scan.width, height=scan.height, **truth)
     try:
         return (read_content if trim else read_page)(PageRef(path), longest), page
     except BadPage as error:
         raise UserError(f"{path}: {error}; {pages.path} lists it") from error
+
+
+def _look(
+    make: Callable[[int], tuple[np.ndarray, np.ndarray]], longest: int, trim: bool
+) -> tuple[DecodedPage, np.ndarray]:
+    """Return a page that is made here, with ``trim`` without wide margins, and its boxes [N, 4] in its own pixels.
+
+    A page with wide margins is made twice, the second time larger, and counts the pixels of that. Its leaf must
+    lie alike at any size; the grain of its paper may differ.
+
+    Args:
+        make: Returns the whole page with a longest side of so many pixels, and its boxes.
+        longest: Longest side of what is seen.
+        trim: Whether to cut wide margins off.
+    """
+    made: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def pixels(side: int) -> np.ndarray:
+        made.append(make(side))
+        return made[-1][0]
+
+    seen, (x1, y1, x2, y2) = look_closer(pixels, longest) if trim else (pixels(longest), (0, 0, 1, 1))
+    whole, boxes = made[-1]
+    height, width = whole.shape[:2]
+    return DecodedPage(seen, width, height, (x1 * width, y1 * height, x2 * width, y2 * height)), boxes
 
 
 def training_size(config: OptimizationConfig, step: int, seed: int) -> int:

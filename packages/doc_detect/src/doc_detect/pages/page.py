@@ -56,7 +56,21 @@ class Page:
         """
         import numpy as np
 
+        scale, corner = self._place(seen)
+        return (boxes * scale + corner).clip(0, np.array([self.width, self.height] * 2, np.float32))
+
+    def to_seen(self, boxes: "np.ndarray") -> "np.ndarray":
+        """Return boxes [N, 4] (xyxy) in the page's own pixels in those of ``pixels``, cut at their edges."""
+        import numpy as np
+
+        seen = self.pixels.shape[1::-1]
+        scale, corner = self._place(seen)
+        return ((boxes - corner) / scale).clip(0, np.array(seen * 2, np.float32))
+
+    def _place(self, seen: tuple[int, int]) -> "tuple[np.ndarray, np.ndarray]":
+        """Return the scale [4] and the corner [4] of the window for a picture of it of ``seen`` pixels."""
+        import numpy as np
+
         x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
         scale = np.array([(x2 - x1) / seen[0], (y2 - y1) / seen[1]] * 2, np.float32)
-        corner = np.array([x1, y1] * 2, np.float32)
-        return (boxes * scale + corner).clip(0, np.array([self.width, self.height] * 2, np.float32))
+        return scale, np.array([x1, y1] * 2, np.float32)
