@@ -188,6 +188,22 @@ def test_a_killed_crop_goes_on_where_it_was(
     assert not (tmp_path / f"crops{UNFINISHED}").exists()
 
 
+def test_two_crops_do_not_write_to_one_folder(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl")
+    out, real, refused = tmp_path / "crops", crop_module.read_page, []
+
+    def meanwhile(ref: PageRef, *rest):
+        with pytest.raises(UserError, match="another `crop` is writing to it"):
+            crops(predicted, out)
+        refused.append(ref)
+        return real(ref, *rest)
+
+    monkeypatch.setattr(crop_module, "read_page", meanwhile)
+    assert crops(predicted, out) and refused
+
+
 def box(*xyxy: float) -> Box:
     return Box("graphic", 0.9, xyxy)
 

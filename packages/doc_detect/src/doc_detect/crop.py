@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from doc_detect.filter import inside
 from doc_detect.job_config import CropSettings
@@ -17,6 +17,7 @@ from doc_detect.predictions import (
     Box,
     PredictedPage,
     Predictions,
+    alone,
     drop_unfinished_line,
     open_predictions,
     records,
@@ -111,19 +112,13 @@ def crop(settings: CropSettings) -> list[Row]:
             "lower --min-score"
         )
     out = settings.out.with_name(settings.out.name + UNFINISHED)
-    done = _begin(out, settings, pages)
-    left = [page for page in pages if page.image_id not in done]
-    if done:
-        say(f"{len(done):,} pages were cut before and are kept")
-    with (out / _JOURNAL).open("a", encoding="utf-8") as journal, progress("cutting", len(left)) as advance:
-        for page, crops in in_any_order(
-            _Cutter(settings, predictions, out), left, settings.workers or usable_cores()
-        ):
-            if crops is not None:
-                done[page.image_id] = [crop.row() for crop in crops]
-                journal.write(json.dumps([page.image_id, done[page.image_id]]) + "\n")
-                journal.flush()
-            advance(1)
+    _begin(out, settings, pages)
+    with (out / _JOURNAL).open("a+", encoding="utf-8") as journal, alone(journal, out, "crop"):
+        drop_unfinished_line(out / _JOURNAL)
+        done: dict[int, list[Row]] = dict(record for _, record in records(out / _JOURNAL))
+        if done:
+            say(f"{len(done):,} pages were cut before and are kept")
+        _cut(pages, done, journal, _Cutter(settings, predictions, out))
     rows = [row for page in sorted(done) for row in done[page]]
     _write_manifest(out / MANIFEST, rows)
     for name in (_JOURNAL, _IDENTITY):
@@ -132,8 +127,8 @@ def crop(settings: CropSettings) -> list[Row]:
     return rows
 
 
-def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) -> dict[int, list[Row]]:
-    """Make the folder of an unfinished run, or return what such a run has cut: the rows of each page by its number."""
+def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) -> None:
+    """Make the folder of an unfinished run, or check that one with the same settings and predictions left it."""
     digest = hashlib.blake2b(digest_size=16)
     for page in pages:
         digest.update(repr((page.image_id, page.name, page.boxes)).encode())
@@ -145,18 +140,24 @@ def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) ->
     if not (out / _IDENTITY).is_file():
         files.refuse_existing(out, "remove it first")
         files.write_json(out / _IDENTITY, identity)
-        return {}
-    if files.read_json(out / _IDENTITY) != identity:
+    elif files.read_json(out / _IDENTITY) != identity:
         raise UserError(
             f"{out}: an unfinished run with other settings or predictions; remove it, or choose another --out"
         )
-    done: dict[int, list[Row]] = {}
-    journal = out / _JOURNAL
-    if journal.is_file():
-        drop_unfinished_line(journal)
-        for _, (number, rows) in records(journal):
-            done[number] = rows
-    return done
+
+
+def _cut(
+    pages: Sequence[PredictedPage], done: dict[int, list[Row]], journal: TextIO, cutter: "_Cutter"
+) -> None:
+    """Cut the pages that are not done yet; add their rows to ``done`` and to the journal."""
+    left = [page for page in pages if page.image_id not in done]
+    with progress("cutting", len(left)) as advance:
+        for page, crops in in_any_order(cutter, left, cutter.settings.workers or usable_cores()):
+            if crops is not None:
+                done[page.image_id] = [crop.row() for crop in crops]
+                journal.write(json.dumps([page.image_id, done[page.image_id]]) + "\n")
+                journal.flush()
+            advance(1)
 
 
 def chosen(page: PredictedPage, settings: CropSettings) -> list[Box]:

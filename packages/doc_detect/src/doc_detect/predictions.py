@@ -160,7 +160,7 @@ def writing(
     stored = _start(folder, config, labels, root)
     journal = Journal(folder, labels, Path(stored["root"]))
     path = folder / JOURNAL
-    with path.open("a+", encoding="utf-8") as file, _alone(file, folder):
+    with path.open("a+", encoding="utf-8") as file, alone(file, folder, "predict"):
         drop_unfinished_line(path)
         for key, record in _latest(path).items():
             if record is not None:
@@ -187,8 +187,12 @@ def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], roo
 
 
 @contextmanager
-def _alone(file: TextIO, folder: Path) -> Generator[None]:
-    """Hold a lock on the journal, so that two runs can't mix their lines; Windows has none and goes without."""
+def alone(file: TextIO, folder: Path, command: str) -> Generator[None]:
+    """Hold a lock on a journal, so that two runs can't mix their lines; Windows has none and goes without.
+
+    Raises:
+        UserError: another run of ``command`` is writing to the folder.
+    """
     try:
         import fcntl
     except ImportError:
@@ -198,7 +202,7 @@ def _alone(file: TextIO, folder: Path) -> Generator[None]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise UserError(
-            f"{folder}: another `predict` is writing to it; wait, or choose another --out"
+            f"{folder}: another `{command}` is writing to it; wait, or choose another --out"
         ) from error
     yield
 
