@@ -270,6 +270,8 @@ def _print(
         leaf *= (
             np.sqrt(stains) if film == "binarized" else stains
         )  # who films in black and white avoids the worst
+    if film != "binarized" and generator.random() < settings.stains:
+        leaf *= _browning(ink.shape[:2], generator)
     return leaf
 
 
@@ -295,7 +297,8 @@ def _paper(
     tints = PARCHMENTS if page.parchment else PAPERS
     tint = np.array(tints[generator.integers(len(tints))], np.float32) / 255
     tint = np.clip(tint * generator.uniform(0.88, 1.03) + generator.normal(0, 0.012, 3), 0.3, 1)
-    clouds = smooth_noise(size, max(size) / 3, generator, 3) * generator.uniform(0.003, 0.03)
+    deepest = 0.09 if generator.random() < 0.15 else 0.03
+    clouds = smooth_noise(size, max(size) / 3, generator, 3) * generator.uniform(0.003, deepest)
     grain = generator.standard_normal(size, dtype=np.float32) * np.float32(generator.uniform(0.002, 0.02))
     return tint.astype(np.float32), 1 + clouds + grain
 
@@ -321,6 +324,19 @@ def _stains(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray
         spots = smooth_noise(size, max(size) / generator.uniform(40, 120), generator)
         layer *= 1 - np.clip(spots - 2.2, 0, 1)[..., None] * np.array([0.2, 0.4, 0.55], np.float32)
     return layer
+
+
+def _browning(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Return the tint of paper that has gone brown, most of all near some of its edges; [H, W, 3] float32."""
+    y, x = np.ogrid[0 : 1 : size[0] * 1j, 0 : 1 : size[1] * 1j]
+    depth = np.full(size, generator.uniform(0, 0.15), np.float32)
+    ragged = 0.25 * smooth_noise(size, max(size) / 4, generator, 3)
+    for far in (x, 1 - x, y, 1 - y):
+        if generator.random() < 0.6:
+            edge = np.exp(-far / generator.uniform(0.02, 0.25)) * (1 + ragged)
+            depth = depth + edge * generator.uniform(0.05, 0.5)
+    colour = np.array(STAIN_COLOURS[generator.integers(len(STAIN_COLOURS))], np.float32) / 255
+    return 1 - _rgb(np.clip(depth, 0, 0.7)) * (1 - colour)
 
 
 def _blot(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:

@@ -5,7 +5,7 @@ Functions return [H, W] uint8, black on white.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -74,8 +74,8 @@ def foliage(height: int, width: int, g: Generator) -> np.ndarray:
     """Return a field of scrolls, or of blotted leafwork, that fills the rectangle."""
     canvas = blank(height, width)
     height, width = canvas.shape
-    drawn = g.random()
-    if drawn < 0.6:
+    kind = g.random()
+    if kind < 0.6:
         radius = min(height, width) * g.uniform(0.3, 0.6)
         for _ in range(min(14, 2 + int(2.2 * height * width / radius**2))):
             at = g.uniform(0, width), g.uniform(0, height)
@@ -83,7 +83,7 @@ def foliage(height: int, width: int, g: Generator) -> np.ndarray:
     else:
         cell = max(3.0, min(height, width) * g.uniform(0.06, 0.2))
         noise = smooth_noise((height, width), cell, g, 2)
-        field = np.abs(noise) - g.uniform(0.2, 0.5) if drawn < 0.8 else noise - g.uniform(-0.3, 0.3)
+        field = np.abs(noise) - g.uniform(0.2, 0.5) if kind < 0.8 else noise - g.uniform(-0.3, 0.3)
         canvas = (255 * np.clip(field * cell / 2 + 0.5, 0, 1)).astype(np.uint8)
     return canvas
 
@@ -93,7 +93,7 @@ def cutting(height: int, width: int, g: Generator, face: str) -> np.ndarray | No
     letters = leafy_letters(face)
     if not letters:
         return None
-    art = _drawn(face, letters[int(g.integers(len(letters)))])
+    art = drawn(face, letters[int(g.integers(len(letters)))])
     art = np.rot90(art, int(g.integers(4)))
     share = g.uniform(0.45, 1.0)
     rows, columns = art.shape
@@ -107,19 +107,39 @@ def cutting(height: int, width: int, g: Generator, face: str) -> np.ndarray | No
     return cv2.resize(piece, (max(6, width), max(6, height)), interpolation=cv2.INTER_AREA)
 
 
+def peopled(height: int, width: int, g: Generator, figures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return foliage with figures in it: beasts and people among scrolls, as cutters loved them.
+
+    Args:
+        height: Of the result, px.
+        width: Of the result, px.
+        g: The only source of chance.
+        figures: Black on white, [H_i, W_i]; all are set in, in this order.
+    """
+    canvas = foliage(height, width, g) if g.random() < 0.8 else blank(height, width)
+    height, width = canvas.shape
+    for figure in figures:
+        tall = min(height * g.uniform(0.45, 1.0), width * 1.2 * figure.shape[0] / figure.shape[1])
+        wide = tall * figure.shape[1] / figure.shape[0]
+        size = (min(width, max(4, round(wide))), min(height, max(4, round(tall))))
+        art = cv2.resize(figure[:, :: int(g.choice([-1, 1]))], size, interpolation=cv2.INTER_AREA)
+        art = 255 - art if g.random() < 0.15 else art
+        at = int(g.integers(0, width - size[0] + 1)), int(g.integers(0, height - size[1] + 1))
+        _stick(canvas, art, *at)
+    return canvas
+
+
 @functools.lru_cache(maxsize=64)
 def leafy_letters(face: str) -> tuple[str, ...]:
     """Return the capitals of a font that consist of a dozen strokes or more."""
     found = covers(face, "ABCDEFGHIKLMNOPQRSTV")
-    return tuple(
-        c for c in found if cv2.connectedComponents((_drawn(face, c) > 128).astype(np.uint8))[0] > 12
-    )
+    return tuple(c for c in found if cv2.connectedComponents((drawn(face, c) > 128).astype(np.uint8))[0] > 12)
 
 
-@functools.lru_cache(maxsize=128)
-def _drawn(face: str, letter: str) -> np.ndarray:
-    """Return a large letter, black on white, cut to its ink."""
-    mask = load(face, 400).getmask(letter)
+@functools.lru_cache(maxsize=512)
+def drawn(face: str, sign: str) -> np.ndarray:
+    """Return a large letter or sign of a font, black on white, cut to its ink."""
+    mask = load(face, 400).getmask(sign)
     return 255 - np.array(mask, np.uint8).reshape(mask.size[1], mask.size[0])
 
 
@@ -129,14 +149,14 @@ def _mirrored(left: np.ndarray, width: int) -> np.ndarray:
 
 def _ground(canvas: np.ndarray, g: Generator) -> np.ndarray:
     """Give some ornament a black, hatched or dotted ground."""
-    drawn = g.random()
-    if drawn < 0.25:
+    kind = g.random()
+    if kind < 0.25:
         return 255 - canvas
-    if drawn < 0.5:
+    if kind < 0.5:
         lines = hatch(np.full(canvas.shape, 0.45, np.float32), max(3.0, canvas.shape[0] / 18), g, 1, 0)
         solid = cv2.morphologyEx(canvas, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         return np.where(solid > 200, lines, 255 - canvas) if g.random() < 0.5 else cv2.min(canvas, lines)
-    if drawn < 0.6:
+    if kind < 0.6:
         y, x = np.ogrid[0 : canvas.shape[0], 0 : canvas.shape[1]]
         dots = ((x + y // 4 * 2) % 5 < 2) & (y % 5 < 2)
         return np.where(dots & (canvas < 128), 255, canvas).astype(np.uint8)

@@ -92,13 +92,14 @@ def woodcut(scene: Scene, height: int, width: int, generator: Generator) -> np.n
 
 def engraving(scene: Scene, height: int, width: int, generator: Generator) -> np.ndarray:
     """Fine cross-hatching over a modelled tone, thin outlines."""
-    tone = cv2.GaussianBlur(tone_map(scene, height, width), (0, 0), max(height, width) / 90)
+    soft = max(height, width) / generator.uniform(90, 300)
+    tone = cv2.GaussianBlur(tone_map(scene, height, width), (0, 0), soft)
     clouds = smooth_noise((height, width), max(height, width) / 4, generator, 4)
-    murk = generator.uniform(0.05, 0.35)
+    murk = generator.uniform(0.03, 0.22)
     tone = np.clip(tone + murk * clouds - generator.uniform(-0.2, 0.1), 0.03, 1)
     spacing = generator.uniform(2.6, 5.0) * max(1.0, height / 700)
     shading = hatch(tone, spacing, generator)
-    lines = outlines(scene, height, width, max(1.0, height / 500))
+    lines = outlines(scene, height, width, max(1.0, height / generator.uniform(250, 500)))
     return _rgb(cv2.min(lines, shading))
 
 

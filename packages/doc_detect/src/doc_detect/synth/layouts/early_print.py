@@ -111,7 +111,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
     """Return one printed page."""
     made = shared or book(height, materials, g)
     kinds = (prose, opening, title_page, plate, ending, listing, blank)
-    shares = (0.44, 0.22, 0.1, 0.08, 0.09, 0.05, 0.02)
+    shares = (0.36, 0.28, 0.11, 0.06, 0.12, 0.05, 0.02)
     canvas = Canvas.blank(made.height, made.width)
     writer = materials.writer(g, "french", "french", "latin", "english")
     kinds[int(g.choice(len(kinds), p=shares))](canvas, made, materials, writer, g)

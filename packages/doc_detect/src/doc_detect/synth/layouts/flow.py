@@ -7,6 +7,7 @@ import numpy as np
 from doc_detect.synth.art import initials
 from doc_detect.synth.canvas import Box, Canvas
 from doc_detect.synth.fonts import covers
+from doc_detect.synth.layouts import furniture
 from doc_detect.synth.layouts.decoration import decoration, framed
 from doc_detect.synth.layouts.materials import Materials
 from doc_detect.synth.text import Colour, Setting, Style, fitted, set_block, set_line
@@ -179,8 +180,13 @@ def _interlude(
     leading = manner.style.leading
     if g.random() < manner.heading_share and room > 6 * leading:
         y += leading * g.uniform(0.2, 1.0)
+        ruled = g.random() < 0.2
+        if ruled:
+            y = furniture.rule(canvas, x, y, width, g) + leading * g.uniform(0, 0.5)
         for _ in range(int(g.integers(1, 3))):
             y = heading(canvas, x, y, width, manner.heading, writer, g)
+        if ruled and g.random() < 0.7:
+            y = furniture.rule(canvas, x, y + leading * g.uniform(0, 0.4), width, g)
         y += leading * g.uniform(0.1, 0.6)
     if g.random() < manner.picture_share and room > 9 * leading:
         y = picture(

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from doc_detect.synth.art.ornament import cutting, foliage
+from doc_detect.synth.art.ornament import cutting, drawn, foliage, peopled
 from doc_detect.synth.art.pictographs import Pictograph, pictograph
 from doc_detect.synth.art.render import STYLES
 from doc_detect.synth.art.shapes import Scene, Shape, any_scene
@@ -53,7 +53,11 @@ class Materials:
         return pictograph(chosen, x, base, height, generator)
 
     def leafwork(self, height: int, width: int, generator: Generator) -> np.ndarray:
-        """Return a field of ornament [H, W]: drawn foliage, or a cutting of what fonts of initials have."""
+        """Return a field of ornament [H, W]: foliage, with figures or without, or a cutting of fonts of initials."""
+        if self.pictographs and generator.random() < 0.3:
+            chosen = generator.integers(len(self.pictographs), size=int(generator.integers(1, 5)))
+            signs = [self.pictographs[int(i)] for i in chosen]
+            return peopled(height, width, generator, [drawn(sign.path, sign.sign) for sign in signs])
         faces = self.fonts.faces("initials")
         if faces and generator.random() < 0.4:
             face = faces[int(generator.integers(len(faces)))].path
