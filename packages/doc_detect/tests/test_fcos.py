@@ -21,3 +21,23 @@ def test_a_box_belongs_to_the_level_of_its_area(box: tuple[float, ...], stride: 
     none = torch.zeros(0, 4)
     found = assign(grid, Target(torch.tensor([box]), torch.tensor([0]), none))
     assert set(grid.strides[found == 0].tolist()) == {stride}
+
+
+@pytest.mark.parametrize(
+    ("box", "width", "height"), [((20.0, 40, 420, 60), 160, 16), ((100.0, 100, 140, 140), 24, 24)]
+)
+def test_positives_lie_along_a_long_box_and_round_the_middle_of_a_small_one(
+    box: tuple[float, ...], width: float, height: float
+) -> None:
+    """Within a fifth of each side of the centre, or one and a half strides, and inside the box."""
+    grid = make_grid([torch.zeros(1, 1, 512 // each, 512 // each) for each in STRIDES])
+    found = grid.centres[assign(grid, Target(torch.tensor([box]), torch.tensor([0]), torch.zeros(0, 4))) == 0]
+    x, y = grid.centres[grid.strides == 8].T
+    expected = ((x - (box[0] + box[2]) / 2).abs() < width / 2) & (
+        (y - (box[1] + box[3]) / 2).abs() < height / 2
+    )
+    expected &= (y > box[1]) & (y < box[3])
+    assert len(found) == int(expected.sum()) >= 4
+    assert {tuple(p) for p in found.tolist()} == set(
+        zip(x[expected].tolist(), y[expected].tolist(), strict=True)
+    )

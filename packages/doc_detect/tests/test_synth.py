@@ -260,6 +260,15 @@ def test_ornament_has_the_wanted_size_down_to_the_smallest(size: tuple[int, int]
             assert make(*size, np.random.default_rng(seed)).shape == size, make.__name__
 
 
+def test_figures_stand_whole_in_foliage() -> None:
+    beast = np.zeros((60, 40), np.uint8)
+    for seed in range(8):
+        art = ornament.peopled(100, 300, np.random.default_rng(seed), [beast])
+        solid = cv2.erode((art < 128).astype(np.uint8), np.ones((30, 20), np.uint8))
+        inverted = cv2.erode((art > 128).astype(np.uint8), np.ones((30, 20), np.uint8))
+        assert art.shape == (100, 300) and (solid.any() or inverted.any())
+
+
 def test_hatching_is_darker_where_the_tone_is() -> None:
     tone = np.tile(np.linspace(0.1, 0.9, 200, dtype=np.float32), (80, 1))
     ink = render.hatch(tone, 5, np.random.default_rng(0))
