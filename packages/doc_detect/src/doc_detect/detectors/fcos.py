@@ -40,6 +40,12 @@ wide as high, one place looks like the next: told that only the middle is positi
 it again and again, with its edges in other places."""
 
 
+POSITIONS = 9
+"""An object counts as at most so many positions in the losses: as many as a square box has within the radius.
+
+Else a picture, which has a hundred, outweighs an initial, and pictures are learned at the cost of initials."""
+
+
 class Grid(NamedTuple):
     """The positions of all levels, one after the other."""
 
@@ -93,23 +99,26 @@ class FCOSDetector(Detector):
         raw, grid = self.raw(pad_batch(list(images)))
         matches = [assign(grid, target) for target in targets]
         positive = torch.stack([match >= 0 for match in matches])
-        count = max(1, int(positive.sum()))
-        wanted, weights = self._class_targets(grid, targets, matches)
+        shares = [_shares(match) for match in matches]
+        share = torch.cat([part[match >= 0] for part, match in zip(shares, matches, strict=True)])
+        total = share.sum().clamp(min=1)
+        wanted, weights = self._class_targets(grid, targets, matches, shares)
         focal = sigmoid_focal_loss(raw.logits.float(), wanted, reduction="none")
         predicted, truth = _positive_boxes(raw, grid, targets, matches, positive)
         quality = F.binary_cross_entropy_with_logits(
-            raw.quality[positive].float(), _own_iou(predicted.detach(), truth), reduction="sum"
+            raw.quality[positive].float(), _own_iou(predicted.detach(), truth), reduction="none"
         )
+        box = distance_box_iou_loss(predicted, truth, reduction="none")
         return {
-            "classification": (focal * weights).sum() / count,
-            "box": distance_box_iou_loss(predicted, truth, reduction="sum") / count,
-            "quality": quality / count,
+            "classification": (focal * weights).sum() / total,
+            "box": (box * share).sum() / total,
+            "quality": (quality * share).sum() / total,
         }
 
     def _class_targets(
-        self, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor]
+        self, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor], shares: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return what each position should say of each class, and whether it is asked, both [B, L, C]."""
+        """Return what each position should say of each class, and how much that counts, both [B, L, C]."""
         shape = (len(targets), len(grid.centres), len(self.labels))
         wanted, weights = grid.centres.new_zeros(shape), grid.centres.new_ones(shape)
         for page, (target, match) in enumerate(zip(targets, matches, strict=True)):
@@ -119,7 +128,7 @@ class FCOSDetector(Detector):
             positions = torch.nonzero(match >= 0).squeeze(1)
             labels = target.labels[match[positions]]
             wanted[page, positions, labels] = 1
-            weights[page, positions, labels] = 1
+            weights[page, positions, labels] = shares[page][positions]
         return wanted, weights
 
     def dense(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,6 +199,13 @@ def assign(grid: Grid, target: Target) -> Tensor:
     fits &= (edges.amin(dim=2) > 0) & _near_centre(grid, target.boxes)
     best, chosen = torch.where(fits, area, float("inf")).min(dim=1)
     return torch.where(best < float("inf"), chosen, -1)
+
+
+def _shares(match: Tensor) -> Tensor:
+    """Return how much each position counts for the box that it learns, [L]: those of a box add up to 9 at most."""
+    learned = match.clamp(min=0)
+    counts = torch.bincount(learned[match >= 0], minlength=int(learned.max()) + 1)
+    return (POSITIONS / counts[learned].clamp(min=POSITIONS)).float()
 
 
 def _levels(grid: Grid) -> Tensor:
