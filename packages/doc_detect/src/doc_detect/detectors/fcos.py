@@ -43,7 +43,7 @@ it again and again, with its edges in other places."""
 POSITIONS = 9
 """An object counts as at most so many positions in the losses: as many as a square box has within the radius.
 
-Else a picture, which has a hundred, outweighs an initial, and pictures are learned at the cost of initials."""
+Else a picture, which has a hundred, outweighs an initial."""
 
 
 class Grid(NamedTuple):
