@@ -72,10 +72,11 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         ValueError: a number in ``value`` is NaN or infinite, which JSON can't hold.
     """
-    write_text(path, json.dumps(value, indent=2, default=_jsonable, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, default=jsonable, allow_nan=False) + "\n")
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Return what stands for ``value`` in JSON: a path's text, a NumPy value's numbers; for ``json.dumps(default=)``."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):  # a NumPy scalar or array
