@@ -277,9 +277,10 @@ def bars(rows: Sequence[Row], label: str = "", scale: float = 1.0, models: Seque
 
 def _row_names(rows: Sequence[Row]) -> list[str]:
     """Return for each row its model, and what else tells it from the other rows."""
-    keys = ("dataset", "split", "label", "subset", "setting", "labels", "k", "imbalance", "backbone", "bits")
-    varying = [key for key in (*keys, "engine", "ablation") if len({getattr(row, key) for row in rows}) > 1]
-    parts = [[row.model, *(getattr(row, key) for key in varying)] for row in rows]
+    own = dict.fromkeys(key for row in rows for key in row.facts)
+    keys = ("dataset", "split", "label", "subset", *own, "bits", "engine", "ablation")
+    varying = [key for key in keys if len({row.get(key) for row in rows}) > 1]
+    parts = [[row.model, *(row.get(key) for key in varying)] for row in rows]
     return [_name(", ".join(str(part) for part in some if part not in (None, ""))) for some in parts]
 
 

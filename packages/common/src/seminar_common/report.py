@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seminar_common import files, plots
-from seminar_common.display import METRICS, metric_named
+from seminar_common.display import metric_named
 from seminar_common.errors import UserError
 from seminar_common.results import Results, merge, read_results
 from seminar_common.runs import command_line
@@ -61,7 +61,9 @@ def _comparisons(results: Results, models: Sequence[str]) -> list[tuple[str, str
         where = condition_text({k: v for k, v in group[0].key.items() if k != "dataset"})
         points = _points(measured, name)
         if len(points) > 1:
-            figure = plots.pareto(points, METRICS["size_mb"].axis, metric.axis, metric.better == "higher")
+            figure = plots.pareto(
+                points, metric_named("size_mb").axis, metric.axis, metric.better == "higher"
+            )
             caption = (
                 f"{metric.name} against size, {where}. Filled: no other model is both smaller and better."
             )

@@ -1,21 +1,27 @@
 """The one result table: rows of measured figures, and the curves that belong to them.
 
 Reports, plots, comparisons and checks read ``results.json`` and nothing else. Its form is
-``{"schema": 1, "command": ..., "rows": [...], "curves": [...], "notes": [...]}``; :class:`Row` and
-:class:`Curve` name every key. A key that does not apply is left out of the file.
+``{"schema": 2, "command": ..., "rows": [...], "curves": [...], "notes": [...]}``. A row is flat: :class:`Row`
+names the keys that all topics share, and any other key is a fact of the topic's own. A key that does not apply
+is left out of the file. Schema 1, which had a fixed list of keys, is read as well.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from seminar_common.errors import UserError
 from seminar_common.files import read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)
+
+Fact = str | Real
+"""What a topic says of a figure in a key of its own: a text, a number, or true."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +52,12 @@ class Row:
     """The one class that the figure is about."""
     engine: str | None = None
     """What ran the model, e.g. ``torch``."""
-    backbone: str | None = None
-    """Name of the feature extractor."""
     bits: int | None = None
     """Bits of a weight, where one number says it."""
     batch: int | None = None
     """Samples in one timed call."""
     threads: int | None = None
     """CPU threads of a timed call."""
-    labels: int | None = None
-    """Labelled pages or images that the model has seen."""
-    k: str | None = None
-    """``true`` or ``estimated`` number of classes."""
-    imbalance: float | None = None
-    """Images of the largest class over those of the smallest."""
-    setting: str | None = None
-    """``near`` or ``far`` source."""
     subset: str | None = None
     """Part of the split, e.g. ``printed``."""
     ablation: str | None = None
@@ -71,9 +67,24 @@ class Row:
     baseline: str | None = None
     """For a paired difference: the model that was subtracted."""
 
+    facts: Mapping[str, Fact] = field(default_factory=dict, hash=False)
+    """Keys of the topic's own, e.g. ``imbalance`` or ``backbone``. They set rows apart as the fields do."""
+
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ValueError(f"{self.model} {self.metric}: a figure must be finite, not {self.value}")
+        for key, fact in self.facts.items():
+            if key in _KEYS or not isinstance(fact, Fact):
+                raise ValueError(
+                    f"{key!r}: a topic's key is none of the shared ones and holds a text or a number"
+                )
+
+    def get(self, key: str) -> Any:
+        """Return what the row has under ``key`` in the file, a field or a fact; None if it has none."""
+        return getattr(self, key) if key in _KEYS else self.facts.get(key)
+
+
+_KEYS = frozenset(field.name for field in dataclasses.fields(Row))
 
 
 @dataclass(frozen=True)
@@ -103,12 +114,12 @@ class Results:
     """What a reader must know to read the figures right; every report prints it."""
 
     def one(self, **conditions: Any) -> Row:
-        """Return the only row whose fields equal ``conditions``.
+        """Return the only row whose fields and facts equal ``conditions``.
 
         Raises:
             LookupError: no row or more than one row fits.
         """
-        found = [row for row in self.rows if all(getattr(row, k) == v for k, v in conditions.items())]
+        found = [row for row in self.rows if all(row.get(k) == v for k, v in conditions.items())]
         if len(found) != 1:
             raise LookupError(f"{len(found)} rows with {conditions} in the results of {self.command!r}")
         return found[0]
@@ -124,42 +135,55 @@ def merge(parts: Iterable[Results], command: str) -> Results:
 
 def write_results(path: Path, results: Results) -> None:
     """Write ``results`` atomically to ``path``; keys without a value are left out."""
+    write_json(path, as_document(results))
+
+
+def as_document(results: Results) -> dict[str, Any]:
+    """Return the content of the ``results.json`` that holds ``results``."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "command": results.command,
-        "rows": [_without_none(row) for row in results.rows],
-        "curves": [_without_none(curve) for curve in results.curves],
+        "rows": [_without_none({**_fields(row), **row.facts}) for row in results.rows],
+        "curves": [_without_none(_fields(curve)) for curve in results.curves],
     }
-    if results.notes:
-        document["notes"] = list(results.notes)
-    write_json(path, document)
+    return document | ({"notes": list(results.notes)} if results.notes else {})
 
 
-def _without_none(item: Row | Curve) -> dict[str, Any]:
-    return {key: value for key, value in dataclasses.asdict(item).items() if value is not None}
+def _fields(item: Row | Curve) -> dict[str, Any]:
+    return {f.name: getattr(item, f.name) for f in dataclasses.fields(item) if f.name != "facts"}
+
+
+def _without_none(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if value is not None}
 
 
 def read_results(path: Path) -> Results:
     """Read a ``results.json``, or the one inside a run folder.
 
     Raises:
-        UserError: missing, not JSON, of another schema, or with a row that lacks a key or has an unknown one.
+        UserError: missing, not JSON, of an unknown schema, or with a row that lacks a key or has an unfit one.
     """
     file = path / "results.json" if path.is_dir() else path
     document = read_json(file)
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in READABLE:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
-        raise UserError(f"{file}: expected a results table of schema {SCHEMA}, found {found}")
-    rows = tuple(_parse(Row, item, file, i) for i, item in enumerate(document.get("rows", [])))
-    curves = tuple(_parse(Curve, item, file, i) for i, item in enumerate(document.get("curves", [])))
+        raise UserError(
+            f"{file}: expected a results table of schema {READABLE[0]} or {SCHEMA}, found {found}"
+        )
+    rows = tuple(_parse(Row, item, file, i) for i, item in enumerate(document.get("rows", []), 1))
+    curves = tuple(_parse(Curve, item, file, i) for i, item in enumerate(document.get("curves", []), 1))
     notes = tuple(str(note) for note in document.get("notes", []))
     return Results(str(document.get("command", "")), rows, curves, notes)
 
 
-def _parse(kind: type, item: Any, file: Path, index: int) -> Any:
+def _parse(kind: type[Row] | type[Curve], item: Any, file: Path, number: int) -> Any:
     try:
-        return kind(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
-        )
+        keys = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+        return kind(**_with_facts(keys) if kind is Row else keys)
     except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{file}: {kind.__name__.lower()} {index + 1} is not valid: {error}") from error
+        raise UserError(f"{file}: {kind.__name__.lower()} {number} is not valid: {error}") from error
+
+
+def _with_facts(keys: dict[str, Any]) -> dict[str, Any]:
+    facts = {key: value for key, value in keys.items() if key not in _KEYS}
+    return {key: value for key, value in keys.items() if key in _KEYS} | {"facts": facts}

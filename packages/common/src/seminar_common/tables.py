@@ -11,25 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seminar_common import plots
-from seminar_common.display import DIFFERENCE, METRICS, in_column_order, metric_named
+from seminar_common.display import DIFFERENCE, conditions, in_column_order, metric_named
 from seminar_common.errors import choices
 from seminar_common.results import Results, Row
 
 # ----------------------------------------------------------------------------------------- rows become lines
 
-_CONDITIONS = {  # what a figure was measured on: only lines that agree in all of these compare
-    "dataset": "{}",
-    "split": "{}",
-    "label": "class {}",
-    "subset": "{}",
-    "setting": "{} source",
-    "labels": "{:,} labelled",
-    "k": "{} k",
-    "imbalance": "imbalance {:g}",
-    "batch": "batch {:,}",
-    "threads": "{} threads",
-}
-_TRAITS = ("bits", "engine", "backbone", "ablation", "baseline", "seeds")  # which model it was measured on
+_TRAITS_BEFORE, _TRAITS_AFTER = ("bits", "engine"), ("ablation", "baseline", "seeds")
+"""What tells which model was measured; facts of a topic that are no conditions stand between."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,7 @@ class Line:
     @property
     def condition(self) -> tuple[Any, ...]:
         """What its figures were measured on; only lines with equal conditions compare."""
-        return tuple(self.key.get(name) for name in _CONDITIONS)
+        return tuple(self.key.get(name) for name in conditions())
 
     @property
     def ours(self) -> bool:
@@ -58,8 +47,9 @@ class Line:
 
 def _key(row: Row) -> dict[str, Any]:
     """Return what tells the row from others of its metric, without what is not set."""
-    key = {name: getattr(row, name) for name in ("model", *_CONDITIONS, *_TRAITS)}
-    key["seeds"] = None if row.seeds is None else tuple(row.seeds)
+    own = [name for name in sorted(row.facts) if name not in conditions()]
+    names = ("model", *conditions(), *_TRAITS_BEFORE, *own, *_TRAITS_AFTER)
+    key = {name: row.get(name) for name in names}
     return {name: value for name, value in key.items() if value not in (None, "")}
 
 
@@ -91,9 +81,9 @@ def _lines(rows: Sequence[Row]) -> list[Line]:
 
 def _belongs(key: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
     """Say whether a row with ``key`` has a place in the line of another row, ``line``."""
-    if all((key.get(name) is None) == (line.get(name) is None) for name in _CONDITIONS):
+    if all((key.get(name) is None) == (line.get(name) is None) for name in conditions()):
         return key.items() <= line.items()
-    return all(name in line for name in _CONDITIONS if name in key) and _agree(key, line)
+    return all(name in line for name in conditions() if name in key) and _agree(key, line)
 
 
 def _agree(key: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -110,15 +100,22 @@ def _groups(lines: Iterable[Line]) -> list[list[Line]]:
 
 def condition_text(key: Mapping[str, Any]) -> str:
     """Return the conditions in a line's ``key`` for print, e.g. ``"criteo-10k, test"``."""
-    return ", ".join(form.format(key[name]) for name, form in _CONDITIONS.items() if name in key)
+    return ", ".join(form.format(key[name]) for name, form in conditions().items() if name in key)
 
 
 def _trait_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
+def _traits(lines: Sequence[Line]) -> list[str]:
+    """Return the traits that any of the lines has, in the order of columns."""
+    own = {name for line in lines for name in line.key} - {"model", *conditions()}
+    between = sorted(own - {*_TRAITS_BEFORE, *_TRAITS_AFTER})
+    return [name for name in (*_TRAITS_BEFORE, *between, *_TRAITS_AFTER) if name in own]
+
+
 def _varying(lines: Sequence[Line]) -> list[str]:
-    return [name for name in _TRAITS if len({line.key.get(name) for line in lines}) > 1]
+    return [name for name in _traits(lines) if len({line.key.get(name) for line in lines}) > 1]
 
 
 def line_names(lines: Sequence[Line]) -> list[str]:
@@ -163,7 +160,7 @@ def _table(title: str, rows: Sequence[Row], metrics: Sequence[str] | None = None
     )
     units = {row.metric: row.unit for row in rows}
     traits = _varying(lines)
-    same = [name for name in _TRAITS if name in lines[0].key and name not in traits]
+    same = [name for name in _traits(lines) if name not in traits]
     return {
         "title": title,
         "note": ", ".join(f"{name} {_trait_text(lines[0].key[name])}" for name in same),
@@ -411,5 +408,5 @@ def _size_clause(row: Row, group: Sequence[Line]) -> str:
     if row.baseline not in sizes or not sizes.get(row.model) or sizes[row.model] >= sizes[row.baseline]:
         return ""
     ratio = sizes[row.baseline] / sizes[row.model]
-    small, large = (METRICS["size_mb"].text(sizes[model]) for model in (row.model, row.baseline))
+    small, large = (metric_named("size_mb").text(sizes[model]) for model in (row.model, row.baseline))
     return f", at {small} instead of {large}, {ratio:.1f} times smaller"

@@ -117,7 +117,9 @@ def _torch_engine(folder: Path) -> Engine:
     weights = run.checkpoints / WEIGHTS
     files.check_file(weights, "give a run whose training has ended")
     stored = stored_settings(run)
-    row = Row(stored.name, "", "", "", 0.0, engine=stored.model.engine, backbone=stored.model.backbone)
+    row = Row(
+        stored.name, "", "", "", 0.0, engine=stored.model.engine, facts={"backbone": stored.model.backbone}
+    )
     return Engine("torch", str(folder), row, weights.stat().st_size / 1e6)
 
 
@@ -218,9 +220,9 @@ def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, see
 
 def _known(engine: Engine) -> tuple[str, ...]:
     if engine.name == "rapid-layout":
-        from doc_detect.peers import RapidLayoutFinder
+        from doc_detect.peers import RapidLayoutDetector
 
-        return RapidLayoutFinder.labels
+        return RapidLayoutDetector.labels
     if engine.name == "torch":
         from doc_detect.trained import stored_settings
 

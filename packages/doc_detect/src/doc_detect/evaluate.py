@@ -8,7 +8,6 @@ pages of a book resemble each other, or over pages where no book is known.
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,10 +16,12 @@ from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import CocoPage, CocoSet
 from doc_detect.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
 from doc_detect.config import EvaluateSettings
-from doc_detect.data import open_validation, read_labelled, to_tensor
+from doc_detect.data import open_validation, read_labelled
 from doc_detect.detectors.base import Detector
 from doc_detect.page_metrics import crop_fits, page_scores
-from doc_detect.trained import load_detector, stored_settings
+from doc_detect.runtime import OnnxDetector, PageDetector
+from doc_detect.torch_detector import TorchDetector, open_torch
+from doc_detect.trained import stored_settings
 from seminar_common import runs, seeds
 from seminar_common.device import launch
 from seminar_common.errors import UserError
@@ -31,73 +32,20 @@ from seminar_common.runs import Run
 SPLITS = ("train", "val", "test")
 EVERY = "all"
 """The subset of all pages, where there are others to tell it from."""
-THINNEST = 0.1
-"""Detections that are thinner than this many pixels on the page are none."""
 Statistic = Callable[[np.ndarray], float]
 """Maps how often each page is there, [P], to a figure."""
 
 
-class Finder(Protocol):
-    """Whatever finds objects on a page."""
-
-    size: int
-    """Longest side in pixels that it looks at."""
-    trim: bool
-    """Whether it looks at pages without their uniform margins."""
-
-    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return boxes [N, 4] in pixels, scores [N] and numbers in ``CLASSES`` [N] of RGB pixels, uint8 [h, w, 3]."""
-        ...
-
-
-class TorchFinder:
-    """A detector in PyTorch as a :class:`Finder`."""
-
-    def __init__(self, detector: Detector, device: torch.device):
-        self.detector, self.device, self.size = detector.eval(), device, detector.config.size
-        self.trim = detector.config.trim
-        self.numbers = np.array([class_index(label) for label in detector.labels])
-
-    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See :class:`Finder`."""
-        (found,) = self.detector.predict([to_tensor(pixels).to(self.device)])
-        boxes, scores, labels = (part.cpu().numpy() for part in (found.boxes, found.scores, found.labels))
-        return boxes, scores, self.numbers[labels]
-
-
-class OnnxFinder:
-    """An exported detector as a :class:`Finder`."""
-
-    def __init__(self, path: Path, threads: int = 1):
-        from doc_detect.runtime import OnnxDetector
-
-        self.detector = OnnxDetector(path, threads)
-        self.size, self.trim = self.detector.size, self.detector.trim
-        self.numbers = np.array([class_index(label) for label in self.detector.labels])
-
-    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See :class:`Finder`."""
-        from doc_detect.pages import Page
-
-        found = self.detector.detect(Page(pixels, pixels.shape[1], pixels.shape[0]))
-        return found.boxes, found.scores, self.numbers[found.labels]
-
-
 def find_on_pages(
-    finder: Finder, pages: CocoSet, limit: int | None = None
+    detector: PageDetector, pages: CocoSet, limit: int | None = None
 ) -> Iterator[tuple[CocoPage, CocoPage]]:
     """Yield each page as (truth, found), boxes in the pixels of the truth."""
+    numbers = np.array([class_index(label) for label in detector.labels])
     for page in pages.pages[:limit]:
-        seen, truth = read_labelled(pages, page, finder.size, finder.trim)
-        boxes, scores, labels = finder.find(seen.pixels)
-        boxes = seen.to_own(boxes, seen.pixels.shape[1::-1]).astype(np.float64)
-        solid = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) > THINNEST
-        yield (
-            truth,
-            dataclasses.replace(
-                truth, boxes=boxes[solid], labels=labels[solid], scores=scores[solid].astype(np.float64)
-            ),
-        )
+        seen, truth = read_labelled(pages, page, detector.size, detector.trim)
+        found = detector.detect(seen)
+        boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
+        yield truth, dataclasses.replace(truth, boxes=boxes, labels=numbers[found.labels], scores=scores)
 
 
 def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[str]) -> list[str]:
@@ -108,7 +56,7 @@ def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[s
 
 def quick_figures(detector: Detector, pages: CocoSet, limit: int, device: torch.device) -> dict[str, float]:
     """Return the mean ``ap`` and ``ap50`` and each class's AP50 on the first pages, to watch a training by."""
-    pairs = list(find_on_pages(TorchFinder(detector, device), pages, limit))
+    pairs = list(find_on_pages(TorchDetector(detector, device), pages, limit))
     truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     labels = measured_labels(truth, pages, detector.labels)
     if not labels:
@@ -133,13 +81,12 @@ def evaluate(settings: EvaluateSettings) -> Results:
     if not pages.pages:
         raise UserError(f"{pages.path}: lists no page")
     fabric = launch(settings.device)
-    detector = load_detector(run).to(fabric.device)
-    finder: Finder = TorchFinder(detector, fabric.device)
+    detector: PageDetector = open_torch(settings.run, fabric.device)
     if settings.model is not None:
-        finder = OnnxFinder(settings.model, torch.get_num_threads())
+        detector = OnnxDetector(settings.model, torch.get_num_threads())
     pairs = []
     with progress("evaluating", len(pages.pages)) as advance:
-        for pair in find_on_pages(finder, pages):
+        for pair in find_on_pages(detector, pages):
             pairs.append(pair)
             advance()
     train_settings = stored_settings(run)
@@ -154,13 +101,13 @@ def evaluate(settings: EvaluateSettings) -> Results:
             0.0,
             seeds=(train_settings.seed,),
             engine="onnxruntime" if settings.model else train_settings.model.engine,
-            backbone=train_settings.model.backbone,
+            facts={"backbone": train_settings.model.backbone},
         ),
         settings.resamples,
         settings.seed,
     )
     rows = measured.rows(measured_labels(measured.truth, pages, detector.labels))
-    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)))
+    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)), measured.notes())
     _write(results, run, settings, measured, pages)
     return results
 

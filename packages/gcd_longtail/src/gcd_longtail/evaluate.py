@@ -6,18 +6,17 @@ from typing import Any
 
 from gcd_longtail import discovery_plots
 from gcd_longtail.backbones import caveat
-from gcd_longtail.config import EvaluateSettings, TrainSettings
+from gcd_longtail.config import EvaluateSettings
 from gcd_longtail.discovery_metrics import Scored, accuracy_v1, intervals, k_error, score
 from gcd_longtail.discovery_run import Found, load_found
-from gcd_longtail.features import Data, load
+from gcd_longtail.features import Data
 from gcd_longtail.problem import Discovery
-from gcd_longtail.train import check_same
+from gcd_longtail.train import reopen
 from seminar_common import runs
 from seminar_common.progress import say
 from seminar_common.report import Section, write_report
 from seminar_common.results import Results, Row, write_results
 from seminar_common.runs import Run
-from seminar_common.settings import from_dict
 
 PROTOCOL = (
     "Accuracies follow one global assignment of clusters to classes (v2 of the literature); _v1 figures make one for "
@@ -40,16 +39,10 @@ def evaluate(settings: EvaluateSettings) -> Results:
     """Score a run; write its ``results.json`` and ``report.html``.
 
     Raises:
-        UserError: the run is missing or unfinished, or its data changed.
+        UserError: the run is missing or unfinished, or its split or its features changed.
     """
     run, found = load_found(settings.run)
-    stored = run.config()
-    fingerprint = stored.pop("data_fingerprint", None)
-    trained = from_dict(TrainSettings, stored, settings.run / runs.MARKER)
-    folder = settings.data or trained.data
-    assert folder is not None
-    data = load(folder)
-    check_same(data, fingerprint, settings.run)
+    trained, data = reopen(run, settings.data)
     scored = score_discovery(found.discovery, data)
     identity = Identity(trained.method, trained.k if isinstance(trained.k, str) else "given", trained.seed)
     rows = rows_of(scored, data, identity, settings.resamples, settings.seed) + k_rows(found, data, identity)
@@ -84,10 +77,12 @@ def rows_of(
     """Return every figure of one run as rows."""
     common: dict[str, Any] = {
         "seeds": (identity.seed,),
-        "backbone": data.config.backbone,
-        "labels": len(data.problem.labels),
-        "k": identity.k,
-        "imbalance": round(data.split.imbalance, 1),
+        "facts": {
+            "backbone": data.config.backbone,
+            "labels": len(data.problem.labels),
+            "k": identity.k,
+            "imbalance": round(data.split.imbalance, 1),
+        },
     }
     rows = []
     for split, one in scored.items():
@@ -103,7 +98,8 @@ def k_rows(found: Found, data: Data, identity: Identity) -> list[Row]:
     """Return the estimated number of classes with its interval, and its error; nothing if it was given."""
     if found.k_interval is None:
         return []
-    common: dict[str, Any] = {"seeds": (identity.seed,), "backbone": data.config.backbone, "k": identity.k}
+    facts = {"backbone": data.config.backbone, "k": identity.k}
+    common: dict[str, Any] = {"seeds": (identity.seed,), "facts": facts}
     k, (low, high), true = found.discovery.k, found.k_interval, len(data.split.classes)
     where = (identity.method, data.split.name, "")
     return [

@@ -1,6 +1,11 @@
-"""Estimates of the number of classes on the splits of a study: stored once, and compared with the truth."""
+"""Estimates of the number of classes on the splits of a study: stored once, and compared with the truth.
+
+What a study computes on a split is stored under a digest of everything that it depends on, so that a folder holds
+the results on other features, or of another version of the methods, side by side.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +20,63 @@ from gcd_longtail.problem import Problem
 from gcd_longtail.split_file import SPLIT_FILE
 from seminar_common import bootstrap, files
 from seminar_common.errors import UserError
+from seminar_common.identity import Facts, code_digest, digest, require_same
 from seminar_common.results import Row
 from seminar_common.settings import to_dict
 
 OURS = "hidden-classes"
 """Name of this package's rule in tables."""
+METHOD_CODE = (
+    "gcd_longtail.clustering",
+    "gcd_longtail.estimate_k",
+    "gcd_longtail.methods",
+    "gcd_longtail.methods_config",
+    "gcd_longtail.problem",
+    "gcd_longtail.spaces",
+)
+"""Modules that decide what a method finds in a problem."""
 
 
 def splits_below(folder: Path) -> Iterator[Data]:
     """Yield the splits in a folder, at any depth, with their features.
 
     Raises:
-        UserError: there is none, or one has no features yet.
+        UserError: there is none, one has no features yet, or those of one data set have different features.
     """
     found = sorted(file.parent for file in folder.rglob(SPLIT_FILE)) if folder.is_dir() else []
     if not found:
         raise UserError(f"{folder}: holds no split; make one with `gcd-longtail split`")
-    for split in found:
-        yield load(split)
+    first: dict[str, Data] = {}
+    for data in map(load, found):
+        same = first.setdefault(data.split.name, data)
+        way_out = f"{data.split.name} needs the same features in {same.folder} and here: extract them again"
+        require_same(data.facts, same.facts, data.folder, way_out)
+        yield data
 
 
 def seed_of(data: Data) -> int:
     """Return the seed of a split, which is that of the methods on it too."""
     return int(data.split.choices["seed"])
+
+
+def facts_of(data: Data, **more: Any) -> dict[str, Any]:
+    """Return what a stored result on ``data`` depends on: the data, the methods' code and whatever ``more`` says."""
+    return {**data.identity, "code": _method_code(), **more}
+
+
+@functools.cache
+def _method_code() -> str:
+    return code_digest(*METHOD_CODE)
+
+
+def stored_as(out: Path, name: str, facts: Facts, suffix: str) -> Path:
+    """Return the file below the study ``out`` for the result ``name`` that depends on ``facts``."""
+    return out / "found" / facts["split"] / f"{name}-{digest(facts)[:12]}{suffix}"
+
+
+def check_stored(stored: Facts | None, facts: Facts, file: Path) -> None:
+    """Raise a UserError unless ``file`` was computed from ``facts``."""
+    require_same(stored, facts, file, "remove it, or take another --out")
 
 
 def estimated(
@@ -46,16 +85,15 @@ def estimated(
     """Return the estimate of a split's number of classes; it is made once and stored below ``out``.
 
     Raises:
-        UserError: the stored one was made with other settings.
+        UserError: the stored file is not what its name says.
     """
-    file = out / "found" / data.split.hash / "k.json"
-    settings = to_dict(config or EstimateConfig())
+    facts = facts_of(data, settings=to_dict(config or EstimateConfig()))
+    file = stored_as(out, "k", facts, ".json")
     if not file.exists():
         guess = estimate(problem, config, seed_of(data))
-        files.write_json(file, {**dataclasses.asdict(guess), "settings": settings})
+        files.write_json(file, {**dataclasses.asdict(guess), "facts": facts})
     stored = files.read_json(file)
-    if stored.get("settings", settings) != settings:
-        raise UserError(f"{file}: was made with other settings; take another --out")
+    check_stored(stored.get("facts"), facts, file)
     return stored
 
 
@@ -72,7 +110,7 @@ def k_rows(splits: Sequence[Data], stored: Sequence[dict[str, Any]]) -> Iterator
     common: dict[str, Any] = {
         "seeds": tuple(seed_of(data) for data in splits),
         "n": len(splits),
-        **traits(splits),
+        "facts": traits(splits),
     }
     for rule, values in rules.items():
         where = (f"k by {rule}", splits[0].split.name, "")

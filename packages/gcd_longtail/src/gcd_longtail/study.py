@@ -1,14 +1,18 @@
 """``study``: methods x splits x number of classes, on unlabelled and on test images, in one table.
 
-What a method found on a split is stored as soon as it is there, under the split's hash, so a study that was
-stopped goes on where it was, and one with more methods, splits or seeds adds to its folder.
+What a method found on a split is stored as soon as it is there, under a digest of all that it depends on. So a study
+that was stopped goes on where it was, one with more methods, splits or seeds adds to its folder, and one on other
+features computes what these need.
 """
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +22,16 @@ from gcd_longtail.backbones import caveat
 from gcd_longtail.discovery_metrics import Scored, intervals, score
 from gcd_longtail.evaluate import PROTOCOL
 from gcd_longtail.features import Data
-from gcd_longtail.k_rows import estimated, k_rows, seed_of, splits_below, traits
+from gcd_longtail.k_rows import (
+    check_stored,
+    estimated,
+    facts_of,
+    k_rows,
+    seed_of,
+    splits_below,
+    stored_as,
+    traits,
+)
 from gcd_longtail.methods import make_method
 from gcd_longtail.methods_config import StudySettings
 from gcd_longtail.problem import Problem
@@ -27,6 +40,7 @@ from seminar_common.device import launch
 from seminar_common.progress import say
 from seminar_common.report import Section, write_report
 from seminar_common.results import Results, Row, write_results
+from seminar_common.settings import to_dict
 
 SPLITS = ("transductive", "test")
 OURS = frozenset({"ward", "simgcd-ward"})
@@ -40,9 +54,21 @@ class Case:
     k: str
     data: Data
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What it depends on."""
+        return facts_of(self.data, method=self.method, settings=settings_of(self.method), k=self.k)
+
     def file(self, out: Path) -> Path:
         """Return where what it found is stored."""
-        return out / "found" / self.data.split.hash / f"{self.k}-{self.method}.npz"
+        return stored_as(out, f"{self.k}-{self.method}", self.facts, ".npz")
+
+
+def settings_of(method: str) -> dict[str, Any]:
+    """Return the settings of a method by its name in the registry; a function among them stands for its name."""
+    made = make_method(method)
+    values = to_dict(made) if dataclasses.is_dataclass(made) else vars(made)
+    return {name: getattr(value, "__qualname__", value) for name, value in values.items()}
 
 
 def study(settings: StudySettings) -> Results:
@@ -88,13 +114,20 @@ def _run(case: Case, problem: Problem, out: Path) -> None:
     found = make_method(case.method).fit(problem, k, seed)
     test = found.predict(data.test) if len(data.test_labels) else np.empty(0, np.int64)
     with files.atomic_path(case.file(out)) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, k=k, transductive=found.assignments, test=test)
+        facts = json.dumps(case.facts, default=files.jsonable)
+        np.savez_compressed(file, k=k, transductive=found.assignments, test=test, facts=facts)
 
 
 def scored(case: Case, out: Path) -> dict[str, Scored]:
-    """Return the scored images of a case by split."""
-    data = case.data
-    with np.load(case.file(out)) as found:
+    """Return the scored images of a case by split.
+
+    Raises:
+        UserError: the stored file is not what its name says.
+    """
+    data, file = case.data, case.file(out)
+    with np.load(file) as found:
+        stored = json.loads(str(found["facts"])) if "facts" in found else None
+        check_stored(stored, case.facts, file)
         clusters = {name: found[name] for name in SPLITS}
         k = int(found["k"])
     truth = {"transductive": data.unlabelled_labels, "test": data.test_labels}
@@ -134,9 +167,8 @@ def _row(
         interval.high,
         n=interval.n,
         seeds=tuple(seed_of(data) for data in splits),
-        k=k,
         ours=True if method in OURS else None,
-        **traits(splits),
+        facts={"k": k, **traits(splits)},
     )
 
 

@@ -1,0 +1,18 @@
+"""How this package's metrics are printed; `seminar_common.display` finds them through an entry point."""
+
+from collections.abc import Mapping
+
+from seminar_common.display import Metric, percent
+
+METRICS: Mapping[str, Metric] = {
+    "ap": percent("AP", "Average precision over IoU 0.50 to 0.95"),
+    "ap50": percent("AP50", "Average precision at IoU 0.50"),
+    "ap75": percent("AP75", "Average precision at IoU 0.75"),
+    "ap_unfiltered": percent("AP any size", "Average precision with the smallest objects counted, too"),
+    "ap_small": percent("AP small", "Average precision of small objects"),
+    "ap_medium": percent("AP medium", "Average precision of middling objects"),
+    "ap_large": percent("AP large", "Average precision of large objects"),
+    "crop_iou": percent("Crop IoU", "Mean IoU of objects with the crop that fits best; 0 for a missed one"),
+    "page_ap": percent("Page AP", "Average precision of finding the pages that hold the class"),
+    "page_f1": percent("Page F1", "F1 of finding the pages that hold the class"),
+}
