@@ -1,9 +1,11 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from seminar_common import runs
 from seminar_common.errors import UserError
+from seminar_common.identity import code_digest
 
 
 def test_a_new_run_has_its_settings_and_environment(tmp_path: Path) -> None:
@@ -17,13 +19,51 @@ def test_a_new_run_has_its_settings_and_environment(tmp_path: Path) -> None:
     environment = run.environment()
     assert environment["threads"] == 2
     assert environment["data"] == {"criteo-10k": "abc"}
-    assert "torch" in environment["versions"]
+
+
+def test_the_environment_names_the_libraries_and_the_code_that_make_the_figures() -> None:
+    environment = runs.environment(threads=1)
+    # SciPy is required by the package; pytest is imported; safetensors is required and need not be imported yet.
+    assert {"seminar-common", "numpy", "pytest", "safetensors"} <= environment["versions"].keys()
+    assert environment["code"]["seminar_common"] == code_digest("seminar_common")
+
+
+def test_a_command_is_written_as_the_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/doc-detect", "predict", "my scans"])
+    assert runs.command_line() == "doc-detect predict 'my scans'"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a made-up command."""
+
+    seed: int = 0
+
+
+def test_every_config_has_one_envelope(tmp_path: Path) -> None:
+    config = runs.envelope(
+        "made-up", "train", Settings(3), model="float", dataset="d", data_fingerprint="f", pages=2
+    )
+    facts = {"model": "float", "dataset": "d", "data_fingerprint": "f", "pages": 2}
+    assert config == {"topic": "made-up", "command": "train", **facts, "settings": {"seed": 3}}
+    run = runs.create(tmp_path / "run", config, {})
+    assert runs.stored_settings(run, Settings, "made-up", "train") == Settings(3)
+
+
+def test_a_run_of_another_topic_is_refused(tmp_path: Path) -> None:
+    run = runs.create(tmp_path / "run", runs.envelope("made-up", "train", Settings()), {})
+    with pytest.raises(
+        UserError, match="a run of `other train` is needed, but `made-up train` made this one"
+    ):
+        runs.stored_settings(run, Settings, "other", "train")
 
 
 def test_an_existing_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     runs.create(tmp_path / "run", {}, {})
     with pytest.raises(UserError, match="--resume"):
         runs.create(tmp_path / "run", {}, {})
+    with pytest.raises(UserError, match="choose another --out$"):
+        runs.refuse_existing(tmp_path / "run", resumable=False)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ def test_a_path_is_not_the_same_as_its_joined_text() -> None:
     assert derive(0, "1") != derive(0, 1)
 
 
+def test_numbers_and_names_of_numpy_name_the_stream_of_their_value() -> None:
+    assert derive(0, 3) == derive(np.int64(0), np.int64(3)) == derive(0, np.uint8(3))
+    assert derive(0, "a") == derive(0, np.str_("a"))
+
+
 def test_seeds_are_63_bit_so_that_torch_and_numpy_take_them() -> None:
     assert all(0 <= derive(seed) < 2**63 for seed in range(1000))
 

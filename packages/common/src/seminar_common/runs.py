@@ -10,16 +10,21 @@ import dataclasses
 import json
 import os
 import platform
+import re
+import shlex
 import sys
 import time
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.identity import code_digest
+from seminar_common.settings import from_dict, to_dict
 
 MARKER = "config.json"
+T = TypeVar("T")
 
 
 def default_folder(topic: str, command: str, preset: str, seed: int) -> Path:
@@ -84,6 +89,45 @@ class Run:
         files.write_text(self.metrics_file, "".join(kept))
 
 
+def envelope(
+    topic: str,
+    command: str,
+    settings: Any,
+    *,
+    model: str = "",
+    dataset: str = "",
+    data_fingerprint: str = "",
+    **own: Any,
+) -> dict[str, Any]:
+    """Return the content of a run's ``config.json``: the same keys for every topic and command.
+
+    Args:
+        topic: The topic's distribution, ``recsys-bnn``.
+        command: What made the run, ``train``.
+        settings: The command's settings, a dataclass.
+        model: The model's name in results.
+        dataset: The data set's name in results.
+        data_fingerprint: Tells these data from any others.
+        own: What the topic's own readers need besides.
+    """
+    facts = {"model": model, "dataset": dataset, "data_fingerprint": data_fingerprint}
+    return {"topic": topic, "command": command, **facts, **own, "settings": to_dict(settings)}
+
+
+def stored_settings(run: "Run", kind: type[T], topic: str, command: str) -> T:
+    """Return the settings, of the dataclass ``kind``, that a run was made with.
+
+    Raises:
+        UserError: another topic, command or version made the run.
+    """
+    config, source = run.config(), run.folder / MARKER
+    made_by = (config.get("topic", topic), config.get("command"))
+    if made_by != (topic, command) or "settings" not in config:
+        found = " ".join(map(str, filter(None, made_by))) if made_by[1] else "something else"
+        raise UserError(f"{source}: a run of `{topic} {command}` is needed, but `{found}` made this one")
+    return from_dict(kind, config["settings"], source)
+
+
 def create(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> Run:
     """Make a run folder with its settings and environment.
 
@@ -99,10 +143,15 @@ def create(folder: Path, config: dict[str, Any], environment: dict[str, Any]) ->
     return Run(folder)
 
 
-def refuse_existing(folder: Path) -> None:
-    """Raise a UserError if a new run can't be made in ``folder`` because it holds something."""
+def refuse_existing(folder: Path, resumable: bool = True) -> None:
+    """Raise a UserError if a new run can't be made in ``folder`` because it holds something.
+
+    Args:
+        folder: The run folder.
+        resumable: Whether the command can go on with a run.
+    """
     hint = "choose another --out"
-    if (folder / MARKER).exists():
+    if resumable and (folder / MARKER).exists():
         hint += f", or go on with it by --resume {folder}"
     files.refuse_existing(folder, hint)
 
@@ -121,25 +170,13 @@ def open_run(folder: Path) -> Run:
 
 
 def environment(threads: int, **facts: Any) -> dict[str, Any]:
-    """Return what a figure may depend on: command, versions, machine, threads, and the given ``facts``."""
-    wanted = (
-        "lightning-fabric",
-        "numba",
-        "numpy",
-        "polars",
-        "pyarrow",
-        "scikit-learn",
-        "torch",
-        "torchvision",
-        "timm",
-    )
-    versions = {
-        d.name: d.version for d in distributions() if d.name in wanted or d.name.startswith("seminar")
-    }
+    """Return what a figure may depend on: command, code, versions, machine, threads, and the given ``facts``."""
+    versions, code = _software()
     return {
         "command": command_line(),
         "python": platform.python_version(),
-        "versions": dict(sorted(versions.items())),
+        "versions": versions,
+        "code": code,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
         "cores": os.cpu_count(),
@@ -148,9 +185,35 @@ def environment(threads: int, **facts: Any) -> dict[str, Any]:
     }
 
 
+def _software() -> tuple[dict[str, str], dict[str, str]]:
+    """Return the version of every library in use, and a digest of the source of each package of this project.
+
+    A library is in use if it is imported under its own name, or if a package of this project that is imported
+    requires it: scikit-learn, which is imported as ``sklearn``, perhaps later on.
+    """
+    installed = {_plain_name(d.name): d for d in distributions()}
+    ours = {
+        name: d
+        for name, d in installed.items()
+        if name in sys.modules and any(_plain_name(r) == "seminar_common" for r in [name, *_requires(d)])
+    }
+    wanted = {_plain_name(r) for d in ours.values() for r in _requires(d)}
+    versions = {d.name: d.version for name, d in installed.items() if name in sys.modules or name in wanted}
+    return dict(sorted(versions.items())), {name: code_digest(name) for name in sorted(ours)}
+
+
+def _requires(distribution: Distribution) -> list[str]:
+    """Return the names of what a distribution requires, its extras included."""
+    return [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in distribution.requires or []]
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
 def command_line() -> str:
     """Return the command as a person would type it."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def processor_name() -> str:

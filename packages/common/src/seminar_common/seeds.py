@@ -6,6 +6,7 @@ resumed, with no generator state to store.
 """
 
 import hashlib
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,13 @@ def derive(seed: int, *path: str | int) -> int:
     >>> derive(0, "dropout", 7) == derive(0, "dropout", 7) != derive(0, "dropout", 8)
     True
     """
-    text = repr((int(seed), *path)).encode()
+    text = repr((int(seed), *map(_plain, path))).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def _plain(part: str | int) -> str | int:
+    """Return Python's own value: NumPy's numbers and strings are written otherwise and would name other streams."""
+    return str(part) if isinstance(part, str) else operator.index(part)
 
 
 def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:

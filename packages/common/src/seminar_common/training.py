@@ -1,0 +1,274 @@
+"""The shell of a training: opens or resumes a run, guards the loss, writes checkpoints and restores them.
+
+A trainer keeps what is its own: batches, the step, validation. Everything that the next step depends on stands in
+one atomic file, ``checkpoints/resume.safetensors``; random numbers depend on the seed and the step alone. So a
+resumed run ends with the weights of an unbroken one, bit for bit on the CPU with the same number of threads.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from seminar_common import runs
+from seminar_common.checkpoints import (
+    flatten_optimizer,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    unflatten_optimizer,
+)
+from seminar_common.errors import UserError
+from seminar_common.files import remove
+from seminar_common.progress import say
+from seminar_common.runs import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+WEIGHTS = "model.safetensors"
+"""In a run's checkpoints once its training has ended: the weights to use."""
+RESUME = "resume.safetensors"
+"""In a run's checkpoints while it trains: everything that the next step depends on."""
+T = TypeVar("T")
+
+
+def open_or_resume(
+    settings: T, presets: Mapping[str, Callable[[], T]], stored: Callable[[Run], T]
+) -> tuple[Run | None, T]:
+    """Return the run that ``settings.resume`` names with its own settings, or None and ``settings``.
+
+    A resumed run computes with the threads it was started with, for other threads give other bits.
+
+    Args:
+        settings: of a train command, with the fields ``resume``, ``preset`` and ``device``.
+        presets: The command's presets.
+        stored: Returns the settings that a run was started with.
+
+    Raises:
+        UserError: there is no such run, or options were given that a resumed run can't take.
+    """
+    given: Any = settings
+    if given.resume is None:
+        return None, settings
+    if given != dataclasses.replace(cast(Any, presets[given.preset]()), resume=given.resume):
+        raise UserError("--resume goes on with the settings of the run; leave out the other options")
+    run = runs.open_run(given.resume)
+    original: Any = stored(run)
+    threads = original.device.threads or run.environment().get("threads", 0)
+    device = dataclasses.replace(original.device, threads=threads)
+    return run, dataclasses.replace(original, device=device)
+
+
+def has_ended(run: Run) -> bool:
+    """Say whether the training of ``run`` has ended; if so, tell the user."""
+    ended = (run.checkpoints / WEIGHTS).exists()
+    if ended:
+        say(f"{run.folder}: its training has ended already")
+    return ended
+
+
+def final_weights(run: Run) -> "tuple[dict[str, Tensor], Path]":
+    """Return the weights of a run that has ended, and their file.
+
+    Raises:
+        UserError: the training has not ended, or the file is damaged.
+    """
+    path = run.checkpoints / WEIGHTS
+    if not path.exists():
+        raise UserError(
+            f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
+        )
+    return load_tensors(path)[0], path
+
+
+def module_weights(run: Run, module: str) -> "dict[str, Tensor]":
+    """Return the weights that a run ended with, or those of ``module`` in its last checkpoint.
+
+    Raises:
+        UserError: the run has neither.
+    """
+    ended = run.checkpoints / WEIGHTS
+    if ended.exists():
+        return load_tensors(ended)[0]
+    return _with_prefix(load_tensors(run.checkpoints / RESUME)[0], f"{module}.")
+
+
+def start_run(fabric: "Fabric", folder: Path, config: dict[str, Any], **facts: Any) -> Run:
+    """Make the run folder, from the first process alone.
+
+    Args:
+        fabric: A launched Fabric.
+        folder: The run folder.
+        config: What :func:`seminar_common.runs.envelope` returned.
+        facts: More for ``environment.json``, such as the fingerprints of the data.
+    """
+    import torch
+
+    if fabric.is_global_zero:
+        runs.create(folder, config, runs.environment(torch.get_num_threads(), **facts))
+    fabric.barrier()
+    return Run(folder)
+
+
+def refuse_uneven_batch(batch_size: int, fabric: "Fabric") -> None:
+    """Raise a UserError unless every process gets as many examples of a batch."""
+    if batch_size % fabric.world_size:
+        raise UserError(f"--batch-size {batch_size}: must be a multiple of the {fabric.world_size} processes")
+
+
+def learning_rate_factor(step: int, total: int, warmup: float, schedule: str = "cosine") -> float:
+    """Return the share of the peak learning rate at ``step`` of ``total``.
+
+    A linear rise over the share ``warmup`` of the steps, then a cosine to zero (Loshchilov & Hutter 2017, SGDR,
+    equation 5, without restarts); with the schedule "constant" the peak.
+    """
+    rise = max(1, round(warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+class TrainingShell:
+    """Position, losses, log and checkpoints of one training run.
+
+    Every process calls every method at the same steps: :meth:`mean_losses`, :meth:`checkpoint` and :meth:`finish`
+    talk to the others.
+    """
+
+    def __init__(
+        self,
+        fabric: "Fabric",
+        run: Run,
+        steps: int,
+        modules: "Mapping[str, nn.Module]",
+        optimizers: "Sequence[Optimizer]",
+    ):
+        """Make the shell of a run at its first step.
+
+        Args:
+            fabric: A launched Fabric.
+            run: The run folder.
+            steps: Steps of the whole training.
+            modules: What has weights to keep, by name, without Fabric's wrappers.
+            optimizers: The optimizers, as Fabric returned them.
+        """
+        self.fabric, self.run, self.steps = fabric, run, steps
+        self.modules, self.optimizers = dict(modules), list(optimizers)
+        self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.step = 0
+        self.losses: list[dict[str, float]] = []
+
+    def set_learning_rates(self, factor: float) -> None:
+        """Set every group's learning rate to ``factor`` times its peak."""
+        for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+
+    def end_step(self, losses: Mapping[str, float]) -> None:
+        """Count a step and keep its losses until the next :meth:`mean_losses`."""
+        self.step += 1
+        self.losses.append(dict(losses))
+
+    def mean_losses(self) -> dict[str, float]:
+        """Return the mean of each loss since the last call, over all processes.
+
+        Raises:
+            UserError: a loss of any process is not finite.
+        """
+        import torch
+
+        self._require_finite()
+        names = list(self.losses[0])
+        means = torch.tensor([[losses[name] for name in names] for losses in self.losses]).mean(dim=0)
+        means = cast("Tensor", self.fabric.all_reduce(means, reduce_op="mean"))
+        self.losses = []
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append a line with the present step to the run's log, from the first process alone."""
+        if self.fabric.is_global_zero:
+            self.run.log({"step": self.step, **record})
+
+    def checkpoint(self) -> None:
+        """Write everything that the next step depends on.
+
+        Raises:
+            UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
+        """
+        self._require_finite(weights=True)
+        if not self.fabric.is_global_zero:
+            return
+        tensors: dict[str, Tensor] = {}
+        facts: dict[str, Any] = {"step": self.step, "losses": self.losses, "optimizers": []}
+        for name, module in self.modules.items():
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        for index, optimizer in enumerate(self.optimizers):
+            state, optimizer_facts = flatten_optimizer(optimizer.state_dict())
+            tensors |= {f"optimizer{index}.{key}": value for key, value in state.items()}
+            facts["optimizers"].append(optimizer_facts)
+        save_tensors(self.run.checkpoints / RESUME, tensors, facts)
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint, or to the start where there is none; the log is cut to it.
+
+        Raises:
+            UserError: the checkpoint is damaged or of another architecture.
+        """
+        path = self.run.checkpoints / RESUME
+        if path.exists():
+            tensors, facts = load_tensors(path)
+            for name, module in self.modules.items():
+                load_weights(module, _with_prefix(tensors, f"{name}."), path)
+            for index, optimizer in enumerate(self.optimizers):
+                state = _with_prefix(tensors, f"optimizer{index}.")
+                optimizer.load_state_dict(unflatten_optimizer(state, facts["optimizers"][index]))
+            self.step, self.losses = facts["step"], facts["losses"]
+            say(f"resuming {self.run.folder} at step {self.step} of {self.steps}")
+        if self.fabric.is_global_zero:
+            self.run.cut_log(self.step)
+
+    def finish(self, module: str) -> None:
+        """Write the weights of the module of that name as the run's own, and drop the checkpoint.
+
+        Raises:
+            UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
+        """
+        self._require_finite(weights=True)
+        if self.fabric.is_global_zero:
+            weights = self.modules[module].state_dict()
+            save_tensors(self.run.checkpoints / WEIGHTS, weights, {"step": self.step})
+            remove(self.run.checkpoints / RESUME)
+        self.fabric.barrier()
+
+    def _require_finite(self, weights: bool = False) -> None:
+        """Raise a UserError in every process if a loss (or a weight) of any one is not finite.
+
+        One process alone must not decide: it would leave the others waiting for it, and the mean of the gradients
+        has carried its NaN into their weights already.
+        """
+        import torch
+
+        fine = all(math.isfinite(value) for losses in self.losses for value in losses.values())
+        if weights and fine:
+            fine = all(map(_is_finite, self.modules.values()))
+        bad = torch.tensor(float(not fine))
+        if cast("Tensor", self.fabric.all_reduce(bad, reduce_op="sum")).item():
+            raise UserError(
+                f"{self.run.folder}: the loss is no longer finite at step {self.step}; lower --learning-rate. "
+                "The last good checkpoint was kept"
+            )
+
+
+def _is_finite(module: "nn.Module") -> bool:
+    tensors = (value for value in module.state_dict().values() if value.dtype.is_floating_point)
+    return all(bool(value.isfinite().all()) for value in tensors)
+
+
+def _with_prefix(tensors: "Mapping[str, Tensor]", prefix: str) -> "dict[str, Tensor]":
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

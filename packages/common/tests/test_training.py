@@ -1,0 +1,179 @@
+"""The shell of a training, around a trainer of a few lines."""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from seminar_common import runs
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+from seminar_common.training import (
+    RESUME,
+    WEIGHTS,
+    TrainingShell,
+    final_weights,
+    has_ended,
+    learning_rate_factor,
+    open_or_resume,
+)
+
+
+def new_shell(folder: Path, steps: int = 10) -> TrainingShell:
+    if not folder.exists():
+        runs.create(folder, {}, {})
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    return TrainingShell(
+        Fabric(accelerator="cpu"), runs.open_run(folder), steps, {"model": model}, [optimizer]
+    )
+
+
+def train(shell: TrainingShell, until: int, checkpoint_every: int = 3) -> None:
+    """Take steps whose data depend on the step alone."""
+    (optimizer,) = shell.optimizers
+    while shell.step < until:
+        shell.set_learning_rates(learning_rate_factor(shell.step, shell.steps, 0.2))
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(shell.step))
+        loss = shell.modules["model"](x).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        shell.end_step({"loss": loss.item()})
+        if shell.step % 2 == 0:
+            shell.log(shell.mean_losses())
+        if shell.step % checkpoint_every == 0:
+            shell.checkpoint()
+
+
+def test_a_resumed_training_ends_with_the_weights_and_the_log_of_an_unbroken_one(tmp_path: Path) -> None:
+    unbroken = new_shell(tmp_path / "unbroken")
+    train(unbroken, 10)
+    unbroken.finish("model")
+    train(new_shell(tmp_path / "killed"), 7)  # its last checkpoint is of step 6
+    resumed = new_shell(tmp_path / "killed")
+    resumed.restore()
+    assert resumed.step == 6
+    train(resumed, 10)
+    resumed.finish("model")
+    one, other = (final_weights(shell.run)[0] for shell in (unbroken, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert resumed.run.logged() == unbroken.run.logged()
+    assert [path.name for path in sorted(resumed.run.checkpoints.iterdir())] == [WEIGHTS]
+
+
+def test_only_an_ended_training_has_weights(tmp_path: Path) -> None:
+    shell = new_shell(tmp_path / "run")
+    train(shell, 3)
+    assert not has_ended(shell.run)
+    with pytest.raises(UserError, match="has not ended; go on with `train --resume"):
+        final_weights(shell.run)
+    shell.finish("model")
+    assert has_ended(shell.run)
+
+
+@pytest.mark.parametrize("end", ["mean_losses", "checkpoint", "finish"])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
+    end: str, tmp_path: Path
+) -> None:
+    shell = new_shell(tmp_path / "run")
+    train(shell, 3)
+    good = (shell.run.checkpoints / RESUME).read_bytes()
+    shell.end_step({"loss": math.nan})
+    with pytest.raises(UserError, match="no longer finite at step 4"):
+        getattr(shell, end)(*(["model"] if end == "finish" else []))
+    assert (shell.run.checkpoints / RESUME).read_bytes() == good
+    assert not (shell.run.checkpoints / WEIGHTS).exists()
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
+    # The last step's loss is finite, but its update was not.
+    shell = new_shell(tmp_path / "run")
+    train(shell, 3)
+    torch.nn.init.constant_(shell.modules["model"].weight, math.inf)
+    with pytest.raises(UserError, match="no longer finite"):
+        shell.finish("model")
+    assert not (shell.run.checkpoints / WEIGHTS).exists()
+
+
+TWO_PROCESSES = """
+import math, sys
+from pathlib import Path
+import torch
+from seminar_common import runs
+from seminar_common.device import DeviceConfig, launch
+from seminar_common.errors import UserError
+from seminar_common.training import TrainingShell, start_run
+
+fabric = launch(DeviceConfig(device="cpu", threads=1))
+run = start_run(fabric, Path(sys.argv[1]), {})
+model = torch.nn.Linear(3, 1)
+shell = TrainingShell(fabric, run, 10, {"model": model}, [torch.optim.SGD(model.parameters(), lr=0.1)])
+try:
+    for step in range(10):
+        bad = step == 4 and fabric.global_rank == 1  # the losses of the first process stay finite
+        shell.end_step({"loss": math.nan if bad else 1.0})
+        if shell.step % 2 == 1:
+            shell.checkpoint()
+except UserError as error:
+    print(f"process {fabric.global_rank} ended at step {shell.step}")
+"""
+
+
+@pytest.mark.slow
+def test_a_loss_of_another_process_that_is_not_finite_ends_all_of_them(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, script, tmp_path / "run"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split("\n")) == ["", "process 0 ended at step 5", "process 1 ended at step 5"]
+    run = runs.open_run(tmp_path / "run")
+    shell = new_shell(run.folder)
+    shell.restore()
+    assert shell.step == 3  # the last good checkpoint
+
+
+@pytest.mark.parametrize(
+    ("step", "schedule", "factor"),
+    [(0, "cosine", 0.5), (1, "cosine", 1.0), (2, "cosine", 1.0), (6, "cosine", 0.5), (6, "constant", 1.0)],
+)
+def test_the_learning_rate_rises_and_falls(step: int, schedule: str, factor: float) -> None:
+    assert learning_rate_factor(step, 10, 0.2, schedule) == pytest.approx(factor)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a made-up train command."""
+
+    preset: str = "small"
+    steps: int = 10
+    resume: Path | None = None
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+PRESETS = {"small": Settings}
+
+
+def stored(run: runs.Run) -> Settings:
+    return runs.stored_settings(run, Settings, "made-up", "train")
+
+
+def test_a_resumed_run_has_its_own_settings_and_threads(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    runs.create(folder, runs.envelope("made-up", "train", Settings(steps=7)), runs.environment(threads=3))
+    run, settings = open_or_resume(Settings(resume=folder), PRESETS, stored)
+    assert run == runs.Run(folder)
+    assert settings == Settings(steps=7, device=DeviceConfig(threads=3))
+    with pytest.raises(UserError, match="leave out the other options"):
+        open_or_resume(Settings(resume=folder, steps=3), PRESETS, stored)
+
+
+def test_a_new_run_keeps_the_given_settings() -> None:
+    assert open_or_resume(Settings(steps=3), PRESETS, stored) == (None, Settings(steps=3))
