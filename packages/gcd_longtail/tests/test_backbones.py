@@ -6,7 +6,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from gcd_longtail.backbones import NAMES, caveat, identity, load_backbone, load_lite0, tail
+from gcd_longtail.backbones import NAMES, caveat, load_backbone, load_lite0
 from gcd_longtail.config import FeatureConfig
 from seminar_common.errors import UserError
 
@@ -57,7 +57,6 @@ def test_another_architecture_is_refused() -> None:
 def test_any_timm_model_takes_weights_from_a_file(tmp_path: Path, name: str) -> None:
     file = weights_of(name, tmp_path / "w.safetensors")
     config = FeatureConfig(name, 64, weights=file)
-    assert identity(config).startswith(f"{name}-")
     model = load_backbone(config).model
     torch.manual_seed(0)
     expected = timm.create_model(name, num_classes=0).eval()
@@ -72,26 +71,6 @@ def timm_state(file: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(file)
-
-
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
-def test_the_last_block_can_be_run_from_cached_activations(tmp_path: Path, name: str) -> None:
-    file = weights_of(name, tmp_path / "w.safetensors")
-    images = torch.randn(2, 3, 64, 64)
-    whole = load_backbone(FeatureConfig(name, 64, weights=file)).model
-    before = load_backbone(FeatureConfig(name, 64, layer="block", weights=file)).model
-    last = tail(FeatureConfig(name, 64, weights=file)).eval()
-    with torch.inference_mode():
-        torch.testing.assert_close(last(before(images)), whole(images))
-    assert any(parameter.requires_grad for parameter in last.parameters())
-
-
-def test_a_model_without_blocks_can_not_be_cut(tmp_path: Path) -> None:
-    file = weights_of("test_resnet", tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match="only EfficientNets and vision transformers"):
-        load_backbone(FeatureConfig("test_resnet", 64, layer="block", weights=file))
-    with pytest.raises(UserError, match="pixels have no blocks"):
-        load_backbone(FeatureConfig("pixels", 8, layer="block"))
 
 
 def test_nothing_is_fetched_unless_asked() -> None:

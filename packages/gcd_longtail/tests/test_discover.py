@@ -1,4 +1,5 @@
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from gcd_longtail import demo as demo_module
 from gcd_longtail import discover as discovery
 from gcd_longtail.checks import checks
-from gcd_longtail.config import DiscoverSettings, FeatureConfig, PredictSettings
+from gcd_longtail.config import DiscoverSettings, EvaluateSettings, FeatureConfig, PredictSettings
 from gcd_longtail.demo import demo
 from gcd_longtail.discover import discover
 from gcd_longtail.estimate_k import KEstimate
+from gcd_longtail.evaluate import evaluate
 from gcd_longtail.failures import read_failures
 from gcd_longtail.gallery import centrality
 from gcd_longtail.predict import predict
@@ -83,6 +85,21 @@ def test_the_gallery_opens_offline_and_shows_every_class(found: Path) -> None:
     for name in ("a", "c", "e", "novel-1", "novel-2", "novel-3"):
         assert f"<h3>{name} <span" in page
     assert page.count("data:image/jpeg") == sum(min(12, n) for n in (20, 16, 12, 8, 6, 4))
+
+
+def test_a_discovery_says_what_it_was_made_from(found: Path) -> None:
+    config = json.loads((found / "config.json").read_text())
+    assert (config["command"], config["model"], config["dataset"]) == ("discover", "ss-kmeans", "images")
+    assert config["identity"].keys() >= {"images", "labels", "backbone", "weights", "image_size"}
+    with pytest.raises(UserError, match="a run of `discover`; a run of `train` is needed here"):
+        evaluate(EvaluateSettings(found))
+
+
+def test_an_output_that_exists_is_refused_without_advice_to_resume(found: Path) -> None:
+    images = found.parent / "images"
+    with pytest.raises(UserError, match="exists already") as caught:
+        discover(settings(images, images.parent / "labels.csv"))
+    assert "--resume" not in str(caught.value)
 
 
 def test_a_discovery_sorts_further_images(found: Path) -> None:

@@ -172,3 +172,19 @@ def test_nothing_to_score_is_refused() -> None:
         score(np.empty(0, int), np.empty(0, int), 1, ("many", "few"))
     with pytest.raises(ValueError, match="at least one run"):
         intervals([])
+
+
+@pytest.mark.parametrize(
+    ("truth", "clusters", "message"),
+    [
+        ([0, 1, 1], [0, 1, -1], "clusters must be 0 to 2, not -1 to 1"),
+        ([0, 1, 1], [0, 1, 3], "clusters must be 0 to 2, not 0 to 3"),
+        ([0, -1, 1], [0, 1, 1], "classes must be 0 to 1, not -1 to 1"),
+        ([0, 1, 5], [0, 1, 1], "classes must be 0 to 1, not 0 to 5"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_and_not_counted_elsewhere(
+    truth: list[int], clusters: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        score(np.array(truth), np.array(clusters), 1, ["many", "few"], 3)

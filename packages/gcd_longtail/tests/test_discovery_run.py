@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from gcd_longtail.config import (
     SplitSettings,
     TrainSettings,
 )
+from gcd_longtail.demo import write_run_gallery
 from gcd_longtail.discovery_metrics import Scored
 from gcd_longtail.discovery_plots import by_frequency, destinations, shares
 from gcd_longtail.discovery_run import class_names, load_found, sort_novel
@@ -25,6 +28,7 @@ from gcd_longtail.split import split
 from gcd_longtail.train import train
 from seminar_common import plots
 from seminar_common.errors import UserError
+from seminar_common.identity import digest
 from seminar_common.results import read_results
 
 
@@ -153,6 +157,116 @@ def test_a_run_on_data_that_changed_is_refused(run: Path, data: Path) -> None:
     features(FeaturesSettings(other, FeatureConfig("pixels", 8)))
     with pytest.raises(UserError, match="computed from another split .* give its own split with --data"):
         evaluate(EvaluateSettings(run, other))
+
+
+def test_a_run_says_what_it_was_made_from(run: Path, data: Path) -> None:
+    config, loaded = json.loads((run / "config.json").read_text()), load(data)
+    assert (config["command"], config["model"], config["dataset"]) == (
+        "train",
+        "ss-kmeans",
+        loaded.split.name,
+    )
+    assert config["identity"]["split"] == loaded.split.hash and config["identity"]["image_size"] == 8
+    assert config["settings"]["method"] == "ss-kmeans" and config["features"]["backbone"] == "pixels"
+    assert config["data_fingerprint"] == digest(loaded.identity)
+
+
+def make(folder: Path, size: int = 8) -> Path:
+    """Make a small split of digits with their pixels."""
+    split(SplitSettings(folder, SourceConfig(Path("digits")), imbalance_ratio=20))
+    features(FeaturesSettings(folder, FeatureConfig("pixels", size)))
+    return folder
+
+
+def test_a_run_is_not_scored_on_other_features(tmp_path: Path) -> None:
+    data, run = make(tmp_path / "data"), tmp_path / "run"
+    train(TrainSettings(data, "kmeans", run))
+    first = evaluate(EvaluateSettings(run, resamples=100)).rows
+    features(FeaturesSettings(data, FeatureConfig("pixels", 12)))
+    message = r"another image size \(8 there, 12 here\); take its own features again with `gcd-longtail features --data"
+    with pytest.raises(UserError, match=f"{message} .*data --backbone pixels --size 8`, or train again"):
+        evaluate(EvaluateSettings(run, resamples=100))
+    with pytest.raises(UserError, match=message):
+        train(TrainSettings(resume=run))
+    with pytest.raises(UserError, match=message):
+        write_run_gallery(tmp_path / "gallery.html", run, load(data))
+    features(FeaturesSettings(data, FeatureConfig("pixels", 8)))
+    assert evaluate(EvaluateSettings(run, resamples=100)).rows == first
+
+
+def test_runs_of_old_and_of_other_commands_are_told_in_a_line(run: Path, tmp_path: Path) -> None:
+    old, other = tmp_path / "old", tmp_path / "other"
+    for folder, change in (
+        (old, lambda c: c.pop("identity")),
+        (other, lambda c: c.update(command="discover")),
+    ):
+        shutil.copytree(run, folder)
+        config = json.loads((folder / "config.json").read_text())
+        change(config)
+        (folder / "config.json").write_text(json.dumps(config))
+    for command in (lambda: evaluate(EvaluateSettings(old)), lambda: train(TrainSettings(resume=old))):
+        with pytest.raises(UserError, match="does not say what the run was computed from"):
+            command()
+    with pytest.raises(UserError, match="a run of `discover`; a run of `train` is needed here"):
+        evaluate(EvaluateSettings(other))
+
+
+def test_a_resumed_run_takes_no_other_settings(run: Path) -> None:
+    with pytest.raises(UserError, match="leave out the other options"):
+        train(TrainSettings(resume=run, method="kmeans"))
+
+
+def test_a_moved_run_is_used_where_it_is(images: Path, tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    split(SplitSettings(there / "data", SourceConfig(images), known_classes=("a", "c", "e")))
+    features(FeaturesSettings(there / "data", FeatureConfig("pixels", 8)))
+    train(TrainSettings(there / "data", "ss-kmeans", there / "run"))
+    first = evaluate(EvaluateSettings(there / "run", resamples=100)).rows
+    shutil.move(there, here)
+    with pytest.raises(
+        UserError, match=r"its data is not in .*there.data any more; give its place with --data"
+    ):
+        evaluate(EvaluateSettings(here / "run", resamples=100))
+    assert evaluate(EvaluateSettings(here / "run", here / "data", resamples=100)).rows == first
+
+    def files() -> set[str]:
+        return {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = files()
+    predict(PredictSettings(here / "run", images, tmp_path / "out/sorted"))
+    new = files() - before
+    assert "out/sorted/predictions.csv" in new and all(name.startswith("out/") for name in new)
+    predict(PredictSettings(here / "run", images, tmp_path / "more", cache=here / "features"))
+    assert files() - before - new == {"more/predictions.csv"}  # the training's cache has these images already
+    same = (tmp_path / name / "predictions.csv" for name in ("out/sorted", "more"))
+    assert len({file.read_text() for file in same}) == 1
+
+
+def test_a_run_is_not_used_with_other_weights(images: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights_of(0, weights)
+    split(SplitSettings(tmp_path / "data", SourceConfig(images)))
+    features(FeaturesSettings(tmp_path / "data", FeatureConfig("test_vit", 32, weights=weights)))
+    train(TrainSettings(tmp_path / "data", "ss-kmeans", tmp_path / "run"))
+    settings = PredictSettings(tmp_path / "run", images, tmp_path / "out")
+    shutil.move(weights, tmp_path / "moved.safetensors")
+    with pytest.raises(UserError, match=r"w\.safetensors: no such file; .* with --weights"):
+        predict(settings)
+    weights_of(1, weights)
+    with pytest.raises(UserError, match="another weights .* give its own weights with --weights"):
+        predict(settings)
+    predict(dataclasses.replace(settings, weights=tmp_path / "moved.safetensors"))
+    assert (tmp_path / "out" / "predictions.csv").exists()
+
+
+def weights_of(seed: int, path: Path) -> None:
+    """Write random weights of a small backbone."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    save_file(timm.create_model("test_vit").state_dict(), path)
 
 
 @pytest.mark.parametrize(

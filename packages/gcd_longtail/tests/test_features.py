@@ -1,17 +1,21 @@
 import dataclasses
+import hashlib
+import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gcd_longtail import extract, features
+from gcd_longtail import extract, feature_cache, features
 from gcd_longtail.augment import view
 from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.failures import read_failures
-from gcd_longtail.feature_cache import FeatureStore, store_name
+from gcd_longtail.feature_cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
 from gcd_longtail.features import load
+from gcd_longtail.sources.base import decode_file
 from gcd_longtail.split import image_hash, split
 from seminar_common.errors import UserError
 
@@ -77,20 +81,45 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
         FeatureStore(tmp_path)
 
 
-def test_a_store_is_named_by_all_that_features_depend_on(tmp_path: Path) -> None:
+def test_a_store_is_named_by_all_that_features_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"1")
     configs = [
         PIXELS,
         dataclasses.replace(PIXELS, size=9),
         dataclasses.replace(PIXELS, backbone="other"),
-        dataclasses.replace(PIXELS, layer="block"),
         dataclasses.replace(PIXELS, weights=weights),
     ]
-    names = {store_name(config, 0) for config in configs} | {store_name(PIXELS, 1)}
-    assert len(names) == 6
+    names = {store_name(feature_facts(config), 0) for config in configs}
+    names |= {store_name(feature_facts(PIXELS), 1)}
+    assert len(names) == 5
     weights.write_bytes(b"2")
-    assert store_name(configs[-1], 0) not in names
+    assert store_name(feature_facts(configs[-1]), 0) not in names
+    monkeypatch.setattr(feature_cache, "PIXELS_VERSION", PIXELS_VERSION + 1)
+    assert store_name(feature_facts(PIXELS), 0) not in names
+    more_views = feature_facts(dataclasses.replace(PIXELS, views=3))
+    assert store_name(more_views, 0) == store_name(feature_facts(PIXELS), 0)  # the plain view is the same
+
+
+def test_other_pixels_of_an_image_have_another_version() -> None:
+    noise = np.random.default_rng(0).integers(0, 2**16, (24, 32))
+    photo, scan = io.BytesIO(), io.BytesIO()
+    turned = Image.Exif()
+    turned[274] = 6  # the orientation of a phone held upright
+    Image.fromarray((noise[..., None] >> np.array([8, 4, 0]) & 255).astype(np.uint8)).save(
+        photo, "PNG", exif=turned
+    )
+    Image.fromarray(noise.astype(np.uint16)).save(scan, "PNG")
+    total = hashlib.blake2b(digest_size=8)
+    for file in (photo, scan):
+        image = decode_file(file.getvalue())
+        for number in range(3):
+            total.update(view(image, 16, number, "00ff").tobytes())
+    assert {PIXELS_VERSION: total.hexdigest()} == {1: "2a699febfee32729"}, (
+        "raise PIXELS_VERSION: features changed"
+    )
 
 
 # ------------------------------------------------------------------------------------------------- extraction
@@ -207,7 +236,26 @@ def test_features_of_a_cache_that_is_gone_say_what_to_run(data: Path) -> None:
     document = json.loads((data / "features.json").read_text())
     document["cache"] = str(data / "nowhere")
     (data / "features.json").write_text(json.dumps(document))
-    with pytest.raises(UserError, match="66 images have no features in"):
+    with pytest.raises(UserError, match="66 images have no features in .*--backbone pixels --size 8`"):
+        load(data)
+
+
+def test_features_move_with_the_folder_of_their_splits(data: Path, tmp_path: Path) -> None:
+    run(data)
+    before = load(data)
+    values = before.problem.features
+    shutil.move(data.parent, tmp_path / "elsewhere")
+    after = load(tmp_path / "elsewhere" / "seed0")
+    np.testing.assert_array_equal(after.problem.features, values)
+    assert after.identity == before.identity
+
+
+def test_features_that_do_not_say_what_they_depend_on_are_refused(data: Path) -> None:
+    run(data)
+    document = json.loads((data / "features.json").read_text())
+    del document["facts"]
+    (data / "features.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"features\.json: does not say what the features depend on; run"):
         load(data)
 
 

@@ -235,3 +235,17 @@ def test_the_teachers_temperature_falls_during_the_warm_up_and_stays() -> None:
     values = [teacher_temperature(progress, config) for progress in (0, 0.075, 0.15, 0.9)]
     assert values == pytest.approx([0.07, 0.055, 0.04, 0.04])
     assert all(later <= earlier for earlier, later in itertools.pairwise(values))
+
+
+def test_balanced_softmax_finds_more_of_a_rare_class_than_cross_entropy() -> None:
+    generator = np.random.default_rng(0)
+    centres = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+    def draw(of: np.ndarray) -> np.ndarray:
+        return (centres[of] + generator.normal(0, 0.8, (len(of), 3))).astype(np.float32)
+
+    labels, truth = np.repeat([0, 1], [180, 20]), np.repeat([0, 1], 200)
+    problem = Problem(draw(labels), labels, draw(truth), 2)
+    named = (quick(name).fit(problem, 2, 0) for name in ("supervised", "supervised-balanced"))
+    plain, balanced = ((found.assignments[truth == 1] == 1).mean() for found in named)
+    assert balanced > plain + 0.1

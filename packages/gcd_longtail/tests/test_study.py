@@ -1,8 +1,10 @@
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
+from gcd_longtail import k_rows
 from gcd_longtail import study as module
 from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.features import features
@@ -74,3 +76,61 @@ def test_a_study_without_splits_or_with_an_unknown_method_is_refused(tmp_path: P
         study(settings(tmp_path, tmp_path / "study"))
     with pytest.raises(UserError, match="no such method"):
         study(settings(data, tmp_path / "study", methods=("nothing",)))
+
+
+@pytest.fixture
+def one_split(tmp_path: Path) -> Path:
+    """A split of digits with their pixels at 8 px, to be changed by a test."""
+    split(SplitSettings(tmp_path / "data", SourceConfig(Path("digits")), imbalance_ratio=5))
+    features(FeaturesSettings(tmp_path / "data", FeatureConfig("pixels", 8)))
+    return tmp_path / "data"
+
+
+def test_a_study_of_new_features_has_their_figures_in_the_old_folder_too(
+    one_split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(out: str) -> list:
+        return study(settings(one_split, tmp_path / out, methods=("kmeans",))).rows
+
+    old = rows("study")
+    features(FeaturesSettings(one_split, FeatureConfig("pixels", 12)))
+    new = rows("study")
+    assert new == rows("fresh") != old
+    monkeypatch.setattr(module, "_run", lambda *arguments: pytest.fail("both are kept"))
+    assert rows("study") == new
+    features(FeaturesSettings(one_split, FeatureConfig("pixels", 8)))
+    assert rows("study") == old
+
+
+def test_another_version_of_the_methods_is_not_mixed_with_the_stored_one(
+    one_split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(one_split, tmp_path / "study", methods=("kmeans",), k=("true",))
+    study(chosen)
+    original, done = module._run, []
+    monkeypatch.setattr(k_rows, "_method_code", lambda: "of tomorrow")
+    monkeypatch.setattr(module, "_run", lambda *arguments: (done.append(arguments[0]), original(*arguments)))
+    study(chosen)
+    assert [case.method for case in done] == ["kmeans"]
+
+
+def test_a_stored_result_under_a_foreign_name_is_refused(one_split: Path, tmp_path: Path) -> None:
+    chosen = settings(one_split, tmp_path / "study", k=("true",))
+    study(chosen)
+    kmeans, ward = (next((tmp_path / "study").rglob(f"true-{name}-*.npz")) for name in ("kmeans", "ward"))
+    shutil.copy(kmeans, ward)
+    with pytest.raises(
+        UserError, match="another method .kmeans there, ward here.; remove it, or take another --out"
+    ):
+        study(chosen)
+
+
+def test_seeds_with_different_features_are_not_averaged(tmp_path: Path) -> None:
+    for seed, size in ((0, 8), (1, 12)):
+        folder = tmp_path / f"data/seed{seed}"
+        split(SplitSettings(folder, SourceConfig(Path("digits")), seed=seed))
+        features(FeaturesSettings(folder, FeatureConfig("pixels", size)))
+    with pytest.raises(
+        UserError, match="seed1: was computed from another image size .12 there, 8 here.*seed0"
+    ):
+        study(settings(tmp_path / "data", tmp_path / "study", methods=("kmeans",), k=("true",)))

@@ -6,7 +6,7 @@ no network. Those weights come from supervised training on ImageNet's 1,000 clas
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 CAVEAT = (
@@ -54,48 +53,44 @@ class Backbone:
 
     name: str
     model: "nn.Module"
-    """Maps images float32 [N, 3, S, S], normalized, to features [N, D], or [N, ...] before the last block."""
+    """Maps images float32 [N, 3, S, S], normalized, to features [N, D]."""
     mean: tuple[float, ...]
     """Subtracted from each channel of an image in 0 .. 1."""
     std: tuple[float, ...]
 
 
-def identity(config: FeatureConfig) -> str:
-    """Return the backbone's name and, for weights from a file, their digest: part of the cache's key.
+def weights_digest(config: FeatureConfig) -> str:
+    """Return the digest of the file with the backbone's weights; nothing where its name says which they are.
 
     Raises:
         UserError: the file is not there.
     """
     if config.weights is None:
-        return config.backbone
-    check_file(config.weights)
-    return f"{config.backbone}-{fingerprint(config.weights)[:8]}"
+        return ""
+    check_file(config.weights, "give the place of the backbone's weights with --weights")
+    return fingerprint(config.weights)
 
 
 def load_backbone(config: FeatureConfig) -> Backbone:
     """Return the backbone that ``config`` names, in evaluation mode.
 
     Raises:
-        UserError: an unknown name, weights that are not there or do not fit, or a layer that it does not have.
+        UserError: an unknown name, weights that are not there or do not fit.
     """
     if config.backbone == PIXELS:
-        return _pixels(config)
+        return _pixels()
     name = NAMES.get(config.backbone, config.backbone)
     model = _timm_model(name, config)
     cfg: Any = model.pretrained_cfg
     default = config.backbone == DEFAULT_BACKBONE
     mean, std = ((0.5,) * 3, (0.5,) * 3) if default else (tuple(cfg["mean"]), tuple(cfg["std"]))
     fold_norms(model.eval())
-    if config.layer == "block":
-        model = trunk(model, config.backbone)
-    return Backbone(config.backbone, model.eval().requires_grad_(False), mean, std)
+    return Backbone(config.backbone, model.requires_grad_(False), mean, std)
 
 
-def _pixels(config: FeatureConfig) -> Backbone:
+def _pixels() -> Backbone:
     from torch import nn
 
-    if config.layer != "pooled":
-        raise UserError("--layer block: pixels have no blocks; use --layer pooled")
     return Backbone(PIXELS, nn.Flatten(), (0.0,) * 3, (1.0,) * 3)
 
 
@@ -179,62 +174,3 @@ def load_lite0(model: "nn.Module") -> None:
         if tensor.shape != place.shape:
             raise UserError(f"{file}: {name} is {tuple(tensor.shape)}, but {wanted} is {tuple(place.shape)}")
     model.load_state_dict({w: t for (_, t), w in zip(source, target, strict=True)})
-
-
-# ------------------------------------------------------------------------------- before and after the last block
-
-
-def trunk(model: Any, name: str) -> "nn.Module":
-    """Return the part of a timm EfficientNet or vision transformer before its last block: images -> block features."""
-    return _module(lambda images: _before_last_block(model, images), model, name)
-
-
-def tail(config: FeatureConfig) -> "nn.Module":
-    """Return the last block and pooling of a backbone, trainable: cached ``block`` features -> ``pooled`` ones.
-
-    Raises:
-        UserError: see :func:`load_backbone`.
-    """
-    model = _timm_model(NAMES.get(config.backbone, config.backbone), config)
-    return _module(lambda activations: _after(model, activations), model, config.backbone)
-
-
-def _module(function: "Callable[[torch.Tensor], torch.Tensor]", model: Any, name: str) -> "nn.Module":
-    from torch import nn
-
-    if not hasattr(model, "blocks") or not (hasattr(model, "conv_head") or hasattr(model, "patch_embed")):
-        raise UserError(
-            f"--backbone {name} --layer block: only EfficientNets and vision transformers can be cut there"
-        )
-
-    class Part(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, x: "torch.Tensor") -> "torch.Tensor":
-            return function(x)
-
-    return Part()
-
-
-def _blocks(model: Any) -> list[Any]:
-    """Return the blocks one by one; an EfficientNet's come in stages."""
-    stages = list(model.blocks)
-    return [block for stage in stages for block in stage] if hasattr(model, "conv_head") else stages
-
-
-def _before_last_block(model: Any, images: "torch.Tensor") -> "torch.Tensor":
-    if hasattr(model, "conv_head"):
-        x = model.bn1(model.conv_stem(images))
-    else:
-        x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
-    for block in _blocks(model)[:-1]:
-        x = block(x)
-    return x
-
-
-def _after(model: Any, activations: "torch.Tensor") -> "torch.Tensor":
-    x = _blocks(model)[-1](activations)
-    x = model.bn2(model.conv_head(x)) if hasattr(model, "conv_head") else model.norm(x)
-    return model.forward_head(x)

@@ -91,8 +91,6 @@ class FeatureConfig:
     """Side of the square that the backbone sees, in pixels."""
     views: int = 0
     """Augmented views of each training image, besides the plain one."""
-    layer: Literal["pooled", "block"] = "pooled"
-    """The pooled output of the backbone, or what enters its last block, for fine-tuning that block."""
     weights: Path | None = None
     """A safetensors file with the weights of the backbone."""
     download: bool = False
@@ -170,6 +168,10 @@ class PredictSettings:
     """Folder of images, searched with its subfolders."""
     out: Path
     """Folder to make; it gets predictions.csv."""
+    cache: Path | None = None
+    """Folder of the feature cache; by default `features` beside --out."""
+    weights: Path | None = None
+    """The safetensors file with the backbone's weights, if it has moved since the run was made."""
     batch: int = BATCH
     """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
@@ -201,8 +203,6 @@ class DiscoverSettings:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
-        if self.features.layer != "pooled":
-            raise UserError("--layer block: discovery compares pooled features; leave --layer out")
         if self.per_class < 1:
             raise UserError(f"--per-class {self.per_class}: must be 1 or more")
 

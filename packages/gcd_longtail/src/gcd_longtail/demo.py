@@ -20,7 +20,7 @@ from gcd_longtail.gallery import Shown, write_gallery
 from gcd_longtail.sources import open_source
 from gcd_longtail.split import split
 from gcd_longtail.split_file import read_source
-from gcd_longtail.train import train
+from gcd_longtail.train import check_same, train
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.progress import say
 from seminar_common.results import Results, merge
@@ -79,8 +79,13 @@ def _split_settings(folder: Path, data: Path | None) -> SplitSettings:
 
 
 def write_run_gallery(out: Path, run: Path, data: Data) -> None:
-    """Write the gallery of a run on a split: what its training images look like, class by class."""
-    _, found = load_found(run)
+    """Write the gallery of a run on a split: what its training images look like, class by class.
+
+    Raises:
+        UserError: ``data`` is not what the run was trained on.
+    """
+    opened, found = load_found(run)
+    check_same(opened, data)
     labelled, unlabelled = data.where("L"), data.where("U")
     order = np.concatenate([labelled, unlabelled])
     source = open_source(read_source(data.folder))

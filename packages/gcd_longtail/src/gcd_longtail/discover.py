@@ -5,12 +5,13 @@ import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gcd_longtail.backbones import caveat
 from gcd_longtail.config import DiscoverSettings
-from gcd_longtail.discovery_run import Found, class_names, save, sort_novel
+from gcd_longtail.discovery_run import Found, class_names, envelope, save, sort_novel
 from gcd_longtail.estimate_k import estimate
 from gcd_longtail.failures import write_failures
 from gcd_longtail.gallery import Shown, centrality, write_gallery
@@ -20,9 +21,9 @@ from gcd_longtail.problem import Problem, check_k
 from gcd_longtail.unlabelled import ImageFolder, read_folder
 from seminar_common import files, runs
 from seminar_common.device import launch
+from seminar_common.identity import digest
 from seminar_common.progress import say
 from seminar_common.runs import Run
-from seminar_common.settings import to_dict
 
 HEADER = ("image", "class", "name", "known", "labelled", "centrality")
 
@@ -48,7 +49,7 @@ def discover(settings: DiscoverSettings) -> Run:
         UserError: no images, no usable label, nothing unlabelled, K below the labelled classes, or a folder that exists.
     """
     method = make_method(settings.method)
-    runs.refuse_existing(settings.out)
+    files.refuse_existing(settings.out)
     cache = settings.cache or settings.out.absolute().parent / "features"
     images = read_folder(settings.images, settings.features, cache, settings.device, settings.batch)
     unreadable = [one.key for one in images.failures]
@@ -61,7 +62,7 @@ def discover(settings: DiscoverSettings) -> Run:
     discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
     classes = known.labels.copy()
     classes[known.labels < 0] = discovery.assignments
-    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, cache, interval)
+    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, interval)
     run = _write(settings, images, known, Outcome(found, classes, remark))
     say(f"open {settings.out / 'gallery.html'}")
     return run
@@ -92,9 +93,11 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
     """Make the run folder at once: it is there in full or not at all."""
     import torch
 
+    name, identity = settings.images.resolve().name, _identity(images, known)
+    config = envelope("discover", name, identity, settings.features, settings)
     facts = runs.environment(torch.get_num_threads(), images=len(images.numbers))
     with files.atomic_path(settings.out) as folder:
-        run = runs.create(folder, to_dict(settings), facts)
+        run = runs.create(folder, config, facts)
         save(run, outcome.found)
         files.write_text(folder / "assignments.csv", _table(images, known, outcome))
         failures = (*images.failures, *known.failures)
@@ -103,6 +106,12 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
             say(f"{len(failures)} images are left out: see {settings.out / 'failures.csv'}")
         _write_gallery(folder / "gallery.html", settings, images, known, outcome)
     return dataclasses.replace(run, folder=settings.out)
+
+
+def _identity(images: ImageFolder, known: KnownLabels) -> dict[str, Any]:
+    """Return what the discovery depends on: its images, the labels and the features."""
+    labels = {"classes": known.classes, "labels": known.labels}
+    return {"images": digest({"hashes": images.hashes}), "labels": digest(labels), **images.facts}
 
 
 def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:

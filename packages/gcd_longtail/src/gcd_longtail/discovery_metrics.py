@@ -87,6 +87,10 @@ def score(
     if truth.shape != clusters.shape or not len(truth):
         raise ValueError(f"truth {truth.shape} and clusters {clusters.shape} must be of one length, above 0")
     rows = int(clusters.max()) + 1 if k is None else k
+    # A negative number would count from the end, and so for a class or cluster that is not its own.
+    for name, numbers, size in (("classes", truth, len(frequencies)), ("clusters", clusters, rows)):
+        if numbers.min() < 0 or numbers.max() >= size:
+            raise ValueError(f"{name} must be 0 to {size - 1}, not {numbers.min()} to {numbers.max()}")
     counts = np.zeros((rows, len(frequencies)), np.int64)
     np.add.at(counts, (clusters, truth), 1)
     return Scored(counts, known, tuple(frequencies))

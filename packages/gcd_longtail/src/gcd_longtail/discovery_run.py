@@ -1,4 +1,8 @@
-"""A run of this topic on disk: what was discovered, how the classes are called, and which features it needs."""
+"""A run of this topic on disk: what was discovered, how the classes are called, and which features it needs.
+
+``config.json`` has the form of every topic's: ``command``, ``model``, ``dataset``, ``data_fingerprint``, ``settings``,
+and, of this topic, ``identity``: what the figures of the run depend on, and ``features``: how to make its features.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.config import FeatureConfig
+from gcd_longtail.config import DiscoverSettings, FeatureConfig, TrainSettings
 from gcd_longtail.problem import Discovery, LinearPredictor
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors, save_tensors
 from seminar_common.errors import UserError
+from seminar_common.identity import Facts, digest
 from seminar_common.runs import Run
 from seminar_common.settings import from_dict, to_dict
 
@@ -29,8 +34,6 @@ class Found:
     """Number of known classes."""
     features: FeatureConfig
     """Which features the predictor takes."""
-    cache: Path
-    """Folder of the feature cache."""
     k_interval: tuple[int, int] | None = None
     """Plausible numbers of classes, if their number was estimated."""
 
@@ -62,11 +65,47 @@ def save(run: Run, found: Found) -> None:
     facts: dict[str, Any] = {
         "names": list(found.names),
         "known": found.known,
-        "features": to_dict(found.features),
-        "cache": str(found.cache.absolute()),
         "k_interval": found.k_interval,
     }
     save_tensors(run.checkpoints / WEIGHTS, tensors, facts)
+
+
+def envelope(
+    command: str,
+    dataset: str,
+    identity: Facts,
+    features: FeatureConfig,
+    settings: TrainSettings | DiscoverSettings,
+) -> dict[str, Any]:
+    """Return the ``config.json`` of a run of ``command``."""
+    return {
+        "command": command,
+        "model": settings.method,
+        "dataset": dataset,
+        "data_fingerprint": digest(identity),
+        "identity": dict(identity),
+        "features": to_dict(features),
+        "settings": to_dict(settings),
+    }
+
+
+def read_config(run: Run, *commands: str) -> dict[str, Any]:
+    """Return the ``config.json`` of a run of one of ``commands``.
+
+    Raises:
+        UserError: it is of another command or topic, or older than the facts of its identity.
+    """
+    config = run.config()
+    if not {"command", "identity", "features", "settings"} <= config.keys():
+        raise UserError(
+            f"{run.folder / runs.MARKER}: does not say what the run was computed from; it is of another topic or of an "
+            "older version: make the run again"
+        )
+    if config["command"] not in commands:
+        raise UserError(
+            f"{run.folder}: a run of `{config['command']}`; a run of `{'` or `'.join(commands)}` is needed here"
+        )
+    return config
 
 
 def has_ended(run: Run) -> bool:
@@ -78,9 +117,10 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     """Return a run and what it found.
 
     Raises:
-        UserError: there is no run, it has not ended, or its checkpoint is damaged or not of this topic.
+        UserError: there is no run, it has not ended, or it is damaged, older than this form or not of this topic.
     """
     run = runs.open_run(folder)
+    config = read_config(run, "train", "discover")
     file = run.checkpoints / WEIGHTS
     if not has_ended(run):
         raise UserError(
@@ -91,8 +131,8 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     try:
         discovery = Discovery(arrays.pop("assignments"), LinearPredictor.from_arrays(arrays))
         names, known = tuple(facts["names"]), int(facts["known"])
-        features, cache = from_dict(FeatureConfig, facts["features"], file), Path(facts["cache"])
         interval = facts["k_interval"] and tuple(facts["k_interval"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a checkpoint of gcd-longtail ({error!r}); train again") from error
-    return run, Found(discovery, names, known, features, cache, interval)
+    features = from_dict(FeatureConfig, config["features"], run.folder / runs.MARKER)
+    return run, Found(discovery, names, known, features, interval)

@@ -50,7 +50,7 @@ def compare(settings: EstimateKSettings) -> Results:
     What is estimated already is kept, so a comparison that was stopped goes on where it was.
 
     Raises:
-        UserError: no split in the folder, a split without features, or estimates made with other settings.
+        UserError: no split in the folder, or a split without features.
     """
     import torch
 

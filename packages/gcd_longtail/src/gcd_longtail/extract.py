@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gcd_longtail.augment import view as make_view
 from gcd_longtail.backbones import Backbone, load_backbone
 from gcd_longtail.config import BATCH, FeatureConfig
 from gcd_longtail.failures import Failure
-from gcd_longtail.feature_cache import FeatureStore, store_name
+from gcd_longtail.feature_cache import FeatureStore, feature_facts, store_name
 from gcd_longtail.sources.base import Source, UnreadableImageError
 from gcd_longtail.split import image_hash
 from seminar_common.device import DeviceConfig, launch
@@ -38,7 +38,7 @@ class Wanted:
 
 
 class Extractor:
-    """Fills the stores of one backbone, size and layer.
+    """Fills the stores of one backbone and size.
 
     The backbone is loaded when the first feature is missing, so that a cache that has them all costs nothing.
     """
@@ -62,9 +62,14 @@ class Extractor:
         backbone.model.to(self.fabric.device).to(memory_format=torch.channels_last)
         return backbone
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the features depend on."""
+        return feature_facts(self.config)
+
     def store(self, view: int) -> FeatureStore:
         """Return the store of a view."""
-        return FeatureStore(self.cache / store_name(self.config, view))
+        return FeatureStore(self.cache / store_name(self.facts, view))
 
     def extract(self, source: Source, images: Sequence[Wanted], view: int = 0) -> list[Failure]:
         """Add the features of ``images`` that the cache lacks; return the images that can't be decoded.

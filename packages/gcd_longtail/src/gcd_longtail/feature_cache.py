@@ -1,4 +1,4 @@
-"""A cache of features on disk, keyed by image hash within a store of one backbone, size, layer and view.
+"""A cache of features on disk, keyed by image hash within a store of one backbone, size and view.
 
 A store is a folder of parts, each a NumPy file of records (image hash, feature) that is written at once and
 renamed. So a killed extraction loses at most the part it was filling, several processes may fill one store, and
@@ -8,25 +8,48 @@ opening it reads nothing but the hashes: features are memory-mapped.
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gcd_longtail.backbones import identity
+from gcd_longtail.backbones import weights_digest
 from gcd_longtail.config import FeatureConfig
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path
+from seminar_common.identity import Facts, digest
 
 HASH_BYTES = 16
 
 
-def store_name(config: FeatureConfig, view: int) -> str:
-    """Return the folder's name of a store: everything that a feature depends on besides its image."""
-    safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in identity(config))
-    return f"{safe}-{config.size}px-{config.layer}-view{view}"
+PIXELS_VERSION = 1
+"""Version of how an image file becomes the pixels of a view: raise it whenever decoding, cropping or augmentation
+gives other pixels, so that features of the old ones are not found any more."""
+
+
+def feature_facts(config: FeatureConfig) -> dict[str, Any]:
+    """Return everything that the features of an image depend on besides the image.
+
+    Raises:
+        UserError: the file with the backbone's weights is not there.
+    """
+    return {
+        "backbone": config.backbone,
+        "weights": weights_digest(config),
+        "image_size": config.size,
+        "views": config.views,
+        "pixels_version": PIXELS_VERSION,
+    }
+
+
+def store_name(facts: Facts, view: int) -> str:
+    """Return the folder's name of the store of a view: its digest is of all ``facts`` but the number of views."""
+    safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in facts["backbone"])
+    key = digest({name: value for name, value in facts.items() if name != "views"})
+    return f"{safe}-{facts['image_size']}px-{key[:12]}-view{view}"
 
 
 class FeatureStore:
-    """The features of one backbone, size, layer and view."""
+    """The features of one backbone, size and view."""
 
     def __init__(self, folder: Path):
         """Open a store, which need not exist yet.

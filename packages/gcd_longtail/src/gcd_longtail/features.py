@@ -7,6 +7,8 @@ Load what it wrote with :func:`load`::
     data.unlabelled_labels  # only to score a finished run
 """
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from gcd_longtail.sources.base import Source, UnreadableImageError
 from gcd_longtail.split_file import Split, read_source, read_split
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.identity import Facts
 from seminar_common.progress import say
 from seminar_common.settings import from_dict, to_dict
 
@@ -53,10 +56,8 @@ def features(settings: FeaturesSettings) -> None:
     if failures:
         write_failures(settings.data, failures)
         say(f"{len(failures)} images can't be decoded and are left out: see {settings.data / 'failures.csv'}")
-    files.write_json(settings.data / FEATURES_FILE, _document(settings, cache, split))
-    say(
-        f"features of {len(images) - len(failures):,} images are in {cache / store_name(settings.features, 0)}"
-    )
+    files.write_json(settings.data / FEATURES_FILE, _document(settings, cache, extractor.facts, split))
+    say(f"features of {len(images) - len(failures):,} images are in {extractor.store(0).folder}")
 
 
 def _wanted(split: Split, source: Source) -> list[Wanted]:
@@ -93,10 +94,21 @@ def _read_again(source: Source, one: Wanted) -> bytes:
         ) from error
 
 
-def _document(settings: FeaturesSettings, cache: Path, split: Split) -> dict[str, Any]:
-    stores = [store_name(settings.features, view) for view in range(settings.features.views + 1)]
-    chosen = to_dict(settings.features)
-    return {"split": split.hash, "features": chosen, "cache": str(cache.absolute()), "stores": stores}
+def _document(settings: FeaturesSettings, cache: Path, facts: Facts, split: Split) -> dict[str, Any]:
+    folder, cache = settings.data.absolute(), cache.absolute()
+    # A cache beside the split moves with it.
+    place = os.path.relpath(cache, folder) if cache.is_relative_to(folder.parent) else str(cache)
+    return {"split": split.hash, "features": to_dict(settings.features), "facts": facts, "cache": place}
+
+
+def features_command(folder: Path, config: FeatureConfig) -> str:
+    """Return the command that makes the features ``config`` of the split in ``folder``."""
+    words = ["gcd-longtail", "features", "--data", str(folder), "--backbone", config.backbone]
+    words += ["--size", str(config.size)]
+    words += ["--views", str(config.views)] if config.views else []
+    words += ["--weights", str(config.weights)] if config.weights else []
+    words += ["--download"] if config.download else []
+    return f"`{shlex.join(words)}`"
 
 
 # --------------------------------------------------------------------------------------------------- loading
@@ -110,12 +122,17 @@ class Data:
     split: Split
     config: FeatureConfig
     """Which features these are."""
-    cache: Path
-    """Folder of the feature cache."""
+    facts: Facts
+    """What they depend on besides the images, as :func:`gcd_longtail.feature_cache.feature_facts` says."""
     stores: tuple[FeatureStore, ...]
     """The plain view's, then those of augmented views."""
     usable: np.ndarray
     """Whether each image of the split has features, bool."""
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What every figure on this data depends on, to be stored with it and compared when it is read again."""
+        return {"split": self.split.hash, **self.facts, "usable_images": int(self.usable.sum())}
 
     @cached_property
     def problem(self) -> Problem:
@@ -163,25 +180,31 @@ def load(folder: Path) -> Data:
     Raises:
         UserError: no split, no features yet, or features of another split.
     """
-    split = read_split(folder)
-    if not (folder / FEATURES_FILE).exists():
+    split, file = read_split(folder), folder / FEATURES_FILE
+    if not file.exists():
         raise UserError(
             f"{folder}: has no features yet; make them with `gcd-longtail features --data {folder}`"
         )
-    document = files.read_json(folder / FEATURES_FILE)
-    stores = tuple(FeatureStore(Path(document["cache"]) / name) for name in document["stores"])
+    document = files.read_json(file)
+    if not isinstance(document, dict) or not {"split", "features", "facts", "cache"} <= document.keys():
+        raise UserError(
+            f"{file}: does not say what the features depend on; run `gcd-longtail features --data {folder}` again, "
+            "with the options of then"
+        )
+    config, facts = from_dict(FeatureConfig, document["features"], file), document["facts"]
+    cache = Path(os.path.normpath(folder / document["cache"]))
+    stores = tuple(FeatureStore(cache / store_name(facts, view)) for view in range(config.views + 1))
     missing = set(stores[0].missing(split.hashes))
     unreadable = {one.key for one in read_failures(folder)}
     usable = np.array([digest not in missing for digest in split.hashes])
     lost = [key for key, there in zip(split.keys, usable, strict=True) if not there and key not in unreadable]
     if lost or document["split"] != split.hash:
         raise UserError(
-            f"{folder}: {len(lost):,} images have no features in {document['cache']}; run `gcd-longtail features "
-            f"--data {folder}` again"
+            f"{folder}: {len(lost):,} images have no features in {cache}; make them with "
+            f"{features_command(folder, config)}"
         )
     _check_known(split, usable)
-    config = from_dict(FeatureConfig, document["features"], folder / FEATURES_FILE)
-    return Data(folder, split, config, Path(document["cache"]), stores, usable)
+    return Data(folder, split, config, facts, stores, usable)
 
 
 def _check_known(split: Split, usable: np.ndarray) -> None:

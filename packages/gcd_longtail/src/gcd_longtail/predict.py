@@ -1,18 +1,22 @@
 """``predict``: sort new images into known and discovered classes."""
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 
 import numpy as np
 
-from gcd_longtail.config import PredictSettings
-from gcd_longtail.discovery_run import Found, load_found
+from gcd_longtail.config import FeatureConfig, PredictSettings
+from gcd_longtail.discovery_run import Found, load_found, read_config
 from gcd_longtail.failures import write_failures
+from gcd_longtail.feature_cache import feature_facts
 from gcd_longtail.unlabelled import ImageFolder, read_folder
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.identity import require_same
 from seminar_common.progress import say
+from seminar_common.runs import MARKER, Run
 
 HEADER = ("image", "class", "name", "known", "margin")
 
@@ -23,11 +27,15 @@ def predict(settings: PredictSettings) -> None:
     Images that can't be read are listed in ``failures.csv``.
 
     Raises:
-        UserError: an unfinished run, no readable image, or an output folder that exists.
+        UserError: an unfinished run, features that are not those of the run, no readable image, or an output folder
+            that exists.
     """
     files.refuse_existing(settings.out)
-    _, found = load_found(settings.run)
-    images = read_folder(settings.images, found.features, found.cache, settings.device, settings.batch)
+    run, found = load_found(settings.run)
+    features = dataclasses.replace(found.features, weights=settings.weights or found.features.weights)
+    _check_features(run, features)
+    cache = settings.cache or settings.out.absolute().parent / "features"
+    images = read_folder(settings.images, features, cache, settings.device, settings.batch)
     wanted, got = len(found.discovery.predictor.mean), images.features.shape[1]
     if wanted != got:
         raise UserError(f"{settings.run}: takes {wanted} features, but {found.features.backbone} gives {got}")
@@ -38,6 +46,13 @@ def predict(settings: PredictSettings) -> None:
         if images.failures:
             write_failures(folder, images.failures)
     _describe(settings, found, images, classes)
+
+
+def _check_features(run: Run, features: FeatureConfig) -> None:
+    """Raise a UserError unless ``features`` are still what the run was made from: weights may have changed."""
+    stored = read_config(run, "train", "discover")["identity"]
+    way_out = "give its own weights with --weights, or make the run again"
+    require_same(stored, feature_facts(features), run.folder / MARKER, way_out)
 
 
 def classify(found: Found, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ Kajarekar & Stolcke 2006) makes directions in which images of one class differ c
 too. It looks at labels, but only at those that the problem gives.
 """
 
-import weakref
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray |
         config: which space.
         pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
     """
-    basis = _basis(problem, config.power)
+    basis = _principal(_powered(problem.features, config.power))
     projection = basis.vectors[:, : config.dimensions]
     if config.shrinkage is not None:
         labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
@@ -86,19 +85,6 @@ class _Basis(NamedTuple):
 
     mean: np.ndarray  # float32 [D]
     vectors: np.ndarray  # float32 [D, P], the leading one first
-
-
-_bases: dict[tuple[int, float], _Basis] = {}
-
-
-def _basis(problem: Problem, power: float) -> _Basis:
-    """Return the basis of a problem, computed once however many methods are run on it."""
-    key = (id(problem.unlabelled), power)
-    if key not in _bases:
-        _bases[key] = _principal(_powered(problem.features, power))
-        # An id is only unique while its array lives.
-        weakref.finalize(problem.unlabelled, _bases.pop, key, None)
-    return _bases[key]
 
 
 def _principal(features: np.ndarray) -> _Basis:
@@ -141,7 +127,7 @@ class Coordinates:
     @classmethod
     def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
         """Return principal components of a problem's images."""
-        basis = _basis(problem, config.power)
+        basis = _principal(_powered(problem.features, config.power))
         vectors = basis.vectors[:, : config.dimensions]
         labelled, unlabelled = (
             (_powered(part, config.power) - basis.mean) @ vectors

@@ -13,6 +13,7 @@ from gcd_longtail.sources.folder import open_unlabelled
 from gcd_longtail.split import hash_images
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
+from seminar_common.identity import Facts
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class ImageFolder:
     """Number of each readable image in the source, int64 [N]."""
     features: np.ndarray
     """float32 [N, D]."""
+    hashes: tuple[str, ...]
+    """Digest of the bytes of each readable image."""
+    facts: Facts
+    """What the features depend on besides the images."""
     failures: tuple[Failure, ...]
     """Images that were left out."""
 
@@ -53,5 +58,8 @@ def read_folder(
         raise UserError(
             f"{folder}: none of its {len(keys)} images can be read ({failures[0].reason}: {failures[0].key})"
         )
-    features = store.get([hashes[index] for index in numbers])
-    return ImageFolder(source, np.array(numbers, np.int64), features, tuple(failures))
+    readable = tuple(hashes[index] for index in numbers)
+    features = store.get(readable)
+    return ImageFolder(
+        source, np.array(numbers, np.int64), features, readable, extractor.facts, tuple(failures)
+    )
