@@ -107,6 +107,12 @@ def test_see_through_grey_of_a_png_becomes_white(tmp_path: Path) -> None:
     assert read_image(path).pixels[..., 0].tolist() == [[0, 255], [255, 255]]
 
 
+def test_see_through_grey_of_16_bits_becomes_white_and_the_rest_keeps_its_shades(tmp_path: Path) -> None:
+    path = tmp_path / "trns.png"
+    Image.fromarray(np.array([[0, 8000], [16000, 65535]], np.uint16)).save(path, transparency=8000)
+    assert read_image(path).pixels[..., 0].tolist() == [[0, 255], [62, 255]]
+
+
 def test_16_bits_keep_their_shades(tmp_path: Path) -> None:
     shades = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
     path = tmp_path / "16.png"

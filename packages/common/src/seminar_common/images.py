@@ -193,14 +193,15 @@ def _resolution_levels(source: Encoded) -> int:
 
 def to_array(image: "Image.Image") -> np.ndarray:
     """Return an image of any mode as uint8 [h, w] (grey) or [h, w, 3] (RGB); what is transparent becomes white."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        return np.where(values == image.info.get("transparency"), np.uint8(255), _to_8_bits(values))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _on_white(image)
     if image.mode in ("L", "RGB"):
         return np.asarray(image)
     if image.mode == "1":
         return np.asarray(image.convert("L"))
-    if image.mode.startswith(("I", "F")):
-        return _to_8_bits(np.asarray(image))
     return np.asarray(image.convert("RGB"))
 
 
