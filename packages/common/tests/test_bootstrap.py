@@ -8,10 +8,13 @@ from seminar_common.bootstrap import (
     Interval,
     _multinomial,
     bootstrap_interval,
+    cluster_weights,
     paired_bootstrap,
+    percentile_interval,
     seed_interval,
 )
 from seminar_common.metrics import STATISTICS, roc_auc
+from seminar_common.seeds import numpy_generator
 
 
 def sigmoid(x):
@@ -178,3 +181,43 @@ def test_unequal_numbers_of_seeds_are_refused() -> None:
     labels = np.array([0, 1, 0, 1])
     with pytest.raises(ValueError, match="one length"):
         paired_bootstrap("roc_auc", labels, np.ones((2, 4)), np.ones((3, 4)), seed=0)
+
+
+def test_clusters_are_drawn_whole_as_a_plain_loop_draws_them() -> None:
+    clusters = ["b", "a", "b", "c", "a", "b"]
+    weights = cluster_weights(clusters, 200, seed=3)
+    generator = numpy_generator(3, "bootstrap")
+    assert weights.shape == (201, 6)
+    assert weights[0].tolist() == [1] * 6
+    for line in weights[1:]:
+        drawn = dict(zip("abc", generator.multinomial(3, [1 / 3] * 3), strict=True))
+        assert line.tolist() == [drawn[cluster] for cluster in clusters]
+
+
+def test_the_spread_over_clusters_is_that_of_their_means() -> None:
+    # 40 clusters of 5 equal rows: the mean's standard error is that of 40 values, not of 200.
+    values = np.random.default_rng(0).normal(size=40)
+    weights = cluster_weights(np.repeat(np.arange(40), 5).tolist(), 4000, seed=0)[1:]
+    means = weights @ np.repeat(values, 5) / weights.sum(1)
+    assert means.std() == pytest.approx(values.std() / math.sqrt(40), rel=0.05)
+
+
+def test_two_uses_of_a_seed_draw_apart() -> None:
+    rows = range(50)
+    assert (cluster_weights(rows, 5, 0) != cluster_weights(rows, 5, 0, "bench")).any()
+
+
+def test_a_percentile_interval_leaves_out_resamples_without_a_value() -> None:
+    samples = np.random.default_rng(1).normal(size=999)
+    with_gaps = np.concatenate([[np.nan], samples, [np.nan]])
+    ordered = sorted(samples)
+    for low, high in (percentile_interval(samples, 0.9), percentile_interval(with_gaps, 0.9)):
+        # 5% of 998 steps between 999 values are 49.9 of them.
+        assert low == pytest.approx(ordered[49] + 0.9 * (ordered[50] - ordered[49]))
+        assert high == pytest.approx(ordered[948] + 0.1 * (ordered[949] - ordered[948]))
+
+
+@pytest.mark.parametrize(("samples", "level"), [([], 0.95), ([math.nan], 0.95), ([1.0, 2.0], 1.0)])
+def test_a_percentile_interval_needs_values_and_a_level(samples, level) -> None:
+    with pytest.raises(ValueError, match="resample|level"):
+        percentile_interval(samples, level)

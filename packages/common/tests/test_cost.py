@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from seminar_common.cost import (
     Layer,
     TensorSize,
-    count_parameters,
     current_rss_mb,
     measure_latency,
     mflops_per_sample,
@@ -59,13 +57,6 @@ def test_size_counts_every_tensor_at_its_own_bits():
 def test_impossible_costs_are_refused(cost):
     with pytest.raises(ValueError, match="bits must be at least 1"):
         cost()
-
-
-def test_a_shared_parameter_counts_once_and_a_frozen_one_too():
-    first, second = nn.Linear(3, 2), nn.Linear(3, 2)
-    second.weight = first.weight
-    first.bias.requires_grad_(False)
-    assert count_parameters(nn.Sequential(first, second)) == 6 + 2 + 2
 
 
 def test_latency_counts_calls_and_pins_threads(monkeypatch):

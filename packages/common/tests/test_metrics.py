@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +7,6 @@ from sklearn.calibration import calibration_curve
 
 from seminar_common.metrics import (
     STATISTICS,
-    StreamingRocAuc,
     accuracy,
     calibration_error,
     calibration_points,
@@ -212,9 +208,7 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize(("labels", "probabilities", "message"), BAD_ROWS)
-@pytest.mark.parametrize(
-    "function", [*PLAIN.values(), roc_points, calibration_points, StreamingRocAuc().update]
-)
+@pytest.mark.parametrize("function", [*PLAIN.values(), roc_points, calibration_points])
 def test_bad_rows_are_refused(function, labels, probabilities, message):
     with pytest.raises(ValueError, match=message):
         function(labels, probabilities)
@@ -272,75 +266,3 @@ def test_two_roc_points_are_the_ends_alone():
     assert (fpr.tolist(), tpr.tolist()) == ([0, 1], [0, 1])
     with pytest.raises(ValueError, match="at least 2"):
         roc_points([0, 1], [0.1, 0.2], max_points=1)
-
-
-# Neighbours of 0, 1/2 and 1, where the bins have their ends and their mirror, beside any float at all.
-corners = [np.nextafter(x, y) for x in (0.0, 2.0**-24, 0.5, 1 - 2.0**-24, 1.0) for y in (0.0, x, 1.0)]
-probability = st.one_of(st.floats(0, 1), st.floats(0, 1, width=32), st.sampled_from([*corners, -0.0]))
-batch = st.lists(st.tuples(st.booleans(), probability), min_size=1, max_size=20)
-
-
-@given(st.lists(batch, min_size=1, max_size=4), st.sampled_from([1, 2, 3, 46, 1000, 1 << 16]))
-def test_streaming_roc_auc_keeps_its_bound(batches, bins):
-    rows = [row for batch in batches for row in batch]
-    labels, probabilities = zip(*rows, strict=True)
-    if len(set(labels)) < 2:
-        return
-    metric = StreamingRocAuc(bins)
-    for batch in batches:
-        metric.update(*zip(*batch, strict=True))
-    estimate = metric.compute()
-    # Both sides are quotients of exact integers: 1e-15 covers the rounding of the divisions.
-    assert abs(roc_auc(labels, probabilities) - estimate.value) <= estimate.error_bound + 1e-15
-
-
-def test_streaming_roc_auc_is_exact_where_no_bin_holds_both_classes():
-    labels, probabilities = [0, 1, 0, 1], [0.01, 0.02, 0.03, 0.6]
-    estimate = StreamingRocAuc().update(labels, probabilities).compute()
-    assert (estimate.value, estimate.error_bound) == (roc_auc(labels, probabilities), 0.0)
-
-
-def test_the_streaming_bound_is_half_the_share_of_pairs_in_one_bin():
-    # A single bin holds every pair: the AUC might be anything from 0 to 1.
-    estimate = StreamingRocAuc(bins=1).update([0, 1, 1], [0.2, 0.1, 0.9]).compute()
-    assert (estimate.value, estimate.error_bound) == (0.5, 0.5)
-
-
-@pytest.mark.parametrize("rate", [1e-5, 1e-2, 0.3, 0.99])
-def test_streaming_bins_resolve_low_and_high_click_rates_alike(rate):
-    generator = np.random.default_rng(8)
-    logits = np.log(rate / (1 - rate)) + generator.normal(size=20_000)
-    probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    labels = generator.random(20_000) < 0.5
-    assert StreamingRocAuc().update(labels, probabilities).compute().error_bound < 3e-4
-
-
-def test_merged_streams_equal_one_stream():
-    labels, probabilities = clicks(9)
-    whole = StreamingRocAuc().update(labels, probabilities)
-    first = StreamingRocAuc().update(labels[:100], probabilities[:100])
-    merged = first.merge(StreamingRocAuc().update(labels[100:], probabilities[100:]))
-    assert merged.compute() == whole.compute()
-    with pytest.raises(ValueError, match="can't merge"):
-        whole.merge(StreamingRocAuc(bins=10))
-
-
-def test_a_stream_without_both_classes_has_no_roc_auc():
-    metric = StreamingRocAuc().update([0, 1], [0.1, 0.2])
-    metric.reset()
-    metric.update([1], [0.5])
-    with pytest.raises(ValueError, match="both classes"):
-        metric.compute()
-    with pytest.raises(ValueError, match="at least 1"):
-        StreamingRocAuc(bins=0)
-
-
-def test_pairs_beyond_64_bits_are_counted():
-    metric = StreamingRocAuc(bins=2)
-    metric.counts[:] = [[3 << 40, 1 << 40], [1 << 40, 3 << 40]]  # 2**84 pairs and more
-    assert metric.compute().value == 0.75  # 9 of 16 pairs won, 6 of 16 tied
-
-
-def test_metrics_intervals_and_costs_import_without_torch():
-    code = "import sys, seminar_common.bootstrap, seminar_common.cost; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -314,8 +314,19 @@ def test_settings_that_are_no_object_are_an_error(tmp_path):
         report.report([run], tmp_path / "report.html")
 
 
-def test_importing_report_waits_for_no_heavy_library():
-    heavy = {"jinja2", "matplotlib", "torch", "typst"}
-    code = f"import sys, seminar_common.report; print(*{heavy} & set(sys.modules))"
+@pytest.mark.parametrize(
+    "module", ["bootstrap", "display", "metrics", "publish", "report", "summary", "tables"]
+)
+def test_importing_waits_for_no_heavy_library(module):
+    heavy = {"jinja2", "lightning_fabric", "matplotlib", "torch", "typst"}
+    code = f"import sys, seminar_common.{module}; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_page_without_plots_needs_no_matplotlib(tmp_path, monkeypatch):
+    for name in ("matplotlib", "torch", "typst"):
+        monkeypatch.setitem(sys.modules, name, None)
+    rows = (Row("train", "criteo-10k", "", "rows", 8000.0),)
+    report.write_report([("Rows", Results("prepare", rows))], tmp_path / "card.html", "Data card")
+    assert "8,000" in (tmp_path / "card.html").read_text()

@@ -1,4 +1,4 @@
-"""Confidence intervals: bootstrap over examples, plain and paired, and Student's t over seeds.
+"""Confidence intervals: bootstrap over examples, plain and paired, or over clusters; Student's t over seeds.
 
 On one CPU core a thousand resamples take 0.05 s for 2,000 rows. For a million rows they take 13 s for log loss,
 20 s for ROC AUC and 32 s for a paired difference of ROC AUC; time is proportional to rows and to resamples.
@@ -6,11 +6,12 @@ Memory is a few dozen bytes a row, whatever the number of resamples.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from seminar_common.errors import choices
 from seminar_common.metrics import STATISTICS, Statistic
@@ -34,6 +35,49 @@ class Interval:
     """Rows, or seeds, that it rests on."""
     level: float
     """Nominal coverage, e.g. 0.95."""
+
+
+def percentile_interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of the percentile interval of a figure's bootstrap ``samples``, shape (R,).
+
+    Samples that are NaN are left out: resamples on which the figure has no value.
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+
+    Raises:
+        ValueError: no sample has a value, or the level is outside (0, 1).
+    """
+    _check_level(level)
+    known = np.asarray(samples, np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        raise ValueError("an interval needs at least one resample on which the figure has a value")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def cluster_weights(
+    clusters: Sequence[Hashable], resamples: int, seed: int, use: str = "bootstrap"
+) -> np.ndarray:
+    """Return how often each row is there when clusters are drawn, float64 of shape (1 + resamples, n).
+
+    The first line has every row once: it gives the figure itself. Each of the others draws as many clusters as
+    there are, with replacement, each with all its rows.
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8: resample the units that are
+    independent.
+
+    Args:
+        clusters: the cluster of each row, e.g. the book of a page, n names that can be sorted. Rows that are
+            independent have a cluster each.
+        resamples: number of bootstrap samples.
+        seed: with ``use``, names the stream of random numbers.
+        use: what the weights are for.
+    """
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    generator = numpy_generator(seed, use)
+    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return np.concatenate([np.ones((1, len(member))), drawn[:, member]])
 
 
 def bootstrap_interval(
@@ -142,9 +186,9 @@ def _percentile_interval(
         statistic(_resample(generator, clicks), generator.integers(seeds, size=seeds) if seeds > 1 else every)
         for _ in range(resamples)
     ]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = percentile_interval(values, level)
     value = statistic(np.ones(len(clicks), np.int64), every)
-    return Interval(value, float(low), float(high), len(clicks), level)
+    return Interval(value, low, high, len(clicks), level)
 
 
 def _check_level(level: float) -> None:
@@ -190,29 +234,5 @@ def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
         raise ValueError(f"an interval over seeds needs two finite values or more, not {list(values)}")
     n, mean = len(values), float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    margin = _student_t_margin(level, n - 1) * error
+    margin = float(stdtrit(n - 1, (1 + level) / 2)) * error
     return Interval(mean, mean - margin, mean + margin, n, level)
-
-
-def _student_t_margin(level: float, freedom: int) -> float:
-    """Return t with P(|T| < t) = level for Student's T with integer degrees of freedom, by bisection."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_t_mass(middle, freedom) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _student_t_mass(angle: float, freedom: int) -> float:
-    """Return P(|T| < t) for the angle arctan(t / sqrt(freedom)).
-
-    Source: Abramowitz & Stegun 1964, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
-    """
-    odd = freedom % 2
-    cosine = math.cos(angle)
-    term, total = cosine**odd, 0.0
-    for power in range(odd, freedom, 2):
-        total += term
-        term *= cosine**2 * (power + 1) / (power + 2)
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, bits, multiply-adds, latency and memory."""
+"""What a model costs: bits, multiply-adds, latency and memory."""
 
 import os
 import re
@@ -8,12 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,6 @@ class TensorSize:
 def size_mb(tensors: Iterable[TensorSize]) -> float:
     """Return the size of all ``tensors`` packed without gaps, in MB of 10^6 bytes."""
     return sum(tensor.values * tensor.bits for tensor in tensors) / 8 / 1e6
-
-
-def count_parameters(module: "nn.Module") -> int:
-    """Return the number of values in the module's parameters, frozen ones too, a shared one counted once."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Metrics of a binary classifier: exact, weighted, and streaming.
+"""Metrics of a binary classifier: exact and weighted.
 
 Labels are 0 or 1 (a click), scores and probabilities are 1-D arrays of any float type. Every metric is
 ``metric(labels, probabilities, weights=None)``. A bootstrap needs a metric for a thousand weight vectors on
@@ -7,8 +7,7 @@ weights alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -246,94 +245,6 @@ def roc_points(labels: ArrayLike, scores: ArrayLike, max_points: int = 200) -> t
     fpr, tpr = negatives / negatives[-1], positives / positives[-1]
     kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, max_points)))
     return fpr[kept], tpr[kept]
-
-
-@dataclass(frozen=True)
-class RocAucEstimate:
-    """The exact ROC AUC lies within ``value`` ± ``error_bound``."""
-
-    value: float
-    error_bound: float
-
-
-class StreamingRocAuc:
-    """ROC AUC over batches in constant memory, with a guaranteed bound on its error.
-
-    Probabilities go into a fixed histogram for each class. Pairs in different bins are ranked exactly, a
-    click and a non-click in one bin count as a tie; the error is therefore at most half the share of such
-    pairs, up to the rounding of one division.
-
-    Bins are equal in the rank of float32(p) among all float32 numbers from 2^-24 to 1/2, and mirrored above
-    1/2: every halving of p, or of 1 - p, gets 1/46 of the bins, so that they are close to uniform in the
-    logit and low click rates are resolved as well as high ones. What is below 2^-24 (6e-8) or above
-    1 - 2^-24 shares the outermost bin. Memory is 16 bytes a bin.
-
-    >>> StreamingRocAuc().update([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8]).compute()
-    RocAucEstimate(value=0.875, error_bound=0.125)
-    """
-
-    def __init__(self, bins: int = 1 << 16):
-        if bins < 1:
-            raise ValueError(f"bins must be at least 1, not {bins}")
-        self.counts = np.zeros((2, bins), np.int64)
-        """Rows by class and bin, shape (2, bins); the sum over processes is the histogram of all rows."""
-
-    def update(self, labels: ArrayLike, probabilities: ArrayLike) -> Self:
-        """Add a batch and return the metric itself; both arguments have shape (n,).
-
-        Raises:
-            ValueError: shapes differ, a label is not 0 or 1, or a probability is NaN or outside [0, 1].
-        """
-        clicked, probabilities = _check_probabilities(labels, probabilities)
-        bins = self.counts.shape[1]
-        np.add.at(self.counts.reshape(-1), _rank_bin(probabilities, bins) + bins * clicked, 1)
-        return self
-
-    def merge(self, other: Self) -> Self:
-        """Add the rows that another process or part of the data has counted, and return the metric itself.
-
-        Raises:
-            ValueError: the two have different numbers of bins.
-        """
-        if self.counts.shape != other.counts.shape:
-            ours, theirs = self.counts.shape[1], other.counts.shape[1]
-            raise ValueError(f"can't merge histograms of {ours} and {theirs} bins; use the same number")
-        self.counts += other.counts
-        return self
-
-    def compute(self) -> RocAucEstimate:
-        """Return the ROC AUC of all rows so far.
-
-        Raises:
-            ValueError: a class is missing.
-        """
-        negative, positive = self.counts.astype(object)  # Python's integers: pairs can pass 2**63
-        pairs = 2 * negative.sum() * positive.sum()
-        if pairs == 0:
-            raise ValueError("ROC AUC needs both classes")
-        tied = positive @ negative
-        wins = 2 * (positive @ np.cumsum(negative)) - tied
-        return RocAucEstimate(wins / pairs, tied / pairs)
-
-    def reset(self) -> None:
-        """Forget all rows."""
-        self.counts[:] = 0
-
-
-_LOWEST, _HALF = np.array([2.0**-24, 0.5], np.float32).view(np.int32)
-_RANKS = int(_HALF - _LOWEST)
-
-
-def _rank_bin(probabilities: np.ndarray, bins: int) -> np.ndarray:
-    """Return the bin of each probability, int64 of shape (n,); never descends where the probability ascends.
-
-    That holds exactly, as a logarithm's rounding would not guarantee: rounding to float32 keeps the order,
-    1 - p is exact from 1/2 on (Sterbenz's lemma), and positive floats are ordered as their bits.
-    """
-    p = probabilities.astype(np.float32)
-    tail = np.maximum(np.minimum(p, 1 - p), np.float32(2.0**-24))
-    rank = (tail.view(np.int32) - _LOWEST).astype(np.int64)
-    return np.where(p < 0.5, rank, 2 * _RANKS - rank) * bins // (2 * _RANKS + 1)
 
 
 def _check(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -313,110 +313,44 @@ def _plain_log_ticks(axes: "Axes") -> None:
 
 # -------------------------------------------------------------------------------- labels that do not overlap
 
-# Boxes are rows of (left, bottom, right, top) in pixels; all costs below are areas in square pixels.
-_RADII = (6.0, 11.0, 18.0, 27.0, 38.0, 52.0)
-_ANGLES = np.deg2rad([45, 135, 0, 180, 315, 225, 90, 270, 20, 160, 200, 340])
-
 
 def _label_points(figure: "Figure", axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> None:
-    """Name every point beside it, where the name covers least of the other names, points and lines."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Name every point beside it, where the name covers no other name, point, interval or step of the front."""
+    from adjustText import adjust_text
 
-    renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()  # fixes the layout, so that data coordinates have pixels
-    sizes = []
-    for point in points:
-        text = figure.text(0, 0, _name(point.label), fontsize=8)
-        extent = text.get_window_extent(renderer)
-        sizes.append((extent.width, extent.height))
-        text.remove()
-    centres = axes.transData.transform([(p.cost, p.quality) for p in points])
-    offsets = _place(
-        centres, np.array(sizes), _obstacles(axes, points, front), np.array(axes.bbox.padded(-3).extents)
+    texts = [
+        axes.text(p.cost, p.quality, _name(p.label), fontsize=8, color=INK if p in front else MUTED)
+        for p in points
+    ]
+    for text in texts:
+        text.set_in_layout(False)
+    x, y = _taken(axes, points, front).T
+    adjust_text(
+        texts,
+        x,
+        y,
+        target_x=[p.cost for p in points],
+        target_y=[p.quality for p in points],
+        ax=axes,
+        iter_lim=500,  # and no limit of time: the same input gives the same places
+        expand=(1.2, 1.4),
+        force_text=(0.3, 0.5),
+        force_static=(0.2, 0.4),
+        min_arrow_len=12,
+        arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7},
     )
-    for point, (dx, dy) in zip(points, offsets, strict=True):
-        _annotate(axes, point, dx, dy, INK if point in front else MUTED)
 
 
-def _annotate(axes: "Axes", point: Point, dx: float, dy: float, colour: str) -> None:
-    horizontal = {-1: "right", 0: "center", 1: "left"}[_side(dx, dy)]
-    vertical = {-1: "top", 0: "center", 1: "bottom"}[_side(dy, dx)]
-    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
-    axes.annotate(
-        _name(point.label),
-        (point.cost, point.quality),
-        (dx, dy),
-        textcoords="offset points",
-        horizontalalignment=horizontal,
-        verticalalignment=vertical,
-        fontsize=8,
-        color=colour,
-        arrowprops=leader if np.hypot(dx, dy) > 12 else None,
-    ).set_in_layout(False)
-
-
-def _side(along: float, across: float) -> int:
-    """Return -1, 0 or 1: where a label at this offset has its near edge, 0 for its middle."""
-    return 0 if abs(along) < 0.3 * np.hypot(along, across) else int(np.sign(along))
-
-
-def _obstacles(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> np.ndarray:
-    """Return the boxes of markers, intervals and the front's steps, which labels should leave free."""
-    boxes = []
-    for point in points:
-        x, y = axes.transData.transform((point.cost, point.quality))
-        boxes.append((x - 4.5, y - 4.5, x + 4.5, y + 4.5))
-        if point.low is not None and point.high is not None:
-            (_, bottom), (_, top) = axes.transData.transform(
-                [(point.cost, point.low), (point.cost, point.high)]
-            )
-            boxes.append((x - 1, bottom, x + 1, top))
-    steps = axes.transData.transform([(p.cost, p.quality) for p in front])
-    for (x0, y0), (x1, y1) in zip(steps[:-1], steps[1:], strict=True):
-        boxes.append((x0, y0 - 1, x1, y0 + 1))
-        boxes.append((x1 - 1, min(y0, y1), x1 + 1, max(y0, y1)))
-    return np.array(boxes)
-
-
-def _place(centres: np.ndarray, sizes: np.ndarray, obstacles: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Choose an offset for each label by coordinate descent over a ring of candidates.
-
-    Args:
-        centres: the points, n x 2.
-        sizes: width and height of their labels, n x 2.
-        obstacles: boxes to leave free, m x 4.
-        frame: the box to stay inside, 4.
-
-    Returns:
-        The offset of each label's near edge from its point, n x 2.
-    """
-    offsets = np.array([(r * np.cos(a), r * np.sin(a)) for r in _RADII for a in _ANGLES])
-    boxes = np.stack([_boxes(centre, size, offsets) for centre, size in zip(centres, sizes, strict=True)])
-    fixed = 1.5 * _overlap(boxes, obstacles).sum(-1) + 20 * (
-        sizes.prod(-1)[:, None] - _overlap(boxes, frame[None])[..., 0]
-    )
-    fixed += np.hypot(*offsets.T) ** 1.5
-    chosen = fixed.argmin(-1)
-    everyone = np.arange(len(centres))
-    for _ in range(4):  # settles in two or three rounds
-        for i in everyone:
-            others = boxes[everyone[everyone != i], chosen[everyone != i]]
-            chosen[i] = (fixed[i] + 8 * _overlap(boxes[i], others).sum(-1)).argmin()
-    return offsets[chosen]
-
-
-def _boxes(centre: np.ndarray, size: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return the box that a label takes at each of the offsets, c x 4."""
-    sides = np.array([(_side(dx, dy), _side(dy, dx)) for dx, dy in offsets])
-    low = centre + offsets + (sides - 1) / 2 * size
-    return np.concatenate([low, low + size], axis=1)
-
-
-def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the areas that ``boxes`` (... x 4) share with ``others`` (m x 4), ... x m."""
-    a = boxes[..., None, :]
-    extent = np.minimum(a[..., 2:], others[:, 2:]) - np.maximum(a[..., :2], others[:, :2])
-    return np.clip(extent, 0, None).prod(-1)
+def _taken(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> np.ndarray:
+    """Return places that names leave free, [n, 2]: the points, and some along intervals and the front's steps."""
+    lines = [[(p.cost, p.low), (p.cost, p.high)] for p in points if p.low is not None and p.high is not None]
+    for one, other in pairwise(front):
+        corner = (other.cost, one.quality)
+        lines += [[(one.cost, one.quality), corner], [corner, (other.cost, other.quality)]]
+    pixels = [np.linspace(*axes.transData.transform(line), 12) for line in lines]
+    centres = np.array([(p.cost, p.quality) for p in points])
+    return np.concatenate([centres, *map(axes.transData.inverted().transform, pixels)])
 
 
 # ------------------------------------------------------------------------------------------ figures and SVG

@@ -151,10 +151,14 @@ def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title
     """
     _check_out(out)
     parts = [Section(*section) for section in sections]
-    page = _page(parts, title)
-    data = _html(page, parts).encode() if out.suffix.lower() == ".html" else _pdf(page)
+    data = html_page(parts, title).encode() if out.suffix.lower() == ".html" else _pdf(_page(parts, title))
     with files.atomic_path(out) as temporary:
         temporary.write_bytes(data)
+
+
+def html_page(sections: Sequence[Section], title: str) -> str:
+    """Return a report of ``sections`` as one HTML page that opens offline."""
+    return _html(_page(sections, title), sections)
 
 
 @dataclass(frozen=True)

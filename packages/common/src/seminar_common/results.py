@@ -176,7 +176,7 @@ def read_results(path: Path) -> Results:
     return Results(str(document.get("command", "")), rows, curves, notes)
 
 
-def _parse(kind: type[Row] | type[Curve], item: Any, file: Path, number: int) -> Any:
+def _parse(kind: type, item: Any, file: Path, number: int) -> Any:
     try:
         keys = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
         return kind(**_with_facts(keys) if kind is Row else keys)

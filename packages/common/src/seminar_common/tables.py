@@ -161,8 +161,10 @@ def _table(title: str, rows: Sequence[Row], metrics: Sequence[str] | None = None
     units = {row.metric: row.unit for row in rows}
     traits = _varying(lines)
     same = [name for name in _traits(lines) if name not in traits]
+    shared = {k: v for k, v in lines[0].key.items() if all(line.key.get(k) == v for line in lines)}
     return {
         "title": title,
+        "where": condition_text(shared),
         "note": ", ".join(f"{name} {_trait_text(lines[0].key[name])}" for name in same),
         "traits": [trait.capitalize() for trait in traits],
         "metrics": [dataclasses.asdict(metric_named(name, units[name])) for name in names],
@@ -170,6 +172,7 @@ def _table(title: str, rows: Sequence[Row], metrics: Sequence[str] | None = None
         "groups": [
             {
                 "name": condition_text(group[0].key),
+                "part": condition_text({k: v for k, v in group[0].key.items() if k not in shared}),
                 "lines": [_table_line(line, group, names, traits) for line in group],
             }
             for group in _groups(lines)
