@@ -1,6 +1,8 @@
 import errno
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seminar_common import files
@@ -105,3 +107,41 @@ def test_choices_read_as_english() -> None:
 
 def test_a_message_is_one_line() -> None:
     assert str(UserError("a\n  b")) == "a b"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_weights_get_the_mode_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    import torch
+
+    from seminar_common.checkpoints import save_tensors
+
+    before = os.umask(umask)
+    try:
+        save_tensors(tmp_path / "model.safetensors", {"weight": torch.zeros(2)})
+        files.write_text(tmp_path / "text", "text")
+    finally:
+        os.umask(before)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        "model.safetensors": mode,
+        "text": mode,
+    }
+
+
+def test_arrays_come_back_and_equal_ones_give_equal_bytes(tmp_path: Path) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    files.write_array(tmp_path / "a.npy", array)
+    assert np.array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)
+    for name in ("a.npz", "b.npz"):
+        files.write_arrays(tmp_path / name, k=7, clusters=array.astype(np.int64))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
+        assert int(found["k"]) == 7 and np.array_equal(found["clusters"], array)
+
+
+def test_arrays_of_objects_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    objects = np.array([{}, None], object)
+    with pytest.raises(ValueError, match="allow_pickle|Object arrays"):
+        files.write_array(tmp_path / "a.npy", objects)
+    with pytest.raises(ValueError, match="bad holds Python objects"):
+        files.write_arrays(tmp_path / "a.npz", good=np.zeros(2), bad=objects)
+    assert not list(tmp_path.iterdir())

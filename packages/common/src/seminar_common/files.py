@@ -8,16 +8,20 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seminar_common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
     """Yield a temporary name beside ``path``; rename it to ``path`` if the block succeeds, else remove it.
 
-    Works for a file and for a folder (create it at the yielded name). A file that exists is replaced.
+    Works for a file and for a folder (create it at the yielded name). A file that exists is replaced. A file that a
+    library made readable for its owner alone, as safetensors does, gets the mode that any new file gets here.
 
     Raises:
         UserError: the disk is full, or nothing can be made at that place.
@@ -26,6 +30,7 @@ def atomic_path(path: Path) -> Generator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
+        _share(temporary)
         temporary.replace(path)
     except BaseException as error:
         remove(temporary)
@@ -34,6 +39,19 @@ def atomic_path(path: Path) -> Generator[Path]:
                 f"{path}: no space left on the disk; nothing was written. Free some space or choose another --out"
             ) from error
         raise
+
+
+def _share(path: Path) -> None:
+    """Give a file that only its owner may read the mode of a new file: 0666 without the bits of the umask."""
+    if not path.is_file() or path.stat().st_mode & 0o077:
+        return
+    # Asking for the umask means setting it, for all threads: a new file shows what it allows, default ACLs included.
+    probe = path.with_name(f"{path.name}.mode")
+    try:
+        probe.touch(0o666, exist_ok=False)
+        path.chmod(probe.stat().st_mode & 0o777)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _make_parent(path: Path) -> None:
@@ -73,6 +91,33 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: a number in ``value`` is NaN or infinite, which JSON can't hold.
     """
     write_text(path, json.dumps(value, indent=2, default=jsonable, allow_nan=False) + "\n")
+
+
+def write_array(path: Path, array: "np.ndarray") -> None:
+    """Write an array as NPY, atomically.
+
+    Raises:
+        ValueError: it holds Python objects, which would have to be pickled.
+    """
+    import numpy as np
+
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def write_arrays(path: Path, **arrays: "np.ndarray | float") -> None:
+    """Write named arrays as a compressed NPZ, atomically; equal arrays give equal bytes.
+
+    Raises:
+        ValueError: one holds Python objects, which would have to be pickled.
+    """
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects, which can't be written without pickling")
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # ty: ignore[invalid-argument-type]
 
 
 def jsonable(value: Any) -> Any:
