@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from seminar_common.doc_tables import check
+from doc_tables import check
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_tables_are_those_that_the_committed_results_make() -> None:
-    assert check(ROOT) == [], "run `uv run python -m seminar_common.doc_tables`"
+    assert check(ROOT) == [], "run `uv run python tools/doc_tables.py`"

@@ -14,13 +14,11 @@ def figure(model, metric, value, low=None, high=None, split="test", **more):
     [
         ("roc_auc", 0.73894, "0.7389"),
         ("accuracy", 0.78154, "78.15%"),
-        ("ap50", 0.5, "50.0%"),
         ("log_loss", 0.5, "0.5000"),
         ("size_mb", 9.999, "10.0 MB"),  # rounding adds a digit before the point
         ("size_mb", 0.0456789, "0.0457 MB"),
         ("size_mb", 33822.0, "33,800 MB"),
         ("size_mb", 0.0, "0 MB"),
-        ("k_estimated", 97.0, "97"),
         ("throughput_per_s", 123456.0, "123,000 1/s"),
         ("roc_auc_difference", 0.00001, "0.0000"),  # no sign where nothing is left of the figure
         ("roc_auc_difference", 0.0012, "+0.0012"),

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from seminar_common.doc_tables import check, update
+import doc_tables
+from doc_tables import check, update
 from seminar_common.errors import UserError
 from seminar_common.results import Results, Row, write_results
 
@@ -170,8 +171,20 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 
 def run(folder, *arguments):
-    line = [sys.executable, "-m", "seminar_common.doc_tables", *arguments]
+    line = [sys.executable, doc_tables.__file__, *arguments]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_topics_figures_stand_under_the_names_that_the_topic_brings(tmp_path):
+    rows = (
+        Row("ward", "digits", "test", "macro_novel", 0.613, 0.58, 0.64),
+        Row("x", "p", "test", "ap50", 0.5),
+    )
+    write_results(tmp_path / "docs" / "results" / "study" / "results.json", Results(COMMAND, rows))
+    page = put_page(tmp_path, "<!-- table: results/study macro_novel ap50 -->", END)
+    update(tmp_path)
+    text = page.read_text()
+    assert "| Macro acc. novel (%) \u2191 | AP50 (%) \u2191 |" in text and "61.3 [58.0, 64.0]" in text
 
 
 def test_command_line_names_what_it_wrote_and_what_is_broken(tmp_path):

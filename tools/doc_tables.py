@@ -7,7 +7,8 @@ A table stands between two markers, each alone on its line and outside of code b
 
 The first word is a folder with a ``results.json``, relative to the repository's ``docs`` folder. The others are
 metrics, the columns in order; all of them if left out. A paired difference is named with its ``_difference``.
-``python -m seminar_common.doc_tables`` puts the table between the markers, whatever stood there before.
+The topics are to be installed: they bring the names and formats of their metrics.
+``python tools/doc_tables.py`` puts the table between the markers, whatever stood there before.
 """
 
 import os
@@ -173,7 +174,7 @@ def _code(text: str) -> str:
 if __name__ == "__main__":
     command = cli.Command(DocTablesSettings, f"{__name__}:main")
     cli.main(
-        "python -m seminar_common.doc_tables",
+        "python tools/doc_tables.py",
         "Tables in Markdown files, from committed results.",
         {"update": command},
     )
