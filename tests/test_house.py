@@ -1,12 +1,18 @@
 """What holds for every package: who imports whom, and what a command line costs before it works."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib import import_module
+from importlib.metadata import entry_points, version
 from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
 
 import pytest
+
+from seminar_common.cli import example_arguments, parse
 
 ROOT = Path(__file__).parents[1]
 TOPICS = sorted(path.name for path in (ROOT / "packages").iterdir() if path.name != "common")
@@ -38,36 +44,115 @@ def test_topics_leave_the_choice_of_a_device_to_common(file: Path) -> None:
     assert ".cuda(" not in text and "torch.cuda" not in text
 
 
+HEAVY = (
+    "torch",
+    "matplotlib",
+    "polars",
+    "pyarrow",
+    "numba",
+    "sklearn",
+    "scipy",
+    "onnxruntime",
+    "cv2",
+)
+
+
+def programs() -> dict[str, ModuleType]:
+    """Return the module of every command line of the house by the program's name."""
+    entries = entry_points(group="console_scripts")
+    own = [entry for entry in entries if entry.module.split(".")[0] in {"seminar_common", *TOPICS}]
+    return {entry.name: import_module(entry.module) for entry in sorted(own, key=lambda e: e.name)}
+
+
 def commands() -> list[tuple[str, str]]:
-    """Return (program, command) of every command line of the house; an empty command is the program itself."""
-    found = []
-    for entry in entry_points(group="console_scripts"):
-        if entry.module.split(".")[0] in {"seminar_common", *TOPICS}:
-            module = __import__(entry.module, fromlist=["COMMANDS"])
-            found += [(entry.name, command) for command in ["", *module.COMMANDS]]
-    return sorted(found)
+    """Return (program, command) of every command of the house."""
+    return [(program, name) for program, module in programs().items() for name in module.COMMANDS]
+
+
+def run_and_look_at_imports(program: str, *args: str) -> tuple[str, float]:
+    """Run a command line in a fresh process; return what it printed and its CPU seconds, having imported nothing heavy."""
+    # The modules that a process imported say more than its time, which depends on the machine.
+    code = (
+        f"import sys, time; sys.argv = {[program, *args]!r}\n"
+        f"from {programs()[program].__name__} import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        f"    heavy = set({HEAVY!r}) & set(sys.modules)\n"
+        "    assert not heavy, heavy\n"
+        "    print('CPU', time.process_time())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    text, seconds = done.stdout.rsplit("CPU", 1)
+    return text, float(seconds)
+
+
+@pytest.mark.parametrize("program", programs())
+def test_a_program_lists_its_commands_and_says_its_version(program: str) -> None:
+    text, seconds = run_and_look_at_imports(program, "--help")
+    assert "usage" in text and all(f"• {name}" in text for name in programs()[program].COMMANDS)
+    assert seconds < 1
+    text, _ = run_and_look_at_imports(program, "--version")
+    distribution = "seminar-common" if program == "seminar" else program
+    assert text == f"{program} {version(distribution)}\n"
 
 
 @pytest.mark.parametrize(("program", "command"), commands())
-def test_help_teaches_and_imports_nothing_heavy(program: str, command: str) -> None:
-    # The modules that a process imported say more than its time, which depends on the machine.
-    entry = next(e for e in entry_points(group="console_scripts") if e.name == program)
+def test_help_teaches_by_examples_and_imports_nothing_heavy(program: str, command: str) -> None:
+    text, seconds = run_and_look_at_imports(program, command, "--help")
+    assert "usage" in text
+    assert seconds < 1
+    assert not [line for line in text.splitlines() if line.strip().startswith("│ --") and len(line) < 8]
+    assert "{None}" not in text and "(default: None)" not in text
+    examples = text.split("examples:\n")[1].splitlines()
+    assert len(examples) >= 2 and all(line.startswith(f"  {program} {command}") for line in examples)
+
+
+@pytest.mark.parametrize(("program", "command"), commands())
+def test_examples_are_commands_that_parse(program: str, command: str) -> None:
+    table = programs()[program].COMMANDS
+    for args in example_arguments(command, table[command]):
+        settings = parse(program, "", table, args)
+        assert type(settings) is table[command].settings
+        missing = [name for name in table[command].required if getattr(settings, name) is None]
+        assert not missing or settings.resume is not None, f"{args} leaves out {missing}"
+
+
+def field_names(settings: type, prefix: str = "") -> set[str]:
+    """Return the fields of settings and of their groups, those of a group also as ``group.field``."""
+    names = set()
+    for field in dataclasses.fields(settings):
+        names.add(field.name)
+        kind = get_type_hints(settings)[field.name]
+        if dataclasses.is_dataclass(kind):
+            inner = field_names(kind)
+            names |= inner | {f"{field.name}.{name}" for name in inner}
+    return names
+
+
+@pytest.mark.parametrize(("program", "command"), commands())
+def test_a_command_marks_fields_that_it_has(program: str, command: str) -> None:
+    given = programs()[program].COMMANDS[command]
+    outputs = set(given.outputs) - {"out"}  # which most commands have
+    marked = {*given.inputs, *given.required, *given.advanced, *outputs}
+    assert not marked - field_names(given.settings)
+
+
+@pytest.mark.parametrize("package", ["seminar_common", *TOPICS])
+def test_importing_a_package_imports_nothing_heavy(package: str) -> None:
+    code = f"import sys, {package}; assert not set({HEAVY!r}) & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_path_with_a_typo_is_refused_at_once() -> None:
+    args = ["train", "--data", "no/such/folder"]
     code = (
-        f"import sys; sys.argv = [{program!r}, *{[command] if command else []!r}, '--help']\n"
-        f"from {entry.module} import main\n"
-        "try:\n    main()\n"
-        "finally:\n"
-        "    heavy = {'torch', 'matplotlib', 'polars', 'pyarrow', 'numba', 'sklearn', 'scipy'} & set(sys.modules)\n"
-        "    assert not heavy, heavy\n"
+        f"import sys; sys.argv = ['recsys-bnn', *{args!r}]\nfrom recsys_bnn.cli import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "usage" in done.stdout and "Traceback" not in done.stderr
-    if command:
-        undocumented = [
-            line for line in done.stdout.splitlines() if line.strip().startswith("│ --") and len(line) < 8
-        ]
-        assert not undocumented
+    assert done.returncode == 2
+    assert done.stderr == "recsys-bnn: error: --data no/such/folder: no such file or folder; check the path\n"
 
 
 def test_every_topic_has_a_demo() -> None:

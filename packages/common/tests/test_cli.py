@@ -1,5 +1,13 @@
 import dataclasses
 import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -25,6 +33,35 @@ class Fail:
 
     how: str = "user"
     """Kind of failure."""
+    file: Path = Path("given.txt")
+    """A file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+    """How it is done."""
+
+    knob: int = 3
+    """A knob for experts
+    alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Work."""
+
+    data: Path | None = None
+    """What to read."""
+    source: Path | None = None
+    """What else to
+    read."""
+    out: Path | None = None
+    """What to write."""
+    resume: Path | None = None
+    """What to go on with."""
+    kind: Literal["plain", "fancy"] = "plain"
+    """How it looks."""
+    knobs: Knobs = dataclasses.field(default_factory=Knobs)
 
 
 def greet(settings: Greet) -> None:
@@ -37,6 +74,14 @@ def fail(settings: Fail) -> None:
         "disk": OSError(errno.ENOSPC, "No space left on device", "out.bin"),
         "bug": OSError(errno.EIO, "broken"),
         "stop": KeyboardInterrupt(),
+        "module": ModuleNotFoundError("No module", name="a_library_that_nobody_has"),
+        "mistake": ModuleNotFoundError("No module seminar_common.nothing", name="seminar_common.nothing"),
+        "rights": PermissionError(errno.EACCES, "Permission denied", "/etc/kept"),
+        "read-only": OSError(errno.EROFS, "Read-only file system", "disk/out"),
+        "gone": FileNotFoundError(errno.ENOENT, "No such file or directory", str(settings.file)),
+        "folder": IsADirectoryError(errno.EISDIR, "Is a directory", str(settings.file)),
+        "below": NotADirectoryError(errno.ENOTDIR, "Not a directory", f"{settings.file}/part"),
+        "ours": FileNotFoundError(errno.ENOENT, "No such file or directory", "/opt/template.html"),
     }
     raise errors[settings.how]
 
@@ -46,22 +91,39 @@ COMMANDS = {
         Greet, f"{__name__}:greet", {"small": Greet, "large": lambda: Greet(preset="large", times=100)}
     ),
     "fail": cli.Command(Fail, f"{__name__}:fail"),
+    "work": cli.Command(
+        Work,
+        "a_module_that_nobody_has:work",  # so a test that gets as far as the import shows it
+        examples=("--data here --out there", "--resume there"),
+        inputs=("data", "source"),
+        required=("data",),
+        advanced=("knob",),
+    ),
 }
 
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands above be found by the name of this module, which pytest doesn't install."""
-    import sys
     from types import ModuleType
 
     module = ModuleType(__name__)
-    module.greet, module.fail = greet, fail
+    module.greet, module.fail, module.__file__ = greet, fail, __file__  # the file has the fields' docstrings
     monkeypatch.setitem(sys.modules, __name__, module)
 
 
 def run(*args: str) -> None:
-    cli.main("prog", "A program.", COMMANDS, args)
+    cli.main("prog", "A program.", COMMANDS, args, "seminar-common")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Return the one line with which the command line refuses ``args``."""
+    with pytest.raises(SystemExit) as stopped:
+        run(*args)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.startswith("prog: error: ") and error.count("\n") == 1
+    return error.removeprefix("prog: error: ").strip()
 
 
 def test_a_command_gets_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,21 +142,29 @@ def test_a_preset_sets_what_other_options_do_not(
 
 
 def test_an_unknown_preset_is_one_line_that_names_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run("greet", "--preset", "huge")
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == "prog: error: --preset huge: no such preset; choose large or small\n"
+    assert (
+        refused(capsys, "greet", "--preset", "huge") == "--preset huge: no such preset; choose large or small"
+    )
 
 
 @pytest.mark.parametrize(
-    ("how", "message"), [("user", "file.txt, line 3: bad label"), ("disk", "out.bin: no space")]
+    ("how", "message"),
+    [
+        ("user", "file.txt, line 3: bad label"),
+        ("disk", "out.bin: no space"),
+        ("rights", "/etc/kept: Permission denied; "),
+        ("read-only", "disk/out: Read-only file system; "),
+        ("gone", "given.txt: No such file or directory; check"),
+        ("folder", "given.txt: Is a directory; check"),
+        ("below", "given.txt/part: Not a directory; check"),
+        (
+            "module",
+            "prog fail needs the Python module a_library_that_nobody_has, which is not installed: pip ",
+        ),
+    ],
 )
 def test_what_the_user_can_mend_is_one_line_and_status_2(how: str, message: str, capsys) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run("fail", "--how", how)
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"prog: error: {message}") and error.count("\n") == 1
+    assert refused(capsys, "fail", "--how", how).startswith(message)
 
 
 def test_an_interrupt_has_the_shells_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +173,143 @@ def test_an_interrupt_has_the_shells_status(capsys: pytest.CaptureFixture[str]) 
     assert stopped.value.code == 130
 
 
-def test_a_bug_keeps_its_traceback() -> None:
-    with pytest.raises(OSError, match="broken"):
-        run("fail", "--how", "bug")
+@pytest.mark.parametrize(("how", "words"), [("bug", "broken"), ("ours", "template"), ("mistake", "nothing")])
+def test_a_bug_keeps_its_traceback(how: str, words: str) -> None:
+    with pytest.raises((OSError, ModuleNotFoundError), match=words):
+        run("fail", "--how", how)
+
+
+@pytest.mark.parametrize("args", [["--version"], ["greet", "--version"]])
+def test_the_version_is_that_of_the_distribution(args: list[str], capsys) -> None:
+    run(*args)
+    assert capsys.readouterr().out == f"prog {version('seminar-common')}\n"
+
+
+def test_a_wrong_path_is_refused_before_anything_is_imported(tmp_path: Path, capsys) -> None:
+    absent, file = str(tmp_path / "absent"), tmp_path / "file"
+    file.write_text("kept")
+    assert (
+        refused(capsys, "work", "--data", absent)
+        == f"--data {absent}: no such file or folder; check the path"
+    )
+    assert refused(capsys, "work") == "--data: must be given, or --resume RUN"
+    error = refused(capsys, "work", "--data", str(file), "--out", str(file / "out"))
+    assert error == f"--out {file}/out: can't be written (Not a directory: {file}); choose another --out"
+    error = refused(capsys, "work", "--data", str(file), "--out", "/proc/run")
+    assert error.startswith("--out /proc/run: can't be written (")
+    # Nothing is wrong with these, so the import is reached.
+    for args in (
+        ["--resume", absent],
+        ["--data", str(file), "--out", str(tmp_path / "a" / "b"), "--source", "*"],
+    ):
+        assert "a_module_that_nobody_has" in refused(capsys, "work", *args)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "the check leaves nothing"
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        run(*args)
+    assert not stopped.value.code
+    return capsys.readouterr().out
+
+
+def test_help_lists_choices_needs_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys, "work", "--help")
+    assert text.endswith("examples:\n  prog work --data here --out there\n  prog work --resume there\n")
+    lines = [" ".join(line.strip("│ ").split()) for line in text.splitlines()]
+    assert "--data PATH What to read. (required)" in lines
+    assert "--source PATH What else to read." in lines, "the source's line breaks flow, and None is no value"
+    assert "{plain,fancy}" in text
+
+
+def test_options_for_experts_are_accepted_and_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--knob" not in help_of(capsys, "work", "--help")
+    text = help_of(capsys, "work", "--help-all")
+    assert "--knob INT" in text and "experts alone" in text
+    settings = cli.parse("prog", "A program.", COMMANDS, ["work", "--knob", "5"])
+    assert settings == Work(knobs=Knobs(5))
+
+
+PROGRAM = """
+import dataclasses, sys, time
+from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from seminar_common import cli, files
+
+@dataclasses.dataclass(frozen=True)
+class Many:
+    "Print many lines."
+    lines: int = 100_000
+
+@dataclasses.dataclass(frozen=True)
+class Long:
+    "Work long in other processes."
+    out: Path = Path("out")
+    method: str = "spawn"
+
+def many(settings):
+    for line in range(settings.lines):
+        print("line", line)
+
+def long(settings):
+    with files.atomic_path(settings.out) as temporary:
+        temporary.mkdir()
+        with ProcessPoolExecutor(2, get_context(settings.method)) as pool:
+            pool.submit(time.sleep, 0).result()
+            work = [pool.submit(time.sleep, 60) for _ in range(4)]
+            print("working", flush=True)
+            work[0].result()
+
+if __name__ == "__main__":
+    commands = {"many": cli.Command(Many, "program:many"), "long": cli.Command(Long, "program:long")}
+    cli.main("prog", "A program.", commands)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> list[str]:
+    """Return the command that runs the program above."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return [sys.executable, str(tmp_path / "program.py")]
+
+
+@pytest.mark.parametrize("args", ["many", "many --lines 1", "many --help"])
+def test_a_reader_that_goes_away_is_no_error(program: list[str], args: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # gone before the first line, so also what waits in the buffer at the end finds nobody
+    done = subprocess.run(
+        [*program, *args.split()], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_termination_leaves_no_worker_and_nothing_half_written(
+    program: list[str], tmp_path: Path, method: str
+) -> None:
+    command = [*program, "long", "--out", str(tmp_path / "out"), "--method", method]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout is not None and running.stdout.readline() == "working\n"
+        started = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        error = running.communicate(timeout=30)[1]
+    assert time.monotonic() - started < 20, "work that waits is not done first"
+    assert running.returncode == 143
+    assert error.splitlines()[-1] == "prog: terminated" and "Traceback" not in error
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+    assert is_empty_soon(running.pid), "a process of its group is left"
+
+
+def is_empty_soon(group: int) -> bool:
+    """Say whether a process group has no members; Python's own resource tracker takes a moment to see the end."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False

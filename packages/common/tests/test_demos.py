@@ -1,9 +1,11 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
+from seminar_common.device import choose_threads
 from seminar_common.errors import UserError
 from seminar_common.results import Results, Row, read_results
 
@@ -32,6 +34,24 @@ def test_a_demo_links_what_else_it_made(tmp_path: Path) -> None:
 def test_real_data_is_handed_on(tmp_path: Path) -> None:
     run_demos({"one": small_demo}, DemoSettings(out=tmp_path / "out", data=tmp_path))
     assert read_results(tmp_path / "out" / "one").rows[0].dataset == str(tmp_path)
+
+
+def test_one_number_of_threads_is_for_all_demos_and_for_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    seen = []
+
+    def demo(folder: Path, data: Path | None) -> DemoPage:
+        seen.append((choose_threads()[0], os.environ["OMP_NUM_THREADS"]))
+        return small_demo(folder, data)
+
+    run_demos({"one": demo, "two": demo}, DemoSettings(out=tmp_path / "out", threads=3))
+    assert seen == [(3, "3"), (3, "3")]
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert "demo: 3 threads (asked for)" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--threads -1"):
+        DemoSettings(threads=-1)
 
 
 def test_an_existing_folder_is_refused(tmp_path: Path) -> None:

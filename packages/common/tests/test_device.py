@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from seminar_common.device import DeviceConfig, choose, launch, usable_cores
+from seminar_common import device
+from seminar_common.device import (
+    DeviceConfig,
+    cgroup_quota,
+    choose,
+    choose_threads,
+    free_cores,
+    launch,
+    usable_cores,
+)
 from seminar_common.errors import UserError
 
 
@@ -14,15 +23,113 @@ def test_the_choice_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = choose(DeviceConfig(device="cpu"))
     assert (choice.accelerator, choice.precision, choice.processes) == ("cpu", "32-true", 1)
     assert choice.reason.startswith("cpu (asked for), 32-true (")
-    assert choice.threads == usable_cores()
+    assert 1 <= choice.threads <= usable_cores()
 
 
-@pytest.mark.parametrize(("variable", "threads"), [("3", 3), ("", usable_cores()), ("0", usable_cores())])
+@pytest.mark.parametrize(("variable", "threads"), [("3", 3), ("", 7), ("0", 7)])
 def test_threads_follow_the_environment_unless_asked_for(monkeypatch, variable: str, threads: int) -> None:
     # Test workers and torchrun set OMP_NUM_THREADS so that processes don't fight for the cores.
+    monkeypatch.setattr(device, "free_cores", lambda: 7)
     monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert choose(DeviceConfig(device="cpu")).threads == threads
     assert choose(DeviceConfig(device="cpu", threads=2)).threads == 2
+
+
+def test_processes_of_one_run_share_the_cores_without_looking_at_each_others_load(monkeypatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(device, "_cores", lambda: set(range(8)))
+    monkeypatch.setattr(device, "cgroup_quota", lambda: None)
+    monkeypatch.setattr(device, "free_cores", lambda: pytest.fail("looked"))
+    assert choose_threads() == (4, "an equal share of the cores")
+
+
+@pytest.mark.parametrize(
+    ("busy", "free"),
+    [
+        ((0, 0, 0, 0), 4),
+        ((100, 0, 0, 0), 3),
+        ((100, 100, 100, 100), 1),
+        ((10, 5, 0, 8), 4),
+        ((60, 60, 0, 0), 3),
+    ],
+    ids=["idle", "one busy loop", "all busy", "a little", "two half busy"],
+)
+def test_cores_that_others_use_are_left_to_them(
+    tmp_path: Path, monkeypatch, busy: tuple[int, ...], free: int
+) -> None:
+    stat = tmp_path / "stat"
+
+    def write(ticks: tuple[int, ...]) -> None:
+        # A fifth core, which is idle but not ours, and a line that is no core stand in the file, too.
+        lines = [
+            f"cpu{core} {t} 0 0 {10_000 if core == 4 else 100 - t} 0 0 0 0 0 0"
+            for core, t in enumerate((*ticks, 0))
+        ]
+        stat.write_text("\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, "intr 1 2"]))
+
+    write((0, 0, 0, 0))
+    stat.write_text(stat.read_text().replace(" 100 0 0 0", " 0 0 0 0"))
+    monkeypatch.setattr(device, "_cores", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(device, "cgroup_quota", lambda: None)
+    monkeypatch.setattr(device.time, "sleep", lambda seconds: write(busy))
+    assert free_cores(stat=stat) == free
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu0 1 0 0 5 0 0 0 0 0 0"])
+def test_all_cores_are_free_where_the_system_does_not_say(
+    tmp_path: Path, monkeypatch, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "stat").write_text(text)
+    monkeypatch.setattr(device, "_cores", lambda: {0, 1, 2})
+    monkeypatch.setattr(device, "cgroup_quota", lambda: None)
+    assert free_cores(seconds=0, stat=tmp_path / "stat") == 3
+
+
+@pytest.mark.parametrize(
+    ("member", "limits", "quota"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 1.5),
+        (
+            "0::/a/b",
+            {"cpu.max": "max 100000", "a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"},
+            3.0,
+        ),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("4:cpu,cpuacct:/x", {"cpu/x/cpu.cfs_quota_us": "50000", "cpu/x/cpu.cfs_period_us": "100000"}, 0.5),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("3:memory:/x", {"cpu/x/cpu.cfs_quota_us": "50000", "cpu/x/cpu.cfs_period_us": "100000"}, None),
+    ],
+    ids=[
+        "version 2",
+        "an outer group binds, too",
+        "no limit",
+        "version 1",
+        "version 1, no limit",
+        "not of the CPU",
+    ],
+)
+def test_the_quota_of_a_control_group_is_read(
+    tmp_path: Path, monkeypatch, member: str, limits: dict[str, str], quota: float | None
+) -> None:
+    (tmp_path / "member").write_text(member + "\n")
+    for name, text in limits.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(text + "\n")
+    assert cgroup_quota(tmp_path / "root", tmp_path / "member") == quota
+    monkeypatch.setattr(device, "_cores", lambda: set(range(8)))
+    monkeypatch.setattr(device, "cgroup_quota", lambda: quota)
+    assert usable_cores() == (8 if quota is None else max(1, int(quota)))
+
+
+def test_no_control_groups_are_no_limit(tmp_path: Path) -> None:
+    assert cgroup_quota(tmp_path, tmp_path / "absent") is None
+
+
+def test_the_module_needs_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; from seminar_common.device import choose_threads; choose_threads()"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -4,17 +4,30 @@ A command's settings are a frozen dataclass whose field docstrings are the ``--h
 named by a string and imported only when the command runs, so that ``--help`` never waits for PyTorch.
 """
 
+import contextlib
+import dataclasses
+import errno
 import functools
 import importlib
 import operator
 import os
+import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
+from seminar_common import extras
 from seminar_common.errors import UserError, choices
 from seminar_common.files import is_disk_full
+from seminar_common.progress import MOST_SILENCE, duration, heartbeat
+from seminar_common.signals import Terminated, terminable
+
+# Threads that wait for work sleep; by default OpenMP's spin, which takes whole cores from others. Read as it loads.
+PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,18 @@ class Command:
     """The function that runs it with its settings, as ``package.module:function``."""
     presets: Mapping[str, Callable[[], Any]] | None = None
     """For a command with ``--preset``: functions that return the settings of a size, by name."""
+    examples: tuple[str, ...] = ()
+    """Options of typical calls, which end the ``--help``."""
+    extra: str | None = None
+    """Extra of the distribution without which the command can't run, such as ``train``."""
+    inputs: tuple[str, ...] = ()
+    """Fields with files or folders that must be there, checked before anything heavy is imported."""
+    outputs: tuple[str, ...] = ("out",)
+    """Fields with files or folders that are written, checked as early."""
+    required: tuple[str, ...] = ()
+    """Fields that must be given unless ``--resume`` is, although their default is None."""
+    advanced: tuple[str, ...] = ()
+    """Fields, of groups of settings as well, that only ``--help-all`` shows; they are accepted as any other."""
 
     def run(self, settings: Any) -> None:
         """Import the function and call it."""
@@ -35,50 +60,268 @@ class Command:
 
 
 def main(
-    prog: str, description: str, commands: Mapping[str, Command], args: Sequence[str] | None = None
+    prog: str,
+    description: str,
+    commands: Mapping[str, Command],
+    args: Sequence[str] | None = None,
+    distribution: str | None = None,
 ) -> None:
     """Parse ``args`` (default: the process's), run the command and exit.
 
-    Exit status: 0 done; 2 something the user can mend, in one line on standard error; 130 interrupted.
+    Args:
+        prog: Name of the program.
+        description: What it is for.
+        commands: Its commands by name.
+        args: Arguments in place of the process's own.
+        distribution: What is installed, for ``--version`` and extras; by default its name is ``prog``.
+
+    Exit status: 0 done; 2 something the user can mend, in one line on standard error; 130 interrupted;
+    141 the reader of the output has gone, as `head` does; 143 terminated.
     """
-    arguments = list(sys.argv[1:] if args is None else args)
+    for name, value in PASSIVE_WAITING.items():
+        os.environ.setdefault(name, value)
+    line = _Line(prog, description, commands, distribution or prog)
+    status = line.status(list(sys.argv[1:] if args is None else args))
+    if status:
+        sys.exit(status)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A command line and what is known of it."""
+
+    prog: str
+    description: str
+    commands: Mapping[str, Command]
+    distribution: str
+
+    def status(self, args: list[str]) -> int:
+        """Run ``args`` and return the exit status; what went wrong has been said then."""
+        try:
+            with terminable():
+                try:
+                    self._execute(args)
+                finally:
+                    sys.stdout.flush()  # here, not as the interpreter ends, where a closed pipe makes a traceback
+        except BrokenPipeError:
+            if not (closed := list(_closed_outputs())):
+                raise
+            for descriptor in closed:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            return 141
+        except (KeyboardInterrupt, Terminated) as stop:
+            interrupted = isinstance(stop, KeyboardInterrupt)
+            self._say("interrupted" if interrupted else "terminated")
+            return 130 if interrupted else 143
+        except UserError as error:
+            self._say(f"error: {error}")
+            return 2
+        return 0
+
+    def _execute(self, args: list[str]) -> None:
+        if args[-1:] == ["--version"] and len(args) <= 2:
+            print(f"{self.prog} {extras.version(self.distribution)}")
+            return
+        with _examples_after_help(self, args):
+            settings = parse(self.prog, self.description, self.commands, args)
+        name, command = next((n, c) for n, c in self.commands.items() if c.settings is type(settings))
+        check_paths(command, settings)
+        if command.extra:
+            extras.require(f"{self.prog} {name}", self.distribution, command.extra)
+        started = time.monotonic()
+        with (
+            heartbeat(
+                lambda: f"{self.prog} {name}: working, {duration(time.monotonic() - started)}", MOST_SILENCE
+            ),
+            _mendable_errors(f"{self.prog} {name}", self.distribution, settings),
+        ):
+            command.run(settings)
+
+    def _say(self, message: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"{self.prog}: {message}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _examples_after_help(line: _Line, args: list[str]) -> Generator[None]:
+    """Print the examples of the command whose help was asked for."""
     try:
-        settings = _parse(prog, description, commands, arguments)
-        next(c for c in commands.values() if c.settings is type(settings)).run(settings)
-    except UserError as error:
-        _fail(prog, str(error))
+        yield
+    except SystemExit as stop:
+        command = line.commands.get(args[0]) if args else None
+        if not stop.code and command is not None and command.examples:
+            if command.advanced and "--help-all" not in args:
+                print(f"{line.prog} {args[0]} --help-all shows options for experts, too.\n")
+            print(
+                "examples:",
+                *(f"  {line.prog} {args[0]} {text}".rstrip() for text in command.examples),
+                sep="\n",
+            )
+        raise
+
+
+@contextlib.contextmanager
+def _mendable_errors(command: str, distribution: str, settings: Any) -> Generator[None]:
+    """Make errors of the system that the user can mend, and missing libraries, UserErrors of one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or extras.is_own(error.name):
+            raise  # a mistake of ours
+        raise UserError(extras.missing_module(command, distribution, error.name)) from error
     except OSError as error:
-        if not is_disk_full(error):
+        message = _of_the_system(error, list(_paths(settings)))
+        if message is None:
             raise
-        _fail(
-            prog,
-            f"{error.filename or 'writing'}: no space left on the disk; free some space and run it again",
-        )
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UserError(message) from error
 
 
-def _fail(prog: str, message: str) -> None:
-    print(f"{prog}: error: {message}", file=sys.stderr)
-    sys.exit(2)
+def _of_the_system(error: OSError, given: Sequence[Path]) -> str | None:
+    """Return what to say of a full disk, of missing rights, and of a path below or above a given one; else None."""
+    name = error.filename if isinstance(error.filename, str) else "writing"
+    if is_disk_full(error):
+        return f"{name}: no space left on the disk; free some space and run it again"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"{name}: {error.strerror}; change its rights, or give another path"
+    path = Path(name).absolute()
+    of_user = any(path.is_relative_to(g) or g.is_relative_to(path) for g in (g.absolute() for g in given))
+    if of_user and isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return f"{name}: {error.strerror}; check the path"
+    return None
 
 
-def _parse(prog: str, description: str, commands: Mapping[str, Command], args: list[str]) -> Any:
+def _paths(settings: Any) -> Iterator[Path]:
+    """Yield every path in ``settings``, also of groups and tuples."""
+    if isinstance(settings, Path):
+        yield settings
+    elif isinstance(settings, tuple):
+        for value in settings:
+            yield from _paths(value)
+    elif dataclasses.is_dataclass(settings):
+        for field in dataclasses.fields(settings):
+            yield from _paths(getattr(settings, field.name))
+
+
+def _closed_outputs() -> Iterator[int]:
+    """Yield the descriptors of standard output and error whose reader has gone."""
+    for descriptor in (1, 2):
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            yield descriptor
+
+
+def check_paths(command: Command, settings: Any) -> None:
+    """Look at the paths in ``settings`` before the work.
+
+    Raises:
+        UserError: a required one is not given, an input is not there, or an output can't be written.
+    """
+    for name in command.required:
+        if _value(settings, name) is None and getattr(settings, "resume", None) is None:
+            way_out = ", or --resume RUN" if hasattr(settings, "resume") else ""
+            raise UserError(f"{_option(name)}: must be given{way_out}")
+    for name in command.inputs:
+        for path in _paths(_value(settings, name)):
+            if not path.exists() and not set(str(path)) & set("*?["):
+                raise UserError(f"{_option(name)} {path}: no such file or folder; check the path")
+    for name in command.outputs:
+        for path in _paths(_value(settings, name)):
+            _check_writable(_option(name), path)
+
+
+def _value(settings: Any, name: str) -> Any:
+    """Return a field, ``source.images`` being that of a group, or None where these settings have none."""
+    for part in name.split("."):
+        settings = getattr(settings, part, None)
+    return settings
+
+
+def _option(name: str) -> str:
+    return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-")
+
+
+def _check_writable(option: str, path: Path) -> None:
+    there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    folder = there.parent if there == path.absolute() and there.is_file() else there
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # rights alone don't tell of read-only disks
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(
+            f"{option} {path}: can't be written ({error.strerror}: {folder}); choose another {option}"
+        ) from error
+
+
+def parse(prog: str, description: str, commands: Mapping[str, Command], args: list[str]) -> Any:
+    """Return the settings of the command that ``args`` name.
+
+    Raises:
+        UserError: the arguments make no sense together.
+        SystemExit: help was asked for, or an argument is unknown.
+    """
     import tyro
 
-    kinds = []
-    for name, command in commands.items():
-        default = _preset_default(command, args) if args[:1] == [name] else None
-        subcommand = (
-            tyro.conf.subcommand(name) if default is None else tyro.conf.subcommand(name, default=default)
-        )
-        kinds.append(Annotated[command.settings, subcommand])  # ty: ignore[invalid-type-form]
-    union = functools.reduce(operator.or_, kinds)
-    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    return tyro.cli(union, prog=prog, description=description, args=args, config=markers)
+    command, name = commands.get(args[0]) if args else None, "".join(args[:1])
+    kinds: list[Any] = []
+    for key, each in commands.items():
+        default = _preset_default(each, args) if key == name else None
+        more = {} if default is None else {"default": default}
+        kinds.append(Annotated[each.settings, tyro.conf.subcommand(key, **more)])  # ty: ignore[invalid-type-form]
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.DisallowNone)
+    return tyro.cli(
+        functools.reduce(operator.or_, kinds),
+        prog=prog,
+        description=description,
+        args=["--help" if a == "--help-all" else a for a in args],
+        config=markers,
+        registry=_help_registry(command, args),
+    )
+
+
+def _help_registry(command: Command | None, args: list[str]) -> Any:
+    """Return tyro rules for the help: leave out advanced options, and say of optional ones whether they are needed."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+    if command is None or not {"-h", "--help", "--help-all"} & set(args):
+        return registry
+    hidden = () if "--help-all" in args else command.advanced
+    inside = False
+
+    def annotate(field: Any) -> Any:
+        kind, text = field.type, field.helptext
+        if field.name in hidden:
+            kind = Annotated[kind, tyro.conf.Suppress]  # ty: ignore[invalid-type-form]
+        elif field.default in (None, (), ""):  # "(default: None)" says nothing that the text doesn't
+            hint = "(required)" if field.name in command.required else ""
+            hinted = tyro.conf.arg(help_behavior_hint=hint)
+            kind = Annotated[kind, hinted]  # ty: ignore[invalid-type-form]
+        return dataclasses.replace(field, type=kind, helptext=lambda: _flowing(text))
+
+    @registry.struct_rule
+    def rule(info: Any) -> Any:
+        nonlocal inside
+        if inside or not dataclasses.is_dataclass(info.type):
+            return None
+        inside = True
+        try:
+            spec = registry.get_struct_spec(info)
+        finally:
+            inside = False
+        if not isinstance(spec, tyro.constructors.StructConstructorSpec):
+            return spec
+        return dataclasses.replace(spec, fields=tuple(annotate(field) for field in spec.fields))
+
+    return registry
+
+
+def _flowing(text: Any) -> str | None:
+    """Return a field's docstring without the line breaks of the source, so that the terminal's width breaks it."""
+    given = text() if callable(text) else text
+    return None if given is None else " ".join(given.split())
 
 
 def _preset_default(command: Command, args: list[str]) -> Any:
@@ -96,3 +339,10 @@ def _option_value(args: list[str], index: int) -> str:
     if "=" in args[index]:
         return args[index].split("=", 1)[1]
     return args[index + 1] if index + 1 < len(args) else ""
+
+
+def example_arguments(name: str, command: Command) -> Iterable[list[str]]:
+    """Yield the arguments of each example of a command, split as a shell does."""
+    import shlex
+
+    return ([name, *shlex.split(text)] for text in command.examples)

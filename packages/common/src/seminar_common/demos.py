@@ -5,14 +5,17 @@ function ``demo(folder, data)`` that fills ``folder`` with its runs and a ``resu
 :class:`DemoPage`.
 """
 
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seminar_common import files
+from seminar_common.device import choose_threads
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.results import Results, write_results
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from seminar_common.report import Picture
 
 GROUP = "seminar.demos"
+THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class DemoSettings:
     """Folder to make; by default runs/demo-TIME. Open its index.html afterwards."""
     data: Path | None = None
     """Folder with real data (see docs/data.md) to use in place of generated data."""
+    threads: int = 0
+    """CPU threads of every step; 0 takes OMP_NUM_THREADS, else the cores that others leave free."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UserError(f"--threads {self.threads}: must be 0 (automatic) or more")
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,33 @@ def installed_demos() -> dict[str, Demo]:
 
 def main(settings: DemoSettings) -> None:
     """Run every installed demo; the function behind ``seminar demo``."""
-    demos = installed_demos()
-    if not demos:
-        raise UserError(
-            "no topic is installed; install one, e.g. `pip install ./packages/common ./packages/recsys_bnn`"
-        )
-    run_demos(demos, settings)
+    say("demo: starting; it takes minutes")
+    with same_threads(settings.threads):
+        demos = installed_demos()
+        if not demos:
+            raise UserError(
+                "no topic is installed; install one, e.g. `pip install ./packages/common ./packages/recsys_bnn`"
+            )
+        run_demos(demos, settings)
+
+
+@contextmanager
+def same_threads(asked: int) -> Generator[None]:
+    """Decide the number of threads once, for every step and library of the demos, and for processes that they start.
+
+    OMP_NUM_THREADS is what NumPy, scikit-learn and :mod:`seminar_common.device` go by; a library reads it as it loads.
+    """
+    before = os.environ.get(THREADS)
+    threads, reason = choose_threads(asked)
+    if before != str(threads):
+        say(f"demo: {threads} thread{'s' * (threads > 1)} ({reason})")
+    os.environ[THREADS] = str(threads)
+    try:
+        yield
+    finally:
+        del os.environ[THREADS]
+        if before is not None:
+            os.environ[THREADS] = before
 
 
 def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:
@@ -78,12 +109,13 @@ def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:
             f"{settings.data}: no such folder; --data takes a folder with real data, see docs/data.md"
         )
     sections, started = [], time.perf_counter()
-    for topic, demo in demos.items():
-        say(f"== {topic}")
-        page = demo(out / topic, settings.data)
-        write_results(out / topic / "results.json", page.results)
-        links = [(text, f"{topic}/{target}") for text, target in page.links]
-        sections.append((page.title, page.results, None, None, (), page.pictures, links))
+    with same_threads(settings.threads):
+        for topic, demo in demos.items():
+            say(f"== {topic}")
+            page = demo(out / topic, settings.data)
+            write_results(out / topic / "results.json", page.results)
+            links = [(text, f"{topic}/{target}") for text, target in page.links]
+            sections.append((page.title, page.results, None, None, (), page.pictures, links))
     index = out / "index.html"
     write_report(sections, index, "Demo")
     say(f"done in {time.perf_counter() - started:.0f} s: open {index}")

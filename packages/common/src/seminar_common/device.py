@@ -7,7 +7,9 @@ tests, which have no GPU; the CPU and two-process CPU runs are tested.
 
 import atexit
 import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from seminar_common.errors import UserError
@@ -29,7 +31,8 @@ class DeviceConfig:
     precision: Precision = "auto"
     """`auto` is 32-bit on the CPU, bf16 mixed precision on a GPU that has it."""
     threads: int = 0
-    """CPU threads of each process; 0 takes OMP_NUM_THREADS, else all cores, shared between a machine's processes."""
+    """CPU threads of each process; 0 takes OMP_NUM_THREADS, else the cores that others leave free (with several
+    processes on a machine, an equal share of all)."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
@@ -67,7 +70,7 @@ def choose(config: DeviceConfig) -> Choice:
     else:
         device_reason = torch.cuda.get_device_name() if available else "PyTorch finds no CUDA GPU"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    threads, threads_reason = _choose_threads(config.threads)
+    threads, threads_reason = choose_threads(config.threads)
     reason = (
         f"{accelerator} ({device_reason}), {precision} ({precision_reason}), "
         f"{threads} thread{'s' * (threads > 1)} ({threads_reason}), {processes} process{'es' * (processes > 1)}"
@@ -89,21 +92,108 @@ def _choose_precision(asked: Precision, accelerator: str) -> tuple[str, str]:
     return "32-true", "this GPU has no bf16"
 
 
-def _choose_threads(asked: int) -> tuple[int, str]:
+def choose_threads(asked: int = 0) -> tuple[int, str]:
+    """Return how many CPU threads to use, and why.
+
+    Args:
+        asked: A number that the user gave wins; 0 takes OMP_NUM_THREADS, else the cores that others leave free.
+    """
     if asked:
         return asked, "asked for"
     variable = os.environ.get("OMP_NUM_THREADS", "")
     if variable.isdecimal() and int(variable):
         return int(variable), "OMP_NUM_THREADS"
     cores, processes = usable_cores(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, cores // processes), "all cores" if processes == 1 else "an equal share of the cores"
+    if processes > 1:  # each would take its sisters for the load of others
+        return max(1, cores // processes), "an equal share of the cores"
+    free = free_cores()
+    return free, "all cores" if free == cores else f"of {cores} cores, which others use, too"
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use: those it may run on, capped by the cgroup's quota."""
+    quota = cgroup_quota()
+    return len(_cores()) if quota is None else max(1, min(len(_cores()), int(quota)))
+
+
+def _cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def cgroup_quota(
+    root: Path = Path("/sys/fs/cgroup"), member: Path = Path("/proc/self/cgroup")
+) -> float | None:
+    """Return how many cores' time the control groups of this process allow, or None where they set no limit.
+
+    Args:
+        root: Where the control groups are mounted; versions 1 and 2 are read.
+        member: The groups that this process is in. A group inside another is bound by both.
+    """
+    quotas = []
+    for line in _read(member).splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        folder = base / group.lstrip("/")
+        for each in (folder, *folder.parents):
+            if each.is_relative_to(base):
+                quotas.append(_quota(each))
+    return min((quota for quota in quotas if quota), default=None)
+
+
+def _quota(folder: Path) -> float | None:
+    limit = _read(folder / "cpu.max").split()
+    if not limit:
+        limit = [_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+    # No limit is "max" in version 2 and -1 in version 1.
+    known = len(limit) == 2 and all(part.isdecimal() and int(part) for part in limit)
+    return int(limit[0]) / int(limit[1]) if known else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def free_cores(seconds: float = 0.25, stat: Path = Path("/proc/stat")) -> int:
+    """Return how many of the usable cores others leave idle, at least 1.
+
+    Idle time is sampled for some ``seconds``, in which this process sleeps: the 1-minute load would still tell of what
+    ended before. Where the system doesn't say, all usable cores count as free.
+
+    Args:
+        seconds: How long to look.
+        stat: The kernel's count of busy and idle ticks of each core.
+    """
+    cores = usable_cores()
+    before = _ticks(stat)
+    if cores == 1 or not before:
+        return cores
+    time.sleep(seconds)
+    shares = []
+    for core, (idle, total) in _ticks(stat).items():
+        idle_before, total_before = before.get(core, (idle, total))
+        if total > total_before:
+            shares.append((idle - idle_before) / (total - total_before))
+    return max(1, min(cores, int(sum(shares) + 0.5))) if shares else cores
+
+
+def _ticks(stat: Path) -> dict[int, tuple[int, int]]:
+    """Return idle ticks and all ticks since the start of each core that this process may run on."""
+    ticks = {}
+    for line in _read(stat).splitlines():
+        name, *counts = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in _cores():
+            user_to_steal = [
+                int(count) for count in counts[:8]
+            ]  # what guests used is in user's ticks already
+            ticks[int(name[3:])] = (sum(user_to_steal[3:5]), sum(user_to_steal))
+    return ticks
 
 
 def launch(config: DeviceConfig) -> "Fabric":

@@ -4,15 +4,19 @@ A topic adds its own lines by an entry point of the group ``seminar.checks``: a 
 the data folder (or None) and returns a list of :class:`Check`.
 """
 
+import importlib.util
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Literal
 
+from seminar_common.extras import is_own, missing_module
+
 DATA_VARIABLE = "SEMINAR_DATA"
 GROUP = "seminar.checks"
+NO_TORCH = "not installed: training needs it, what works on finished models does not; pip install 'TOPIC[train]' adds it"
 
 
 @dataclass(frozen=True)
@@ -63,40 +67,55 @@ def collect(folder: Path | None) -> list[Check]:
     """
     checks = [*_machine(), *_device(), _data(folder)]
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
-        checks += entry.load()(folder)
+        checks += _of_topic(entry, folder)
     return checks
 
 
-def _machine() -> list[Check]:
-    import torch
+def _of_topic(entry: EntryPoint, folder: Path | None) -> list[Check]:
+    try:
+        return entry.load()(folder)
+    except ModuleNotFoundError as error:
+        if error.name is None or is_own(error.name):
+            raise  # a mistake of ours
+        distribution = entry.dist.name if entry.dist else entry.name
+        message = missing_module(f"{distribution}'s own list", distribution, error.name)
+        return [Check("engine", entry.name, message, False)]
 
-    from seminar_common.device import usable_cores
+
+def _machine() -> list[Check]:
+    from seminar_common.device import choose_threads, usable_cores
     from seminar_common.runs import processor_name
 
+    system = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    threads, reason = choose_threads()
     return [
-        Check(
-            "machine", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-        ),
+        Check("machine", "python", system),
         Check("machine", "processor", f"{processor_name()}, {usable_cores()} usable cores"),
-        Check(
-            "kernel", "PyTorch", f"{version('torch')}, CPU kernels {torch.backends.cpu.get_cpu_capability()}"
-        ),
+        Check("machine", "threads", f"{threads} ({reason})"),
     ]
 
 
 def _device() -> list[Check]:
+    if not _has_torch():
+        return [Check("kernel", "PyTorch", NO_TORCH, False)]
     import torch
 
     from seminar_common.device import DeviceConfig, choose
 
+    kernels = torch.backends.cpu.get_cpu_capability()
     cuda = torch.cuda.is_available()
     state = (
         torch.cuda.get_device_name() if cuda else "no GPU that PyTorch can use; everything runs on the CPU"
     )
     return [
+        Check("kernel", "PyTorch", f"{version('torch')}, CPU kernels {kernels}"),
         Check("device", "auto chooses", choose(DeviceConfig()).reason),
         Check("device", "CUDA", state, cuda),
     ]
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def _data(folder: Path | None) -> Check:

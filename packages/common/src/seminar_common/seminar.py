@@ -7,15 +7,31 @@ from seminar_common.doctor import DoctorSettings
 from seminar_common.report import ReportSettings
 
 COMMANDS = {
-    "demo": Command(DemoSettings, "seminar_common.demos:main"),
-    "report": Command(ReportSettings, "seminar_common.report:main"),
-    "doctor": Command(DoctorSettings, "seminar_common.doctor:main"),
+    "demo": Command(
+        DemoSettings,
+        "seminar_common.demos:main",
+        examples=("", "--threads 1 --out runs/first-look"),
+        inputs=("data",),
+    ),
+    "report": Command(
+        ReportSettings,
+        "seminar_common.report:main",
+        examples=(
+            "--runs runs/float runs/binary --out report.html",
+            "--runs runs/study --out report.pdf",
+        ),
+        inputs=("runs",),
+    ),
+    "doctor": Command(
+        DoctorSettings, "seminar_common.doctor:main", examples=("", "--data data"), inputs=("data",)
+    ),
 }
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    run("seminar", "Deep learning with little hardware and few labels: what all topics share.", COMMANDS)
+    about = "Deep learning with little hardware and few labels: what all topics share."
+    run("seminar", about, COMMANDS, distribution="seminar-common")
 
 
 if __name__ == "__main__":

@@ -14,19 +14,124 @@ from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
+EXPERT = (
+    "degradation",
+    "frozen_stages",
+    "head_convs",
+    "nms_iou",
+    "max_detections",
+    "size_jitter",
+    "weight_decay",
+    "warmup",
+    "clip",
+    "ema_decay",
+    "batch_norm_momentum",
+    "balance",
+)
+"""Options of `train` that the presets set well; `--help-all` shows them."""
+
 COMMANDS = {
-    "synth": Command(SynthSettings, "doc_detect.synth.generate:synth", SYNTH_PRESETS),
-    "train": Command(TrainSettings, "doc_detect.train:train", PRESETS),
-    "evaluate": Command(EvaluateSettings, "doc_detect.evaluate:evaluate"),
-    "predict": Command(PredictSettings, "doc_detect.predict:main"),
-    "filter": Command(FilterSettings, "doc_detect.filter:main"),
-    "crop": Command(CropSettings, "doc_detect.crop:main"),
-    "gallery": Command(GallerySettings, "doc_detect.gallery:main"),
-    "convert": Command(ConvertSettings, "doc_detect.convert.forms:main"),
-    "export": Command(ExportSettings, "doc_detect.export:export"),
-    "study": Command(StudySettings, "doc_detect.study:study"),
-    "bench": Command(BenchSettings, "doc_detect.bench:main"),
-    "demo": Command(DemoSettings, "doc_detect.demo:main"),
+    "synth": Command(
+        SynthSettings,
+        "doc_detect.synth.generate:synth",
+        SYNTH_PRESETS,
+        examples=(
+            "--out data/pages --pages 4000 --ink",
+            "--out data/catalogues --world catalogue --pages 500 --workers 4",
+        ),
+        inputs=("pictures", "fonts"),
+    ),
+    "train": Command(
+        TrainSettings,
+        "doc_detect.train:train",
+        PRESETS,
+        examples=("--data data/pages --out runs/source-only", "--resume runs/source-only"),
+        extra="train",
+        inputs=("data", "resume", "init"),
+        required=("data",),
+        advanced=EXPERT,
+    ),
+    "evaluate": Command(
+        EvaluateSettings,
+        "doc_detect.evaluate:evaluate",
+        examples=(
+            "--run runs/source-only --data historical/test.json",
+            "--run runs/source-only --data data/pages --model detector.onnx --out runs/onnx",
+        ),
+        extra="train",
+        inputs=("run", "data", "model"),
+    ),
+    "predict": Command(
+        PredictSettings,
+        "doc_detect.predict:main",
+        examples=("scans/ book.pdf --out found", "'scans/**/*.tif' --out found --model detector.onnx"),
+        inputs=("inputs", "model", "run"),
+    ),
+    "filter": Command(
+        FilterSettings,
+        "doc_detect.filter:main",
+        examples=(
+            "--predictions found --has graphic --not table",
+            "--predictions found --has drop_capital --min-score 0.7 --copy initials",
+        ),
+        inputs=("predictions", "images"),
+        outputs=("copy", "link"),
+    ),
+    "crop": Command(
+        CropSettings,
+        "doc_detect.crop:main",
+        examples=(
+            "--predictions found --out cut",
+            "--predictions found --out stamps --label stamp --caption none",
+        ),
+        inputs=("predictions", "images"),
+    ),
+    "gallery": Command(
+        GallerySettings,
+        "doc_detect.gallery:main",
+        examples=("--predictions found", "--predictions found --min-score 0.5 --pages 300 --out look.html"),
+        inputs=("predictions", "images"),
+    ),
+    "convert": Command(
+        ConvertSettings,
+        "doc_detect.convert.forms:main",
+        examples=("found --to page-xml --out xml", "labels.json --to coco --out truth.json"),
+        inputs=("input",),
+    ),
+    "export": Command(
+        ExportSettings,
+        "doc_detect.export:export",
+        examples=(
+            "--run runs/source-only --out detector.onnx",
+            "--run runs/source-only --out detector.onnx --data historical/test.json",
+        ),
+        extra="train",
+        inputs=("run", "data"),
+    ),
+    "study": Command(
+        StudySettings,
+        "doc_detect.study:study",
+        examples=(
+            "--test historical/test.json --out runs/study",
+            "--test historical/test.json --out runs/study --run runs/source-only --peers rapid-layout",
+        ),
+        extra="train",
+        inputs=("test", "target", "run", "model"),
+    ),
+    "bench": Command(
+        BenchSettings,
+        "doc_detect.bench:main",
+        examples=("--out runs/bench", "--out runs/bench --data historical/test.json --threads 1 2 4"),
+        extra="train",
+        inputs=("data", "model", "run"),
+    ),
+    "demo": Command(
+        DemoSettings,
+        "doc_detect.demo:main",
+        examples=("", "--out runs/first-look --threads 1"),
+        extra="train",
+        inputs=("data",),
+    ),
 }
 
 

@@ -23,6 +23,7 @@ from doc_detect.synth.generate import synth
 from doc_detect.synth_config import SynthSettings
 from doc_detect.train import train
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
+from seminar_common.device import choose_threads
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.report import Picture
@@ -58,7 +59,7 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     """
     pages, run, model = folder / "pages", folder / "run", folder / "detector.onnx"
     real = None if data is None else real_pages(data)
-    synth(dataclasses.replace(PAGES, out=pages))
+    synth(dataclasses.replace(PAGES, out=pages, workers=min(2, choose_threads()[0])))
     say("training for about a minute")
     train(dataclasses.replace(TRAINING, data=pages, out=run))
     trained = evaluate(EvaluateSettings(run=run, data=pages, resamples=200))
@@ -143,9 +144,10 @@ def write_scans(pages: CocoSet, folder: Path) -> tuple[Path, Path]:
 
 def _look(inputs: tuple[Path, ...], model: Path, out: Path) -> None:
     """Predict, show what was found and cut out the illustrations."""
-    predict(PredictSettings(inputs=inputs, out=out, model=model, pdf_pixels=PAGES.long_side))
+    workers = choose_threads()[0]
+    predict(PredictSettings(inputs, out, model, workers=workers, pdf_pixels=PAGES.long_side))
     write_gallery(GallerySettings(predictions=out, title=f"What was found: {out.name}"))
     scores = [box.score for page in open_predictions(out) for box in page.boxes if box.label == "graphic"]
     if max(scores, default=0) >= SURE:
-        found = crop(CropSettings(predictions=out, out=out / "crops", min_score=SURE))
+        found = crop(CropSettings(out, out / "crops", min_score=SURE, workers=workers))
         say(f"cut out {len(found)} illustrations: {out / 'crops'}")

@@ -14,16 +14,89 @@ from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
 COMMANDS = {
-    "split": Command(SplitSettings, "gcd_longtail.split:split"),
-    "features": Command(FeaturesSettings, "gcd_longtail.features:features"),
-    "estimate-k": Command(EstimateKSettings, "gcd_longtail.estimate_command:estimate_k"),
-    "train": Command(TrainSettings, "gcd_longtail.train:train"),
-    "evaluate": Command(EvaluateSettings, "gcd_longtail.evaluate:evaluate"),
-    "predict": Command(PredictSettings, "gcd_longtail.predict:predict"),
-    "discover": Command(DiscoverSettings, "gcd_longtail.discover:discover"),
-    "study": Command(StudySettings, "gcd_longtail.study:study"),
-    "bench": Command(BenchSettings, "gcd_longtail.bench:bench"),
-    "demo": Command(DemoSettings, "gcd_longtail.demo:main"),
+    "split": Command(
+        SplitSettings,
+        "gcd_longtail.split:split",
+        examples=(
+            "--images caltech101.parquet --name caltech101 --out data/caltech101/seed0",
+            "--images photos/ --imbalance-ratio 100 --out data/long-tail",
+        ),
+        inputs=("reuse", "source.index", "source.test_index"),
+    ),
+    "features": Command(
+        FeaturesSettings,
+        "gcd_longtail.features:features",
+        examples=(
+            "--data data/caltech101/seed0",
+            "--data data/caltech101/seed0 --backbone dino-vits16 --weights dino.safetensors --size 224",
+        ),
+        inputs=("data", "features.weights"),
+        outputs=("cache",),
+    ),
+    "estimate-k": Command(
+        EstimateKSettings,
+        "gcd_longtail.estimate_command:estimate_k",
+        examples=("--data data/caltech101/seed0", "--data data --out runs/k"),
+        inputs=("data",),
+        advanced=("estimate",),
+    ),
+    "train": Command(
+        TrainSettings,
+        "gcd_longtail.train:train",
+        examples=(
+            "--data data/caltech101/seed0 --method ward --out runs/ward",
+            "--data data/caltech101/seed0 --method simgcd --k estimated",
+        ),
+        inputs=("data", "resume"),
+        required=("data",),
+    ),
+    "evaluate": Command(
+        EvaluateSettings,
+        "gcd_longtail.evaluate:evaluate",
+        examples=("--run runs/ward", "--run runs/ward --resamples 5000"),
+        inputs=("run", "data"),
+    ),
+    "predict": Command(
+        PredictSettings,
+        "gcd_longtail.predict:predict",
+        examples=(
+            "--run found --images more-photos/ --out sorted",
+            "--run runs/ward --images photos/ --out sorted --threads 2",
+        ),
+        inputs=("run", "images", "weights"),
+        outputs=("out", "cache"),
+    ),
+    "discover": Command(
+        DiscoverSettings,
+        "gcd_longtail.discover:discover",
+        examples=(
+            "--images photos/ --labels labels.csv --out found",
+            "--images photos/ --labels labels.csv --k 40 --method ss-kmeans --out found",
+        ),
+        inputs=("images", "labels", "features.weights"),
+        outputs=("out", "cache"),
+    ),
+    "study": Command(
+        StudySettings,
+        "gcd_longtail.study:study",
+        examples=(
+            "--data data/caltech101 --out runs/study",
+            "--data data/caltech101 --methods ss-kmeans ward --k estimated --out runs/two",
+        ),
+        inputs=("data",),
+    ),
+    "bench": Command(
+        BenchSettings,
+        "gcd_longtail.bench:bench",
+        examples=("--out runs/bench", "--rows 50000 --k 200 --pictures 0 --out runs/bench"),
+        inputs=("peer",),
+    ),
+    "demo": Command(
+        DemoSettings,
+        "gcd_longtail.demo:main",
+        examples=("", "--out runs/first-look --threads 1"),
+        inputs=("data",),
+    ),
 }
 
 

@@ -1,0 +1,56 @@
+"""A clean end on SIGTERM, as a scheduler or `timeout` sends it: what is half-written is removed, workers end."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+GRACE = 5.0
+"""Seconds that worker processes have to finish what they are writing."""
+
+
+class Terminated(SystemExit):
+    """Raised in the main thread by SIGTERM, so that every ``finally`` runs."""
+
+
+@contextmanager
+def terminable() -> Generator[None]:
+    """Turn SIGTERM into :class:`Terminated` while the block runs; leave no worker process behind.
+
+    Only the main thread of the main interpreter can do so; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _handler(os.getpid()))
+    try:
+        yield
+    except Terminated:
+        end_workers()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _handler(owner: int):
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker: it ends at once, its work is not kept
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # a second one, as of a whole process group, must not stop the tidying
+        threading.Timer(GRACE, end_workers).start()
+        raise Terminated(128 + number)
+
+    return terminate
+
+
+def end_workers() -> None:
+    """Send SIGTERM to the worker processes that are still there."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
