@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +8,11 @@ import torch
 from seminar_common.cost import (
     Layer,
     TensorSize,
-    current_rss_mb,
     measure_latency,
     mflops_per_sample,
     peak_rss_mb,
     size_mb,
 )
-
-linux_only = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 
 
 def dlrm_layers(top_bits):
@@ -114,12 +110,3 @@ def test_peak_memory_is_not_that_of_the_parent():
     ballast = np.ones(50_000_000)  # 400 MB, in this process alone
     assert peak_rss_mb() > ballast.nbytes / 1e6
     assert child_peak_mb("") < 200
-
-
-@linux_only
-def test_current_memory_rises_and_falls():
-    before = current_rss_mb()
-    ballast = np.ones(25_000_000)  # 200 MB
-    assert current_rss_mb() - before == pytest.approx(ballast.nbytes / 1e6, abs=20)
-    del ballast
-    assert current_rss_mb() - before < 20

@@ -1,6 +1,5 @@
 """What a model costs: bits, multiply-adds, latency and memory."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterable
@@ -134,13 +133,3 @@ def peak_rss_mb() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def current_rss_mb() -> float:
-    """Return the memory that this process holds now, in MB of 10^6 bytes; on Linux alone.
-
-    Raises:
-        FileNotFoundError: the system has no /proc.
-    """
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -97,7 +97,7 @@ _SHARED: Mapping[str, Metric] = {
 }
 
 _SHARED_CONDITIONS = {"dataset": "{}", "split": "{}", "label": "class {}", "subset": "{}"}
-_TIMED_CONDITIONS = {"batch": "batch {:,}", "threads": "{} threads"}
+_TIMED_CONDITIONS = {"batch": "batch {:,}", "threads": "threads {}"}
 
 METRICS_GROUP, CONDITIONS_GROUP = "seminar.metrics", "seminar.conditions"
 

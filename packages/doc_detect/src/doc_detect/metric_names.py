@@ -15,4 +15,8 @@ METRICS: Mapping[str, Metric] = {
     "crop_iou": percent("Crop IoU", "Mean IoU of objects with the crop that fits best; 0 for a missed one"),
     "page_ap": percent("Page AP", "Average precision of finding the pages that hold the class"),
     "page_f1": percent("Page F1", "F1 of finding the pages that hold the class"),
+    "cpu_s_per_page": Metric(
+        "CPU time a page", "Processor time for a page, of all threads", "lower", unit="s"
+    ),
+    "cpu_ratio": Metric("CPU time, ratio", "Processor time over that of the baseline", "lower"),
 }

@@ -59,6 +59,25 @@ METRICS: Mapping[str, Metric] = {
         "K in interval", "Seeds whose interval holds the true number of classes", "higher", 0, 100, "%"
     ),
     "k_interval_ratio": Metric("Width", "Upper over lower end of the interval of k", "lower", 2, unit="x"),
+    "start_s": Metric("One start", "Time of one start of k-means", "lower", unit="s"),
+    "start_s_extrapolated": Metric(
+        "One start, extrapolated", "Time of one start, from its first iterations", "lower", unit="s"
+    ),
+    "iteration_s": Metric("Iteration", "Time of one iteration", "lower", unit="s"),
+    "iterations": Metric("Iterations", "Iterations until it has converged", decimals=0),
+    "inertia": Metric("Inertia", "Sum of squared distances to the nearest centre", "lower"),
+    "inertia_after_update": Metric("Inertia after one update", "From the same centres", "lower"),
+    "speedup_over_official": Metric("Speed-up over official", "Its time over ours", "higher", unit="x"),
+    "speedup_over_scikit_learn": Metric(
+        "Speed-up over scikit-learn", "Its time over ours", "higher", unit="x"
+    ),
+    "losses_ms_p50": Metric(
+        "Losses p50", "Median time of the losses and their gradients", "lower", unit="ms"
+    ),
+    "images_per_s": Metric("Feature extraction", "Images a second", "higher", unit="1/s"),
+    "cached_s": Metric("From the cache", "Time to read the features again", "lower", unit="s"),
+    "million_s": Metric("A million rows", "Time to cluster a million rows", "lower", unit="s"),
+    "million_inertia_per_row": Metric("Inertia a row, a million rows", "Mean squared distance", "lower"),
 }
 
 CONDITIONS: Mapping[str, str] = {"labels": "{:,} labelled", "k": "{} k", "imbalance": "imbalance {:g}"}

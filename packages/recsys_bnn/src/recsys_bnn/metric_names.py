@@ -24,4 +24,24 @@ METRICS: Mapping[str, Metric] = {
     "collision_rate": Metric(
         "Collisions", "Distinct training values that share their hashed id", decimals=2, scale=100, unit="%"
     ),
+    "train_step_ms": Metric("Training step", "Median time of a training step", "lower", unit="ms"),
+    "train_step_ratio": Metric(
+        "Training step, ratio", "Time of a training step over the baseline's", "lower"
+    ),
+    "throughput_ratio": Metric("Throughput, ratio", "Throughput over the baseline's", "higher"),
+    "throughput_per_core_s": Metric(
+        "Throughput of a core", "Rows a second of processor time", "higher", unit="rows/s"
+    ),
+    "throughput_per_core_ratio": Metric(
+        "Throughput of a core, ratio", "Throughput of a core over the baseline's", "higher"
+    ),
+    "table_gb": Metric("Tables", "Size of the embedding tables (computed)", "lower", unit="GB"),
+    "training_gb_rowwise_adagrad": Metric(
+        "Training, row-wise Adagrad", "Memory of tables and optimizer (computed)", "lower", unit="GB"
+    ),
+    "training_gb_adam": Metric(
+        "Training, Adam", "Memory of tables and optimizer (computed)", "lower", unit="GB"
+    ),
+    "bytes_per_row": Metric("Memory a row", "Growth of the process by a row of a table", "lower", unit="B"),
+    "computed_bytes_per_row": Metric("Memory a row, computed", "What a row should need", "lower", unit="B"),
 }
