@@ -22,7 +22,6 @@ from seminar_common.settings import from_dict, to_dict
 
 SCHEMA = 1
 SPLIT_FILE, SOURCE_FILE = "split.json", "source.json"
-ROLES = {"L": "labelled", "U": "unlabelled", "T": "test"}
 FREQUENCIES = ("many", "medium", "few")
 
 

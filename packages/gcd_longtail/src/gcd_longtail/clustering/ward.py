@@ -53,12 +53,6 @@ class Merges:
         numbers[new] = self.known + np.arange(len(new))
         return numbers[roots]
 
-    def heights_for(self, k: int) -> tuple[float, float]:
-        """Return the cost of the last merge that leads to ``k`` clusters, and that of the next one."""
-        last = self.nodes - k
-        below = float(self.heights[last - 1]) if last > 0 else 0.0
-        return below, float(self.heights[last]) if last < len(self.heights) else np.inf
-
 
 def constrained_ward(
     unlabelled: np.ndarray,
