@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,19 +21,26 @@ from doc_detect.config import (
     StudySettings,
     smoke,
 )
-from doc_detect.data import read_labelled, to_tensor
+from doc_detect.data import read_labelled
+from doc_detect.detectors.tensors import to_tensor
 from doc_detect.evaluate import (
     Measured,
-    OnnxFinder,
-    TorchFinder,
     book_weights,
     evaluate,
     find_on_pages,
+    interval_notes,
     measured_labels,
     subset_of,
+    units,
 )
 from doc_detect.export import export
+from doc_detect.job_config import PredictSettings
+from doc_detect.pages import Page
+from doc_detect.predict import predict
+from doc_detect.predictions import open_predictions
+from doc_detect.runtime import Detections, OnnxDetector, to_page
 from doc_detect.study import study
+from doc_detect.torch_detector import open_torch
 from doc_detect.train import train
 from doc_detect.trained import load_detector, stored_settings
 from seminar_common.errors import UserError
@@ -113,21 +121,46 @@ def test_perfect_detections_score_one(data: Path) -> None:
 
 
 def test_onnx_sees_what_torch_sees(run: Run, data: Path, model: Path) -> None:
-    pages, detector = read_coco(data / "val.json"), load_detector(run)
+    pages, engines = read_coco(data / "val.json"), (open_torch(run.folder), OnnxDetector(model))
     moved = []
     for page in pages.pages[:3]:
-        pixels = read_labelled(pages, page, 128)[0].pixels
-        ours = TorchFinder(detector, torch.device("cpu")).find(pixels)
-        theirs = OnnxFinder(model).find(pixels)
-        count = min(3, len(ours[0]), len(theirs[0]))
+        seen = read_labelled(pages, page, 128)[0]
+        ours, theirs = (engine.detect(seen) for engine in engines)
+        count = min(3, len(ours.boxes), len(theirs.boxes))
         assert count
-        np.testing.assert_allclose(ours[1][:count], theirs[1][:count], atol=0.01)
-        assert (ours[2][:count] == theirs[2][:count]).all()
-        fits = box_iou(*(torch.from_numpy(boxes[:count]) for boxes in (ours[0], theirs[0]))).diagonal()
+        np.testing.assert_allclose(ours.scores[:count], theirs.scores[:count], atol=0.01)
+        assert (ours.labels[:count] == theirs.labels[:count]).all()
+        fits = box_iou(*(torch.from_numpy(found.boxes[:count]) for found in (ours, theirs))).diagonal()
         assert fits.min() > 0.85
-        moved += np.abs(ours[0][:count] - theirs[0][:count]).max(axis=1).tolist()
+        moved += np.abs(ours.boxes[:count] - theirs.boxes[:count]).max(axis=1).tolist()
     # A box is a mean of its neighbours, and half-precision weights may move one neighbour across the limit.
     assert sorted(moved)[-2] <= 1.5, "at most one box is off by more"
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_higher_score_leaves_detections_out_and_moves_none(
+    engine: str, run: Run, data: Path, model: Path, tmp_path: Path
+) -> None:
+    """Boxes are means of their neighbours, so a threshold must not choose which neighbours have a vote."""
+    pages, scans = read_coco(data / "val.json"), tmp_path / "scans"
+    scans.mkdir()
+    for page in pages.pages:
+        pixels = read_labelled(pages, page, 192)[0].pixels
+        cv2.imwrite(str(scans / page.file_name), pixels[..., ::-1])
+    source = {"run": run.folder} if engine == "torch" else {"model": model}
+
+    def boxes(name: str, min_score: float) -> dict[str, tuple]:
+        settings = PredictSettings(inputs=(scans,), out=tmp_path / name, min_score=min_score, **source)
+        predict(settings)
+        return {page.name: page.boxes for page in open_predictions(tmp_path / name)}
+
+    every = boxes("every", 0.0)
+    scores = sorted(box.score for found in every.values() for box in found)
+    least = scores[len(scores) // 2]
+    assert scores[0] < least and len(scores) > 10
+    assert boxes("sure", least) == {
+        name: tuple(box for box in found if box.score >= least) for name, found in every.items()
+    }
 
 
 def test_a_run_from_before_margins_were_cut_off_sees_whole_pages(run: Run, tmp_path: Path) -> None:
@@ -185,11 +218,53 @@ def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
     for engine in ("onnxruntime", "torchvision"):
         for split, n in (("val", 6), ("train", 12), ("all", 18)):
             assert results.one(engine=engine, split=split, metric="ap", label=None, subset="all").n == n
-    monkeypatch.setattr(OnnxFinder, "find", None)
-    again = study(chosen)
-    assert again.rows == results.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(OnnxDetector, "detect", None)
+        assert study(chosen).rows == results.rows
     with pytest.raises(UserError, match="exists already"):
         study(dataclasses.replace(chosen, out=run.folder))
+
+
+@pytest.mark.parametrize("what", ["code", "weights_file", "configuration"])
+def test_a_study_looks_anew_with_another_detector_and_says_why(
+    what: str, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    chosen = StudySettings(test=(data / "val.json",), out=tmp_path / "s", model=model, resamples=100)
+    study(chosen)
+    facts, looked = OnnxDetector.identity, []
+    monkeypatch.setattr(OnnxDetector, "identity", lambda self: {**facts(self), what: "of another version"})
+    real = OnnxDetector.detect
+
+    def counted(self: OnnxDetector, page: Page) -> Detections:
+        looked.append(page)
+        return real(self, page)
+
+    monkeypatch.setattr(OnnxDetector, "detect", counted)
+    study(chosen)
+    assert len(looked) == 6
+    if what == "code":
+        assert "was computed from another code" in capsys.readouterr().err
+    study(chosen)
+    assert len(looked) == 6, "what was found anew is kept"
+
+
+def test_a_study_looks_anew_at_other_pictures_of_the_same_names(
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    chosen = StudySettings(
+        test=(tmp_path / "data" / "val.json",), out=tmp_path / "s", model=model, resamples=100
+    )
+    study(chosen)
+    (stored,) = (tmp_path / "s" / "found").iterdir()
+    before = stored.read_bytes()
+    picture = tmp_path / "data" / "images" / "val-000.png"
+    cv2.imwrite(str(picture), 255 - cv2.imread(str(picture)))
+    study(chosen)
+    assert (
+        "was computed from another set of pictures" in capsys.readouterr().err
+        and stored.read_bytes() != before
+    )
 
 
 def test_a_study_finds_the_pictures_in_the_target_folder(
@@ -217,16 +292,21 @@ def test_a_missing_picture_and_a_broken_one_are_named(data: Path, run: Run, tmp_
 class Everything:
     """Finds one object that fills what it is shown."""
 
-    size = 64
+    name, labels, size = "everything", ("graphic",), 64
 
     def __init__(self, trim: bool):
         self.trim = trim
 
-    def find(self, pixels: np.ndarray):
+    def identity(self) -> dict[str, str]:
+        """Return nothing: it has neither weights nor settings."""
+        return {}
+
+    def detect(self, page: Page) -> Detections:
         """Return it."""
-        assert max(pixels.shape) <= 64
-        box = np.array([[0, 0, pixels.shape[1], pixels.shape[0]]], float)
-        return box, np.array([0.5]), np.array([0])
+        height, width = page.pixels.shape[:2]
+        assert max(height, width) <= 64
+        box = np.array([[0, 0, width, height]], np.float32)
+        return to_page(Detections(box, np.array([0.5]), np.array([0])), (width, height), page)
 
 
 def test_boxes_are_scaled_from_reduced_pixels_to_the_page(data: Path) -> None:
@@ -269,10 +349,46 @@ def test_subsets(facts: dict[str, str], subset: str | None) -> None:
 
 def test_books_are_drawn_whole() -> None:
     pages = [page(book="a"), page(book="b"), page(book="a"), page(book="c")]
-    weights = book_weights(pages, 200, 0)
+    weights = book_weights(units(pages), 200, 0)
     assert weights.shape == (201, 4) and (weights[0] == 1).all()
     assert (weights[:, 0] == weights[:, 2]).all() and (weights[1:, [0, 1, 3]].sum(axis=1) == 3).all()
     assert len(np.unique(weights[:, 0])) > 2
+
+
+def test_a_page_of_no_known_book_is_drawn_by_itself() -> None:
+    pages = [page(), page(book=None), page(book=""), page(book="a"), page(book="a"), page(book="a.jpg")]
+    assert len(set(units(pages))) == 5 and units(pages)[3] == units(pages)[4]
+
+
+def measured(books: list[str | None], labels: list[int]) -> list[Row]:
+    """Return the rows of pages with one object each, found on every other page."""
+    box, number = np.array([[10.0, 10, 60, 60]]), np.arange(1)
+    truth = [
+        CocoPage(f"{i}.jpg", 100, 100, box, number + label, None, {"book": book})
+        for i, (book, label) in enumerate(zip(books, labels, strict=True))
+    ]
+    found = [
+        dataclasses.replace(page, boxes=box[: i % 2], labels=page.labels[: i % 2], scores=np.full(i % 2, 0.9))
+        for i, page in enumerate(truth)
+    ]
+    return Measured(truth, found, Row("m", "d", "test", "ap", 0.0), 200, 0).rows(LABELS)
+
+
+def test_pages_whose_book_is_null_have_intervals() -> None:
+    rows = [row for row in measured([None] * 8, [0] * 8) if row.metric == "crop_iou"]
+    assert [row.ci_low < row.value < row.ci_high for row in rows] == [True]
+
+
+def test_one_book_alone_has_no_interval_and_a_note_says_so() -> None:
+    rows = measured(["a"] * 8, [0] * 8)
+    assert {(row.ci_low, row.ci_high) for row in rows} == {(None, None)} and len(interval_notes(rows)) == 1
+
+
+def test_a_class_of_one_book_has_no_interval_where_the_other_class_has() -> None:
+    rows = measured(["a", "a", "b", "b", "c", "c"], [0, 0, 0, 0, 1, 1])
+    figures = {row.label: row for row in rows if row.metric == "page_f1"}
+    assert figures["graphic"].ci_low is not None and figures["drop_capital"].ci_low is None
+    assert interval_notes(rows)
 
 
 def test_only_classes_that_are_known_labelled_and_there_are_measured(data: Path) -> None:

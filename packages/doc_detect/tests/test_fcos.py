@@ -41,3 +41,17 @@ def test_positives_lie_along_a_long_box_and_round_the_middle_of_a_small_one(
     assert {tuple(p) for p in found.tolist()} == set(
         zip(x[expected].tolist(), y[expected].tolist(), strict=True)
     )
+
+
+@pytest.mark.parametrize("smallest", [0, 1])
+def test_where_boxes_of_one_level_overlap_the_smallest_wins(smallest: int) -> None:
+    """An initial in the corner of a picture: both are of the finest level, and their middles overlap."""
+    boxes = [(100.0, 100, 200, 200), (100.0, 100, 200, 200)]
+    boxes[smallest] = (130.0, 130, 170, 170)
+    grid = make_grid([torch.zeros(1, 1, 512 // each, 512 // each) for each in STRIDES])
+    target = Target(torch.tensor(boxes), torch.tensor([0, 1]), torch.zeros(0, 4))
+    alone = assign(grid, Target(target.boxes[[smallest]], torch.tensor([0]), torch.zeros(0, 4))) == 0
+    other = assign(grid, Target(target.boxes[[1 - smallest]], torch.tensor([0]), torch.zeros(0, 4))) == 0
+    found = assign(grid, target)
+    assert (alone & other).any() and (found[alone] == smallest).all()
+    assert (found[other & ~alone] == 1 - smallest).all()

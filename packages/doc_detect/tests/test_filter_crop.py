@@ -1,4 +1,5 @@
 import csv
+import os
 import time
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 from PIL import Image
 
 from doc_detect import crop as crop_module
-from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, distance
-from doc_detect.filter import inside, main, matching
+from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, cut, distance, pad
+from doc_detect.filter import main, matching
 from doc_detect.job_config import CropSettings, FilterSettings, PredictSettings
-from doc_detect.pages import PageRef, read_page
+from doc_detect.pages import Page, PageRef, read_page
+from doc_detect.pages.image import extract_frame
+from doc_detect.pages.names import inside
 from doc_detect.predict import predict
-from doc_detect.predictions import Box, open_predictions
+from doc_detect.predictions import Box, PredictedPage, open_predictions
 from seminar_common.errors import UserError
 
 GRAPHIC = (100, 200, 500, 700)
@@ -158,30 +161,81 @@ def test_crop_leaves_no_half_written_folder_and_goes_on_without_pages_that_are_g
     assert "book.pdf#page=1: left out" in capsys.readouterr().err
 
 
-def test_a_killed_crop_goes_on_where_it_was(
+def test_copies_a_page_of_a_tiff_that_is_larger_than_pillow_allows(
     predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = crops(predicted, tmp_path / "whole")
-    out, real, cut_pages = tmp_path / "crops", crop_module.read_page, []
+    sheet = Image.new("1", (14_000, 14_000), 1)
+    sheet.save(tmp_path / "big.tif", save_all=True, append_images=[sheet], compression="group4")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    extract_frame(tmp_path / "big.tif", 2, tmp_path / "page.tif")
+    with Image.open(tmp_path / "page.tif") as page:
+        assert (page.size, page.n_frames, page.info["compression"]) == ((14_000, 14_000), 1, "group4")
+
+
+@pytest.mark.parametrize("scale", [1, 0.5])
+def test_a_region_at_the_edge_is_a_pixel_at_least(scale: float) -> None:
+    page = PredictedPage(1, "a", None, 1000, 800, ())
+    decoded = Page(np.zeros((round(800 * scale), round(1000 * scale), 3), np.uint8), 1000, 800)
+    for region in ((1000.0, 10.0, 1000.0, 50.0), (999.9, 799.9, 1000.0, 800.0)):
+        assert min(cut(decoded, page, pad(region, 0.0, page)).shape[:2]) >= 1
+
+
+def interrupted(predicted: Path, out: Path, patch: pytest.MonkeyPatch) -> None:
+    """Leave an unfinished crop with one of two pages done."""
+    real, seen = crop_module.read_page, []
 
     def dies_at_the_second(ref: PageRef, *rest):
-        cut_pages.append(ref.path.name)
-        if len(cut_pages) == 2:
+        seen.append(ref)
+        if len(seen) == 2:
             time.sleep(0.5)  # the first page is written meanwhile
             raise KeyboardInterrupt
         return real(ref, *rest)
 
-    monkeypatch.setattr(crop_module, "read_page", dies_at_the_second)
+    patch.setattr(crop_module, "read_page", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         crops(predicted, out, workers=1)
+    patch.setattr(crop_module, "read_page", real)
+
+
+def test_an_unfinished_crop_of_another_version_does_not_go_on(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(predicted, tmp_path / "crops", monkeypatch)
+    monkeypatch.setattr(crop_module, "code_digest", lambda *modules: "of another version")
+    with pytest.raises(
+        UserError, match="was computed from another code .*remove what that unfinished run left"
+    ):
+        crops(predicted, tmp_path / "crops")
+
+
+def test_a_page_whose_file_changed_meanwhile_is_cut_again(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(predicted, tmp_path / "crops", monkeypatch)
+    for changed in ("vol 1/plate.png", "book.pdf"):
+        os.utime(tmp_path / "scans" / changed, ns=(1, 1))
+    whole, again = crops(predicted, tmp_path / "whole"), []
+    real = crop_module.read_page
+    monkeypatch.setattr(crop_module, "read_page", lambda ref, *rest: again.append(ref) or real(ref, *rest))
+    assert crops(predicted, tmp_path / "crops") == whole and len(again) == 2
+
+
+def test_a_killed_crop_goes_on_where_it_was(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = crops(predicted, tmp_path / "whole"), tmp_path / "crops"
+    interrupted(predicted, out, monkeypatch)
     assert not out.exists()
-    with pytest.raises(UserError, match="unfinished run with other settings"):
+    with pytest.raises(UserError, match="was computed from another min score"):
         crops(predicted, out, min_score=0.6)
     with (tmp_path / f"crops{UNFINISHED}" / "crops.jsonl").open("a") as journal:
-        journal.write('[7, [{"file": "half a li')
-    before = len(cut_pages)
+        journal.write('[7, [1, 2], [{"file": "half a li')
+    real, cut_pages = crop_module.read_page, []
+    monkeypatch.setattr(
+        crop_module, "read_page", lambda ref, *rest: cut_pages.append(ref) or real(ref, *rest)
+    )
     assert crops(predicted, out, workers=1) == whole
-    assert len(cut_pages) - before == 1, "the page that was finished is not cut again"
+    assert len(cut_pages) == 1, "the page that was finished is not cut again"
     assert sorted(p.name for p in out.rglob("*.*")) == sorted(
         p.name for p in (tmp_path / "whole").rglob("*.*")
     ), "nothing of the journal stays"

@@ -13,9 +13,24 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from doc_detect.job_config import PredictSettings
+from doc_detect import runtime
+from doc_detect.convert.forms import main as convert
+from doc_detect.convert.forms import read_any
+from doc_detect.crop import crop
+from doc_detect.job_config import ConvertSettings, CropSettings, PredictSettings
+from doc_detect.pages import Page, PageRef
 from doc_detect.predict import main, predict
-from doc_detect.predictions import FAILURES, IMAGES, JOURNAL, PAGES, RESULTS, open_predictions
+from doc_detect.predictions import (
+    FAILURES,
+    IMAGES,
+    JOURNAL,
+    PAGES,
+    RESULTS,
+    open_predictions,
+    write_tables,
+    writing,
+)
+from doc_detect.runtime import Detections, to_page
 from seminar_common.errors import UserError
 
 
@@ -118,10 +133,56 @@ def test_a_killed_run_loses_nothing_that_was_finished(tiny_model: Path, tmp_path
 def test_other_predictions_are_never_mixed_in(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(settings(scans, out, tiny_model))
-    with pytest.raises(UserError, match="holds predictions with min_score None, not 0.3"):
+    with pytest.raises(
+        UserError, match="was computed from another min score .0.0 there, 0.3 here.; choose another --out"
+    ):
         predict(settings(scans, out, tiny_model, min_score=0.3))
     with pytest.raises(UserError, match="exists already"):
         predict(settings(scans, scans, tiny_model))
+
+
+def test_another_version_of_the_code_does_not_go_on(
+    scans: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    predict(settings(scans, out, tiny_model))
+    lines = (out / JOURNAL).read_text().splitlines(keepends=True)
+    (out / JOURNAL).write_text("".join(lines[:2]))
+    monkeypatch.setattr(runtime, "code_digest", lambda *modules: "of another post-processing")
+    with pytest.raises(UserError, match="was computed from another code .*choose another --out"):
+        predict(settings(scans, out, tiny_model))
+    assert (out / JOURNAL).read_text() == "".join(lines[:2])
+
+
+def test_a_sliver_at_the_edge_that_rounding_flattens_is_nothing(scans: Path, tmp_path: Path) -> None:
+    """Boxes are written in tenths of a pixel; crop and convert must take all that predict writes."""
+    boxes = [((299.98, 9.7, 300.0, 78.1), 0.9, 0), ((10.0, 10.0, 90.0, 90.0), 0.8, 0)]
+    config = {"model": "m", "min_score": 0.0, "pdf_pixels": 2000}
+    with writing(tmp_path / "found", config, ("graphic",), scans) as journal:
+        journal.add_page(PageRef(scans / "initial.png"), (300, 500), boxes)
+    write_tables(tmp_path / "found")
+    rows = crop(CropSettings(predictions=tmp_path / "found", out=tmp_path / "crops", padding=0.0))
+    assert [row["score"] for row in rows] == [0.8]
+    convert(ConvertSettings(tmp_path / "found", "coco", tmp_path / "coco.json"))
+    (layout,) = read_any(tmp_path / "coco.json")
+    assert [region.xyxy for region in layout.regions] == [(10.0, 10.0, 90.0, 90.0)]
+
+
+def test_the_detector_drops_what_is_thinner_than_what_can_be_written() -> None:
+    found = Detections(
+        np.array([[511.96, 5, 530, 40], [500.0, 5, 530, 40]], np.float32),
+        np.array([0.9, 0.8]),
+        np.array([0, 0]),
+    )
+    page = Page(np.zeros((400, 512, 3), np.uint8), 1000, 781)
+    assert to_page(found, (512, 400), page).scores.tolist() == [0.8]
+
+
+def test_boxes_end_where_the_margins_that_were_cut_off_begin() -> None:
+    """The network saw nothing beyond; so every engine says, and so the figures were measured."""
+    page = Page(np.zeros((100, 100, 3), np.uint8), 400, 400, (100.0, 100.0, 300.0, 300.0))
+    found = Detections(np.array([[-20, 10, 130, 90]], np.float32), np.array([0.9]), np.array([0]))
+    np.testing.assert_allclose(to_page(found, (100, 100), page).boxes, [[100, 120, 300, 280]])
 
 
 def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -136,6 +197,30 @@ def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "5 pages" in done.stderr and "1 could not be read" in done.stderr
+
+
+def test_the_whole_job_runs_without_pytorch_with_the_detector_that_ships(scans: Path, tmp_path: Path) -> None:
+    found = str(tmp_path / "found")
+    commands = [
+        ["predict", str(scans), "--out", found],
+        ["filter", "--predictions", found, "--not", "table", "--copy", str(tmp_path / "kept")],
+        ["crop", "--predictions", found, "--out", str(tmp_path / "crops"), "--min-score", "0.05"],
+        ["gallery", "--predictions", found],
+        ["convert", found, "--to", "coco", "--out", str(tmp_path / "coco.json"), "--min-score", "0"],
+    ]
+    code = (
+        "import sys\n"
+        "from doc_detect.cli import main\n"
+        f"for command in {commands!r}:\n"
+        "    sys.argv = ['doc-detect', *command]\n"
+        "    main()\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'lightning_fabric', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "crops" / "manifest.csv").is_file() and (tmp_path / "found" / "gallery.html").is_file()
+    assert (tmp_path / "coco.json").is_file() and list((tmp_path / "kept").rglob("*.png"))
 
 
 def test_pages_of_a_pdf_and_a_tiff_have_numbers(tiny_model: Path, tmp_path: Path, paint) -> None:

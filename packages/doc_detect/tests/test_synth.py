@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from doc_detect.classes import CLASSES
-from doc_detect.synth import fonts
+from doc_detect.synth import fonts, generate
 from doc_detect.synth.art import figures, initials, manuscript, ornament, render, shapes, stamps
 from doc_detect.synth.canvas import Canvas, ink_box, side_by_side
 from doc_detect.synth.generate import find_sources, make_page, split_of, synth
@@ -93,12 +93,34 @@ def test_another_seed_makes_other_pages(made: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "other")["000000.jpg"] != contents(made)["000000.jpg"]
 
 
-@pytest.mark.parametrize(("change", "message"), [({"seed": 5}, "seed 0"), ({"world": "article"}, "world")])
+@pytest.mark.parametrize(
+    ("change", "message"), [({"seed": 5}, "another seed"), ({"world": "article"}, "another world")]
+)
 def test_pages_of_other_settings_are_not_mixed(made: Path, change: dict, message: str) -> None:
     before = contents(made)
     with pytest.raises(UserError, match=message):
         synth(settings(made, **change))
     assert contents(made) == before
+
+
+def test_pages_of_another_version_of_the_code_are_not_mixed(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(made)
+    monkeypatch.setattr(generate, "code_digest", lambda *modules: "of another version")
+    with pytest.raises(UserError, match="was computed from another code .*choose another --out"):
+        synth(settings(made))
+    assert contents(made) == before
+
+
+def test_another_picture_of_the_same_name_is_another_material(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    prints = []
+    for content in (b"a", b"longer"):
+        (pictures / "1.png").write_bytes(content)
+        prints.append(find_sources(settings(tmp_path / "out", pictures=pictures)).fingerprint())
+    assert prints[0] != prints[1]
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from doc_detect.classes import CLASSES
-from doc_detect.pages import Page, PageRef
-from doc_detect.runtime import Detections, OnnxDetector, PageDetector, read_for, to_page
+from doc_detect.pages import PageRef
+from doc_detect.runtime import Detections, OnnxDetector, PageDetector, read_for
 
 
 @dataclass(frozen=True)
@@ -43,39 +42,20 @@ class Answer:
     """Most memory of the whole process."""
 
 
-class RapidLayoutDetector:
-    """rapid-layout as a :class:`doc_detect.runtime.PageDetector`."""
-
-    name: str = "rapid-layout"
-    labels: tuple[str, ...] = CLASSES
-    trim: bool = False
-
-    def __init__(self, threads: int):
-        from doc_detect.peers import RapidLayoutFinder
-
-        self._finder = RapidLayoutFinder(threads)
-        self.size = self._finder.size
-
-    def detect(self, page: Page) -> Detections:
-        """Return what is on ``page``."""
-        found = Detections(*self._finder.find(page.pixels))
-        height, width = page.pixels.shape[:2]
-        return to_page(found, (width, height), page)
-
-
 def open_engine(engine: str, source: str, threads: int) -> PageDetector:
     """Return an engine's detector that uses ``threads`` threads for a page."""
     if engine == "onnx":
         return OnnxDetector(Path(source), threads)
     if engine == "rapid-layout":
+        from doc_detect.peers import RapidLayoutDetector
+
         return RapidLayoutDetector(threads)
     import torch
 
-    from doc_detect.torch_detector import TorchDetector
+    from doc_detect.torch_detector import open_torch
 
-    detector = TorchDetector(Path(source))
     torch.set_num_threads(threads)
-    return detector
+    return open_torch(Path(source))
 
 
 def measure(task: Task) -> Answer:

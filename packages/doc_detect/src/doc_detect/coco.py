@@ -254,7 +254,7 @@ def _label(annotation: Mapping[str, Any], classes: Mapping[Any, str]) -> int:
 def write_coco(path: Path, pages: Sequence[CocoPage], info: Mapping[str, Any] | None = None) -> None:
     """Write pages as a COCO file, atomically; categories are all of ours, ids count from 1.
 
-    Coordinates are rounded to hundredths of a pixel, scores to 5 digits.
+    Coordinates are rounded to hundredths of a pixel, scores to 5 digits; what then has no area is left out.
     """
     names = [*CLASSES, IGNORE]
     images = [
@@ -266,6 +266,9 @@ def write_coco(path: Path, pages: Sequence[CocoPage], info: Mapping[str, Any] | 
     ]
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
+    flat = sum(len(page.boxes) for page in pages) - len(annotations)
+    if flat:
+        say(f"{path}: {flat} objects without area were left out")
     document = {
         "info": dict(info or {}),
         "images": images,
@@ -280,6 +283,8 @@ def _objects(page: CocoPage) -> list[dict[str, Any]]:
     for index, (box, label) in enumerate(zip(page.boxes, page.labels, strict=True)):
         x1, y1, x2, y2 = (round(float(value), 2) for value in box)
         width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+        if width <= 0 or height <= 0:
+            continue
         category = len(CLASSES) + 1 if label == IGNORED else int(label) + 1
         entry = {"category_id": category, "bbox": [x1, y1, width, height], "area": round(width * height, 2)}
         entry["iscrowd"] = 0

@@ -9,22 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from doc_detect.filter import inside
 from doc_detect.job_config import CropSettings
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
-from doc_detect.predict import in_any_order
+from doc_detect.pages.names import inside
+from doc_detect.pages.threads import in_any_order
 from doc_detect.predictions import (
     Box,
     PredictedPage,
     Predictions,
     alone,
     drop_unfinished_line,
+    file_state,
     open_predictions,
     records,
 )
 from seminar_common import files
 from seminar_common.device import usable_cores
 from seminar_common.errors import UserError
+from seminar_common.identity import code_digest, require_same
 from seminar_common.progress import progress, say
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def crop(settings: CropSettings) -> list[Row]:
     _begin(out, settings, pages)
     with (out / _JOURNAL).open("a+", encoding="utf-8") as journal, alone(journal, out, "crop"):
         drop_unfinished_line(out / _JOURNAL)
-        done: dict[int, list[Row]] = dict(record for _, record in records(out / _JOURNAL))
+        done = _done(out / _JOURNAL, pages, predictions)
         if done:
             say(f"{len(done):,} pages were cut before and are kept")
         _cut(pages, done, journal, _Cutter(settings, predictions, out))
@@ -128,7 +130,7 @@ def crop(settings: CropSettings) -> list[Row]:
 
 
 def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) -> None:
-    """Make the folder of an unfinished run, or check that one with the same settings and predictions left it."""
+    """Make the folder of an unfinished run, or check that the same settings, predictions and code left it."""
     digest = hashlib.blake2b(digest_size=16)
     for page in pages:
         digest.update(repr((page.image_id, page.name, page.boxes)).encode())
@@ -136,14 +138,19 @@ def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) ->
     identity = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in same_everywhere
     }
-    identity = {**identity, "label": list(settings.label), "pages": digest.hexdigest()}
+    identity |= {"predictions": digest.hexdigest(), "code": code_digest(__name__, "doc_detect.pages")}
     if not (out / _IDENTITY).is_file():
         files.refuse_existing(out, "remove it first")
         files.write_json(out / _IDENTITY, identity)
-    elif files.read_json(out / _IDENTITY) != identity:
-        raise UserError(
-            f"{out}: an unfinished run with other settings or predictions; remove it, or choose another --out"
-        )
+    way_out = "remove what that unfinished run left, or choose another --out"
+    require_same(files.read_json(out / _IDENTITY), identity, out, way_out)
+
+
+def _done(journal: Path, pages: Sequence[PredictedPage], predictions: Predictions) -> dict[int, list[Row]]:
+    """Return the rows of each page that was cut from the file as it is now, by the page's number."""
+    now = {page.image_id: list(file_state(predictions.ref(page).path)) for page in pages}
+    cut_before = [record for _, record in records(journal)]
+    return {number: rows for number, state, rows in cut_before if state == now[number]}
 
 
 def _cut(
@@ -155,7 +162,8 @@ def _cut(
         for page, crops in in_any_order(cutter, left, cutter.settings.workers or usable_cores()):
             if crops is not None:
                 done[page.image_id] = [crop.row() for crop in crops]
-                journal.write(json.dumps([page.image_id, done[page.image_id]]) + "\n")
+                state = file_state(cutter.predictions.ref(page).path)
+                journal.write(json.dumps([page.image_id, state, done[page.image_id]]) + "\n")
                 journal.flush()
             advance(1)
 
@@ -224,8 +232,10 @@ def cut(decoded: Page, page: PredictedPage, region: tuple[int, int, int, int]) -
     """Return a region in ``page``'s pixels from ``decoded``, which may have more or fewer, as a rendered PDF has."""
     height, width = decoded.pixels.shape[:2]
     x, y = width / page.width, height / page.height
-    x1, y1, x2, y2 = round(region[0] * x), round(region[1] * y), round(region[2] * x), round(region[3] * y)
-    return decoded.pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    # At least one pixel, also of a sliver at the edge of a page that was decoded smaller.
+    x1, y1 = min(round(region[0] * x), width - 1), min(round(region[1] * y), height - 1)
+    x2, y2 = max(round(region[2] * x), x1 + 1), max(round(region[3] * y), y1 + 1)
+    return decoded.pixels[y1:y2, x1:x2]
 
 
 def attach_captions(boxes: Sequence[Box], captions: Sequence[Box], page_side: float) -> list[Box | None]:

@@ -20,6 +20,7 @@ from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import IGNORED, CocoPage, CocoSet, read_coco
 from doc_detect.config import OptimizationConfig
 from doc_detect.detectors.base import Target
+from doc_detect.detectors.tensors import to_tensor
 from doc_detect.pages import BadPage, PageRef, read_content, read_page
 from doc_detect.pages import Page as DecodedPage
 from doc_detect.pages.trim import look_closer
@@ -73,11 +74,6 @@ def read_rgb(path: Path) -> np.ndarray:
     if picture is None:
         raise UserError(f"{path}: no picture that can be read; make the pages again")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """Return an RGB picture, uint8 [H, W, 3], as float32 [3, H, W] in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
 
 
 def own_labels(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:

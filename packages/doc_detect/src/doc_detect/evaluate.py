@@ -32,6 +32,7 @@ from seminar_common.runs import Run
 SPLITS = ("train", "val", "test")
 EVERY = "all"
 """The subset of all pages, where there are others to tell it from."""
+ONE_BOOK = "A figure has no interval where all objects of the class are in one book: nothing tells how another differs."
 Statistic = Callable[[np.ndarray], float]
 """Maps how often each page is there, [P], to a figure."""
 
@@ -107,7 +108,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
         settings.seed,
     )
     rows = measured.rows(measured_labels(measured.truth, pages, detector.labels))
-    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)), measured.notes())
+    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)), interval_notes(rows))
     _write(results, run, settings, measured, pages)
     return results
 
@@ -144,33 +145,51 @@ class Measured:
         labels = [name for name in labels if any((p.labels == class_index(name)).any() for p in truth)]
         if not labels:
             return []
-        draws = book_weights(truth, self.resamples, self.seed)
+        books = units(truth)
+        draws = book_weights(books, self.resamples, self.seed)
         row = dataclasses.replace(self.row, n=len(truth), subset=subset)
         table = precision_table(truth, found, labels)
-        return [*_class_rows(row, truth, found, labels, draws), *_size_rows(row, table, labels)]
+        return [*_class_rows(row, truth, found, labels, books, draws), *_size_rows(row, table, labels)]
 
 
 def _class_rows(
-    row: Row, truth: list[CocoPage], found: list[CocoPage], labels: Sequence[str], draws: np.ndarray
+    row: Row,
+    truth: list[CocoPage],
+    found: list[CocoPage],
+    labels: Sequence[str],
+    books: np.ndarray,
+    draws: np.ndarray,
 ) -> list[Row]:
-    """Return AP, the figures of pages and crops of each class, and the mean AP, all with intervals."""
+    """Return AP, the figures of pages and crops of each class, and the mean AP.
+
+    They have intervals where the objects are in two books or more; resamples of one book are all alike.
+    """
     rows, precisions = [], []
     for label in labels:
         matches, pages = match_class(truth, found, label), page_scores(truth, found, label)
         fits = crop_fits(truth, found, label)
+        drawn = draws[: _usable(len(draws), truth, [label], books)]
         if matches.objects.sum():
             precision = np.stack([matches.average_precision(weights) for weights in draws])
             precisions.append(precision)
-            rows += [_row(row, name, values, label) for name, values in _ap_figures(precision).items()]
+            figures = _ap_figures(precision[: len(drawn)])
+            rows += [_row(row, name, values, label) for name, values in figures.items()]
         statistics: dict[str, Statistic] = {"page_ap": pages.average_precision, "page_f1": pages.f1}
         if fits.objects.sum():
             statistics["crop_iou"] = fits.mean
         for name, statistic in statistics.items():
-            rows.append(_row(row, name, np.array([statistic(weights) for weights in draws]), label))
+            rows.append(_row(row, name, np.array([statistic(weights) for weights in drawn]), label))
     if not precisions:
         return rows
-    mean = _mean_of_known(np.stack(precisions))
+    mean = _mean_of_known(np.stack(precisions))[: _usable(len(draws), truth, labels, books)]
     return [*[_row(row, name, values, None) for name, values in _ap_figures(mean).items()], *rows]
+
+
+def _usable(draws: int, truth: Sequence[CocoPage], labels: Sequence[str], books: np.ndarray) -> int:
+    """Return how many of the draws tell something: all, or the first alone where one book has all objects."""
+    numbers = [class_index(label) for label in labels]
+    there = np.array([np.isin(page.labels, numbers).any() for page in truth], bool)
+    return draws if len(np.unique(books[there])) > 1 else 1
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
@@ -226,17 +245,37 @@ def subset_of(page: CocoPage) -> str | None:
     return "manuscript" if century.lower().startswith(("mss", "ms-", "manuscri")) else "printed"
 
 
-def book_weights(pages: Sequence[CocoPage], resamples: int, seed: int) -> np.ndarray:
+def units(pages: Sequence[CocoPage]) -> np.ndarray:
+    """Return the number of what each page is drawn with, [P]: its book, or itself where no book is known."""
+    keys = []
+    for index, page in enumerate(pages):
+        book = page.facts.get("book")
+        unknown = book is None or book == ""
+        keys.append(("page", page.file_name, index) if unknown else ("book", str(book), 0))
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
+def book_weights(books: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Return how often each page is there: once in the first row, then in each resample of books; [1 + R, P].
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 8: resample the units that are
     independent.
+
+    Args:
+        books: [P] as :func:`units` numbers them.
+        resamples: R.
+        seed: Of the resamples.
     """
-    books = [str(page.facts.get("book", page.file_name)) for page in pages]
-    names, member = np.unique(books, return_inverse=True)
+    count = int(books.max(initial=0)) + 1
     generator = seeds.numpy_generator(seed, "bootstrap")
-    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return np.concatenate([np.ones((1, len(books))), drawn[:, member]])
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return np.concatenate([np.ones((1, len(books))), drawn[:, books]])
+
+
+def interval_notes(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return what to say of figures without an interval, if ``rows`` has any that would else have one."""
+    return (ONE_BOOK,) if any(row.metric == "page_ap" and row.ci_low is None for row in rows) else ()
 
 
 def learning_curves(run: Run) -> list[Curve]:

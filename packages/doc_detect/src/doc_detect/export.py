@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from doc_detect.config import ExportSettings
 from seminar_common import runs
@@ -89,12 +88,14 @@ def compare(detector: "Detector", path: Path, data: Path, limit: int) -> Parity:
     """Measure a detector and its ONNX file on the first ``limit`` validation pages of ``data``."""
     from doc_detect.coco_metrics import SIZES, precision_table
     from doc_detect.data import open_validation
-    from doc_detect.evaluate import OnnxFinder, TorchFinder, find_on_pages, measured_labels
+    from doc_detect.evaluate import find_on_pages, measured_labels
+    from doc_detect.runtime import OnnxDetector
+    from doc_detect.torch_detector import TorchDetector
 
     pages = open_validation(data)
     figures, best = [], []
-    for finder in (TorchFinder(detector, torch.device("cpu")), OnnxFinder(path)):
-        pairs = list(find_on_pages(finder, pages, limit))
+    for engine in (TorchDetector(detector), OnnxDetector(path)):
+        pairs = list(find_on_pages(engine, pages, limit))
         truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         labels = measured_labels(truth, pages, detector.labels)
         table = precision_table(truth, found, labels)[..., list(SIZES).index("unfiltered")]

@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from doc_detect.job_config import FilterSettings
 from doc_detect.pages import PageRef
-from doc_detect.predictions import PAGES, Predictions, open_predictions, page_name
+from doc_detect.pages.names import inside, page_name
+from doc_detect.predictions import PAGES, Predictions, open_predictions
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import say
@@ -72,25 +73,10 @@ def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -
     return 1
 
 
-def inside(name: str) -> PurePosixPath:
-    """Return a page's relative name with no way out of the folder that it is put in: ``..`` becomes ``__``."""
-    return PurePosixPath(
-        *("__" if part == ".." else part for part in PurePosixPath(name).parts if part != "/")
-    )
-
-
 def _copy_page(ref: PageRef, target: Path) -> None:
     """Write one page of a PDF or TIFF as a file of its own, without loss."""
     if ref.path.suffix.lower() == ".pdf":
-        from doc_detect.pages.pdf import extract_page
-
-        extract_page(ref.path, ref.number or 1, target)
-        return
-    from PIL import Image
-
-    with Image.open(ref.path) as image:
-        image.seek((ref.number or 1) - 1)
-        compression = image.info.get("compression")
-        image.save(
-            target, compression=compression if compression in ("group4", "tiff_lzw") else "tiff_adobe_deflate"
-        )
+        from doc_detect.pages.pdf import extract_page as extract
+    else:
+        from doc_detect.pages.image import extract_frame as extract
+    extract(ref.path, ref.number or 1, target)

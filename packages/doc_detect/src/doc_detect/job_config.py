@@ -26,8 +26,8 @@ class PredictSettings:
     """ONNX file made by `export`; by default the detector that comes with the package."""
     run: Path | None = None
     """Run folder of `train` or `adapt`, to use its detector in PyTorch instead of an ONNX file."""
-    min_score: float | None = None
-    """Leave out detections that score less; by default the model's own threshold, low enough for every use."""
+    min_score: float = 0.0
+    """Leave out detections that score less; the model itself finds nothing under its own threshold (0.05)."""
     workers: int = 0
     """Pages worked on at once, one CPU thread each; 0 takes all cores."""
     pdf_pixels: int = 2000
@@ -38,8 +38,7 @@ class PredictSettings:
     def __post_init__(self) -> None:
         if self.model is not None and self.run is not None:
             raise UserError("--model and --run: give one of them")
-        if self.min_score is not None:
-            _check_share("--min-score", self.min_score)
+        _check_share("--min-score", self.min_score)
         if self.workers < 0:
             raise UserError(f"--workers {self.workers}: must be 0 (all cores) or more")
         for option, value, least in (

@@ -1,9 +1,15 @@
 """Other layout detectors, to measure beside ours on the same pages."""
 
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
 import numpy as np
 
-from doc_detect.classes import class_index
+from doc_detect.pages import Page
+from doc_detect.runtime import READING_CODE, Detections, to_page
 from seminar_common.errors import UserError
+from seminar_common.identity import code_digest
 
 RAPID_CLASSES = {
     "figure": "graphic",
@@ -17,17 +23,23 @@ RAPID_CLASSES = {
 """The names of rapid-layout's default model (CDLA's) that have one of ours; it knows no initials and no stamps."""
 
 
-class RapidLayoutFinder:
+LOWEST_SCORE = 0.05
+"""Asked for down to here, since average precision ranks detections of any score."""
+
+
+class RapidLayoutDetector:
     """rapid-layout's default ONNX model, which comes inside its wheel, on whole pages as it is meant to be used.
 
-    Detections of any score are asked for, since average precision ranks them all.
+    A :class:`doc_detect.runtime.PageDetector`.
     """
+
+    name = "rapid-layout"
 
     size = 4096
     trim = False
-    labels = ("graphic", "table", "caption", "main_text", "title", "running_title")
+    labels: tuple[str, ...] = ("graphic", "table", "caption", "main_text", "title", "running_title")
 
-    def __init__(self, threads: int = 1, lowest_score: float = 0.05):
+    def __init__(self, threads: int = 1):
         """Load the model.
 
         Raises:
@@ -40,15 +52,21 @@ class RapidLayoutFinder:
                 "rapid-layout is not installed: `uv sync --package doc-detect --group bench`, or leave --peers empty"
             ) from error
         engine = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
-        self.model = RapidLayout(engine_cfg=engine, conf_thresh=lowest_score)
+        self.model = RapidLayout(engine_cfg=engine, conf_thresh=LOWEST_SCORE)
 
-    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return boxes [N, 4], scores [N] and numbers in ``CLASSES`` [N] of RGB pixels, uint8 [h, w, 3]."""
-        answer = self.model(np.ascontiguousarray(pixels[..., ::-1]))  # it takes BGR
+    def identity(self) -> Mapping[str, Any]:
+        """Return the version of rapid-layout, whose wheel holds the weights, and the digest of our code round it."""
+        weights = f"rapid-layout {version('rapid-layout')}"
+        return {"weights_file": weights, "code": code_digest(*READING_CODE, __name__)}
+
+    def detect(self, page: Page) -> Detections:
+        """Return what is on ``page`` of the classes that have a name of ours."""
+        answer = self.model(np.ascontiguousarray(page.pixels[..., ::-1]))  # it takes BGR
         names = [str(name) for name in (answer.class_names if answer.class_names is not None else [])]
         known = [i for i, name in enumerate(names) if name in RAPID_CLASSES]
-        if not known:
-            return np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
-        assert answer.boxes is not None and answer.scores is not None
-        boxes, scores = np.asarray(answer.boxes, float)[known], np.asarray(answer.scores, float)[known]
-        return boxes, scores, np.array([class_index(RAPID_CLASSES[names[i]]) for i in known])
+        numbers = [self.labels.index(RAPID_CLASSES[names[i]]) for i in known]
+        boxes, scores = np.zeros((0, 4)), np.zeros(0)
+        if known:
+            boxes, scores = np.asarray(answer.boxes, float)[known], np.asarray(answer.scores, float)[known]
+        height, width = page.pixels.shape[:2]
+        return to_page(Detections(boxes, scores, np.array(numbers, np.int64)), (width, height), page)

@@ -2,22 +2,18 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
 
 from doc_detect.job_config import PredictSettings
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
+from doc_detect.pages.threads import in_any_order
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
 from doc_detect.runtime import Detections, OnnxDetector, PageDetector, default_model, read_for
 from seminar_common.device import usable_cores
 from seminar_common.progress import progress, say
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 _SECONDS_BETWEEN_LINES = 30.0
 """How often a log file, which has no bar, gets a line."""
@@ -45,21 +41,25 @@ def predict(settings: PredictSettings) -> Summary:
     detector = open_detector(settings)
     options = ReadOptions(settings.pdf_pixels, settings.max_megapixels)
     config = {"model": detector.name, "min_score": settings.min_score, "pdf_pixels": settings.pdf_pixels}
+    config |= detector.identity()
     root = common_root(settings.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn of every odd tag; what matters is in failures.csv
         with writing(settings.out, config, detector.labels, root) as journal:
-            _finish(files, journal, _Job(detector, options), settings.workers or usable_cores())
+            _finish(files, journal, _Job(detector, options), settings)
     return write_tables(settings.out)
 
 
 def open_detector(settings: PredictSettings) -> PageDetector:
     """Return the detector that the settings ask for; PyTorch is imported for a run folder alone."""
     if settings.run is not None:
-        from doc_detect.torch_detector import TorchDetector
+        import torch
 
-        return TorchDetector(settings.run, settings.min_score)
-    return OnnxDetector(settings.model or default_model(), 1, settings.min_score)
+        from doc_detect.torch_detector import open_torch
+
+        torch.set_num_threads(1)  # pages are worked on side by side
+        return open_torch(settings.run)
+    return OnnxDetector(settings.model or default_model())
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ class _Job:
         return _Outcome(ref, (page.width, page.height), self.detector.detect(page))
 
 
-def _finish(files: list[str], journal: Journal, job: _Job, workers: int) -> None:
+def _finish(files: list[str], journal: Journal, job: _Job, settings: PredictSettings) -> None:
     """Do the pages that are not done, and write each into the journal as it is finished."""
+    workers = settings.workers or usable_cores()
     with progress("pages", len(files)) as advance:
         reporter = _Reporter(len(files), advance)
         for outcome in in_any_order(job, _unfinished(files, journal, reporter), workers):
@@ -99,7 +100,7 @@ def _finish(files: list[str], journal: Journal, job: _Job, workers: int) -> None
             else:
                 found = outcome.found
                 boxes = zip(found.boxes, found.scores, found.labels, strict=True)
-                journal.add_page(outcome.ref, outcome.size, boxes)
+                journal.add_page(outcome.ref, outcome.size, boxes, settings.min_score)
             reporter.page_done(failed=outcome.found is None)
     if reporter.skipped:
         say(f"{reporter.skipped:,} pages were done before and are kept")
@@ -120,18 +121,6 @@ def _unfinished(files: list[str], journal: Journal, reporter: "_Reporter") -> It
             reporter.kept += not left
             yield from left
         reporter.file_begun()
-
-
-def in_any_order(function: Callable[[Item], Answer], items: Iterable[Item], workers: int) -> Iterator[Answer]:
-    """Yield ``function`` of every item as it is finished, by ``workers`` threads, with few items waiting at a time."""
-    waiting: set[Future[Answer]] = set()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.add(pool.submit(function, item))
-            if len(waiting) >= 2 * workers:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in as_completed(waiting))
 
 
 @dataclass

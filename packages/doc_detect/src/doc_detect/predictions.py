@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from doc_detect.pages import PageRef
+from doc_detect.pages.names import page_name
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.identity import require_same
 
 CONFIG, JOURNAL = "config.json", "journal.jsonl"
 IMAGES, RESULTS, PAGES, FAILURES = "coco_images.json", "coco_results.json", "pages.parquet", "failures.csv"
@@ -85,11 +87,6 @@ class Summary:
     """Pages that hold each class with a score of at least :data:`SURE`."""
 
 
-def page_name(file: str, number: int | None) -> str:
-    """Return the name of a page in COCO files and tables."""
-    return file if number is None else f"{file}#page={number}"
-
-
 # --------------------------------------------------------------------------------------------------- writing
 
 
@@ -111,14 +108,22 @@ class Journal:
     def is_done(self, ref: PageRef) -> bool:
         """Say whether the page is finished and its file has not changed since."""
         known = self.done.get((self.relative(ref.path), ref.number))
-        return known is not None and known == _state(ref.path)
+        return known is not None and known == file_state(ref.path)
 
     def add_page(
-        self, ref: PageRef, size: tuple[int, int], boxes: Iterable[tuple[Sequence[float], float, int]]
+        self,
+        ref: PageRef,
+        size: tuple[int, int],
+        boxes: Iterable[tuple[Sequence[float], float, int]],
+        min_score: float = 0.0,
     ) -> None:
-        """Append a page with its ``size`` (width, height) and its boxes: xyxy, score, number of the label."""
+        """Append a page with its ``size`` (width, height) and its boxes: xyxy, score, number of the label.
+
+        Boxes whose score, as it is written, is less than ``min_score`` are left out.
+        """
         found = [[*(round(float(x), 1) for x in xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
-        record = {"size": size, "state": _state(ref.path), "boxes": found}
+        kept = [box for box in found if box[4] >= min_score]
+        record = {"size": size, "state": file_state(ref.path), "boxes": kept}
         self._append(ref, record)
 
     def add_failure(self, ref: PageRef, reason: str) -> None:
@@ -132,7 +137,8 @@ class Journal:
         self._file.flush()
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
+    """Return size and time of change of a page's file, by which a changed one is told; -1 for one that is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -177,12 +183,7 @@ def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], roo
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         return document
     stored = _read_config(folder)
-    for name, value in document["settings"].items():
-        if stored["settings"].get(name) != value:
-            raise UserError(
-                f"{folder}: holds predictions with {name} {stored['settings'].get(name)!r}, not {value!r}; "
-                "give the same again to go on with them, or choose another --out"
-            )
+    require_same(stored["settings"], config, folder, "choose another --out, or remove it first")
     return stored
 
 
@@ -461,5 +462,10 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
                 yield Failure(record["file"], record["page"], record["error"])
                 continue
             image_id += 1
-            boxes = tuple(Box(labels[n], s, (x1, y1, x2, y2)) for x1, y1, x2, y2, s, n in record["boxes"])
+            # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
+            boxes = tuple(
+                Box(labels[n], s, (x1, y1, x2, y2))
+                for x1, y1, x2, y2, s, n in record["boxes"]
+                if x2 > x1 and y2 > y1
+            )
             yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes)

@@ -18,11 +18,16 @@ from doc_detect.pages.pixels import resize
 from doc_detect.postprocess import detections
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
+from seminar_common.identity import code_digest
 
 if TYPE_CHECKING:
     import numpy as np
 
 METADATA_KEY = "doc_detect"
+READING_CODE = ("doc_detect.pages", "doc_detect.postprocess", "doc_detect.predictions")
+"""What every detector's findings go through, from the file to what is written."""
+THINNEST = 0.1
+"""Detections that are thinner than this many pixels on the page are none: findings are stored in tenths."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class PageDetector(Protocol):
     """Longest side in pixels that it looks at: pages need not be decoded larger."""
     trim: bool
     """Whether it was trained on pages without their uniform margins (:func:`doc_detect.pages.read_content`)."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return the facts that its answers depend on: digests of weights, settings and code."""
+        ...
 
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``, in its own pixels."""
@@ -100,18 +109,21 @@ def default_model() -> Path:
 class OnnxDetector:
     """A :class:`PageDetector` that runs an ONNX file."""
 
-    def __init__(self, path: Path, threads: int = 1, score_threshold: float | None = None):
-        """Load ``path``; ``threads`` is for one page, ``score_threshold`` replaces the model's own.
+    def __init__(self, path: Path, threads: int = 1):
+        """Load ``path``; ``threads`` is for one page.
 
         Raises:
             UserError: the file is missing, no ONNX model, or none of this package's.
         """
         self._session = _open_session(path, threads)
         facts = _read_facts(self._session, path)
-        if score_threshold is not None:
-            facts = dataclasses.replace(facts, score_threshold=score_threshold)
         self.facts, self.labels, self.size, self.trim = facts, facts.labels, facts.size, facts.trim
-        self.name = f"{path.name} {fingerprint(path)[:12]}"
+        self._weights = fingerprint(path)
+        self.name = f"{path.name} {self._weights[:12]}"
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return digests of the file and of the code that reads pages, runs the graph and suppresses."""
+        return {"weights_file": self._weights, "code": code_digest(*READING_CODE, __name__)}
 
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``; safe to call from several threads."""
@@ -181,7 +193,10 @@ def prepare(pixels: "np.ndarray", size: int, multiple: int) -> "tuple[np.ndarray
 
 
 def to_page(found: Detections, seen: tuple[int, int], page: Page) -> Detections:
-    """Scale boxes from an image of ``seen`` = (width, height) pixels to the page's own; what has no area there goes."""
+    """Scale boxes from an image of ``seen`` = (width, height) pixels to the page's own.
+
+    What is thinner than :data:`THINNEST` there goes, such as the edge of a box that lies off the page.
+    """
     boxes = page.to_own(found.boxes, seen)
-    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    solid = ((boxes[:, 2:] - boxes[:, :2]) > THINNEST).all(axis=1)
     return Detections(boxes[solid], found.scores[solid], found.labels[solid])

@@ -1,9 +1,10 @@
 """The table of real pages: our detector, in PyTorch and as it ships, beside other layout tools."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,22 +12,19 @@ from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
 from doc_detect.config import StudySettings
 from doc_detect.detection_report import page_pictures
-from doc_detect.evaluate import (
-    Finder,
-    Measured,
-    OnnxFinder,
-    TorchFinder,
-    default_split,
-    find_on_pages,
-    measured_labels,
-)
-from doc_detect.trained import load_detector, stored_settings
+from doc_detect.evaluate import Measured, default_split, find_on_pages, interval_notes, measured_labels
+from doc_detect.runtime import OnnxDetector, PageDetector, default_model
+from doc_detect.trained import stored_settings
 from seminar_common import files, runs
 from seminar_common.device import launch
+from seminar_common.errors import UserError
+from seminar_common.identity import code_digest, digest, require_same
 from seminar_common.progress import progress, say
 from seminar_common.report import Section, write_report
 from seminar_common.results import Results, Row, write_results
 
+MADE_OF = "made_of"
+"""Entry of a kept file's ``info`` that says what decided its content."""
 ALL = "all"
 """The split of all files of a folder together."""
 
@@ -37,17 +35,14 @@ class Model:
 
     row: Row
     """How its rows begin: the model's name and its engine."""
-    finder: Finder
-    labels: tuple[str, ...]
-    """The classes it knows."""
-    fingerprint: str
-    """Tells its weights from others."""
+    detector: PageDetector
 
 
 def study(settings: StudySettings) -> Results:
     """Measure every model on every set; write ``results.json`` and ``report.html`` into the folder.
 
-    What a model found on a set is kept in the folder, so that the same command does not look at pages twice.
+    What a model found on a set is kept in the folder, so that the same command does not look at pages twice. It is
+    looked for anew where the model, its settings, the pages, their pictures or the code are others than they were.
 
     Raises:
         UserError: an unusable file, picture, run or model, or a folder that holds something else.
@@ -68,7 +63,7 @@ def study(settings: StudySettings) -> Results:
             rows += Measured(truth, seen, row, settings.resamples, 0).rows(labels)
         if model is models[0]:
             pictures = page_pictures(sets[0], sets[0].pages, found[0])
-    results = Results(runs.command_line(), tuple(rows))
+    results = Results(runs.command_line(), tuple(rows), notes=interval_notes(rows))
     write_results(settings.out / "results.json", results)
     facts = runs.environment(torch.get_num_threads(), data={str(s.path.name): s.fingerprint for s in sets})
     section = Section("Real pages", results, None, facts, pictures=pictures)
@@ -86,42 +81,61 @@ def _open_folder(folder: Path) -> None:
 
 def _models(settings: StudySettings, device: torch.device) -> list[Model]:
     """Return the shipped or given ONNX file, the run in PyTorch if one is given, and the peers."""
-    from doc_detect.runtime import default_model
-
-    path = settings.model or default_model()
-    onnx = OnnxFinder(path, torch.get_num_threads())
+    onnx = OnnxDetector(settings.model or default_model(), torch.get_num_threads())
     row = Row("source-only", "", "", "ap", 0.0, engine="onnxruntime")
-    models = [Model(row, onnx, onnx.detector.labels, files.fingerprint(path))]
+    models = [Model(row, onnx)]
     if settings.run is not None:
-        run = runs.open_run(settings.run)
-        trained = stored_settings(run)
-        detector = load_detector(run).to(device)
-        row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
-        weights = run.checkpoints / "model.safetensors"
-        finder = TorchFinder(detector, device)
-        models.append(Model(row, finder, detector.labels, files.fingerprint(weights)))
-    if "rapid-layout" in settings.peers:
-        from doc_detect.peers import RapidLayoutFinder
+        from doc_detect.torch_detector import open_torch
 
-        peer = RapidLayoutFinder(torch.get_num_threads())
+        trained = stored_settings(runs.open_run(settings.run))
+        row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
+        models.append(Model(row, open_torch(settings.run, device)))
+    if "rapid-layout" in settings.peers:
+        from doc_detect.peers import RapidLayoutDetector
+
         row = Row("rapid-layout", "", "", "ap", 0.0, engine="onnxruntime")
-        models.append(Model(row, peer, peer.labels, "rapid-layout"))
+        models.append(Model(row, RapidLayoutDetector(torch.get_num_threads())))
     return models
 
 
 def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
-    """Return what a model finds on a set, from the folder if it is kept there."""
-    stored = folder / "found" / f"{model.fingerprint}-{pages.fingerprint}.json"
-    if not stored.exists():
+    """Return what a model finds on a set, from the folder if it is kept there and still holds."""
+    now = _made_of(model.detector, pages)
+    stored = folder / "found" / f"{now['weights_file'][:32]}-{pages.fingerprint}.json"
+    if not _holds(stored, now):
         name = f"{model.row.model} ({model.row.engine})"
         with progress(f"{name} on {pages.path.name}", len(pages.pages)) as advance:
             found = []
-            for _, page in find_on_pages(model.finder, pages):
+            for _, page in find_on_pages(model.detector, pages):
                 found.append(page)
                 advance()
-        write_coco(stored, found, {"name": pages.name})
+        write_coco(stored, found, {"name": pages.name, MADE_OF: now})
     read = {page.file_name: page for page in read_coco(stored, "own").pages}
     return [_with_scores(read[page.file_name]) for page in pages.pages]
+
+
+def _made_of(detector: PageDetector, pages: CocoSet) -> Mapping[str, Any]:
+    """Return all that decides what ``detector`` finds on ``pages``."""
+    pictures = {page.file_name: files.fingerprint(pages.image_path(page)) for page in pages.pages}
+    reading = code_digest("doc_detect.data", "doc_detect.evaluate", "doc_detect.synth.degrade")
+    return {
+        **detector.identity(),
+        "coco_file": pages.fingerprint,
+        "set_of_pictures": digest(pictures),
+        "code_of_reading": reading,
+    }
+
+
+def _holds(stored: Path, now: Mapping[str, Any]) -> bool:
+    """Say whether the file is there and made of what there is now; if of something else, tell the user of what."""
+    if not stored.exists():
+        return False
+    try:
+        require_same(read_coco(stored, "own").facts.get(MADE_OF), now, stored, "its pages are looked at anew")
+    except UserError as difference:
+        say(str(difference))
+        return False
+    return True
 
 
 def _with_scores(page: CocoPage) -> CocoPage:
@@ -148,7 +162,7 @@ def _shared_labels(
     model: Model, ours: Model, sets: Sequence[CocoSet], truth: Sequence[CocoPage]
 ) -> list[str]:
     """Return the classes that the model and our detector know and every set labels, in our order."""
-    labels = set(model.labels) & set(ours.labels)
+    labels = set(model.detector.labels) & set(ours.detector.labels)
     for pages in sets:
-        labels &= set(measured_labels(truth, pages, model.labels))
+        labels &= set(measured_labels(truth, pages, model.detector.labels))
     return [name for name in CLASSES if name in labels]

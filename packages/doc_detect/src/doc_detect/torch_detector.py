@@ -1,40 +1,58 @@
-"""The detector of a run folder, in PyTorch, behind the same protocol as the ONNX one."""
+"""A detector in PyTorch behind the same protocol as the ONNX one."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from doc_detect.data import to_tensor
+from doc_detect.detectors.base import Detector
+from doc_detect.detectors.tensors import to_tensor
 from doc_detect.pages import Page
-from doc_detect.runtime import Detections, to_page
+from doc_detect.runtime import READING_CODE, Detections, to_page
 from doc_detect.trained import WEIGHTS, load_detector
 from seminar_common.files import fingerprint
+from seminar_common.identity import code_digest, digest
 from seminar_common.runs import open_run
+from seminar_common.settings import to_dict
 
 
 class TorchDetector:
-    """A :class:`doc_detect.runtime.PageDetector` that runs a trained PyTorch detector on the CPU."""
+    """A :class:`doc_detect.runtime.PageDetector` that runs a PyTorch detector."""
 
-    def __init__(self, folder: Path, score_threshold: float | None = None):
-        """Load the run in ``folder``; ``score_threshold`` leaves out more than the detector itself does.
+    def __init__(
+        self, detector: Detector, device: torch.device | str = "cpu", name: str = "", weights: str = ""
+    ):
+        """Take ``detector``, which is on ``device``; ``weights`` is the digest of what it was loaded from."""
+        self._detector, self._device = detector.eval(), device
+        self.labels = tuple(detector.labels)
+        self.size, self.trim = detector.config.size, detector.config.trim
+        self.name, self._weights = name, weights
 
-        Raises:
-            UserError: no run, or its training has not ended.
-        """
-        run = open_run(folder)
-        self._detector = load_detector(run)
-        self._least = score_threshold or 0.0
-        self.labels = tuple(self._detector.labels)
-        self.size, self.trim = self._detector.config.size, self._detector.config.trim
-        self.name = f"{folder.resolve().name} {fingerprint(run.checkpoints / WEIGHTS)[:12]}"
-        torch.set_num_threads(1)  # pages are worked on side by side
+    def identity(self) -> Mapping[str, Any]:
+        """Return digests of the weights, of the detector's settings and of all code from the page to its boxes."""
+        code = code_digest(*READING_CODE, "doc_detect.detectors", __name__)
+        return {
+            "weights_file": self._weights,
+            "configuration": digest(to_dict(self._detector.config)),
+            "code": code,
+        }
 
     @torch.inference_mode()
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``."""
-        (found,) = self._detector.predict([to_tensor(np.ascontiguousarray(page.pixels))])
-        keep = found.scores >= self._least
-        boxes, scores, labels = (x[keep].cpu().numpy() for x in (found.boxes, found.scores, found.labels))
+        (found,) = self._detector.predict([to_tensor(page.pixels).to(self._device)])
         height, width = page.pixels.shape[:2]
-        return to_page(Detections(boxes, scores, labels), (width, height), page)
+        return to_page(found, (width, height), page)
+
+
+def open_torch(folder: Path, device: torch.device | str = "cpu") -> TorchDetector:
+    """Load the detector of the run in ``folder``.
+
+    Raises:
+        UserError: no run, or its training has not ended.
+    """
+    run = open_run(folder)
+    detector = load_detector(run).to(device)
+    weights = fingerprint(run.checkpoints / WEIGHTS)
+    return TorchDetector(detector, device, f"{folder.resolve().name} {weights[:12]}", weights)

@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from doc_detect.config import ModelConfig
+from doc_detect.runtime import Detections
 from seminar_common import seeds
 from seminar_common.errors import UserError, choices
 
@@ -34,18 +34,6 @@ class Target(NamedTuple):
     def to(self, device: torch.device) -> "Target":
         """Return it on ``device``."""
         return Target(self.boxes.to(device), self.labels.to(device), self.ignore.to(device), self.unlabelled)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What a detector finds on one page, best first."""
-
-    boxes: Tensor
-    """[N, 4] absolute xyxy pixels of the image that was given, float32."""
-    scores: Tensor
-    """[N] in 0..1, float32."""
-    labels: Tensor
-    """[N] class numbers in the detector's own order, int64."""
 
 
 class Detector(nn.Module, ABC):
@@ -129,10 +117,11 @@ def missing_engine(engine: str) -> str:
     return ""
 
 
-def scale_back(boxes: Tensor, scale: float, image: Tensor) -> Tensor:
-    """Return boxes [N, 4] of a resized image in the pixels of ``image`` [3, H, W], cut at its edges."""
+def scale_back(boxes: Tensor, scores: Tensor, labels: Tensor, scale: float, image: Tensor) -> Detections:
+    """Return what was found on a resized image, boxes [N, 4] in the pixels of ``image`` [3, H, W], cut at its edges."""
     limits = torch.tensor([image.shape[2], image.shape[1]] * 2).to(boxes)
-    return (boxes / scale).clamp(min=0).minimum(limits)
+    boxes = (boxes / scale).clamp(min=0).minimum(limits)
+    return Detections(boxes.cpu().numpy(), scores.cpu().numpy(), labels.cpu().numpy())
 
 
 def inside_regions(boxes: Tensor, regions: Tensor) -> Tensor:

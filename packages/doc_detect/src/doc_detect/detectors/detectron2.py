@@ -21,7 +21,8 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PAD_MULTIPLE, STRIDES, PyramidBackbone
-from doc_detect.detectors.base import Detections, Detector, Target, inside_regions, resize_to, scale_back
+from doc_detect.detectors.base import Detector, Target, inside_regions, resize_to, scale_back
+from doc_detect.runtime import Detections
 from seminar_common.errors import UserError
 
 LEVELS = {f"p{3 + i}": stride for i, stride in enumerate((*STRIDES, 2 * STRIDES[-1]))}
@@ -64,8 +65,8 @@ class Detectron2Detector(Detector):
         for image in images:
             (resized,), (scale,) = resize_to([image], self.config.size)
             (answer,) = self.model.inference([{"image": resized}], do_postprocess=False)
-            boxes = scale_back(answer.pred_boxes.tensor, scale, image)
-            found.append(Detections(boxes, answer.scores, answer.pred_classes))
+            boxes = answer.pred_boxes.tensor
+            found.append(scale_back(boxes, answer.scores, answer.pred_classes, scale, image))
         return found
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:

@@ -21,7 +21,8 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PyramidBackbone
-from doc_detect.detectors.base import Detections, Detector, Target, inside_regions, resize_to, scale_back
+from doc_detect.detectors.base import Detector, Target, inside_regions, resize_to, scale_back
+from doc_detect.runtime import Detections
 from seminar_common.errors import UserError
 
 ANCHOR_SIZES = ((32,), (64,), (128,), (256,))
@@ -57,8 +58,7 @@ class FasterRCNNDetector(Detector):
         for image in images:
             (resized,), (scale,) = resize_to([image], self.config.size)
             (answer,) = self.model([resized])
-            boxes = scale_back(answer["boxes"], scale, image)
-            found.append(Detections(boxes, answer["scores"], answer["labels"] - 1))
+            found.append(scale_back(answer["boxes"], answer["scores"], answer["labels"] - 1, scale, image))
         return found
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:

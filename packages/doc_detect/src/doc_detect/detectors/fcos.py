@@ -21,8 +21,9 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from doc_detect.classes import TEXT_CLASSES
 from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
-from doc_detect.detectors.base import Detections, Detector, Target, resize_to, scale_back
+from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
 from doc_detect.postprocess import detections
+from doc_detect.runtime import Detections
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZE_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))
@@ -158,8 +159,8 @@ class FCOSDetector(Detector):
             nms_iou=config.nms_iou,
             max_detections=config.max_detections,
         )
-        kept, kept_scores, labels = (torch.from_numpy(part).to(image.device) for part in parts)
-        return Detections(scale_back(kept, scale, image), kept_scores, labels)
+        kept, kept_scores, labels = map(torch.from_numpy, parts)
+        return scale_back(kept, kept_scores, labels, scale, image)
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:
         """Write the dense network as ONNX."""

@@ -66,6 +66,15 @@ def read_image(path: Path, frame: int, longest: int | None, options: ReadOptions
     return Page(in_colour(upright(pixels, orientation)), width, height)
 
 
+def extract_frame(path: Path, number: int, target: Path) -> None:
+    """Write page ``number`` (from 1) of a TIFF to a TIFF of its own, without loss."""
+    with _open(path) as image:
+        image.seek(number - 1)
+        compression = image.info.get("compression")
+        kept = compression in ("group4", "tiff_lzw")
+        image.save(target, compression=compression if kept else "tiff_adobe_deflate")
+
+
 def _open(path: Path) -> "Image.Image":
     """Open an image without Pillow's limit on pixels: ours is checked once a smaller decoding is chosen."""
     from PIL import Image

@@ -48,7 +48,7 @@ class Page:
     """x1, y1, x2, y2 of the part of the page that ``pixels`` shows, in its own pixels; None is all of it."""
 
     def to_own(self, boxes: "np.ndarray", seen: tuple[int, int]) -> "np.ndarray":
-        """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at its edges.
+        """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at the picture's edges.
 
         Args:
             boxes: In pixels of the picture.
@@ -57,7 +57,8 @@ class Page:
         import numpy as np
 
         scale, corner = self._place(seen)
-        return (boxes * scale + corner).clip(0, np.array([self.width, self.height] * 2, np.float32))
+        inside = boxes.clip(0, np.array(seen * 2, np.float32))
+        return (inside * scale + corner).clip(0, np.array([self.width, self.height] * 2, np.float32))
 
     def to_seen(self, boxes: "np.ndarray") -> "np.ndarray":
         """Return boxes [N, 4] (xyxy) in the page's own pixels in those of ``pixels``, cut at their edges."""

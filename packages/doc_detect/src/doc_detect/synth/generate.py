@@ -5,7 +5,6 @@ or of workers. Every page leaves its picture and a small record; when all are th
 ``train.json`` and ``val.json``.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ from doc_detect.synth.views import write_contact_sheet
 from doc_detect.synth_config import SynthSettings
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.identity import code_digest, digest, require_same
 from seminar_common.progress import progress, say
 from seminar_common.seeds import numpy_generator
 
@@ -52,10 +52,10 @@ class Sources:
         return Materials(fonts, chosen or self.pictures, kept)
 
     def fingerprint(self) -> str:
-        """Return a digest of the names of all fonts and pictures."""
-        names = [f"{face.family}/{Path(face.path).name}" for face in self.faces]
-        names += [path.name for path in self.pictures]
-        return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+        """Return a digest of the names and sizes of all fonts and pictures."""
+        fonts = [(face.family, Path(face.path)) for face in self.faces]
+        chosen = [*fonts, *(("", path) for path in self.pictures)]
+        return digest({"files": [(family, path.name, path.stat().st_size) for family, path in chosen]})
 
 
 def synth(settings: SynthSettings) -> None:
@@ -94,7 +94,7 @@ def find_sources(settings: SynthSettings) -> Sources:
 
 
 def _open_folder(settings: SynthSettings, sources: Sources) -> None:
-    """Make the folder, or check that what it holds was made with the same settings and materials."""
+    """Make the folder, or check that what it holds was made with the same settings, materials and code."""
     identity = {
         "world": settings.world,
         "seed": settings.seed,
@@ -102,20 +102,15 @@ def _open_folder(settings: SynthSettings, sources: Sources) -> None:
         "long_side": settings.long_side,
         "val_share": settings.val_share,
         "materials": sources.fingerprint(),
+        "code": code_digest("doc_detect.synth"),
     }
     marker = settings.out / MARKER
     if not marker.exists():
         files.refuse_existing(settings.out)
         files.write_json(marker, identity)
+    require_same(files.read_json(marker), identity, settings.out, "choose another --out, or remove it first")
     (settings.out / "images").mkdir(exist_ok=True)
     (settings.out / "pages").mkdir(exist_ok=True)
-    there = files.read_json(marker)
-    for key, value in identity.items():
-        if there.get(key) != value:
-            raise UserError(
-                f"{settings.out}: its pages were made with {key} {there.get(key)!r}, not {value!r}; "
-                "choose another --out, or remove it first"
-            )
 
 
 def _known_records(folder: Path) -> dict[int, dict[str, Any]]:
