@@ -205,10 +205,10 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path, name):
     ("content", "message"),
     [
         ("{", "line 1: not JSON"),
-        ("[]", "of schema None, but this version reads schema 1"),
-        ('{"schema": 2}', "of schema 2, but this version reads schema 1"),
-        ('{"schema": 1}', "damaged .KeyError"),
-        ('{"schema": 1, "rows": 3}', "damaged .TypeError"),
+        ("[]", "of schema None, but this version reads schema 2"),
+        ('{"schema": 1}', "of schema 1, but this version reads schema 2"),
+        ('{"schema": 2}', "damaged .KeyError"),
+        ('{"schema": 2, "rows": 3}', "damaged .TypeError"),
     ],
 )
 def test_a_description_that_is_damaged_or_of_another_schema_is_refused(copied, content, message):

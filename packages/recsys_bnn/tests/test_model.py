@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -266,10 +268,26 @@ def test_a_single_vector_has_nothing_to_interact_with() -> None:
         make(ModelConfig(), integers=0, cardinalities=[4])
 
 
+def test_a_missing_integer_reads_as_the_mean_and_only_its_flag_is_set() -> None:
+    _, ids = inputs(2, 13, 26)
+    integers = torch.zeros(2, 13)  # the mean, present
+    integers[0, 3], integers[0, 4] = math.nan, 2.0
+    for flags in (False, True):
+        model = make(ModelConfig(missing_flags=flags)).eval()
+        seen: list[torch.Tensor] = []
+        assert model.bottom is not None
+        model.bottom.register_forward_pre_hook(lambda _, arguments, seen=seen: seen.append(arguments[0]))
+        assert model(integers, ids).isfinite().all()
+        assert seen[0][:, :13].tolist() == integers.nan_to_num(0).tolist()
+        assert seen[0][:, 13:].nonzero().tolist() == ([[0, 3]] if flags else [])
+        assert seen[0].shape[1] == (26 if flags else 13)
+        assert integers[0, 3].isnan()  # the batch stays as it is
+
+
 @pytest.mark.parametrize("flags", [False, True])
 def test_missing_flags_tell_a_missing_integer_from_the_mean(flags: bool) -> None:
     model = make(ModelConfig(missing_flags=flags)).eval()
     _, ids = inputs(2, 13, 26)
-    missing, mean = torch.zeros(2, 13), torch.full((2, 13), 1e-6)
+    missing, mean = torch.full((2, 13), math.nan), torch.zeros(2, 13)
     difference = (model(missing, ids) - model(mean, ids)).abs().max().item()
     assert (difference > 1e-2) == flags

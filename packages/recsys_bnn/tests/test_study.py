@@ -70,7 +70,7 @@ def test_an_unknown_model_is_refused_before_a_folder_is_made(prepared: Dataset, 
 
 def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path) -> None:
     study(settings(prepared, tmp_path / "study", models=("logistic-regression",)))
-    with pytest.raises(UserError, match="other data or another recipe"):
+    with pytest.raises(UserError, match="study: was computed from another preset .*choose another --out"):
         study(settings(prepared, tmp_path / "study", models=("logistic-regression",), preset="small"))
 
 
@@ -100,8 +100,33 @@ def test_a_run_of_another_recipe_is_refused(
     chosen = settings(prepared, tmp_path / "study", models=("float-d2",), seeds=(0,))
     study(chosen)
     monkeypatch.setitem(_ALL, "float-d2", VARIANTS["float-d1"])
-    with pytest.raises(UserError, match="float-d2-seed0: was trained with other settings"):
+    with pytest.raises(
+        UserError,
+        match="float-d2-seed0: was computed from another embedding dim .2 there, 1 here.; remove it",
+    ):
         study(chosen)
+
+
+def test_a_study_is_not_added_to_by_other_code_or_on_other_data(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(prepared, tmp_path / "study", models=("logistic-regression",))
+    study(chosen)
+    prepare(PrepareConfig(format="synthetic", rows=1000, out=tmp_path / "other"))
+    with pytest.raises(UserError, match=r"another data fingerprint .*choose another --out"):
+        study(dataclasses.replace(chosen, data=tmp_path / "other"))
+    monkeypatch.setattr("recsys_bnn.study.MAKE_FIGURES", ("recsys_bnn.model",))
+    with pytest.raises(UserError, match=r"another code .*choose another --out"):
+        study(chosen)
+
+
+def test_a_kept_run_of_another_seed_is_refused(prepared: Dataset, tmp_path: Path) -> None:
+    chosen = settings(prepared, tmp_path / "study", models=("float-d1",), seeds=(0,))
+    study(chosen)
+    runs = tmp_path / "study" / "runs"
+    (runs / "float-d1-seed0").rename(runs / "float-d1-seed1")
+    with pytest.raises(UserError, match="float-d1-seed1: was computed from another seed .0 there, 1 here."):
+        study(dataclasses.replace(chosen, seeds=(1,)))
 
 
 def test_a_step_of_the_ablation_is_compared_with_its_model(prepared: Dataset, tmp_path: Path) -> None:

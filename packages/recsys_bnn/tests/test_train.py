@@ -13,13 +13,16 @@ import torch
 
 from recsys_bnn.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from recsys_bnn.dataset import Dataset
-from recsys_bnn.predict import kept_rows, load_model
+from recsys_bnn.predict import build_model, kept_rows, load_model
+from recsys_bnn.prepare import prepare
+from recsys_bnn.prepare_config import PrepareConfig
 from recsys_bnn.train import (
     RESUME,
     Trainer,
     distillation_targets,
     embedding_schedule,
     learning_rate_factor,
+    make_optimizers,
     train,
 )
 from seminar_common import seeds
@@ -55,6 +58,7 @@ def test_a_run_holds_exactly_these_files(prepared: Dataset, tmp_path: Path) -> N
         "metrics.jsonl",
     ]
     assert run.config()["data_fingerprint"] == prepared.fingerprint
+    assert run.config()["vocabulary"] == prepared.vocabulary
     assert run.environment()["data"] == {"synthetic": prepared.fingerprint}
 
 
@@ -146,14 +150,44 @@ def test_an_ended_run_is_left_alone(
     assert os.stat(run.checkpoints / "model.safetensors").st_mtime_ns == before  # noqa: PTH116
 
 
-def test_changed_data_under_a_resumed_run_are_refused(prepared: Dataset, tmp_path: Path) -> None:
+def killed_run(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Start a run that is killed at its second step; return its folder."""
+    original = Trainer._train_step
+
+    def killed(self: Trainer, batch) -> float:
+        if self.step:
+            raise Killed
+        return original(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Trainer, "_train_step", killed)
+        train(settings)
+    assert settings.out is not None
+    return settings.out
+
+
+def test_changed_data_under_a_resumed_run_are_refused(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tmp_path / "data"
     shutil.copytree(prepared.folder, data)
-    run = train(dataclasses.replace(settings(prepared, tmp_path / "run"), data=data))
-    description = json.loads((data / "dataset.json").read_text())
-    (data / "dataset.json").write_text(json.dumps({**description, "fingerprint": "other"}))
-    with pytest.raises(UserError, match=r"fingerprint|changed"):
-        train(dataclasses.replace(smoke(), resume=run.folder))
+    run = killed_run(dataclasses.replace(settings(prepared, tmp_path / "run"), data=data), monkeypatch)
+    shutil.rmtree(data)
+    prepare(PrepareConfig(format="synthetic", rows=1000, out=data))
+    with pytest.raises(UserError, match="run: was computed from another data fingerprint .*start a new run"):
+        train(dataclasses.replace(smoke(), resume=run))
+
+
+def test_a_teacher_trained_anew_under_a_resumed_run_is_refused(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = tmp_path / "teacher"
+    train(settings(prepared, teacher))
+    run = killed_run(settings(prepared, tmp_path / "run", teacher=teacher), monkeypatch)
+    shutil.rmtree(teacher)
+    train(settings(prepared, teacher, seed=1))
+    with pytest.raises(UserError, match="run: was computed from another teacher weights"):
+        train(dataclasses.replace(smoke(), resume=run))
 
 
 def test_resume_takes_no_other_option(prepared: Dataset, tmp_path: Path) -> None:
@@ -238,6 +272,44 @@ def test_each_pass_may_begin_with_new_tables(prepared: Dataset, tmp_path: Path) 
     model = load_model(run, prepared)
     model.embedding.reset_parameters(seeds.torch_generator(0, "tables", 1))
     torch.testing.assert_close(weights(run.folder)["embedding.weight"], model.embedding.weight.detach())
+
+
+def test_only_the_rate_of_the_tables_restarts_with_new_tables(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[list[float]] = []
+    original = Trainer._set_learning_rates
+
+    def recorded(self: Trainer) -> None:
+        original(self)
+        rates.append([group["lr"] for o in self.optimizers for group in o.param_groups])
+
+    monkeypatch.setattr(Trainer, "_set_learning_rates", recorded)
+    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=0.1, fresh_tables=True)
+    train(settings(prepared, tmp_path / "run", optimization=config))
+    first, second = rates[:21], rates[21:]
+    assert [each[-1] for each in second] == [each[-1] for each in first]
+    assert first[0][-1] == pytest.approx(0.1 / 2) and first[-1][-1] < 0.01  # a whole warm-up and cosine
+    assert second[0][0] < first[-1][0] < max(each[0] for each in first)  # the MLPs' goes on falling
+
+
+def test_scales_learn_ten_times_faster_and_never_decay(prepared: Dataset) -> None:
+    chosen = dataclasses.replace(smoke(), model=four_bit())
+    model = build_model(chosen, prepared)
+    config = OptimizationConfig(learning_rate=2e-3, weight_decay=0.05, embedding_learning_rate=0.1)
+    groups = [group for optimizer in make_optimizers(model, config) for group in optimizer.param_groups]
+    of = {id(p): group for group in groups for p in group["params"]}
+    assert len(of) == sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    scales = {id(scale) for scale in model.scales()}
+    assert scales
+    for parameter in model.parameters():
+        group = of[id(parameter)]
+        if parameter is model.embedding.weight:
+            assert group["lr"] == 0.1
+        elif id(parameter) in scales:
+            assert (group["lr"], group["weight_decay"]) == (pytest.approx(2e-2), 0.0)
+        else:
+            assert (group["lr"], group["weight_decay"]) == (2e-3, 0.05)
 
 
 def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def hashed_features(rows: Rows) -> csr_array:
     """Return one binary feature per field and row, hashed to 2^18 columns: a sparse [len(rows), 2^18]."""
     batches = list(rows.batches(8192))
     integers = np.concatenate([batch.integers.numpy() for batch in batches])
-    steps = np.floor(2 * integers).astype(np.int64)
+    # A missing integer counts as the mean, as in the models without missing flags that this one stands beside.
+    steps = np.floor(2 * np.nan_to_num(integers)).astype(np.int64)
     values = np.concatenate(
         [steps, np.concatenate([batch.categoricals.numpy() for batch in batches])], axis=1
     )

@@ -208,7 +208,7 @@ class EvaluateSettings:
     run: Path
     """Run folder that `train` wrote."""
     data: Path | None = None
-    """Prepared folder to measure on, if not the one the model was trained on."""
+    """Prepared folder to measure on, if not the one the model was trained on; `prepare --vocabulary RUN` makes it."""
     baseline: Path | None = None
     """Another run, e.g. the full-precision one: the paired differences to it are added."""
     resamples: int = 1000

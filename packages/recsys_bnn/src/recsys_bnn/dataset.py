@@ -3,10 +3,10 @@
 A prepared folder holds:
 
 - ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
-  sources, sizes and checksums of the split files and the fingerprint;
+  sources, sizes and checksums of the split files, the vocabulary's digest and the fingerprint;
 - ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
-  columns ``label`` (uint8), ``integers`` (I float32 values), ``categoricals`` (F int32 ids, each within its
-  field) and, for generated rows, ``probability`` (float64);
+  columns ``label`` (uint8), ``integers`` (I float32 values, NaN for a missing one), ``categoricals`` (F int32 ids,
+  each within its field) and, for generated rows, ``probability`` (float64);
 - ``vocabulary.parquet``: value and training count of each id (see :mod:`recsys_bnn.vocabulary`);
 - ``report.html``: the data card (:mod:`recsys_bnn.data_card`);
 - ``skipped.csv``, if bad rows were left out.
@@ -33,9 +33,9 @@ from seminar_common.files import read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1
+SCHEMA = 2
 SPLITS = ("train", "val", "test")
-DESCRIPTION, FINGERPRINT, CARD = "dataset.json", "fingerprint", "report.html"
+DESCRIPTION, FINGERPRINT, VOCABULARY, CARD = "dataset.json", "fingerprint", "vocabulary", "report.html"
 BLOCK_ROWS = 65_536
 """Rows of a record batch, the unit of shuffling."""
 WINDOW_BLOCKS = 16
@@ -62,7 +62,7 @@ class Batch:
     labels: "Tensor"
     """float32 [B], 0 or 1."""
     integers: "Tensor"
-    """Normalised integer features, float32 [B, I]."""
+    """Normalised integer features, float32 [B, I]; NaN where missing."""
     categoricals: "Tensor"
     """Ids within each field, int32 [B, F]."""
 
@@ -253,6 +253,8 @@ class Dataset:
     """Name in results, e.g. ``criteo-10k``."""
     fingerprint: str
     """Digest of sources, settings, vocabulary and normalisation, which together determine the rows."""
+    vocabulary: str
+    """Digest of what turns a raw value into an id or number; a model reads data of the vocabulary it learned from."""
     integer_names: tuple[str, ...]
     categorical_names: tuple[str, ...]
     cardinalities: tuple[int, ...]
@@ -281,7 +283,10 @@ class Dataset:
         return Rows([self._splits[name] for name in splits])
 
     def counts(self, field: int) -> np.ndarray:
-        """Return the training rows of each id of categorical field number ``field``, int64 [cardinalities[field]]."""
+        """Return the rows of each id of categorical field number ``field``, int64 [cardinalities[field]].
+
+        They are the training rows that the vocabulary was fitted to.
+        """
         return read_counts(self.folder / FILE, self.categorical_names[field])
 
 
@@ -307,6 +312,7 @@ def open_dataset(folder: Path) -> Dataset:
             folder,
             description["name"],
             description[FINGERPRINT],
+            description[VOCABULARY],
             tuple(description["integer_names"]),
             tuple(description["categorical_names"]),
             tuple(description["cardinalities"]),

@@ -2,8 +2,8 @@
 
 Negative integers are taken as 0 before the logarithm, as in the preprocessing of the reference DLRM (Naumov
 et al., 2019, https://github.com/facebookresearch/dlrm), which then takes log(1 + x). TorchRec's Criteo script
-shifts by 3 instead. Here log(1 + x) is also standardised by the training rows, and a missing value becomes
-the mean, 0; in both others it is a zero before the logarithm.
+shifts by 3 instead. Here log(1 + x) is also standardised by the training rows. A missing value becomes NaN, and the
+model reads it as the mean; in both others it is a zero before the logarithm.
 """
 
 import math
@@ -75,10 +75,10 @@ class Normalisation:
         return cls(tuple(m.mean for m in moments), tuple(m.std or 1.0 for m in moments))
 
     def encode(self, index: int, column: pa.Array) -> np.ndarray:
-        """Return the normalised values of feature number ``index``, float64 [N]; 0 for a missing value."""
+        """Return the normalised values of feature number ``index``, float64 [N]; NaN for a missing value."""
         values = (logarithms(column.fill_null(0)) - self.mean[index]) / self.std[index]
         if column.null_count:
-            values[column.is_null().to_numpy(zero_copy_only=False)] = 0
+            values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
         return values
 
 
@@ -98,7 +98,7 @@ class Encoded:
     labels: np.ndarray
     """uint8 [N]."""
     integers: np.ndarray
-    """float32 [N, I]."""
+    """float32 [N, I]; NaN where a value is missing, as any number may be a value."""
     categoricals: np.ndarray
     """Ids within each field, int32 [N, F]."""
     probabilities: np.ndarray | None

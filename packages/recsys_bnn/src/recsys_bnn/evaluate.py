@@ -6,10 +6,12 @@ from recsys_bnn.config import EvaluateSettings
 from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.model import DLRM
-from recsys_bnn.predict import load_model, predict, stored_settings
+from recsys_bnn.predict import load_model, predict
+from recsys_bnn.stored import stored_settings
 from seminar_common import bootstrap, cost, metrics, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
+from seminar_common.identity import require_same
 from seminar_common.progress import progress, say
 from seminar_common.report import write_report
 from seminar_common.results import Curve, Results, Row, write_results
@@ -23,7 +25,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     """Measure a run on every held-out split; write its ``results.json`` and ``report.html``.
 
     Raises:
-        UserError: the run is missing or unfinished, or its data changed or don't fit.
+        UserError: the run is missing or unfinished, its data changed, or the data have another vocabulary.
     """
     run = runs.open_run(settings.run)
     dataset = _dataset(run, settings)
@@ -65,14 +67,17 @@ def held_out_splits(run: Run) -> list[str]:
 
 
 def _dataset(run: Run, settings: EvaluateSettings) -> Dataset:
-    folder = settings.data or stored_settings(run).data
+    trained = stored_settings(run).data  # first, as it refuses a folder that is no run to measure
+    folder = settings.data or trained
     if folder is None:
         raise UserError(f"{run.folder}: names no data; give --data")
     dataset = open_dataset(folder)
-    if settings.data is None and dataset.fingerprint != run.config()["data_fingerprint"]:
-        raise UserError(
-            f"{folder}: changed since {run.folder} was trained; give --data to measure on it all the same"
+    if settings.data is None:
+        facts, way_out = (
+            {"data_fingerprint": dataset.fingerprint},
+            "give --data to measure on it all the same",
         )
+        require_same(run.config(), facts, run.folder, way_out)
     return dataset
 
 

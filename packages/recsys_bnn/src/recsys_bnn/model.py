@@ -88,14 +88,16 @@ class DLRM(nn.Module):
         """Return the click logits, shape [B].
 
         Args:
-            integers: Normalised integer features, float [B, I]; 0 is a missing one (recsys_bnn/encoding.py).
+            integers: Normalised integer features, float [B, I]; NaN is a missing one, and counts as the mean, 0.
             categoricals: Ids within each field, int [B, F].
         """
         vectors_BVD = self.embedding(categoricals)
         if self.bottom is None:
             return self.top(pair_products(vectors_BVD, self.pairs)).squeeze(1)
+        missing = integers.isnan()
+        integers = integers.masked_fill(missing, 0)
         if self.config.missing_flags:
-            integers = torch.cat([integers, (integers == 0).to(integers)], dim=1)
+            integers = torch.cat([integers, missing.to(integers)], dim=1)
         dense_BD = self.bottom(integers)
         vectors_BVD = torch.cat([dense_BD.unsqueeze(1), vectors_BVD], dim=1)
         return self.top(torch.cat([dense_BD, pair_products(vectors_BVD, self.pairs)], dim=1)).squeeze(1)

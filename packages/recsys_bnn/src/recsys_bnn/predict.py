@@ -6,10 +6,10 @@ import torch
 from recsys_bnn.config import TrainSettings
 from recsys_bnn.dataset import Dataset, Rows
 from recsys_bnn.model import DLRM
+from recsys_bnn.stored import require_vocabulary, stored_settings
 from seminar_common.checkpoints import load_tensors, load_weights
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
-from seminar_common.settings import from_dict
 
 WEIGHTS = "model.safetensors"
 
@@ -33,27 +33,21 @@ def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int
     return tuple(2 + len(each) for each in kept)
 
 
-def stored_settings(run: Run) -> TrainSettings:
-    """Return the settings that a run was trained with."""
-    config = run.config()
-    source = run.folder / "config.json"
-    if config.get("command") != "train" or "settings" not in config:
-        raise UserError(f"{source}: not the settings of a `recsys-bnn train` run; give such a run's folder")
-    return from_dict(TrainSettings, config["settings"], source)
-
-
 def load_model(run: Run, dataset: Dataset) -> DLRM:
     """Return the trained model of ``run``, ready to predict rows of ``dataset``.
 
     Raises:
-        UserError: the training has not ended, or the run, its weights and ``dataset`` don't fit together.
+        UserError: the training has not ended, ``dataset`` has another vocabulary, or the weights don't fit the
+            settings.
     """
     path = run.checkpoints / WEIGHTS
     if not path.exists():
         raise UserError(
             f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
         )
-    model = build_model(stored_settings(run), dataset)
+    settings = stored_settings(run)
+    require_vocabulary(run, dataset)
+    model = DLRM(settings.model, len(dataset.integer_names), run.config()["table_rows"])
     tensors, _ = load_tensors(path)
     load_weights(model, tensors, path)
     return model.eval()

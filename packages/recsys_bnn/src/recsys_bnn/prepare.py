@@ -1,12 +1,12 @@
 """Turn raw click logs into a prepared data set: three passes over the rows, none of which holds them all.
 
-(Only `movielens` holds all ratings, to sort them.) The first parses the text and stages the rows on disk in the common form of :mod:`recsys_bnn.chunks`, the
-second fits vocabulary and normalisation to the training rows, the third encodes and writes the splits. The
-folder it makes is described in :mod:`recsys_bnn.dataset`.
+(Only `movielens` holds all ratings, to sort them.) The first parses the text and stages the rows on disk in the common
+form of :mod:`recsys_bnn.chunks`, the second fits vocabulary and normalisation to the training rows
+(:mod:`recsys_bnn.fitted`), the third encodes and writes the splits. With a vocabulary that was fitted before, the
+second pass is left out. The folder it makes is described in :mod:`recsys_bnn.dataset`.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.chunks import LABEL, PROBABILITY, array, stage
+from recsys_bnn.chunks import PROBABILITY, array, stage
 from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import (
     BLOCK_ROWS,
@@ -26,29 +26,21 @@ from recsys_bnn.dataset import (
     FINGERPRINT,
     SCHEMA,
     SPLITS,
+    VOCABULARY,
     arrow_schema,
     checksum,
 )
-from recsys_bnn.encoding import Encoded, Moments, Normalisation, encode, logarithms
+from recsys_bnn.encoding import Encoded, Normalisation, encode
+from recsys_bnn.fitted import Fitted, fit, read_fitted
 from recsys_bnn.formats import FORMATS
 from recsys_bnn.formats.bad_rows import BadRows
 from recsys_bnn.formats.base import Format
-from recsys_bnn.formats.keys import Keys
 from recsys_bnn.formats.text import Source, ordered_map
 from recsys_bnn.lookup import MISSING, OUT_OF_VOCABULARY
 from recsys_bnn.periods import Clicks
 from recsys_bnn.prepare_config import PrepareConfig
 from recsys_bnn.splits import Splits, split
-from recsys_bnn.vocabulary import (
-    FILE,
-    Counter,
-    Counts,
-    Field,
-    FieldVocabulary,
-    HashedVocabulary,
-    Vocabulary,
-    write_vocabulary,
-)
+from recsys_bnn.vocabulary import FILE, Vocabulary, write_vocabulary
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import Advance, progress, say
@@ -75,20 +67,25 @@ def prepare(config: PrepareConfig) -> Path:
 def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any]:
     """Fill ``folder``; return its description."""
     staging = folder / "staging.arrow"
+    # Read before the log, so that a log of other features is refused at once.
+    fitted = None if config.vocabulary is None else read_fitted(config.vocabulary, layout)
     bad_rows, clicks = BadRows(config.on_error), Clicks()
     sources = _stage(config, layout, staging, bad_rows, clicks)
     splits = split(config, staging, clicks.rows, layout.days())
-    vocabulary, normalisation, hashed = _fit(config, layout, splits)
+    fitted = fitted or fit(config, layout, splits)
+    vocabulary, normalisation = fitted.vocabulary, fitted.normalisation
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "format": config.format,
         "integer_names": layout.integer_names,
         "categorical_names": layout.categorical_names,
+        "kinds": [keys.kind for keys in layout.keys],
         "cardinalities": vocabulary.cardinalities,
         "rows": splits.sizes,
         "normalisation": dataclasses.asdict(normalisation),
-        "hashed": hashed,
-        "settings": _settings(config, layout),
+        "hashed": fitted.hashed,
+        VOCABULARY: fitted.identity(layout.integer_names, layout.keys),
+        "settings": _settings(config, layout, fitted),
         "sources": [{"file": s.path.name, "bytes": s.bytes, "digest": s.digest} for s in sources],
         "skipped": bad_rows.summary(),
     }
@@ -96,6 +93,7 @@ def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any
     metadata = {FINGERPRINT: content[FINGERPRINT]}
     write_vocabulary(folder / FILE, vocabulary, layout.keys, metadata)
     shares = _write_splits(folder, splits, vocabulary, normalisation, metadata)
+    _check_labels(layout, shares["train"])
     staging.unlink()
     if bad_rows.first:
         bad_rows.write_csv(folder / "skipped.csv")
@@ -117,15 +115,15 @@ def _facts(path: Path) -> dict[str, int]:
     return {"bytes": path.stat().st_size, "crc32": checksum(path)}
 
 
-def _settings(config: PrepareConfig, layout: Format) -> dict[str, Any]:
+def _settings(config: PrepareConfig, layout: Format, fitted: Fitted) -> dict[str, Any]:
     """Return the settings that the content depends on."""
-    names = ["min_count", "hash_buckets", "on_error"]
+    names = ["on_error"]
     if config.chosen_split != "day":
         names += ["val_fraction", "test_fraction"]
     if config.chosen_split == "random":
         names += ["seed"]
     chosen = {name: getattr(config, name) for name in names}
-    return {"split": config.chosen_split, **chosen, **layout.settings()}
+    return {"split": config.chosen_split, **fitted.settings, **chosen, **layout.settings()}
 
 
 def _fingerprint(content: dict[str, Any], vocabulary: Vocabulary) -> str:
@@ -134,7 +132,7 @@ def _fingerprint(content: dict[str, Any], vocabulary: Vocabulary) -> str:
     text = json.dumps({**content, "sources": sources, "skipped": None}, sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for field in vocabulary.fields:
-        digest.update(field.content())
+        digest.update(field.counts.tobytes())
     return digest.hexdigest()
 
 
@@ -165,63 +163,14 @@ def _counted(batches: Iterator[pa.RecordBatch], advance: Advance) -> Iterator[pa
         yield batch
 
 
-def _fit(
-    config: PrepareConfig, layout: Format, splits: Splits
-) -> tuple[Vocabulary, Normalisation, dict[str, Any]]:
-    """Fit vocabulary and normalisation to the training rows; return also what hashing did to which fields."""
-    moments = [Moments() for _ in layout.integer_names]
-    counters = [Counter() for _ in layout.categorical_names]
-    clicks, rows = 0, splits.sizes["train"]
-    summarise = functools.partial(_summarise, integers=len(moments), categoricals=len(counters))
-    with progress("fitting", rows, unit="rows") as advance:
-        for part in ordered_map(summarise, splits.chunks("train")):
-            moments = [total + new for total, new in zip(moments, part.moments, strict=True)]
-            for counter, counts in zip(counters, part.counts, strict=True):
-                counter.add(counts)
-            clicks += part.clicks
-            advance(part.rows)
-    _check_labels(layout, rows, clicks)
-    fields = [_field(counter, keys, config) for counter, keys in zip(counters, layout.keys, strict=True)]
-    names = layout.categorical_names
-    hashed = {name: what for name, (_, what) in zip(names, fields, strict=True) if what}
-    return Vocabulary(names, tuple(field for field, _ in fields)), Normalisation.fit(moments), hashed
-
-
-def _check_labels(layout: Format, rows: int, clicks: int) -> None:
+def _check_labels(layout: Format, train: "_Shares") -> None:
     """Raise a UserError unless both labels are among the training rows."""
-    if clicks in (0, rows):
+    if train.clicks in (0, train.rows):
         file = f"{layout.paths[0]}: " if layout.paths else ""
         raise UserError(
-            f"{file}all {rows} training rows have the label {int(clicks > 0)}; training needs both 0 and 1, "
-            "so give more rows"
+            f"{file}all {train.rows} training rows have the label {int(train.clicks > 0)}; training needs both 0 and "
+            "1, so give more rows"
         )
-
-
-def _field(counter: Counter, keys: Keys, config: PrepareConfig) -> tuple[Field, dict[str, Any] | None]:
-    """Fit one field; return with it, if it is hashed, its distinct training values and how many collide."""
-    field = FieldVocabulary.fit(counter, config.min_count)
-    if config.hash_buckets is None or len(field.keys) <= config.hash_buckets:
-        return field, None
-    hashed, (values, _) = HashedVocabulary.fit(counter, keys, config.hash_buckets), counter.merged()
-    return hashed, {"values": len(values), "collision_rate": hashed.collision_rate(values)}
-
-
-@dataclass(frozen=True)
-class _Summary:
-    """What one chunk of training rows adds to the fit."""
-
-    rows: int
-    clicks: int
-    moments: list[Moments]
-    counts: list[Counts]
-
-
-def _summarise(chunk: pa.RecordBatch, integers: int, categoricals: int) -> _Summary:
-    columns = chunk.columns
-    moments = [Moments.of(logarithms(column.drop_null())) for column in columns[1 : 1 + integers]]
-    counts = [Counts.of(column) for column in columns[1 + integers : 1 + integers + categoricals]]
-    clicks = int(np.count_nonzero(chunk.column(LABEL).to_numpy()))
-    return _Summary(chunk.num_rows, clicks, moments, counts)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class PrepareConfig:
     """Values seen fewer times in the training rows share one out-of-vocabulary id per field."""
     hash_buckets: int | None = None
     """Fields that would have ids for more values than this are hashed to as many ids instead."""
+    vocabulary: Path | None = None
+    """Run, or prepared folder, whose vocabulary and normalisation encode this log in place of ones fitted to it; its
+    model can then be measured on these rows. A value that it does not hold gets the out-of-vocabulary id."""
     on_error: Literal["fail", "skip"] = "fail"
     """`fail` stops at the first bad row and names it; `skip` leaves bad rows out and counts them by reason."""
     rows: int | None = None
@@ -53,6 +56,9 @@ class PrepareConfig:
             raise UserError(f"--min-count {self.min_count}: must be 1 or more")
         if self.hash_buckets is not None and self.hash_buckets < 1:
             raise UserError(f"--hash-buckets {self.hash_buckets}: must be 1 or more")
+        fitting = (PrepareConfig.min_count, PrepareConfig.hash_buckets)
+        if self.vocabulary is not None and (self.min_count, self.hash_buckets) != fitting:
+            raise UserError("--min-count, --hash-buckets: --vocabulary brings its own; leave them out")
 
     @property
     def chosen_split(self) -> SplitKind:

@@ -1,7 +1,6 @@
 """The reference's table grown up: models x seeds on one data set, with paired differences to the float model."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from recsys_bnn.config import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.data_card import data_sections
 from recsys_bnn.dataset import Dataset, open_dataset
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
-from recsys_bnn.predict import WEIGHTS, load_model, predict, stored_settings
+from recsys_bnn.predict import WEIGHTS, load_model, predict
+from recsys_bnn.stored import stored_settings
 from recsys_bnn.train import train
 from recsys_bnn.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from seminar_common import bootstrap, files, metrics, runs
 from seminar_common.device import choose
 from seminar_common.errors import UserError, choices
+from seminar_common.identity import code_digest, require_same
 from seminar_common.progress import say
 from seminar_common.report import write_report
 from seminar_common.results import Results, Row, write_results
@@ -28,6 +29,20 @@ from seminar_common.settings import to_dict
 BEST = "best-possible"
 """The true probabilities of generated rows."""
 WHOLE = "whole recipe"
+MAKE_FIGURES = (
+    "recsys_bnn.baselines",
+    "recsys_bnn.bitorch_engine",
+    "recsys_bnn.dataset",
+    "recsys_bnn.layers",
+    "recsys_bnn.model",
+    "recsys_bnn.optimizers",
+    "recsys_bnn.post_training",
+    "recsys_bnn.predict",
+    "recsys_bnn.quantizers",
+    "recsys_bnn.settle",
+    "recsys_bnn.train",
+)
+"""The code that kept weights and probabilities depend on; a study of another version of it is not added to."""
 _ALL = VARIANTS | ABLATIONS
 
 
@@ -71,15 +86,14 @@ def _check_folder(settings: StudySettings, dataset: Dataset) -> None:
     """Write down what the study is about, or refuse a folder that is about something else."""
     marker = _folder(settings) / "study.json"
     facts = {
-        "data": dataset.fingerprint,
+        "data_fingerprint": dataset.fingerprint,
         "preset": settings.preset,
-        **_recipe(settings),
+        **to_dict(settings.model),
+        **to_dict(settings.optimization),
+        "code": code_digest(*MAKE_FIGURES),
     }
     if marker.exists():
-        if files.read_json(marker) != json.loads(json.dumps(facts)):  # tuples become lists
-            raise UserError(
-                f"{settings.out}: holds a study of other data or another recipe; choose another --out"
-            )
+        require_same(files.read_json(marker), facts, _folder(settings), "choose another --out")
         return
     files.refuse_existing(_folder(settings))
     files.write_json(marker, facts)
@@ -130,7 +144,7 @@ def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettin
 
 def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
     """Return the test probabilities of one run, [n], after training it if need be; they are stored beside it."""
-    run = _trained(name, seed, settings)
+    run = _trained(name, seed, settings, dataset)
     stored = run.folder / "test-probabilities.npy"
     if not stored.exists():
         model = load_model(run, dataset)
@@ -140,26 +154,32 @@ def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset
     return np.load(stored)
 
 
-def _trained(name: str, seed: int, settings: StudySettings) -> Run:
+def _trained(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> Run:
     """Return the ended run of a variant, after training it and what it starts or learns from."""
     run, chosen = Run(run_folder(name, seed, settings)), train_settings(name, seed, settings)
     if (run.folder / runs.MARKER).exists():
-        _check_same_recipe(run, chosen)
+        _check_same_recipe(run, chosen, dataset)
     if (run.checkpoints / WEIGHTS).exists():
         return run
     for other in {_ALL[name].init, _ALL[name].teacher} - {""}:
-        _trained(other, seed, settings)
+        _trained(other, seed, settings, dataset)
     if (run.folder / runs.MARKER).exists():
         return train(dataclasses.replace(PRESETS[settings.preset](), resume=run.folder))
     return train(chosen)
 
 
-def _check_same_recipe(run: Run, chosen: TrainSettings) -> None:
-    stored = stored_settings(run)
-    if (stored.model, stored.optimization) != (chosen.model, chosen.optimization):
-        raise UserError(
-            f"{run.folder}: was trained with other settings than this version's; remove it, or choose another --out"
-        )
+def _check_same_recipe(run: Run, chosen: TrainSettings, dataset: Dataset) -> None:
+    stored = _origin(stored_settings(run), run.config()["data_fingerprint"])
+    require_same(
+        stored, _origin(chosen, dataset.fingerprint), run.folder, "remove it, or choose another --out"
+    )
+
+
+def _origin(settings: TrainSettings, data_fingerprint: str) -> dict[str, Any]:
+    """Return what the weights of a run depend on; the runs beside it by name, as the folder may have moved."""
+    init, teacher = (folder and folder.name for folder in (settings.init, settings.teacher))
+    own = {"seed": settings.seed, "init": init, "teacher": teacher, "data_fingerprint": data_fingerprint}
+    return {**to_dict(settings.model), **to_dict(settings.optimization), **own}
 
 
 class _Measured:

@@ -18,8 +18,9 @@ from recsys_bnn.layers import SeededDropout
 from recsys_bnn.model import DLRM
 from recsys_bnn.optimizers import RowwiseAdagrad
 from recsys_bnn.post_training import quantize_after_training
-from recsys_bnn.predict import WEIGHTS, build_model, load_model, predict, stored_settings
+from recsys_bnn.predict import WEIGHTS, build_model, load_model, predict
 from recsys_bnn.settle import settle_batch_norms, settled
+from recsys_bnn.stored import stored_settings
 from seminar_common import metrics, runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -30,7 +31,8 @@ from seminar_common.checkpoints import (
 )
 from seminar_common.device import launch
 from seminar_common.errors import UserError
-from seminar_common.files import remove
+from seminar_common.files import fingerprint, remove
+from seminar_common.identity import require_same
 from seminar_common.progress import progress, say
 from seminar_common.runs import Run
 from seminar_common.settings import to_dict
@@ -54,10 +56,10 @@ def train(settings: TrainSettings) -> Run:
         raise UserError("--data is missing: give the folder that `recsys-bnn prepare` wrote")
     dataset = open_dataset(settings.data)
     if run is not None:
-        _check_same_data(run, dataset)
         if (run.checkpoints / WEIGHTS).exists():
             say(f"{run.folder}: its training has ended already")
             return run
+        _check_same_origin(run, settings, dataset)
     else:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
     rows = _training_rows(settings, dataset)
@@ -99,6 +101,8 @@ def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabr
         "model": settings.model.name,
         "dataset": dataset.name,
         "data_fingerprint": dataset.fingerprint,
+        "vocabulary": dataset.vocabulary,
+        **_other_weights(settings),
         "table_rows": model.embedding.cardinalities.tolist(),
         "settings": to_dict(settings),
     }
@@ -110,13 +114,18 @@ def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabr
     return run
 
 
-def _check_same_data(run: Run, dataset: Dataset) -> None:
-    if run.config()["data_fingerprint"] != dataset.fingerprint:
-        raise UserError(
-            f"{dataset.folder}: these are not the rows that {run.folder} was started on (the fingerprints differ); "
-            "prepare the same data again, or start a new run"
-        )
+def _check_same_origin(run: Run, settings: TrainSettings, dataset: Dataset) -> None:
+    """Raise a UserError unless the data and the other runs are those that ``run`` was started with."""
+    facts = {"data_fingerprint": dataset.fingerprint, **_other_weights(settings)}
+    require_same(run.config(), facts, run.folder, "bring back what it was started with, or start a new run")
     dataset.verify()
+
+
+def _other_weights(settings: TrainSettings) -> dict[str, str | None]:
+    """Return the fingerprints of the weights that a run starts from and of those that it learns from."""
+    folders = {"init_weights": settings.init, "teacher_weights": settings.teacher}
+    files_ = {name: folder and folder / "checkpoints" / WEIGHTS for name, folder in folders.items()}
+    return {name: fingerprint(file) if file and file.exists() else None for name, file in files_.items()}
 
 
 def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:

@@ -8,11 +8,13 @@ A field may be hashed instead: id 2 + h(value) mod N, for any value that is not 
 Several values then share an id, and id 0 stays unused.
 """
 
+import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,9 +104,9 @@ class FieldVocabulary:
     def _slots(self) -> tuple[np.ndarray, np.ndarray]:
         return hash_table(self.keys, self.ids)
 
-    def content(self) -> bytes:
-        """Return bytes that differ if the ids do."""
-        return self.keys.tobytes() + self.ids.tobytes() + self.counts.tobytes()
+    def facts(self, spelling: Keys) -> dict[str, Any]:
+        """Return what the id of a text depends on, as JSON values."""
+        return {"texts": _digest(self.texts(spelling))}
 
     def texts(self, spelling: Keys) -> Iterator[pa.Array]:
         """Yield the texts of the ids from ``FIRST_VALUE`` on, in parts."""
@@ -143,9 +145,9 @@ class HashedVocabulary:
         if column.null_count:
             ids[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
 
-    def content(self) -> bytes:
-        """Return bytes that differ if the ids do."""
-        return self.counts.tobytes()
+    def facts(self, spelling: Keys) -> dict[str, Any]:
+        """Return what the id of a text depends on, as JSON values."""
+        return {"buckets": self.buckets}
 
     def texts(self, spelling: Keys) -> Iterator[pa.Array]:
         """Yield nulls for the ids from ``FIRST_VALUE`` on, in parts, as no text stands for one."""
@@ -162,6 +164,17 @@ class HashedVocabulary:
 
 
 Field = FieldVocabulary | HashedVocabulary
+
+
+def _digest(parts: Iterable[pa.Array]) -> str:
+    """Return a digest of texts in their order, however they are parted."""
+    lengths, letters = (hashlib.blake2b(digest_size=16) for _ in range(2))
+    for part in parts:
+        _, ends, data = part.buffers()
+        bounds = np.frombuffer(ends, np.int32)[part.offset : part.offset + len(part) + 1]
+        lengths.update(np.diff(bounds).tobytes())
+        letters.update(memoryview(data)[bounds[0] : bounds[-1]])
+    return lengths.hexdigest() + letters.hexdigest()
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

@@ -10,6 +10,9 @@ import pyarrow as pa
 class Keys(Protocol):
     """Translates the values of one categorical field between text and key."""
 
+    kind: str
+    """What the values are: fields of one kind give equal texts equal hashes."""
+
     def texts(self, keys: np.ndarray) -> pa.Array:
         """Return the texts, as in the source, of ``keys`` (uint32 [U])."""
         ...
@@ -25,6 +28,8 @@ class Keys(Protocol):
 
 class HexKeys:
     """Values of 8 hexadecimal digits: the key is their number."""
+
+    kind = "hex"
 
     def texts(self, keys: np.ndarray) -> pa.Array:
         """Return the 8 lowercase digits of each key."""
@@ -44,6 +49,8 @@ class HexKeys:
 class IntegerKeys:
     """Whole numbers of 32 bits, negative or not: the key is their two's complement."""
 
+    kind = "integer"
+
     def texts(self, keys: np.ndarray) -> pa.Array:
         """Return the numbers in decimal."""
         return pa.array(keys.view(np.int32)).cast(pa.string())
@@ -59,6 +66,8 @@ class IntegerKeys:
 
 class TextKeys:
     """Any texts, numbered in the order of their first appearance; memory grows with the distinct ones."""
+
+    kind = "text"
 
     def __init__(self) -> None:
         self._keys: dict[str, int] = {}
