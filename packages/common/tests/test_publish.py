@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seminar_common.errors import UserError
 from seminar_common.publish import publish
 from seminar_common.report import Section
 from seminar_common.results import Results, Row, read_results
@@ -76,6 +77,15 @@ def test_figures_that_json_cannot_hold_leave_what_was_there(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="JSON"):
         publish(tmp_path, "t", section(0.75)._replace(environment={"load": float("nan")}))
     assert state(tmp_path) == ("0.5", "0.5", "0.5")
+
+
+def test_a_folder_in_the_place_of_the_report_leaves_the_table(tmp_path: Path) -> None:
+    publish(tmp_path, "t", section(0.5))
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(UserError, match="report.html: is a folder"):
+        publish(tmp_path, "t", section(0.75))
+    assert read_results(tmp_path) == section(0.5).results
 
 
 def test_one_process_of_several_writes(tmp_path: Path, monkeypatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seminar_common import files
 from seminar_common.progress import is_first_process, say
-from seminar_common.report import Section, html_page
+from seminar_common.report import Section, check_out, html_page
 from seminar_common.results import Results, as_document
 from seminar_common.summary import print_summary
 
@@ -29,12 +29,13 @@ def publish(
         shown: metrics that are printed, in order; all of them if left out.
 
     Raises:
-        UserError: the disk is full, or nothing can be written there. The files are as they were then.
+        UserError: the disk is full, or nothing can be written there; the files are as they were.
     """
     results = section.results
     if not is_first_process():
         return results
     table, report = folder / "results.json", folder / "report.html"
+    check_out(report)
     page = html_page([section, *more], title)
     with ExitStack() as stack:  # renames in the reverse order, once all are written in full
         new_table = stack.enter_context(files.atomic_path(table))

@@ -149,7 +149,7 @@ def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title
     Raises:
         UserError: another suffix, or ``out`` is a folder.
     """
-    _check_out(out)
+    check_out(out)
     parts = [Section(*section) for section in sections]
     data = html_page(parts, title).encode() if out.suffix.lower() == ".html" else _pdf(_page(parts, title))
     with files.atomic_path(out) as temporary:
@@ -187,7 +187,7 @@ def report(runs: Sequence[Path], out: Path) -> None:
     Raises:
         UserError: no run, a folder without results, a broken file, or a suffix other than .html and .pdf.
     """
-    _check_out(out)
+    check_out(out)
     if not runs:
         raise UserError("a report needs at least one run folder: name it after --runs")
     sections = [_read_section(run) for run in runs]
@@ -198,7 +198,8 @@ def report(runs: Sequence[Path], out: Path) -> None:
     write_report([Section("Side by side", together), *sections], out, f"Report of {len(sections)} runs")
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
+    """Raise a UserError unless a report can be written to ``out``: .html or .pdf, and no folder."""
     if out.suffix.lower() not in (".html", ".pdf"):
         raise UserError(f"{out}: a report is either .html or .pdf; end the name of --out with one of them")
     if out.is_dir():
