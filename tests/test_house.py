@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import ModuleType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -118,7 +118,7 @@ def test_examples_are_commands_that_parse(program: str, command: str) -> None:
         assert not missing or settings.resume is not None, f"{args} leaves out {missing}"
 
 
-def field_names(settings: type, prefix: str = "") -> set[str]:
+def field_names(settings: Any) -> set[str]:
     """Return the fields of settings and of their groups, those of a group also as ``group.field``."""
     names = set()
     for field in dataclasses.fields(settings):

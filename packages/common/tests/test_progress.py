@@ -106,8 +106,8 @@ def test_work_that_had_lines_says_when_it_is_done(monkeypatch, capsys: pytest.Ca
     monkeypatch.setattr(module, "say", text.append)
     monkeypatch.setattr(module, "_said_at", None)
     monkeypatch.setattr(module, "FIRST_LINE", 0.01)
-    with progress("drawing", 2) as advance:
+    with progress("drawing", 2000) as advance:
         wait_until(lambda: bool(text))
-        advance(2)
-    assert text[0] == "drawing: 0 of 2"
-    assert text[-1].startswith("drawing: 2 of 2 in ")
+        advance(2000, "loss 1.5")
+    assert text[0] == "drawing: 0 of 2,000"
+    assert text[-1].startswith("drawing: 2,000 of 2,000 in ")

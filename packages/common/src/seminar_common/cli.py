@@ -128,11 +128,8 @@ class _Line:
         check_paths(command, settings)
         if command.extra:
             extras.require(f"{self.prog} {name}", self.distribution, command.extra)
-        started = time.monotonic()
         with (
-            heartbeat(
-                lambda: f"{self.prog} {name}: working, {duration(time.monotonic() - started)}", MOST_SILENCE
-            ),
+            heartbeat(_still_working(f"{self.prog} {name}"), MOST_SILENCE),
             _mendable_errors(f"{self.prog} {name}", self.distribution, settings),
         ):
             command.run(settings)
@@ -140,6 +137,17 @@ class _Line:
     def _say(self, message: str) -> None:
         with contextlib.suppress(BrokenPipeError):
             print(f"{self.prog}: {message}", file=sys.stderr, flush=True)
+
+
+def _still_working(command: str) -> Callable[[], str]:
+    """Return what a command says that has nothing better to say: the first time that it starts, then for how long."""
+    started = time.monotonic()
+
+    def line() -> str:
+        seconds = time.monotonic() - started
+        return f"{command}: " + ("starting" if seconds < MOST_SILENCE else f"at work for {duration(seconds)}")
+
+    return line
 
 
 @contextlib.contextmanager

@@ -107,9 +107,12 @@ class _Count:
     def line(self) -> str:
         """Return what is done, the note, the rate and the time left."""
         self.lines += 1
+        return ", ".join(part for part in (self.amount(), self.note, *self._speed()) if part)
+
+    def amount(self) -> str:
+        """Return what is done, of how much."""
         of = "" if self.total is None else f" of {self._amount(self.total)}"
-        parts = [f"{self.description}: {self._amount(self.done)}{of}", self.note, *self._speed()]
-        return ", ".join(part for part in parts if part)
+        return f"{self.description}: {self._amount(self.done)}{of}"
 
     def _speed(self) -> list[str]:
         # From the first line on: what a resumed run had done before, and loading, would make a wrong rate.
@@ -167,7 +170,7 @@ def progress(description: str, total: float | None, unit: str = "") -> Generator
     with heartbeat(count.line, BETWEEN_LINES):
         yield advance
     if count.lines:
-        say(f"{count.line().split(',')[0]} in {duration(time.monotonic() - started)}")
+        say(f"{count.amount()} in {duration(time.monotonic() - started)}")
 
 
 @contextmanager

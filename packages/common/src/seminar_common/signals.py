@@ -35,16 +35,17 @@ def terminable() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _handler(owner: int):
+def _handler(owner: int) -> Callable[[int, FrameType | None], None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked worker: it ends at once, its work is not kept
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # a second one, as of a whole process group, must not stop the tidying
-        threading.Timer(GRACE, end_workers).start()
+        # A second signal, as one to a whole process group brings, must not stop the tidying.
+        signal.signal(number, signal.SIG_IGN)
+        patience = threading.Timer(GRACE, end_workers)
+        patience.daemon = True
+        patience.start()
         raise Terminated(128 + number)
 
     return terminate
