@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import tyro
 
 from seminar_common import cli
 from seminar_common.errors import UserError
@@ -64,6 +65,14 @@ class Work:
     knobs: Knobs = dataclasses.field(default_factory=Knobs)
 
 
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Look at files."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """What to look at."""
+
+
 def greet(settings: Greet) -> None:
     print(f"{settings.name} {settings.preset} {settings.times}")
 
@@ -99,6 +108,7 @@ COMMANDS = {
         required=("data",),
         advanced=("knob",),
     ),
+    "look": cli.Command(Look, "a_module_that_nobody_has:look", inputs=("files",)),
 }
 
 
@@ -195,6 +205,7 @@ def test_a_wrong_path_is_refused_before_anything_is_imported(tmp_path: Path, cap
     assert refused(capsys, "work") == "--data: must be given, or --resume RUN"
     error = refused(capsys, "work", "--data", str(file), "--out", str(file / "out"))
     assert error == f"--out {file}/out: can't be written (Not a directory: {file}); choose another --out"
+    assert refused(capsys, "look", absent) == f"{absent}: no such file or folder; check the path"
     error = refused(capsys, "work", "--data", str(file), "--out", "/proc/run")
     assert error.startswith("--out /proc/run: can't be written (")
     # Nothing is wrong with these, so the import is reached.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from seminar_common import extras
 from seminar_common.errors import UserError, choices
@@ -228,14 +228,14 @@ def check_paths(command: Command, settings: Any) -> None:
     for name in command.required:
         if _value(settings, name) is None and getattr(settings, "resume", None) is None:
             way_out = ", or --resume RUN" if hasattr(settings, "resume") else ""
-            raise UserError(f"{_option(name)}: must be given{way_out}")
+            raise UserError(f"{_option(settings, name).strip()}: must be given{way_out}")
     for name in command.inputs:
         for path in _paths(_value(settings, name)):
             if not path.exists() and not set(str(path)) & set("*?["):
-                raise UserError(f"{_option(name)} {path}: no such file or folder; check the path")
+                raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")
     for name in command.outputs:
         for path in _paths(_value(settings, name)):
-            _check_writable(_option(name), path)
+            _check_writable(_option(settings, name), path)
 
 
 def _value(settings: Any, name: str) -> Any:
@@ -245,8 +245,14 @@ def _value(settings: Any, name: str) -> Any:
     return settings
 
 
-def _option(name: str) -> str:
-    return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-")
+def _option(settings: Any, name: str) -> str:
+    """Return how an error names a field: as an option with a space behind it, or not at all where it has no name."""
+    import tyro
+
+    hint = get_type_hints(type(settings), include_extras=True).get(name)
+    if tyro.conf.Positional in getattr(hint, "__metadata__", ()):
+        return ""
+    return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-") + " "
 
 
 def _check_writable(option: str, path: Path) -> None:
@@ -259,7 +265,7 @@ def _check_writable(option: str, path: Path) -> None:
         if is_disk_full(error):
             raise
         raise UserError(
-            f"{option} {path}: can't be written ({error.strerror}: {folder}); choose another {option}"
+            f"{option}{path}: can't be written ({error.strerror}: {folder}); choose another {option or 'path'}".strip()
         ) from error
 
 
