@@ -183,7 +183,7 @@ def dask(folder: Path, workers: int) -> Iterator[tuple[str, subprocess.Popen[byt
     }
     started = []
     try:
-        for kind, options in own.items():
+        for kind, options in list(own.items())[: 2 if workers else 1]:
             command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *common, *options]
             with (folder / f"{kind}.log").open("wb") as log:
                 started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
@@ -262,5 +262,16 @@ def test_a_cluster_without_the_extra_is_one_line(monkeypatch) -> None:
     with (
         pytest.raises(UserError, match=r"seminar-common\[cluster\]"),
         executor(WorkConfig(cluster="tcp://a:1")),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("seminar_common.work.DESERTED_S", 1.0)
+    with (
+        dask(tmp_path, 0) as (file, _),
+        pytest.raises(UserError, match="no worker has joined it within 1 s"),
+        executor(WorkConfig(cluster=file)),
     ):
         pass

@@ -34,7 +34,7 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from seminar_common.device import usable_cores
+from seminar_common.device import free_cores
 from seminar_common.errors import UserError
 from seminar_common.fresh_process import thread_variables
 from seminar_common.progress import say
@@ -50,9 +50,9 @@ ATTEMPTS = 3
 AHEAD = 2
 """Pieces handed out for each worker, so that none idles while a result is dealt with."""
 CONNECT_S = 10.0
-"""How long a cluster's scheduler has to answer, and to have a worker."""
+"""How long a cluster's scheduler has to answer."""
 DESERTED_S = 60.0
-"""How long a cluster may be without any worker in the middle of the work."""
+"""How long a cluster may be without any worker, at the start and in the middle of the work."""
 _CHECK_S = 5.0
 
 
@@ -127,7 +127,7 @@ def executor(config: WorkConfig, local: Literal["processes", "threads"] = "proce
 def _open(config: WorkConfig, local: str) -> Workers:
     if config.cluster is not None:
         return _Cluster(config.cluster)
-    count = config.workers or usable_cores()
+    count = config.workers or free_cores()
     if count == 1:
         return _Inline()
     return _Processes(count) if local == "processes" else _Threads(count)
@@ -430,10 +430,10 @@ def _connect(address: str) -> "Client":
             f"--cluster {address}: no Dask scheduler answers there within {CONNECT_S:g} s; start it, or mend the address"
         ) from error
     try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
+        client.wait_for_workers(1, timeout=DESERTED_S)
     except OSError as error:
         client.close()
         raise UserError(
-            f"--cluster {address}: it has no workers; start some with `dask worker {address}`"
+            f"--cluster {address}: no worker has joined it within {DESERTED_S:g} s; start some with `dask worker`"
         ) from error
     return client
