@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -136,6 +137,18 @@ def test_a_command_marks_fields_that_it_has(program: str, command: str) -> None:
     outputs = set(given.outputs) - {"out"}  # which most commands have
     marked = {*given.inputs, *given.required, *given.advanced, *outputs}
     assert not marked - field_names(given.settings)
+
+
+@pytest.mark.parametrize(("program", "command"), commands())
+def test_a_command_names_a_function_that_is_there(program: str, command: str) -> None:
+    # Read, not imported: a light installation has no PyTorch to import it with.
+    module, function = programs()[program].COMMANDS[command].target.split(":")
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None
+    nodes = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    imported = {a.asname or a.name for node in nodes if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert function in defined | imported
 
 
 @pytest.mark.parametrize("package", ["seminar_common", *TOPICS])
