@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from doc_detect.bench import Engine, bench, page_draws, speed_rows
-from doc_detect.bench_worker import Answer, Task, measure
-from doc_detect.job_config import BenchSettings
+from doc_detect.benchmarks.worker import Answer, Task, measure
+from doc_detect.settings.job import BenchSettings
 from seminar_common.errors import UserError
 from seminar_common.results import Row, read_results
 

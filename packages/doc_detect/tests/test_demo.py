@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from doc_detect import demo as module
-from doc_detect.config import ModelConfig, OptimizationConfig
 from doc_detect.demo import main, real_pages
 from doc_detect.predictions import open_predictions
+from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from seminar_common.demos import DemoSettings
 from seminar_common.errors import UserError
 from seminar_common.results import read_results

@@ -13,16 +13,10 @@ from torchvision.ops import box_iou
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, read_coco
-from doc_detect.config import (
-    EvaluateSettings,
-    ExportSettings,
-    ModelConfig,
-    OptimizationConfig,
-    StudySettings,
-    smoke,
-)
-from doc_detect.data import read_labelled
+from doc_detect.detectors.onnx import Detections, OnnxDetector, to_page
 from doc_detect.detectors.tensors import to_tensor
+from doc_detect.detectors.torch import open_torch
+from doc_detect.detectors.trained import load_detector, stored_settings
 from doc_detect.evaluate import (
     Measured,
     book_weights,
@@ -34,15 +28,21 @@ from doc_detect.evaluate import (
     units,
 )
 from doc_detect.export import export
-from doc_detect.job_config import PredictSettings
 from doc_detect.pages import Page
 from doc_detect.predict import predict
 from doc_detect.predictions import open_predictions
-from doc_detect.runtime import Detections, OnnxDetector, to_page
+from doc_detect.settings.job import PredictSettings
+from doc_detect.settings.training import (
+    EvaluateSettings,
+    ExportSettings,
+    ModelConfig,
+    OptimizationConfig,
+    StudySettings,
+    smoke,
+)
 from doc_detect.study import study
-from doc_detect.torch_detector import open_torch
 from doc_detect.train import train
-from doc_detect.trained import load_detector, stored_settings
+from doc_detect.training.pages import read_labelled
 from seminar_common.errors import UserError
 from seminar_common.results import Row, read_results
 from seminar_common.runs import Run

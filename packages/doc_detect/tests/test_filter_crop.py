@@ -11,12 +11,12 @@ from PIL import Image
 from doc_detect import crop as crop_module
 from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, cut, distance, pad
 from doc_detect.filter import main, matching
-from doc_detect.job_config import CropSettings, FilterSettings, PredictSettings
 from doc_detect.pages import Page, PageRef, read_page
 from doc_detect.pages.image import extract_frame
 from doc_detect.pages.names import inside
 from doc_detect.predict import predict
 from doc_detect.predictions import Box, PredictedPage, open_predictions
+from doc_detect.settings.job import CropSettings, FilterSettings, PredictSettings
 from seminar_common.errors import UserError
 
 GRAPHIC = (100, 200, 500, 700)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from doc_detect.gallery import GalleryPage, main, thumbnail_side, write_gallery
-from doc_detect.job_config import GallerySettings, PredictSettings
 from doc_detect.predict import predict
+from doc_detect.settings.job import GallerySettings, PredictSettings
 from seminar_common.errors import UserError
 
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from doc_detect import runtime
-from doc_detect.convert.forms import main as convert
-from doc_detect.convert.forms import read_any
 from doc_detect.crop import crop
-from doc_detect.job_config import ConvertSettings, CropSettings, PredictSettings
+from doc_detect.detectors import onnx
+from doc_detect.detectors.onnx import Detections, to_page
+from doc_detect.formats.forms import main as convert
+from doc_detect.formats.forms import read_any
 from doc_detect.pages import Page, PageRef
 from doc_detect.predict import main, predict
 from doc_detect.predictions import (
@@ -30,7 +30,7 @@ from doc_detect.predictions import (
     write_tables,
     writing,
 )
-from doc_detect.runtime import Detections, to_page
+from doc_detect.settings.job import ConvertSettings, CropSettings, PredictSettings
 from seminar_common.errors import UserError
 
 
@@ -148,7 +148,7 @@ def test_another_version_of_the_code_does_not_go_on(
     predict(settings(scans, out, tiny_model))
     lines = (out / JOURNAL).read_text().splitlines(keepends=True)
     (out / JOURNAL).write_text("".join(lines[:2]))
-    monkeypatch.setattr(runtime, "code_digest", lambda *modules: "of another post-processing")
+    monkeypatch.setattr(onnx, "code_digest", lambda *modules: "of another post-processing")
     with pytest.raises(UserError, match="was computed from another code .*choose another --out"):
         predict(settings(scans, out, tiny_model))
     assert (out / JOURNAL).read_text() == "".join(lines[:2])

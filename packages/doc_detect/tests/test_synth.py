@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from doc_detect import synth as command
 from doc_detect.classes import CLASSES
-from doc_detect.synth import fonts, generate
-from doc_detect.synth.art import figures, initials, manuscript, ornament, render, shapes, stamps
-from doc_detect.synth.canvas import Canvas, ink_box, side_by_side
-from doc_detect.synth.generate import find_sources, make_page, split_of, synth
-from doc_detect.synth.layouts import article, catalogue, early_print, manuscripts
-from doc_detect.synth.layouts.materials import Materials
-from doc_detect.synth_config import SynthSettings
+from doc_detect.settings.synth import SynthSettings
+from doc_detect.synth import find_sources, make_page, split_of, synth
+from doc_detect.synthesis import fonts
+from doc_detect.synthesis.art import figures, initials, manuscript, ornament, render, shapes, stamps
+from doc_detect.synthesis.canvas import Canvas, ink_box, side_by_side
+from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts
+from doc_detect.synthesis.layouts.materials import Materials
 from seminar_common.errors import UserError
 
 
@@ -107,7 +108,7 @@ def test_pages_of_another_version_of_the_code_are_not_mixed(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(made)
-    monkeypatch.setattr(generate, "code_digest", lambda *modules: "of another version")
+    monkeypatch.setattr(command, "code_digest", lambda *modules: "of another version")
     with pytest.raises(UserError, match="was computed from another code .*choose another --out"):
         synth(settings(made))
     assert contents(made) == before

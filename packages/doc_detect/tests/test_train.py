@@ -13,11 +13,17 @@ import torch
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, read_coco, write_coco
-from doc_detect.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
-from doc_detect.data import TrainingPages, open_training, read_labelled, repeat_factors, training_size
-from doc_detect.synth_config import DegradeSettings
+from doc_detect.detectors.trained import load_detector
+from doc_detect.settings.synth import DegradeSettings
+from doc_detect.settings.training import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from doc_detect.train import Trainer, learning_rate_factor, train, update_average
-from doc_detect.trained import load_detector
+from doc_detect.training.pages import (
+    TrainingPages,
+    open_training,
+    read_labelled,
+    repeat_factors,
+    training_size,
+)
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
 
@@ -134,7 +140,7 @@ def test_two_processes_train_together(data: Path, tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from doc_detect.config import ModelConfig, OptimizationConfig, TrainSettings
+from doc_detect.settings.training import ModelConfig, OptimizationConfig, TrainSettings
 from doc_detect.train import train
 
 model = ModelConfig(size=96, head_convs=1, labels=("graphic", "drop_capital"))

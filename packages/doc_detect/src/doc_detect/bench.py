@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from doc_detect.bench_worker import Answer, Task
+from doc_detect.benchmarks.worker import Answer, Task
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet, read_coco
-from doc_detect.job_config import BenchSettings
-from doc_detect.runtime import default_model
+from doc_detect.detectors.onnx import default_model
+from doc_detect.settings.job import BenchSettings
 from seminar_common import files, runs
 from seminar_common.errors import UserError
 from seminar_common.progress import progress, say
@@ -111,7 +111,7 @@ def _engines(settings: BenchSettings) -> list[Engine]:
 
 
 def _torch_engine(folder: Path) -> Engine:
-    from doc_detect.trained import WEIGHTS, stored_settings
+    from doc_detect.detectors.trained import WEIGHTS, stored_settings
 
     run = runs.open_run(folder)
     weights = run.checkpoints / WEIGHTS
@@ -135,8 +135,8 @@ def _pages(settings: BenchSettings) -> CocoSet:
 
 
 def _made_pages(settings: BenchSettings) -> CocoSet:
-    from doc_detect.synth.generate import synth
-    from doc_detect.synth_config import SynthSettings
+    from doc_detect.settings.synth import SynthSettings
+    from doc_detect.synth import synth
 
     folder = settings.out / "pages"
     synth(SynthSettings(out=folder, pages=settings.pages, world="all", seed=settings.seed))
@@ -154,7 +154,7 @@ def _measure(task: Task) -> Answer:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         done = subprocess.run(
-            [sys.executable, "-m", "doc_detect.bench_worker", str(answer)],
+            [sys.executable, "-m", "doc_detect.benchmarks.worker", str(answer)],
             input=json.dumps(asdict(task)),
             capture_output=True,
             text=True,
@@ -220,14 +220,14 @@ def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, see
 
 def _known(engine: Engine) -> tuple[str, ...]:
     if engine.name == "rapid-layout":
-        from doc_detect.peers import RapidLayoutDetector
+        from doc_detect.detectors.peers import RapidLayoutDetector
 
         return RapidLayoutDetector.labels
     if engine.name == "torch":
-        from doc_detect.trained import stored_settings
+        from doc_detect.detectors.trained import stored_settings
 
         return stored_settings(runs.open_run(Path(engine.source))).model.labels
-    from doc_detect.runtime import OnnxDetector
+    from doc_detect.detectors.onnx import OnnxDetector
 
     return OnnxDetector(Path(engine.source)).labels
 

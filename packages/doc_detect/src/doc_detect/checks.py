@@ -14,7 +14,7 @@ def checks(data: Path | None) -> list[Check]:
 
 
 def _model() -> Check:
-    from doc_detect.runtime import default_model
+    from doc_detect.detectors.onnx import default_model
     from seminar_common.errors import UserError
 
     try:
@@ -33,7 +33,7 @@ def _detectron2() -> Check:
 
 def _fonts() -> Check:
     """Count the families that `synth` would use: the more, the better a detector trained on them."""
-    from doc_detect.synth.fonts import STYLES, find_faces
+    from doc_detect.synthesis.fonts import STYLES, find_faces
 
     faces = find_faces()
     families = {style: len({face.family for face in faces if face.style == style}) for style in STYLES}

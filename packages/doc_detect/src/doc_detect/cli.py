@@ -1,7 +1,6 @@
 """The `doc-detect` command line: a table from command to settings and function."""
 
-from doc_detect.config import PRESETS, EvaluateSettings, ExportSettings, StudySettings, TrainSettings
-from doc_detect.job_config import (
+from doc_detect.settings.job import (
     BenchSettings,
     ConvertSettings,
     CropSettings,
@@ -9,7 +8,14 @@ from doc_detect.job_config import (
     GallerySettings,
     PredictSettings,
 )
-from doc_detect.synth_config import SYNTH_PRESETS, SynthSettings
+from doc_detect.settings.synth import SYNTH_PRESETS, SynthSettings
+from doc_detect.settings.training import (
+    PRESETS,
+    EvaluateSettings,
+    ExportSettings,
+    StudySettings,
+    TrainSettings,
+)
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
@@ -33,7 +39,7 @@ EXPERT = (
 COMMANDS = {
     "synth": Command(
         SynthSettings,
-        "doc_detect.synth.generate:synth",
+        "doc_detect.synth:synth",
         SYNTH_PRESETS,
         examples=(
             "--out data/pages --pages 4000 --ink",
@@ -94,7 +100,7 @@ COMMANDS = {
     ),
     "convert": Command(
         ConvertSettings,
-        "doc_detect.convert.forms:main",
+        "doc_detect.formats.forms:main",
         examples=("found --to page-xml --out xml", "labels.json --to coco --out truth.json"),
         inputs=("input",),
     ),

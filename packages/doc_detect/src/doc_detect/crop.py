@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from doc_detect.job_config import CropSettings
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
 from doc_detect.pages.names import inside
 from doc_detect.pages.threads import in_any_order
@@ -23,6 +22,7 @@ from doc_detect.predictions import (
     open_predictions,
     records,
 )
+from doc_detect.settings.job import CropSettings
 from seminar_common import files
 from seminar_common.device import usable_cores
 from seminar_common.errors import UserError

@@ -8,20 +8,26 @@ import numpy as np
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoSet, read_coco
-from doc_detect.config import EvaluateSettings, ExportSettings, ModelConfig, OptimizationConfig, TrainSettings
 from doc_detect.crop import crop
-from doc_detect.data import read_labelled
-from doc_detect.detection_report import page_pictures
+from doc_detect.detectors.onnx import default_model
 from doc_detect.evaluate import EVERY, evaluate
 from doc_detect.export import export
+from doc_detect.figures.detection_report import page_pictures
 from doc_detect.gallery import main as write_gallery
-from doc_detect.job_config import CropSettings, GallerySettings, PredictSettings
 from doc_detect.predict import predict
 from doc_detect.predictions import open_predictions
-from doc_detect.runtime import default_model
-from doc_detect.synth.generate import synth
-from doc_detect.synth_config import SynthSettings
+from doc_detect.settings.job import CropSettings, GallerySettings, PredictSettings
+from doc_detect.settings.synth import SynthSettings
+from doc_detect.settings.training import (
+    EvaluateSettings,
+    ExportSettings,
+    ModelConfig,
+    OptimizationConfig,
+    TrainSettings,
+)
+from doc_detect.synth import synth
 from doc_detect.train import train
+from doc_detect.training.pages import read_labelled
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.device import choose_threads
 from seminar_common.errors import UserError

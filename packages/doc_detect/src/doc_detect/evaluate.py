@@ -14,14 +14,14 @@ import torch
 
 from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import CocoPage, CocoSet
-from doc_detect.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
-from doc_detect.config import EvaluateSettings
-from doc_detect.data import open_validation, read_labelled
 from doc_detect.detectors.base import Detector
-from doc_detect.page_metrics import crop_fits, page_scores
-from doc_detect.runtime import OnnxDetector, PageDetector
-from doc_detect.torch_detector import TorchDetector, open_torch
-from doc_detect.trained import stored_settings
+from doc_detect.detectors.onnx import OnnxDetector, PageDetector
+from doc_detect.detectors.torch import TorchDetector, open_torch
+from doc_detect.detectors.trained import stored_settings
+from doc_detect.figures.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
+from doc_detect.figures.page_metrics import crop_fits, page_scores
+from doc_detect.settings.training import EvaluateSettings
+from doc_detect.training.pages import open_validation, read_labelled
 from seminar_common import runs, seeds
 from seminar_common.device import launch
 from seminar_common.errors import UserError
@@ -296,7 +296,7 @@ def learning_curves(run: Run) -> list[Curve]:
 def _write(
     results: Results, run: Run, settings: EvaluateSettings, measured: Measured, pages: CocoSet
 ) -> None:
-    from doc_detect.detection_report import write_detection_report
+    from doc_detect.figures.detection_report import write_detection_report
 
     folder = settings.out or run.folder
     write_results(folder / "results.json", results)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from doc_detect.config import ExportSettings
+from doc_detect.settings.training import ExportSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors
 from seminar_common.errors import UserError
@@ -41,7 +41,7 @@ def export(settings: ExportSettings) -> Parity | None:
         UserError: the run is missing or unfinished, its engine has no ONNX form, the file exists, or the answers
             differ by more than a point of AP.
     """
-    from doc_detect.trained import load_detector, stored_settings
+    from doc_detect.detectors.trained import load_detector, stored_settings
 
     run = runs.open_run(settings.run)
     refuse_existing(settings.out)
@@ -66,7 +66,7 @@ def export(settings: ExportSettings) -> Parity | None:
 
 def model_card(run: Run) -> dict[str, Any]:
     """Return what the file should say of its making: no paths, nothing of the machine."""
-    from doc_detect.trained import WEIGHTS, stored_settings
+    from doc_detect.detectors.trained import WEIGHTS, stored_settings
 
     settings, config = stored_settings(run), run.config()
     _, facts = load_tensors(run.checkpoints / WEIGHTS)
@@ -86,11 +86,11 @@ def model_card(run: Run) -> dict[str, Any]:
 
 def compare(detector: "Detector", path: Path, data: Path, limit: int) -> Parity:
     """Measure a detector and its ONNX file on the first ``limit`` validation pages of ``data``."""
-    from doc_detect.coco_metrics import SIZES, precision_table
-    from doc_detect.data import open_validation
+    from doc_detect.detectors.onnx import OnnxDetector
+    from doc_detect.detectors.torch import TorchDetector
     from doc_detect.evaluate import find_on_pages, measured_labels
-    from doc_detect.runtime import OnnxDetector
-    from doc_detect.torch_detector import TorchDetector
+    from doc_detect.figures.coco_metrics import SIZES, precision_table
+    from doc_detect.training.pages import open_validation
 
     pages = open_validation(data)
     figures, best = [], []

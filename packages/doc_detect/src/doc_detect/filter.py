@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from doc_detect.job_config import FilterSettings
 from doc_detect.pages import PageRef
 from doc_detect.pages.names import inside, page_name
 from doc_detect.predictions import PAGES, Predictions, open_predictions
+from doc_detect.settings.job import FilterSettings
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import say

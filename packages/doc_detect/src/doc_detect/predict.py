@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from doc_detect.job_config import PredictSettings
+from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, default_model, read_for
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
 from doc_detect.pages.threads import in_any_order
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
-from doc_detect.runtime import Detections, OnnxDetector, PageDetector, default_model, read_for
+from doc_detect.settings.job import PredictSettings
 from seminar_common.device import usable_cores
 from seminar_common.progress import progress, say
 
@@ -55,7 +55,7 @@ def open_detector(settings: PredictSettings) -> PageDetector:
     if settings.run is not None:
         import torch
 
-        from doc_detect.torch_detector import open_torch
+        from doc_detect.detectors.torch import open_torch
 
         torch.set_num_threads(1)  # pages are worked on side by side
         return open_torch(settings.run)

@@ -10,11 +10,11 @@ import torch
 
 from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
-from doc_detect.config import StudySettings
-from doc_detect.detection_report import page_pictures
+from doc_detect.detectors.onnx import OnnxDetector, PageDetector, default_model
+from doc_detect.detectors.trained import stored_settings
 from doc_detect.evaluate import Measured, default_split, find_on_pages, interval_notes, measured_labels
-from doc_detect.runtime import OnnxDetector, PageDetector, default_model
-from doc_detect.trained import stored_settings
+from doc_detect.figures.detection_report import page_pictures
+from doc_detect.settings.training import StudySettings
 from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
@@ -85,13 +85,13 @@ def _models(settings: StudySettings, device: torch.device) -> list[Model]:
     row = Row("source-only", "", "", "ap", 0.0, engine="onnxruntime")
     models = [Model(row, onnx)]
     if settings.run is not None:
-        from doc_detect.torch_detector import open_torch
+        from doc_detect.detectors.torch import open_torch
 
         trained = stored_settings(runs.open_run(settings.run))
         row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
         models.append(Model(row, open_torch(settings.run, device)))
     if "rapid-layout" in settings.peers:
-        from doc_detect.peers import RapidLayoutDetector
+        from doc_detect.detectors.peers import RapidLayoutDetector
 
         row = Row("rapid-layout", "", "", "ap", 0.0, engine="onnxruntime")
         models.append(Model(row, RapidLayoutDetector(torch.get_num_threads())))
@@ -117,7 +117,7 @@ def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
 def _made_of(detector: PageDetector, pages: CocoSet) -> Mapping[str, Any]:
     """Return all that decides what ``detector`` finds on ``pages``."""
     pictures = {page.file_name: files.fingerprint(pages.image_path(page)) for page in pages.pages}
-    reading = code_digest("doc_detect.data", "doc_detect.evaluate", "doc_detect.synth.degrade")
+    reading = code_digest("doc_detect.training.pages", "doc_detect.evaluate", "doc_detect.synthesis.degrade")
     return {
         **detector.identity(),
         "coco_file": pages.fingerprint,

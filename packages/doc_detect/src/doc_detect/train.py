@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
-from doc_detect.config import PRESETS, OptimizationConfig, TrainSettings
-from doc_detect.data import TrainingPages, collate, open_training, open_validation
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.trained import WEIGHTS, stored_settings
+from doc_detect.detectors.trained import WEIGHTS, stored_settings
+from doc_detect.settings.training import PRESETS, OptimizationConfig, TrainSettings
+from doc_detect.training.pages import TrainingPages, collate, open_training, open_validation
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,

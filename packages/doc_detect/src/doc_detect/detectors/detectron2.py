@@ -19,10 +19,10 @@ from detectron2.utils.events import EventStorage  # ty: ignore[import-not-found]
 from torch import Tensor
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PAD_MULTIPLE, STRIDES, PyramidBackbone
 from doc_detect.detectors.base import Detector, Target, inside_regions, resize_to, scale_back
-from doc_detect.runtime import Detections
+from doc_detect.detectors.onnx import Detections
+from doc_detect.settings.training import ModelConfig
 from seminar_common.errors import UserError
 
 LEVELS = {f"p{3 + i}": stride for i, stride in enumerate((*STRIDES, 2 * STRIDES[-1]))}

@@ -19,10 +19,10 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PyramidBackbone
 from doc_detect.detectors.base import Detector, Target, inside_regions, resize_to, scale_back
-from doc_detect.runtime import Detections
+from doc_detect.detectors.onnx import Detections
+from doc_detect.settings.training import ModelConfig
 from seminar_common.errors import UserError
 
 ANCHOR_SIZES = ((32,), (64,), (128,), (256,))

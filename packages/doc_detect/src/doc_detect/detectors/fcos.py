@@ -19,11 +19,11 @@ from torchvision.ops import distance_box_iou_loss, sigmoid_focal_loss
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from doc_detect.classes import TEXT_CLASSES
-from doc_detect.config import ModelConfig
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
 from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
-from doc_detect.postprocess import detections
-from doc_detect.runtime import Detections
+from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.postprocess import detections
+from doc_detect.settings.training import ModelConfig
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZE_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))

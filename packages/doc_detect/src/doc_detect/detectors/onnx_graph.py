@@ -1,7 +1,7 @@
 """A detector as an ONNX graph.
 
 The graph holds normalisation, backbone, pyramid, heads and the decoding of boxes; suppression is done outside, by
-:mod:`doc_detect.postprocess`. Weights are stored in half precision and computed with in single precision: half
+:mod:`doc_detect.detectors.postprocess`. Weights are stored in half precision and computed with in single precision: half
 the size, the same answers to within the rounding of 11 bits.
 """
 
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from doc_detect.detectors.base import Detector
-from doc_detect.runtime import METADATA_KEY
+from doc_detect.detectors.onnx import METADATA_KEY
 from seminar_common.files import atomic_path
 
 OPSET = 17

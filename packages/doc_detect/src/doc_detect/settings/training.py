@@ -1,0 +1,253 @@
+"""Settings of training, evaluation, export and study, and the presets. Imports nothing heavy."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from doc_detect.classes import CLASSES, class_index
+from doc_detect.settings.synth import DegradeSettings
+from seminar_common.device import DeviceConfig
+from seminar_common.errors import UserError
+
+DETECTED = ("graphic", "drop_capital", "table", "stamp", "caption")
+"""The classes that a detector learns by default: what an archive looks for, and the captions that belong to it."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of a detector, and how its raw boxes become detections."""
+
+    engine: Literal["torchvision", "detectron2"] = "torchvision"
+    """What the detector is built from. detectron2 is installed apart, see docs/doc_detection.md."""
+    architecture: Literal["fcos", "faster-rcnn"] = "fcos"
+    """FCOS, without anchors and the quicker, or Faster R-CNN. detectron2 has Faster R-CNN alone."""
+    backbone: str = "tf_efficientnet_lite0"
+    """Any convolutional timm model; the default one's weights are installed with the package."""
+    weights: Literal["imagenet", "none"] = "imagenet"
+    """Weights that the backbone starts from; timm fetches those of any but the default one."""
+    frozen_stages: Literal[0, 1, 2] = 1
+    """Stages of the backbone that keep their weights: 1 is the stem and what has its stride, 2 goes up to stride 4."""
+    labels: tuple[str, ...] = DETECTED
+    """Classes to detect, in the order of the outputs."""
+    channels: int = 64
+    """Channels of the feature pyramid and the heads."""
+    head_convs: int = 2
+    """Convolutions of each head before its output."""
+    size: int = 512
+    """Longest side of a page when it is looked at, in pixels."""
+    trim: bool = True
+    """Cut wide uniform margins off a page before it is looked at, in training as in use."""
+    score_threshold: float = 0.05
+    """Detections below this score are dropped."""
+    nms_iou: float = 0.55
+    """Of two boxes of one class that overlap more than this, the better one stays."""
+    max_detections: int = 100
+    """Detections kept on a page."""
+
+    def __post_init__(self) -> None:
+        for label in self.labels:
+            class_index(label)
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise UserError("--labels: give at least one class, each once")
+        if self.channels < 32 or self.channels % 32:
+            raise UserError(f"--channels {self.channels}: must be a multiple of 32")
+        if self.head_convs < 1 or self.max_detections < 1:
+            raise UserError("--head-convs and --max-detections must be 1 or more")
+        if not 64 <= self.size <= 4096:
+            raise UserError(f"--size {self.size}: must lie between 64 and 4096 pixels")
+        if not 0 <= self.score_threshold < 1 or not 0 < self.nms_iou <= 1:
+            raise UserError("--score-threshold must lie in [0, 1) and --nms-iou in (0, 1]")
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """How a detector is fitted."""
+
+    steps: int = 2100
+    """Optimizer steps."""
+    batch_size: int = 4
+    """Pages of a step, over all processes."""
+    sizes: tuple[int, ...] = (384, 448, 544)
+    """Longest sides of the training pages in pixels: one after the other, each for an equal share of the steps."""
+    size_jitter: float = 0.12
+    """Share by which the size of a step varies around that."""
+    backbone_learning_rate: float = 4e-4
+    """Peak learning rate of the pretrained backbone (AdamW)."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of the pyramid and the heads."""
+    weight_decay: float = 0.02
+    """Decoupled weight decay."""
+    warmup: float = 0.03
+    """Share of the steps in which the learning rates rise to their peak; a cosine to zero follows."""
+    clip: float = 10.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.995
+    """Decay of the moving average of the weights, which is what is kept; lower in the first steps."""
+    batch_norm_momentum: float = 0.03
+    """Weight of a new batch in the running statistics of batch normalisation."""
+    balance: float = 0.25
+    """Pages with a class that is on fewer than this share of all pages are shown more often; 0 shows all alike."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise UserError("--steps and --batch-size must be 1 or more")
+        if not self.sizes or min(self.sizes) < 64:
+            raise UserError("--sizes: give at least one size, of 64 pixels or more")
+        if min(self.learning_rate, self.backbone_learning_rate, self.clip) <= 0:
+            raise UserError("--learning-rate, --backbone-learning-rate and --clip must be above 0")
+        shares = (self.warmup, self.batch_norm_momentum, self.balance, self.size_jitter)
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= self.ema_decay < 1:
+            raise UserError(
+                "--warmup, --batch-norm-momentum, --balance and --size-jitter must lie in [0, 1], --ema-decay in [0, 1)"
+            )
+        if self.weight_decay < 0:
+            raise UserError(f"--weight-decay {self.weight_decay}: must not be negative")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train a detector on generated pages, or on any pages with a COCO file. Go on with a killed run by --resume RUN."""
+
+    data: Path | None = None
+    """Folder that `synth` wrote, or a COCO file."""
+    out: Path | None = None
+    """Run folder to make; by default runs/doc_detect/train-PRESET-seedK-TIME."""
+    resume: Path | None = None
+    """Run folder to go on with: its settings are used again and no other option is needed."""
+    init: Path | None = None
+    """Run with the same architecture and labels whose weights to start from: a further stage of training. Of a run
+    that has not ended, the moving average in its last checkpoint is taken."""
+    name: str = "source-only"
+    """The model's name in result tables."""
+    preset: Literal["smoke", "small", "paper"] = "small"
+    """Size and recipe; the options below change single values of it."""
+    seed: int = 0
+    """Seed of the weights, the order of the pages and their degradation."""
+    log_every: int = 20
+    """Steps between two lines of metrics.jsonl."""
+    checkpoint_every: int = 100
+    """Steps between two checkpoints that --resume can go on from."""
+    validate_every: int = 500
+    """Steps between two looks at validation pages; 0 looks at none."""
+    validation_pages: int = 100
+    """Validation pages of each look."""
+    workers: int = 0
+    """Processes that prepare pages besides the one that trains; 0 prepares them in turn."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    degradation: DegradeSettings = field(default_factory=DegradeSettings)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if min(self.log_every, self.checkpoint_every, self.validation_pages) < 1:
+            raise UserError("--log-every, --checkpoint-every and --validation-pages must be 1 or more")
+        if self.workers < 0 or self.validate_every < 0:
+            raise UserError("--workers and --validate-every must not be negative")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Measure a detector on labelled pages: AP, finding pages, crops; writes RUN/results.json and RUN/report.html."""
+
+    run: Path
+    """Run folder that `train` wrote."""
+    data: Path
+    """COCO file of the pages, or a folder that `synth` wrote (its validation pages are taken)."""
+    model: Path | None = None
+    """ONNX file of `export` to measure in place of the run's own weights."""
+    split: str = ""
+    """Name of the split in result tables; by default the file's name (`test` for test.json)."""
+    out: Path | None = None
+    """Folder for results.json and report.html in place of the run's own."""
+    resamples: int = 500
+    """Bootstrap resamples (over books, or over pages where no book is known) behind each 95% interval."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Measure the detector beside other layout tools on real pages; the same command goes on with one that stopped."""
+
+    test: tuple[Path, ...]
+    """COCO files of labelled pages that nothing was chosen on; several from one folder are measured together, too."""
+    out: Path
+    """Folder of the study: what each model found, results.json and report.html."""
+    target: Path | None = None
+    """Folder of the pages, where their pictures are neither beside the COCO files nor in images/ there."""
+    run: Path | None = None
+    """Run that `train` wrote: its PyTorch weights are measured beside the ONNX file."""
+    model: Path | None = None
+    """ONNX file of `export`; by default the detector that comes with the package."""
+    peers: tuple[Literal["rapid-layout"], ...] = ()
+    """Other layout tools to measure on the same pages; rapid-layout is installed apart."""
+    resamples: int = 1000
+    """Bootstrap resamples (over books, or over pages where no book is known) behind each 95% interval."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+        if not self.test:
+            raise UserError("--test: give at least one COCO file")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write a trained detector as one ONNX file that `predict --model` reads, and check that it answers the same."""
+
+    run: Path
+    """Run folder that `train` wrote."""
+    out: Path
+    """The .onnx file to write."""
+    data: Path | None = None
+    """Pages to compare both on: a folder that `synth` wrote, or a COCO file; by default those the run saw in validation."""
+    pages: int = 60
+    """How many of them."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix.lower() != ".onnx":
+            raise UserError(f"{self.out}: end the name of --out with .onnx")
+        if self.pages < 1:
+            raise UserError(f"--pages {self.pages}: must be 1 or more")
+
+
+def smoke() -> TrainSettings:
+    """A few steps on small pages: seconds on a CPU, for tests and a first look."""
+    model = ModelConfig(size=192, head_convs=1)
+    optimization = OptimizationConfig(steps=8, batch_size=2, sizes=(160, 192), ema_decay=0.5)
+    return TrainSettings(
+        preset="smoke",
+        log_every=2,
+        checkpoint_every=4,
+        validate_every=4,
+        validation_pages=4,
+        model=model,
+        optimization=optimization,
+    )
+
+
+def small() -> TrainSettings:
+    """The recipe of the detector that comes with the package: under an hour on one CPU core."""
+    return TrainSettings()
+
+
+def paper() -> TrainSettings:
+    """For a GPU: all classes, larger pages, a wider pyramid, twenty times the steps. Not yet run."""
+    model = ModelConfig(labels=CLASSES, channels=256, head_convs=4, size=1024, frozen_stages=1)
+    optimization = OptimizationConfig(
+        steps=30_000, batch_size=16, sizes=(800, 1024), ema_decay=0.9998, backbone_learning_rate=2e-4
+    )
+    return TrainSettings(
+        preset="paper", workers=8, validate_every=2000, model=model, optimization=optimization
+    )
+
+
+PRESETS: Mapping[str, Callable[[], TrainSettings]] = {"small": small, "smoke": smoke, "paper": paper}
+"""Presets of `train` by name; the first is the default."""

@@ -1,0 +1,68 @@
+"""The kinds of pages: which layout draws them, how often as openings, and how they are degraded.
+
+A new kind is one module with ``page`` (and ``spread``), one entry in :data:`KINDS` and its share in :data:`WORLDS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from doc_detect.settings.synth import DegradeSettings
+from doc_detect.synthesis.canvas import Canvas
+from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts
+from doc_detect.synthesis.layouts.materials import Materials
+
+DrawPage = Callable[[int, Materials, np.random.Generator], Canvas]
+DrawSpread = Callable[[int, Materials, np.random.Generator], tuple[Canvas, Canvas]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of page."""
+
+    world: str
+    page: DrawPage
+    """Draws a page of the given height."""
+    spread: DrawSpread | None = None
+    """Draws the two pages of an opening."""
+    spread_share: float = 0.0
+    """Share of openings."""
+    degradation: DegradeSettings = DegradeSettings()
+
+
+KINDS: Mapping[str, Kind] = {
+    "print": Kind("early-print", early_print.page, early_print.spread, 0.1),
+    "manuscript": Kind("early-print", manuscripts.page, manuscripts.spread, 0.4),
+    "catalogue": Kind(
+        "catalogue",
+        catalogue.page,
+        catalogue.spread,
+        0.1,
+        DegradeSettings(binarized=0.12, grey=0.3, bleed_through=0.2, stains=0.15, strength=0.8),
+    ),
+    "article": Kind(
+        "article",
+        article.page,
+        degradation=DegradeSettings(
+            binarized=0.1,
+            grey=0.3,
+            background=0.2,
+            bleed_through=0.05,
+            stains=0.03,
+            curvature=0.1,
+            shadow=0.1,
+            neighbour=0.02,
+            strength=0.5,
+        ),
+    ),
+}
+"""Kinds by name."""
+
+WORLDS: Mapping[str, Mapping[str, float]] = {
+    "early-print": {"print": 0.78, "manuscript": 0.22},
+    "catalogue": {"catalogue": 1.0},
+    "article": {"article": 1.0},
+    "all": {"print": 0.6, "manuscript": 0.2, "catalogue": 0.12, "article": 0.08},
+}
+"""Share of each kind in each world."""

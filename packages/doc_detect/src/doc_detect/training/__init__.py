@@ -1,0 +1,1 @@
+"""Pages as a training sees them."""
