@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from recsys_bnn.criteo_log import write_log
-from recsys_bnn.dataset import Dataset, open_dataset
+from recsys_bnn.data.criteo_log import write_log
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
-from recsys_bnn.prepare_config import PrepareConfig
-from recsys_bnn.synthetic import SyntheticConfig
+from recsys_bnn.settings.prepare import PrepareConfig
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from recsys_bnn.bench import PEER, bench
-from recsys_bnn.config import BenchSettings
+from recsys_bnn.settings.training import BenchSettings
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 

@@ -4,10 +4,10 @@ import pytest
 
 from recsys_bnn import demo as module
 from recsys_bnn.checks import checks
-from recsys_bnn.config import OptimizationConfig
-from recsys_bnn.criteo_log import criteo_log
+from recsys_bnn.data.criteo_log import criteo_log
+from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.demo import main
-from recsys_bnn.synthetic import SyntheticConfig
+from recsys_bnn.settings.training import OptimizationConfig
 from seminar_common.demos import DemoSettings
 from seminar_common.errors import UserError
 from seminar_common.results import read_results

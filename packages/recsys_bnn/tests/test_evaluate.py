@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from recsys_bnn.config import EvaluateSettings, OptimizationConfig, smoke
-from recsys_bnn.dataset import Dataset
+from recsys_bnn.data.dataset import Dataset
 from recsys_bnn.evaluate import cost_rows, evaluate
-from recsys_bnn.predict import build_model, load_model, predict
+from recsys_bnn.model.trained import build_model, load_model, predict
+from recsys_bnn.settings.training import EvaluateSettings, OptimizationConfig, smoke
 from recsys_bnn.train import train
 from seminar_common.errors import UserError
 from seminar_common.results import read_results

@@ -13,17 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_bnn import chunks, dataset, formats, prepare, vocabulary
-from recsys_bnn.dataset import open_dataset
-from recsys_bnn.encoding import Moments, Normalisation, encode
-from recsys_bnn.formats import text
-from recsys_bnn.formats.bad_rows import BadRows
-from recsys_bnn.formats.base import Format
-from recsys_bnn.formats.criteo import CriteoKaggle
-from recsys_bnn.formats.keys import HexKeys, TextKeys
-from recsys_bnn.formats.text import Source
-from recsys_bnn.prepare_config import PrepareConfig
-from recsys_bnn.vocabulary import Counter, Counts, read_vocabulary
+from recsys_bnn import prepare
+from recsys_bnn.data import chunks, dataset, formats, vocabulary
+from recsys_bnn.data.dataset import open_dataset
+from recsys_bnn.data.encoding import Moments, Normalisation, encode
+from recsys_bnn.data.formats import text
+from recsys_bnn.data.formats.bad_rows import BadRows
+from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.criteo import CriteoKaggle
+from recsys_bnn.data.formats.keys import HexKeys, TextKeys
+from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.vocabulary import Counter, Counts, read_vocabulary
+from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common import files
 from seminar_common.errors import UserError
 

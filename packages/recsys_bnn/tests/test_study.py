@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from recsys_bnn.config import STUDY_PRESETS, StudySettings
-from recsys_bnn.dataset import Dataset, open_dataset
-from recsys_bnn.predict import build_model
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.model.trained import build_model
 from recsys_bnn.prepare import prepare
-from recsys_bnn.prepare_config import PrepareConfig
+from recsys_bnn.settings.prepare import PrepareConfig
+from recsys_bnn.settings.training import STUDY_PRESETS, StudySettings
 from recsys_bnn.study import _ALL, study, train_settings
-from recsys_bnn.variants import ABLATIONS, VARIANTS
+from recsys_bnn.study_models.variants import ABLATIONS, VARIANTS
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
@@ -115,7 +115,7 @@ def test_a_study_is_not_added_to_by_other_code_or_on_other_data(
     prepare(PrepareConfig(format="synthetic", rows=1000, out=tmp_path / "other"))
     with pytest.raises(UserError, match=r"another data fingerprint .*choose another --out"):
         study(dataclasses.replace(chosen, data=tmp_path / "other"))
-    monkeypatch.setattr("recsys_bnn.study.MAKE_FIGURES", ("recsys_bnn.model",))
+    monkeypatch.setattr("recsys_bnn.study.MAKE_FIGURES", ("recsys_bnn.model.dlrm",))
     with pytest.raises(UserError, match=r"another code .*choose another --out"):
         study(chosen)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsys_bnn.config import ModelConfig, OptimizationConfig, TrainSettings, smoke
-from recsys_bnn.dataset import Dataset
-from recsys_bnn.predict import build_model, kept_rows, load_model
+from recsys_bnn.data.dataset import Dataset
+from recsys_bnn.model.trained import build_model, kept_rows, load_model
 from recsys_bnn.prepare import prepare
-from recsys_bnn.prepare_config import PrepareConfig
+from recsys_bnn.settings.prepare import PrepareConfig
+from recsys_bnn.settings.training import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from recsys_bnn.train import (
     RESUME,
     Trainer,

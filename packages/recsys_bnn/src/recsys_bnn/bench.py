@@ -1,7 +1,7 @@
 """Speed against the best alternatives, each in one run with them.
 
 A training step stands beside that of BITorch's own example model, `prepare` beside the reference DLRM's data script
-(:mod:`recsys_bnn.bench_prepare`). :mod:`recsys_bnn.bench_scaling` computes what Criteo's full log asks for.
+(:mod:`recsys_bnn.benchmarks.prepare`). :mod:`recsys_bnn.benchmarks.scaling` computes what Criteo's full log asks for.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys_bnn.bench_prepare import prepare_speed
-from recsys_bnn.bench_scaling import scaling
-from recsys_bnn.config import BenchSettings, ModelConfig, OptimizationConfig
-from recsys_bnn.model import DLRM
+from recsys_bnn.benchmarks.prepare import prepare_speed
+from recsys_bnn.benchmarks.scaling import scaling
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.settings.training import BenchSettings, ModelConfig, OptimizationConfig
 from recsys_bnn.train import make_optimizers
 from seminar_common import files, runs, seeds
 from seminar_common.device import choose

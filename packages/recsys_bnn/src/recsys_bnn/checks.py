@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recsys_bnn.criteo_log import CRITEO_FILES
+from recsys_bnn.data.criteo_log import CRITEO_FILES
 from seminar_common.doctor import Check
 
 

@@ -1,6 +1,7 @@
 """The `recsys-bnn` command line: a table from command to settings and function."""
 
-from recsys_bnn.config import (
+from recsys_bnn.settings.prepare import PrepareConfig
+from recsys_bnn.settings.training import (
     PRESETS,
     STUDY_PRESETS,
     BenchSettings,
@@ -8,7 +9,6 @@ from recsys_bnn.config import (
     StudySettings,
     TrainSettings,
 )
-from recsys_bnn.prepare_config import PrepareConfig
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_bnn.baselines import logistic_regression
-from recsys_bnn.config import EvaluateSettings, OptimizationConfig, TrainSettings, small
-from recsys_bnn.criteo_log import criteo_log, write_log
-from recsys_bnn.dataset import Dataset, open_dataset
+from recsys_bnn.data.criteo_log import criteo_log, write_log
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.evaluate import QUALITY, evaluate
 from recsys_bnn.prepare import prepare
-from recsys_bnn.prepare_config import PrepareConfig
-from recsys_bnn.synthetic import SyntheticConfig
+from recsys_bnn.settings.prepare import PrepareConfig
+from recsys_bnn.settings.training import EvaluateSettings, OptimizationConfig, TrainSettings, small
+from recsys_bnn.study_models.baselines import logistic_regression
+from recsys_bnn.study_models.variants import VARIANTS
 from recsys_bnn.train import train
-from recsys_bnn.variants import VARIANTS
 from seminar_common import bootstrap
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.progress import say

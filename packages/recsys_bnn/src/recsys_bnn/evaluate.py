@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from recsys_bnn.config import EvaluateSettings
-from recsys_bnn.data_card import data_sections
-from recsys_bnn.dataset import Dataset, open_dataset
-from recsys_bnn.model import DLRM
-from recsys_bnn.predict import load_model, predict
-from recsys_bnn.stored import stored_settings
+from recsys_bnn.data.data_card import data_sections
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.stored_runs import stored_settings
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.trained import load_model, predict
+from recsys_bnn.settings.training import EvaluateSettings
 from seminar_common import bootstrap, cost, metrics, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError

@@ -1,9 +1,9 @@
 """Turn raw click logs into a prepared data set: three passes over the rows, none of which holds them all.
 
 (Only `movielens` holds all ratings, to sort them.) The first parses the text and stages the rows on disk in the common
-form of :mod:`recsys_bnn.chunks`, the second fits vocabulary and normalisation to the training rows
-(:mod:`recsys_bnn.fitted`), the third encodes and writes the splits. With a vocabulary that was fitted before, the
-second pass is left out. The folder it makes is described in :mod:`recsys_bnn.dataset`.
+form of :mod:`recsys_bnn.data.chunks`, the second fits vocabulary and normalisation to the training rows
+(:mod:`recsys_bnn.data.fitted`), the third encodes and writes the splits. With a vocabulary that was fitted before, the
+second pass is left out. The folder it makes is described in :mod:`recsys_bnn.data.dataset`.
 """
 
 import dataclasses
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.chunks import PROBABILITY, array, stage
-from recsys_bnn.data_card import data_sections
-from recsys_bnn.dataset import (
+from recsys_bnn.data.chunks import PROBABILITY, array, stage
+from recsys_bnn.data.click_rates import Clicks
+from recsys_bnn.data.data_card import data_sections
+from recsys_bnn.data.dataset import (
     BLOCK_ROWS,
     CARD,
     DESCRIPTION,
@@ -30,17 +31,16 @@ from recsys_bnn.dataset import (
     arrow_schema,
     checksum,
 )
-from recsys_bnn.encoding import Encoded, Normalisation, encode
-from recsys_bnn.fitted import Fitted, fit, read_fitted
-from recsys_bnn.formats import FORMATS
-from recsys_bnn.formats.bad_rows import BadRows
-from recsys_bnn.formats.base import Format
-from recsys_bnn.formats.text import Source, ordered_map
-from recsys_bnn.lookup import MISSING, OUT_OF_VOCABULARY
-from recsys_bnn.periods import Clicks
-from recsys_bnn.prepare_config import PrepareConfig
-from recsys_bnn.splits import Splits, split
-from recsys_bnn.vocabulary import FILE, Vocabulary, write_vocabulary
+from recsys_bnn.data.encoding import Encoded, Normalisation, encode
+from recsys_bnn.data.fitted import Fitted, fit, read_fitted
+from recsys_bnn.data.formats import FORMATS
+from recsys_bnn.data.formats.bad_rows import BadRows
+from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.text import Source, ordered_map
+from recsys_bnn.data.id_table import MISSING, OUT_OF_VOCABULARY
+from recsys_bnn.data.splits import Splits, split
+from recsys_bnn.data.vocabulary import FILE, Vocabulary, write_vocabulary
+from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import Advance, progress, say

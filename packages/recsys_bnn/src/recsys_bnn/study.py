@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from recsys_bnn.baselines import logistic_regression
-from recsys_bnn.config import PRESETS, StudySettings, TrainSettings
-from recsys_bnn.data_card import data_sections
-from recsys_bnn.dataset import Dataset, open_dataset
+from recsys_bnn.data.data_card import data_sections
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
-from recsys_bnn.predict import WEIGHTS, load_model, predict
-from recsys_bnn.stored import stored_settings
+from recsys_bnn.model.trained import WEIGHTS, load_model, predict
+from recsys_bnn.settings.training import PRESETS, StudySettings, TrainSettings
+from recsys_bnn.study_models.baselines import logistic_regression
+from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from recsys_bnn.train import train
-from recsys_bnn.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from seminar_common import bootstrap, files, metrics, runs
 from seminar_common.device import choose
 from seminar_common.errors import UserError, choices
@@ -30,16 +30,16 @@ BEST = "best-possible"
 """The true probabilities of generated rows."""
 WHOLE = "whole recipe"
 MAKE_FIGURES = (
-    "recsys_bnn.baselines",
-    "recsys_bnn.bitorch_engine",
-    "recsys_bnn.dataset",
-    "recsys_bnn.layers",
-    "recsys_bnn.model",
-    "recsys_bnn.optimizers",
-    "recsys_bnn.post_training",
-    "recsys_bnn.predict",
-    "recsys_bnn.quantizers",
-    "recsys_bnn.settle",
+    "recsys_bnn.study_models.baselines",
+    "recsys_bnn.model.bitorch_engine",
+    "recsys_bnn.data.dataset",
+    "recsys_bnn.model.layers",
+    "recsys_bnn.model.dlrm",
+    "recsys_bnn.training.optimizers",
+    "recsys_bnn.model.post_training",
+    "recsys_bnn.model.trained",
+    "recsys_bnn.model.quantizers",
+    "recsys_bnn.training.batch_norms",
     "recsys_bnn.train",
 )
 """The code that kept weights and probabilities depend on; a study of another version of it is not added to."""

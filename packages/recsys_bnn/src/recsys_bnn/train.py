@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from recsys_bnn.config import PRESETS, OptimizationConfig, TrainSettings
-from recsys_bnn.dataset import Batch, Dataset, Rows, open_dataset
-from recsys_bnn.layers import SeededDropout
-from recsys_bnn.model import DLRM
-from recsys_bnn.optimizers import RowwiseAdagrad
-from recsys_bnn.post_training import quantize_after_training
-from recsys_bnn.predict import WEIGHTS, build_model, load_model, predict
-from recsys_bnn.settle import settle_batch_norms, settled
-from recsys_bnn.stored import stored_settings
+from recsys_bnn.data.dataset import Batch, Dataset, Rows, open_dataset
+from recsys_bnn.data.stored_runs import stored_settings
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.layers import SeededDropout
+from recsys_bnn.model.post_training import quantize_after_training
+from recsys_bnn.model.trained import WEIGHTS, build_model, load_model, predict
+from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
+from recsys_bnn.training.batch_norms import settle_batch_norms, settled
+from recsys_bnn.training.optimizers import RowwiseAdagrad
 from seminar_common import metrics, runs, seeds
 from seminar_common.checkpoints import (
     flatten_optimizer,

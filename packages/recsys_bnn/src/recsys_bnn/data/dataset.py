@@ -1,0 +1,362 @@
+"""Prepared rows on disk: opened without loading them, read in batches, shuffled or in order.
+
+A prepared folder holds:
+
+- ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
+  sources, sizes and checksums of the split files, the vocabulary's digest and the fingerprint;
+- ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
+  columns ``label`` (uint8), ``integers`` (I float32 values, NaN for a missing one), ``categoricals`` (F int32 ids,
+  each within its field) and, for generated rows, ``probability`` (float64);
+- ``vocabulary.parquet``: value and training count of each id (see :mod:`recsys_bnn.data.vocabulary`);
+- ``report.html``: the data card (:mod:`recsys_bnn.data.data_card`);
+- ``skipped.csv``, if bad rows were left out.
+
+Every file but the last two carries the fingerprint, so files of different data sets can't be mixed.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys_bnn.data.chunks import LABEL, PROBABILITY
+from recsys_bnn.data.vocabulary import FILE, read_counts
+from seminar_common.errors import UserError, choices
+from seminar_common.files import read_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 2
+SPLITS = ("train", "val", "test")
+DESCRIPTION, FINGERPRINT, VOCABULARY, CARD = "dataset.json", "fingerprint", "vocabulary", "report.html"
+BLOCK_ROWS = 65_536
+"""Rows of a record batch, the unit of shuffling."""
+WINDOW_BLOCKS = 16
+"""Blocks that are shuffled together: about a million rows, 160 MB of Criteo."""
+LATEST_BLOCKS = 4
+"""The same where the windows follow time: the fewer, the more the last rows of a pass are the latest ones."""
+_AGAIN = "make the data set again with `recsys-bnn prepare`"
+
+
+def arrow_schema(integers: int, categoricals: int, probability: bool, metadata: dict[str, str]) -> pa.Schema:
+    """Return the schema of a split file with I integer and F categorical features."""
+    fields = [
+        (LABEL, pa.uint8()),
+        ("integers", pa.list_(pa.float32(), integers)),
+        ("categoricals", pa.list_(pa.int32(), categoricals)),
+    ]
+    return pa.schema([*fields, (PROBABILITY, pa.float64())] if probability else fields, metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some rows as tensors of their own memory."""
+
+    labels: "Tensor"
+    """float32 [B], 0 or 1."""
+    integers: "Tensor"
+    """Normalised integer features, float32 [B, I]; NaN where missing."""
+    categoricals: "Tensor"
+    """Ids within each field, int32 [B, F]."""
+
+
+class _Columns(NamedTuple):
+    """Labels [N], integers [N, I] and categoricals [N, F] of some rows."""
+
+    labels: np.ndarray
+    integers: np.ndarray
+    categoricals: np.ndarray
+
+    def take(self, rows: np.ndarray | slice) -> "_Columns":
+        return _Columns(*(column[rows] for column in self))
+
+    def batch(self) -> Batch:
+        import torch
+
+        # A slice of the mapped file is read-only, which a tensor can't be; a shuffled batch is not copied again.
+        integers, categoricals = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in self[1:])
+        return Batch(torch.from_numpy(self.labels.astype(np.float32)), integers, categoricals)
+
+
+def _concatenated(parts: Sequence[_Columns]) -> _Columns:
+    return parts[0] if len(parts) == 1 else _Columns(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+class _Split:
+    """One mapped split file."""
+
+    def __init__(self, path: Path, rows: int):
+        self.path, self.rows = path, rows
+        self.blocks = -(-rows // BLOCK_ROWS)
+
+    @cached_property
+    def reader(self) -> pa.RecordBatchFileReader:
+        """The open file.
+
+        Raises:
+            UserError: it is missing, cut short or no Arrow file.
+        """
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(self.path)))
+        except FileNotFoundError as error:
+            raise UserError(f"{self.path}: no such file; {_AGAIN}") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{self.path}: not a whole Arrow file, perhaps cut short; {_AGAIN}") from error
+
+    def check(self, expected: pa.Schema) -> None:
+        """Raise a UserError unless the file has this schema and fingerprint and all its rows."""
+        reader = self.reader
+        if (reader.schema.metadata or {}).get(FINGERPRINT.encode()) != expected.metadata[
+            FINGERPRINT.encode()
+        ]:
+            raise UserError(
+                f"{self.path}: belongs to another data set than {DESCRIPTION} beside it; {_AGAIN}"
+            )
+        if not reader.schema.equals(expected):
+            raise UserError(f"{self.path}: its columns are not those that {DESCRIPTION} names; {_AGAIN}")
+        last = self.rows - BLOCK_ROWS * (self.blocks - 1)
+        found = reader.num_record_batches
+        if found != self.blocks or (found and reader.get_batch(found - 1).num_rows != last):
+            raise UserError(
+                f"{self.path}: does not hold the {self.rows} rows that {DESCRIPTION} tells of; {_AGAIN}"
+            )
+
+    def block(self, index: int) -> _Columns:
+        """Return views of record batch ``index`` in the mapped file."""
+        batch = self.reader.get_batch(index)
+        lists = (batch.column("integers"), batch.column("categoricals"))
+        matrices = (c.flatten().to_numpy().reshape(batch.num_rows, c.type.list_size) for c in lists)
+        return _Columns(batch.column(LABEL).to_numpy(), *matrices)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a plain column in memory."""
+        batches = (self.reader.get_batch(i).column(name) for i in range(self.blocks))
+        empty = np.empty(0, self.reader.schema.field(name).type.to_pandas_dtype())
+        return np.concatenate([empty, *(column.to_numpy() for column in batches)])
+
+
+class _Window(NamedTuple):
+    """Blocks that are read together."""
+
+    blocks: Sequence[tuple[_Split, int]]
+    rows: int
+    seed: int | None
+    """Seed of the order of the window's rows; None keeps them in order."""
+
+    def load(self) -> _Columns:
+        return _concatenated([split.block(index) for split, index in self.blocks])
+
+    def order(self) -> np.ndarray | range:
+        return (
+            range(self.rows) if self.seed is None else np.random.default_rng(self.seed).permutation(self.rows)
+        )
+
+
+class Rows:
+    """Rows of one or more splits, one after the other."""
+
+    def __init__(self, splits: Sequence[_Split]):
+        self._splits = splits
+
+    def __len__(self) -> int:
+        return sum(split.rows for split in self._splits)
+
+    def labels(self) -> np.ndarray:
+        """Return all labels in order, uint8 [len(self)]."""
+        return np.concatenate([split.column(LABEL) for split in self._splits])
+
+    def probabilities(self) -> np.ndarray | None:
+        """Return the true click probabilities in order, float64 [len(self)], or None where they are not known."""
+        if any(PROBABILITY not in split.reader.schema.names for split in self._splits):
+            return None
+        return np.concatenate([split.column(PROBABILITY) for split in self._splits])
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        generator: np.random.Generator | None = None,
+        in_time: bool = False,
+        drop_last: bool = False,
+        start: int = 0,
+    ) -> Iterator[Batch]:
+        """Yield the rows once, in batches of ``batch_size``; only the last one may be smaller.
+
+        With a generator the blocks of the file are put in random order and the rows of each
+        ``WINDOW_BLOCKS`` of them shuffled, so memory stays bounded; rows that fit in one window are shuffled
+        exactly. The order depends on the generator's state at this call alone. With ``in_time``, too, the blocks
+        stay in order and the rows of each ``LATEST_BLOCKS`` of them are shuffled.
+
+        Args:
+            batch_size: Rows of a batch.
+            generator: Source of the order; None keeps the order of the file.
+            in_time: With a generator, shuffle close rows only.
+            drop_last: Leave out a last batch that is not full.
+            start: Number of batches to leave out at the beginning, without reading them; the others are
+                those of an iteration from the beginning.
+        """
+        if batch_size < 1:
+            raise ValueError(f"a batch of {batch_size} rows")
+        return _batches(self._windows(generator, in_time), batch_size, drop_last, start * batch_size)
+
+    def _windows(self, generator: np.random.Generator | None, in_time: bool) -> list[_Window]:
+        blocks = [(split, index) for split in self._splits for index in range(split.blocks)]
+        if generator is None:
+            return [_Window([block], _rows([block]), None) for block in blocks]
+        order = np.arange(len(blocks)) if in_time else generator.permutation(len(blocks))
+        size = LATEST_BLOCKS if in_time else WINDOW_BLOCKS
+        groups = [order[i : i + size] for i in range(0, len(order), size)]
+        # A seed for each window, drawn now, lets a resumed epoch leave windows out without shuffling them.
+        seeds = generator.integers(2**63, size=len(groups)).tolist()
+        chosen = [[blocks[i] for i in group] for group in groups]
+        return [_Window(group, _rows(group), seed) for group, seed in zip(chosen, seeds, strict=True)]
+
+
+def _rows(blocks: Sequence[tuple[_Split, int]]) -> int:
+    return sum(min(BLOCK_ROWS, split.rows - index * BLOCK_ROWS) for split, index in blocks)
+
+
+def _batches(windows: Sequence[_Window], size: int, drop_last: bool, skip: int) -> Iterator[Batch]:
+    held: list[_Columns] = []  # rows of earlier windows that did not fill a batch
+    need = size
+    for window in windows:
+        if skip >= window.rows:
+            skip -= window.rows
+            continue
+        columns, order = window.load(), window.order()
+        at, skip = skip, 0
+        while at < window.rows:
+            part = order[at : at + need]
+            rows = slice(part.start, part.stop) if isinstance(part, range) else part
+            held.append(columns.take(rows))
+            at, need = at + len(part), need - len(part)
+            if not need:
+                yield _concatenated(held).batch()
+                held, need = [], size
+    if held and not drop_last:
+        yield _concatenated(held).batch()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """An open data set; :func:`open_dataset` makes it."""
+
+    folder: Path
+    name: str
+    """Name in results, e.g. ``criteo-10k``."""
+    fingerprint: str
+    """Digest of sources, settings, vocabulary and normalisation, which together determine the rows."""
+    vocabulary: str
+    """Digest of what turns a raw value into an id or number; a model reads data of the vocabulary it learned from."""
+    integer_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+    cardinalities: tuple[int, ...]
+    """Number of ids of each categorical field; id 0 is out of vocabulary, id 1 missing."""
+    description: dict[str, Any]
+    """The content of ``dataset.json``."""
+    _splits: dict[str, _Split] = field(repr=False)
+
+    def verify(self) -> None:
+        """Read every split file once and compare it with what `prepare` wrote.
+
+        Opening a data set checks sizes and fingerprints alone, which a value changed in place leaves as they were.
+
+        Raises:
+            UserError: a file was changed.
+        """
+        for name, facts in self.description.get("files", {}).items():
+            if checksum(self.folder / name) != facts["crc32"]:
+                raise UserError(f"{self.folder / name}: was changed after it was written; {_AGAIN}")
+
+    def rows(self, *splits: str) -> Rows:
+        """Return the rows of ``train``, ``val`` or ``test``, or of several one after the other."""
+        unknown = [name for name in splits if name not in self._splits]
+        if unknown or not splits:
+            raise ValueError(f"no split {unknown}; choose {choices(SPLITS)}")
+        return Rows([self._splits[name] for name in splits])
+
+    def counts(self, field: int) -> np.ndarray:
+        """Return the rows of each id of categorical field number ``field``, int64 [cardinalities[field]].
+
+        They are the training rows that the vocabulary was fitted to.
+        """
+        return read_counts(self.folder / FILE, self.categorical_names[field])
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file: enough against accidents, and as quick as the file can be read."""
+    value = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            value = zlib.crc32(data, value)
+    return value
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Open a folder that `prepare` made; no rows are read.
+
+    Raises:
+        UserError: it is no such folder, of another schema, or its files are missing, cut short or mixed up.
+    """
+    description = _description(folder)
+    try:
+        splits = {name: _Split(folder / f"{name}.arrow", int(description["rows"][name])) for name in SPLITS}
+        dataset = Dataset(
+            folder,
+            description["name"],
+            description[FINGERPRINT],
+            description[VOCABULARY],
+            tuple(description["integer_names"]),
+            tuple(description["categorical_names"]),
+            tuple(description["cardinalities"]),
+            description,
+            splits,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / DESCRIPTION}: damaged ({error!r}); {_AGAIN}") from error
+    _check(dataset)
+    return dataset
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: not a prepared data set (it has no {DESCRIPTION}); make one with `recsys-bnn prepare`"
+        )
+    description = read_json(path)
+    found = description.get("schema") if isinstance(description, dict) else None
+    if found != SCHEMA:
+        raise UserError(f"{path}: of schema {found}, but this version reads schema {SCHEMA}; {_AGAIN}")
+    return description
+
+
+def _check(dataset: Dataset) -> None:
+    metadata = {FINGERPRINT: dataset.fingerprint}
+    sizes = len(dataset.integer_names), len(dataset.categorical_names)
+    for split in dataset._splits.values():
+        known = PROBABILITY in split.reader.schema.names
+        split.check(arrow_schema(*sizes, known, metadata))
+    for name, facts in dataset.description.get("files", {}).items():
+        if (dataset.folder / name).stat().st_size != facts["bytes"]:
+            raise UserError(f"{dataset.folder / name}: has another size than when it was written; {_AGAIN}")
+    path = dataset.folder / FILE
+    try:
+        vocabulary = pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; {_AGAIN}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a whole Parquet file, perhaps cut short; {_AGAIN}") from error
+    with vocabulary:
+        stored = (vocabulary.schema_arrow.metadata or {}).get(FINGERPRINT.encode())
+        if stored != dataset.fingerprint.encode() or vocabulary.metadata.num_rows != sum(
+            dataset.cardinalities
+        ):
+            raise UserError(f"{path}: does not belong to {DESCRIPTION} beside it; {_AGAIN}")

@@ -1,0 +1,127 @@
+"""From chunks to the numbers that a model reads, by a vocabulary and a normalisation that were fitted before.
+
+Negative integers are taken as 0 before the logarithm, as in the preprocessing of the reference DLRM (Naumov
+et al., 2019, https://github.com/facebookresearch/dlrm), which then takes log(1 + x). TorchRec's Criteo script
+shifts by 3 instead. Here log(1 + x) is also standardised by the training rows. A missing value becomes NaN, and the
+model reads it as the mean; in both others it is a zero before the logarithm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data.chunks import LABEL, PROBABILITY
+from recsys_bnn.data.vocabulary import Vocabulary
+
+_SMALL = 1 << 16
+_LOGARITHMS = np.log1p(np.arange(_SMALL, dtype=np.float64))
+_TILE = 2048
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and spread of numbers; sums of them are exact to rounding (Chan, Golub and LeVeque, 1983)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared differences to the mean."""
+    low: float = math.inf
+    high: float = -math.inf
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Moments":
+        """Return the moments of float64 values [N]."""
+        if not len(values):
+            return cls()
+        mean = float(values.mean())
+        squares = float(np.square(values - mean).sum())
+        return cls(len(values), mean, squares, float(values.min()), float(values.max()))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        count = self.count + other.count
+        if not count:
+            return self
+        gap = other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + gap * other.count / count,
+            self.squares + other.squares + gap * gap * self.count * other.count / count,
+            min(self.low, other.low),
+            max(self.high, other.high),
+        )
+
+    @property
+    def std(self) -> float:
+        """Standard deviation, divided by N; exactly 0 where all values are equal."""
+        return math.sqrt(self.squares / self.count) if self.high > self.low else 0.0
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of log(1 + max(x, 0)) over the present training values of each integer feature."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """1 for a feature without spread, so that its values become 0."""
+    kind: str = "log1p-standardise"
+
+    @classmethod
+    def fit(cls, moments: Sequence[Moments]) -> "Normalisation":
+        """Take the means and deviations of each feature's logarithms."""
+        return cls(tuple(m.mean for m in moments), tuple(m.std or 1.0 for m in moments))
+
+    def encode(self, index: int, column: pa.Array) -> np.ndarray:
+        """Return the normalised values of feature number ``index``, float64 [N]; NaN for a missing value."""
+        values = (logarithms(column.fill_null(0)) - self.mean[index]) / self.std[index]
+        if column.null_count:
+            values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        return values
+
+
+def logarithms(column: pa.Array) -> np.ndarray:
+    """Return log(1 + max(x, 0)) of a column without nulls, float64 [N]."""
+    values = np.maximum(column.to_numpy(), 0)
+    logs = _LOGARITHMS[np.minimum(values, _SMALL - 1)]  # most counts are small, and a table is faster
+    large = np.flatnonzero(values >= _SMALL)
+    logs[large] = np.log1p(values[large], dtype=np.float64)
+    return logs
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as a model reads them."""
+
+    labels: np.ndarray
+    """uint8 [N]."""
+    integers: np.ndarray
+    """float32 [N, I]; NaN where a value is missing, as any number may be a value."""
+    categoricals: np.ndarray
+    """Ids within each field, int32 [N, F]."""
+    probabilities: np.ndarray | None
+    """True click probabilities of generated rows, float64 [N]."""
+
+
+def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normalisation) -> Encoded:
+    """Encode the rows of a chunk; nothing is fitted here."""
+    rows, features = chunk.num_rows, chunk.columns[1:]
+    integers = np.empty((len(normalisation.mean), rows), np.float32)
+    for index in range(len(integers)):
+        integers[index] = normalisation.encode(index, features[index])
+    ids = np.empty((len(vocabulary.fields), rows), np.int32)
+    for index, field in enumerate(vocabulary.fields):
+        field.encode(features[len(integers) + index], ids[index])
+    known = PROBABILITY in chunk.schema.names
+    probabilities = chunk.column(PROBABILITY).to_numpy() if known else None
+    return Encoded(chunk.column(LABEL).to_numpy(), _transposed(integers), _transposed(ids), probabilities)
+
+
+def _transposed(columns: np.ndarray) -> np.ndarray:
+    """Return columns [C, N] as rows [N, C], copied in pieces that stay in the cache."""
+    rows = np.empty(columns.shape[::-1], columns.dtype)
+    for start in range(0, len(rows), _TILE):
+        rows[start : start + _TILE] = columns[:, start : start + _TILE].T
+    return rows

@@ -1,0 +1,46 @@
+"""What `prepare` asks of a format."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from recsys_bnn.data.formats.bad_rows import BadRows
+from recsys_bnn.data.formats.keys import Keys
+from recsys_bnn.data.formats.text import Source
+
+
+class Format(Protocol):
+    """Reads one data set in the common form of :mod:`recsys_bnn.data.chunks`; an object is used once."""
+
+    paths: Sequence[Path]
+    """Files to read, in order; none for rows that are generated."""
+    integer_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+    keys: Sequence[Keys]
+    """For each categorical field, how its values become keys."""
+
+    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``sources``, which are open ``paths``, in time order; hand bad rows to ``bad_rows``."""
+        ...
+
+    def default_name(self, rows: int) -> str:
+        """Return the usual name of a data set of ``rows`` rows."""
+        ...
+
+    def days(self) -> dict[str, int]:
+        """Return the number of rows of each day in order, once all chunks were taken; empty where unknown."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what else determined the rows, as JSON values, for the description of the data set."""
+        return {}
+
+
+def counted_name(stem: str, rows: int) -> str:
+    """Return a name that tells the number of rows, e.g. ``criteo-10k``."""
+    for unit, letter in ((1_000_000, "m"), (1000, "k")):
+        if rows % unit == 0:
+            return f"{stem}-{rows // unit}{letter}"
+    return f"{stem}-{rows}"

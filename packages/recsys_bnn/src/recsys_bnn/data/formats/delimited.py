@@ -1,0 +1,253 @@
+"""Tables of delimited text, by column: each column has one function that reads a cell.
+
+Many rows at once are read by calling that function on the distinct texts of a column alone, so there is one
+specification of a cell and it is fast where values repeat, as they do in logs.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from recsys_bnn.data.formats.bad_rows import BadRows, RowError
+from recsys_bnn.data.formats.text import Block, Source, check_text, parse_each, read_rows, shown
+from seminar_common.errors import UserError
+
+_WHOLE = re.compile(r"(-?)0*([0-9]{1,10})", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]{8}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column to read."""
+
+    name: str
+    """Its name in the header, or what to call it in messages."""
+    parse: Callable[[str], Any]
+    """Returns the value of a cell, None if it is missing; raises ValueError(what was expected)."""
+    type: pa.DataType
+    reason: str
+    """Kind of fault, in one word, that a bad cell counts as."""
+
+    def convert(self, texts: pa.Array) -> pa.Array:
+        """Return the values of a column of texts, a null being an empty cell.
+
+        Raises:
+            ValueError: a cell is bad.
+        """
+        encoded = (texts.fill_null("") if texts.null_count else texts).dictionary_encode()
+        values = [self.parse(text) for text in encoded.dictionary.to_pylist()]
+        return pa.array(values, self.type).take(encoded.indices)
+
+    def value(self, text: str) -> Any:
+        """Return the value of one cell.
+
+        Raises:
+            RowError: it is bad.
+        """
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            raise RowError(self.reason, f"{self.name} is {shown(text)}, expected {error}") from error
+
+
+def label(text: str) -> int:
+    """Read a click: 0 or 1."""
+    if text not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return int(text)
+
+
+def whole(text: str) -> int | None:
+    """Read a whole number of 32 bits; nothing is a missing value."""
+    if not text:
+        return None
+    match = _WHOLE.fullmatch(text)
+    value = int(match[1] + match[2]) if match else None
+    if value is None or not -(2**31) <= value < 2**31:
+        raise ValueError("a whole number of 32 bits or nothing")
+    return value
+
+
+def integer_key(text: str) -> int | None:
+    """Read a whole number of 32 bits as the key that :class:`recsys_bnn.data.formats.keys.IntegerKeys` gives it."""
+    value = whole(text)
+    return None if value is None else value & 0xFFFFFFFF
+
+
+def hex_key(text: str) -> int | None:
+    """Read 8 lowercase hex digits as a number; nothing is a missing value."""
+    if not text:
+        return None
+    if not _HEX.fullmatch(text):
+        raise ValueError("8 hex digits (0-9, a-f) or nothing")
+    return int(text, 16)
+
+
+def number(text: str) -> float:
+    """Read a finite decimal number."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("a number")
+    return float(text)
+
+
+def text_or_missing(text: str) -> str | None:
+    """Return any text; nothing is a missing value."""
+    return text or None
+
+
+class Delimited:
+    """Reader of some columns of a table of text.
+
+    Args:
+        columns: Columns to read; those of one table have different names.
+        present: Names of all columns of the file in order.
+        separator: What stands between cells.
+        quoted: Whether a cell may stand in double quotes, as in CSV; it can't hold a line end even so.
+        header: Cells of the first line of each file; none if the rows begin there.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        present: Sequence[str],
+        *,
+        separator: str = ",",
+        quoted: bool = False,
+        header: Sequence[str] = (),
+    ):
+        self._columns, self._present = tuple(columns), tuple(present)
+        self._at = [self._present.index(column.name) for column in columns]
+        self._separator, self._quoted, self._header = separator, quoted, list(header)
+        self.schema = pa.schema([(column.name, column.type) for column in columns])
+
+    def read(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``sources`` in order; bad ones go to ``bad_rows``.
+
+        Raises:
+            UserError: a file can't be read or has another header, or a row is bad and is not to be skipped.
+        """
+        yield from read_rows(self._blocks(sources), self.parse_text, self.parse_lines, bad_rows)
+
+    def _blocks(self, sources: Sequence[Source]) -> Iterator[Block]:
+        for source in sources:
+            blocks = source.blocks()
+            if self._header:
+                first = next(blocks, None)
+                if first is None:
+                    raise UserError(f"{source.path}: the file is empty; leave it out")
+                line, text = first.text.split(b"\n", 1)
+                self._check_header(source.path, line)
+                yield Block(first.path, 2, text)
+            yield from blocks
+
+    def _check_header(self, path: Path, line: bytes) -> None:
+        if cells(line, path, self._separator, quoted=self._quoted) != self._header:
+            raise UserError(
+                f"{path}, line 1: the header is not {shown(self._separator.join(self._header))}; "
+                "all files need the same columns in the same order"
+            )
+
+    def parse_text(self, text: bytes) -> pa.RecordBatch | None:
+        """Parse many whole lines at once; return None unless every line is certainly a row."""
+        columns = self._texts(text)
+        if columns is None:
+            return None
+        try:
+            values = [c.convert(texts) for c, texts in zip(self._columns, columns, strict=True)]
+        except ValueError:
+            return None
+        return pa.RecordBatch.from_arrays(values, schema=self.schema)
+
+    def _texts(self, text: bytes) -> list[pa.Array] | None:
+        """Return the cells of each column, or None where the lines are not plainly a table."""
+        # The CSV reader takes a blank line for a row of empty cells, a lone carriage return for a line end, and a
+        # byte order mark at the start of any block for nothing.
+        odd = text.startswith((b"\n", b"\r\n", _BYTE_ORDER_MARK)) or b"\n\n" in text or b"\n\r\n" in text
+        if odd or b"\0" in text or text.count(b"\r") != text.count(b"\r\n"):
+            return None
+        if self._quoted and b'"' in text:
+            return None
+        delimiter = self._separator
+        if len(delimiter) > 1:  # the CSV reader knows separators of one character only
+            if b"\t" in text:
+                return None
+            text, delimiter = text.replace(delimiter.encode(), b"\t"), "\t"
+        try:
+            text.decode()
+            return self._read_csv(text, delimiter)
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            return None
+
+    def _read_csv(self, text: bytes, delimiter: str) -> list[pa.Array]:
+        names = [str(number) for number in range(len(self._present))]
+        wanted = [names[at] for at in self._at]
+        table = arrow_csv.read_csv(
+            pa.BufferReader(text),
+            arrow_csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+            arrow_csv.ParseOptions(
+                delimiter=delimiter, quote_char=False, double_quote=False, ignore_empty_lines=False
+            ),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted),
+        )
+        return [column.combine_chunks() for column in table.columns]
+
+    def parse_lines(self, lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+        """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
+        return parse_each(lines, self._row, self.schema)
+
+    def _row(self, line: bytes) -> list[Any]:
+        line = line.removesuffix(b"\r")
+        check_text(line)
+        found = split_cells(line.decode(), self._separator, quoted=self._quoted)
+        if len(found) != len(self._present):
+            raise RowError("columns", f"{len(found)} columns, expected {len(self._present)}")
+        return [column.value(found[at]) for column, at in zip(self._columns, self._at, strict=True)]
+
+
+def split_cells(line: str, separator: str, *, quoted: bool) -> list[str]:
+    """Split a line into cells.
+
+    Raises:
+        RowError: a quote is not closed, or followed by something else than a separator.
+    """
+    if not quoted or '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise RowError("quote", f"quotes that don't match on this line ({error})") from error
+
+
+def cells(line: bytes, path: Path, separator: str, *, quoted: bool = False) -> list[str]:
+    """Return the cells of the header line of ``path``.
+
+    Raises:
+        UserError: the line is no text.
+    """
+    line = line.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")  # some programs write a byte order mark
+    try:
+        check_text(line)
+        return split_cells(line.decode(), separator, quoted=quoted)
+    except RowError as error:
+        raise UserError(f"{path}, line 1: {error}; expected a header that names the columns") from error
+
+
+def header(path: Path, separator: str = ",", *, quoted: bool = False) -> list[str]:
+    """Return the cells of the first line of ``path``.
+
+    Raises:
+        UserError: the file can't be read, or its first line is no text.
+    """
+    first = next(Source(path).blocks(), None)
+    if first is None:
+        raise UserError(f"{path}: the file is empty; check the path")
+    return cells(first.text.split(b"\n", 1)[0], path, separator, quoted=quoted)

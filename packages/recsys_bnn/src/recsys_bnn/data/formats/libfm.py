@@ -1,0 +1,95 @@
+"""libFM's text format, for rows of one value in each of a fixed number of fields, such as Frappe's.
+
+A line is ``label index:1 index:1 ...`` with spaces between (Rendle, "Factorization Machines with libFM", 2012,
+section 4.1): the label is 1 or +1 for a click and -1 or 0 for none, and each index is a feature that is present.
+The first index belongs to the first field and so on, so every line needs as many as the first one. Indices
+are numbered across fields; each field gets ids of its own here.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from recsys_bnn.data import chunks
+from recsys_bnn.data.formats.bad_rows import BadRows, RowError
+from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.delimited import Column, Delimited
+from recsys_bnn.data.formats.keys import IntegerKeys
+from recsys_bnn.data.formats.text import Source, all_blocks, check_text, parse_each, read_rows
+from seminar_common.errors import UserError
+
+_LABELS = {"1": 1, "+1": 1, "-1": 0, "0": 0}
+_FEATURE = re.compile(r"([0-9]{1,9}):1(?:\.0*)?", re.ASCII)
+
+
+class LibFM(Format):
+    """The format `libfm`.
+
+    Args:
+        paths: Files, read as one log in this order.
+
+    Raises:
+        UserError: the first file can't be read.
+    """
+
+    integer_names: tuple[str, ...] = ()
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+        first = next(Source(paths[0]).blocks(), None)
+        fields = len(first.text.split(b"\n", 1)[0].split()) - 1 if first else 0
+        if fields < 1:
+            raise UserError(f"{paths[0]}, line 1: expected a label and index:1 for each field")
+        self.categorical_names = tuple(f"field_{i}" for i in range(1, fields + 1))
+        self.keys = (IntegerKeys(),) * fields
+        self._columns = (
+            Column(chunks.LABEL, label, pa.uint8(), "label"),
+            *(Column(name, feature, pa.uint32(), "feature") for name in self.categorical_names),
+        )
+        present = [column.name for column in self._columns]
+        self._fast = Delimited(self._columns, present, separator=" ")
+
+    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``sources`` in order; a value's key is its index."""
+        return read_rows(all_blocks(sources), self._fast.parse_text, self._plain, bad_rows)
+
+    def default_name(self, rows: int) -> str:
+        """Return the first file's name up to its first dot, such as ``frappe``."""
+        return self.paths[0].name.split(".")[0] or "libfm"
+
+    def _plain(self, lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+        return parse_each(lines, self.parse_line, self._fast.schema)
+
+    def parse_line(self, line: bytes) -> list[Any]:
+        """Return the label and the keys of one line; any white space may stand between them.
+
+        Raises:
+            RowError: the line is no row; its reason is ``blank``, ``nul``, ``utf-8``, ``columns``, ``label`` or
+                ``feature``.
+        """
+        check_text(line.strip())
+        cells = line.decode().split()
+        if len(cells) != len(self._columns):
+            raise RowError(
+                "columns",
+                f"{len(cells) - 1} features after the label, expected {len(self._columns) - 1} as in the first line",
+            )
+        return [column.value(cell) for column, cell in zip(self._columns, cells, strict=True)]
+
+
+def label(text: str) -> int:
+    """Read a label as a click or none."""
+    if text not in _LABELS:
+        raise ValueError("1, +1, 0 or -1")
+    return _LABELS[text]
+
+
+def feature(text: str) -> int:
+    """Read a feature that is present as its index."""
+    match = _FEATURE.fullmatch(text)
+    if not match:
+        raise ValueError("an index of at most 9 digits and :1, as every field holds one category")
+    return int(match[1])

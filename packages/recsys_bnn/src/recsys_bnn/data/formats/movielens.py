@@ -1,0 +1,160 @@
+"""MovieLens ratings with user and film features; a rating of 4 or more is a click.
+
+F. M. Harper and J. A. Konstan, "The MovieLens Datasets", ACM TiiS, 2015. The layouts are those of
+:mod:`recsys_bnn.data.formats.movielens_layouts`. Ratings are sorted by time, for which all of them are held in memory,
+about 50 bytes each. A film's genres fill up to three fields, in the order in which the source lists them; further
+ones are left out, so that every field has one value.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data import chunks
+from recsys_bnn.data.formats.bad_rows import BadRows
+from recsys_bnn.data.formats.base import Format, counted_name
+from recsys_bnn.data.formats.delimited import Column, Delimited, number
+from recsys_bnn.data.formats.keys import IntegerKeys, Keys, TextKeys
+from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout, identity
+from recsys_bnn.data.formats.text import Source
+from seminar_common.errors import UserError
+
+CLICK_RATING = 4.0
+GENRE_FIELDS = 3
+_NAMES = {
+    100_000: "ml-100k",
+    1_000_209: "ml-1m",
+    10_000_054: "ml-10m",
+    20_000_263: "ml-20m",
+    25_000_095: "ml-25m",
+    32_000_204: "ml-32m",
+}
+
+
+def click(text: str) -> int:
+    """Read a rating as a click or none."""
+    try:
+        value = number(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 5:
+        raise ValueError("a rating from 0 to 5")
+    return int(value >= CLICK_RATING)
+
+
+class MovieLens(Format):
+    """The format `movielens`.
+
+    Args:
+        inputs: The folder of the data set, or the ratings file in it.
+
+    Raises:
+        UserError: the folder holds no layout that is known, or lacks one of its files.
+    """
+
+    def __init__(self, inputs: Sequence[Path]):
+        if len(inputs) > 1:
+            raise UserError(
+                f"--input {inputs[1]}: movielens takes one folder, with the ratings, films and users in it"
+            )
+        self._layout = find_layout(inputs[0])
+        users = self._layout.users
+        self.paths = [self._layout.ratings, self._layout.items.path, *([users.path] if users else [])]
+        self._gender, self._occupation, self._genres = TextKeys(), TextKeys(), TextKeys()
+        of_users: dict[str, Keys] = {"gender": self._gender, "occupation": self._occupation}
+        fields: dict[str, Keys] = {
+            "user_id": IntegerKeys(),
+            "item_id": IntegerKeys(),
+            **(of_users if users else {}),
+            **{f"genre_{i + 1}": self._genres for i in range(GENRE_FIELDS)},
+        }
+        self.integer_names = ("age", "release_year") if users else ("release_year",)
+        self.categorical_names, self.keys = tuple(fields), tuple(fields.values())
+
+    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the ratings by time; those of one second keep the order of the file."""
+        layout = self._layout
+        items = layout.items.read(sources[1], bad_rows)
+        users = layout.users.read(sources[2], bad_rows) if layout.users else None
+        clicks, item, user = self._ratings(sources[0], items, users, bad_rows)
+        item_features = self._item_features(list(items.values()))
+        user_features = self._user_features(list(users.values())) if users else None
+        schema = chunks.schema(self.integer_names, self.categorical_names)
+        for start in range(0, len(clicks), chunks.STAGED_ROWS):
+            rows = slice(start, start + chunks.STAGED_ROWS)
+            found = {chunks.LABEL: pa.array(clicks[rows]), **_taken(item_features, item[rows])}
+            if user_features:
+                found |= _taken(user_features, user[rows])
+            else:
+                found["user_id"] = pa.array(user[rows].astype(np.uint32))
+            yield pa.RecordBatch.from_arrays([found[name] for name in schema.names], schema=schema)
+
+    def _ratings(
+        self, source: Source, items: dict[int, Item], users: dict[int, User] | None, bad_rows: BadRows
+    ) -> list[np.ndarray]:
+        """Return clicks (uint8), and places of film and user in ``items`` and ``users`` (int32), by time, each [N].
+
+        Without ``users`` the users' numbers stand for their places.
+        """
+        layout = self._layout
+        of_user = _lookup(users, self.paths[2]) if users else identity
+        columns = (
+            Column("rating", click, pa.uint8(), "label"),
+            Column("item_id", _lookup(items, self.paths[1]), pa.int32(), "item"),
+            Column("user_id", of_user, pa.int32(), "user"),
+            Column("timestamp", number, pa.float64(), "timestamp"),
+        )
+        reader = Delimited(columns, layout.columns, separator=layout.separator, header=layout.header)
+        table = pa.Table.from_batches(reader.read([source], bad_rows), reader.schema)
+        order = np.argsort(table["timestamp"].to_numpy(), kind="stable")
+        return [table[name].to_numpy()[order] for name in ("rating", "item_id", "user_id")]
+
+    def _item_features(self, items: Sequence[Item]) -> dict[str, pa.Array]:
+        """Return each feature by film, in the form of a chunk's columns."""
+        features = {
+            "item_id": pa.array([item.id for item in items], pa.uint32()),
+            "release_year": pa.array([item.year for item in items], pa.int32()),
+        }
+        for i in range(GENRE_FIELDS):
+            genres = [item.genres[i] if i < len(item.genres) else None for item in items]
+            features[f"genre_{i + 1}"] = self._genres.column(pa.array(genres, pa.string()))
+        return features
+
+    def _user_features(self, users: Sequence[User]) -> dict[str, pa.Array]:
+        """Return each feature by user, in the form of a chunk's columns."""
+        genders = pa.array([user.gender for user in users], pa.string())
+        occupations = pa.array([user.occupation for user in users], pa.string())
+        return {
+            "user_id": pa.array([user.id for user in users], pa.uint32()),
+            "age": pa.array([user.age for user in users], pa.int32()),
+            "gender": self._gender.column(genders),
+            "occupation": self._occupation.column(occupations),
+        }
+
+    def default_name(self, rows: int) -> str:
+        """Return the usual name of the set of so many ratings, such as ``ml-100k``."""
+        return _NAMES.get(rows) or counted_name("movielens", rows)
+
+    def settings(self) -> dict[str, Any]:
+        """Return which ratings are clicks."""
+        return {"click_rating": CLICK_RATING}
+
+
+def _lookup(features: dict[int, Any], path: Path) -> Callable[[str], int]:
+    """Return a function from a number's text to its place in ``features``."""
+    places = {key: place for place, key in enumerate(features)}
+
+    def place(text: str) -> int:
+        key = identity(text)
+        if key not in places:
+            raise ValueError(f"a number that {path.name} lists")
+        return places[key]
+
+    return place
+
+
+def _taken(features: dict[str, pa.Array], places: np.ndarray) -> dict[str, pa.Array]:
+    return {name: column.take(pa.array(places)) for name, column in features.items()}

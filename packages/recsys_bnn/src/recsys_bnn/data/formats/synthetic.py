@@ -1,0 +1,62 @@
+"""The generated log of :mod:`recsys_bnn.data.generator` as a format that needs no input."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data import chunks
+from recsys_bnn.data.formats.bad_rows import BadRows
+from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.criteo import CATEGORICALS, INTEGERS
+from recsys_bnn.data.formats.keys import HexKeys
+from recsys_bnn.data.formats.text import Source, ordered_map
+from recsys_bnn.data.generator import CHUNK_ROWS, DAYS, SyntheticChunk, SyntheticConfig, SyntheticLog
+
+SCHEMA = chunks.schema(INTEGERS, CATEGORICALS, probability=True)
+
+
+class Synthetic(Format):
+    """The format `synthetic`: every row comes with its true click probability."""
+
+    paths: Sequence[Path] = ()
+    integer_names = INTEGERS
+    categorical_names = CATEGORICALS
+    keys = (HexKeys(),) * len(CATEGORICALS)
+
+    def __init__(self, config: SyntheticConfig):
+        self._config = config
+
+    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+        """Yield the generated rows in time order."""
+        log = SyntheticLog(self._config)
+        numbers = range(-(-self._config.rows // CHUNK_ROWS))
+        return ordered_map(lambda number: batch(next(log.chunks(start=number))), numbers)
+
+    def days(self) -> dict[str, int]:
+        """Return the rows of each of the seven days."""
+        bounds = [-(-self._config.rows * day // DAYS) for day in range(DAYS + 1)]
+        return {f"day_{day}": bounds[day + 1] - bounds[day] for day in range(DAYS)}
+
+    def default_name(self, rows: int) -> str:
+        """Return ``synthetic``."""
+        return "synthetic"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the rows were generated with."""
+        return {"generator": dataclasses.asdict(self._config)}
+
+
+def batch(chunk: SyntheticChunk) -> pa.RecordBatch:
+    """Return a generated chunk in the common form."""
+    integers = [_column(chunk.integers[:, i], missing=-1) for i in range(len(INTEGERS))]
+    categoricals = [_column(chunk.categoricals[:, f], missing=0) for f in range(len(CATEGORICALS))]
+    columns = [pa.array(chunk.labels), *integers, *categoricals, pa.array(chunk.probabilities)]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _column(values: np.ndarray, missing: int) -> pa.Array:
+    return pa.array(values, mask=values == missing)

@@ -1,0 +1,124 @@
+"""Which rows of a log are for training, validation and test."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data import chunks
+from recsys_bnn.data.chunks import rechunk, staged
+from recsys_bnn.data.dataset import SPLITS
+from recsys_bnn.settings.prepare import PrepareConfig
+from seminar_common.errors import UserError
+from seminar_common.seeds import numpy_generator
+
+RANDOM_ROWS = 1_000_000_000
+"""A random split is drawn for fewer rows than this, the limit of NumPy's hypergeometric generator."""
+
+Sizes = dict[str, int]
+"""Rows of each split, in the order of ``SPLITS``."""
+
+
+def fraction_sizes(rows: int, val_fraction: float, test_fraction: float) -> Sizes:
+    """Return the sizes of splits that are shares of all rows, rounded to whole rows.
+
+    Raises:
+        UserError: a split that was asked for would be empty.
+    """
+    val, test = round(rows * val_fraction), round(rows * test_fraction)
+    train = rows - val - test
+    sizes = {"train": (train, 1.0), "val": (val, val_fraction), "test": (test, test_fraction)}
+    for name, (size, fraction) in sizes.items():
+        if fraction > 0 and size < 1:
+            raise UserError(f"{rows} rows are too few: no row is left for the {name} split; give more rows")
+    return {name: size for name, (size, _) in sizes.items()}
+
+
+def day_sizes(days: dict[str, int]) -> Sizes:
+    """Return the sizes of splits of which the last day is the test and the day before it the validation.
+
+    Raises:
+        UserError: there are fewer than three days with rows.
+    """
+    found = {day: rows for day, rows in days.items() if rows}
+    if len(found) < 3:
+        raise UserError(
+            f"a split by day needs at least 3 days with rows, and the log has {len(found)} ({', '.join(found)}); "
+            "give more days, or --split time"
+        )
+    *train, val, test = found.values()
+    return {"train": sum(train), "val": val, "test": test}
+
+
+class Splits(Protocol):
+    """Reads the splits of a staged log."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Rows of each split."""
+        ...
+
+    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a split in the order of the log."""
+        ...
+
+
+@dataclass(frozen=True)
+class Consecutive:
+    """Splits that follow each other in the log: train, val, test."""
+
+    staging: Path
+    sizes: Sizes
+
+    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a split in the order of the log."""
+        before = SPLITS[: SPLITS.index(name)]
+        start = sum(self.sizes[earlier] for earlier in before)
+        return staged(self.staging, start, start + self.sizes[name])
+
+
+@dataclass(frozen=True)
+class Random:
+    """Splits drawn at random without regard to time, every choice of rows being equally likely."""
+
+    staging: Path
+    sizes: Sizes
+    seed: int
+
+    def __post_init__(self) -> None:
+        rows = sum(self.sizes.values())
+        if rows >= RANDOM_ROWS:
+            raise UserError(
+                f"--split random: {rows:,} rows are too many, the limit is {RANDOM_ROWS:,}; use --split time"
+            )
+
+    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a split in the order of the log."""
+        return rechunk(self._parts(SPLITS.index(name)), chunks.STAGED_ROWS)
+
+    def _parts(self, number: int) -> Iterator[pa.RecordBatch]:
+        # Drawing how many rows of a batch fall to each split, and then which, needs no list of all rows.
+        generator = numpy_generator(self.seed, "split")
+        left = np.array([self.sizes[name] for name in SPLITS])
+        for batch in staged(self.staging, 0, sum(self.sizes.values())):
+            taken = generator.multivariate_hypergeometric(left, batch.num_rows)
+            left -= taken
+            split = generator.permutation(np.repeat(np.arange(len(SPLITS)), taken))
+            yield batch.take(pa.array(np.flatnonzero(split == number)))
+
+
+def split(config: PrepareConfig, staging: Path, rows: int, days: dict[str, int]) -> Splits:
+    """Return the splits of a staged log of ``rows`` rows.
+
+    Raises:
+        UserError: a split would be empty, or the log can't be split as asked for.
+    """
+    if config.chosen_split == "day":
+        return Consecutive(staging, day_sizes(days))
+    sizes = fraction_sizes(rows, config.val_fraction, config.test_fraction)
+    if config.chosen_split == "random":
+        return Random(staging, sizes, config.seed)
+    return Consecutive(staging, sizes)

@@ -1,0 +1,1 @@
+"""The DLRM, its layers and quantizers, and models from run folders."""

@@ -1,0 +1,79 @@
+"""Click probabilities of a model, and models from run folders."""
+
+import numpy as np
+import torch
+
+from recsys_bnn.data.dataset import Dataset, Rows
+from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.settings.training import TrainSettings
+from seminar_common.checkpoints import load_tensors, load_weights
+from seminar_common.errors import UserError
+from seminar_common.runs import Run
+
+WEIGHTS = "model.safetensors"
+
+
+def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int, ...]:
+    """Return each field's table rows when values seen fewer than ``min_count`` times are left out.
+
+    Ids are ordered by training count after the out-of-vocabulary and missing rows, so a higher frequency
+    threshold is a shorter table. With a ``share`` below 1 the threshold rises until at most so many of the rows
+    are left; the out-of-vocabulary and missing rows always stay.
+    """
+    if not min_count and share >= 1:
+        return dataset.cardinalities
+    counts = [np.asarray(dataset.counts(field))[2:] for field in range(len(dataset.cardinalities))]
+    kept = [each[each >= min_count] for each in counts]
+    if share < 1:
+        every = np.sort(np.concatenate(kept))[::-1]
+        budget = max(0, int(share * (len(every) + 2 * len(kept))) - 2 * len(kept))
+        threshold = every[budget] + 1 if budget < len(every) else 0
+        kept = [each[each >= threshold] for each in kept]
+    return tuple(2 + len(each) for each in kept)
+
+
+def load_model(run: Run, dataset: Dataset) -> DLRM:
+    """Return the trained model of ``run``, ready to predict rows of ``dataset``.
+
+    Raises:
+        UserError: the training has not ended, ``dataset`` has another vocabulary, or the weights don't fit the
+            settings.
+    """
+    path = run.checkpoints / WEIGHTS
+    if not path.exists():
+        raise UserError(
+            f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
+        )
+    settings = stored_settings(run)
+    require_vocabulary(run, dataset)
+    model = DLRM(settings.model, len(dataset.integer_names), run.config()["table_rows"])
+    tensors, _ = load_tensors(path)
+    load_weights(model, tensors, path)
+    return model.eval()
+
+
+def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
+    """Return a DLRM with uninitialised weights, of the sizes that ``settings`` and ``dataset`` ask for."""
+    cardinalities = kept_rows(dataset, settings.optimization.min_count, settings.optimization.kept_share)
+    return DLRM(settings.model, len(dataset.integer_names), cardinalities)
+
+
+@torch.inference_mode()
+def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size: int = 8192) -> np.ndarray:
+    """Return the click probability of each row, float64 of shape [len(rows)].
+
+    Args:
+        model: Maps integers [B, I] and categoricals [B, F] to logits [B]; its training mode is restored.
+        rows: Rows in the order of the answer.
+        device: Where the model is.
+        batch_size: Rows of one forward pass.
+    """
+    training = model.training
+    model.eval()
+    parts = [
+        torch.sigmoid(model(b.integers.to(device), b.categoricals.to(device)).double()).cpu()
+        for b in rows.batches(batch_size)
+    ]
+    model.train(training)
+    return torch.cat(parts).numpy()

@@ -1,0 +1,44 @@
+import numpy as np
+
+from recsys_bnn.data.criteo_log import write_log
+from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.generator import SyntheticConfig
+from recsys_bnn.prepare import prepare
+from recsys_bnn.settings.prepare import PrepareConfig
+
+ROWS = 3000
+
+
+def rows(data: Dataset) -> tuple[np.ndarray, ...]:
+    batches = list(data.rows("train", "val", "test").batches(ROWS))
+    return tuple(
+        np.concatenate([getattr(b, name).numpy() for b in batches])
+        for name in ("labels", "integers", "categoricals")
+    )
+
+
+def test_rows_are_those_of_the_text_log_with_their_probabilities(tmp_path):
+    probabilities = write_log(tmp_path / "log.txt", SyntheticConfig(ROWS, seed=3))
+    prepare(PrepareConfig(format="criteo-kaggle", input=(tmp_path / "log.txt",), out=tmp_path / "text"))
+    prepare(PrepareConfig(format="synthetic", rows=ROWS, seed=3, out=tmp_path / "direct"))
+    text, direct = open_dataset(tmp_path / "text"), open_dataset(tmp_path / "direct")
+    assert all((a == b).all() for a, b in zip(rows(text), rows(direct), strict=True))
+    assert direct.name == "synthetic"
+    stored = direct.rows("train", "val", "test").probabilities()
+    assert stored is not None
+    assert (stored == probabilities).all()
+
+
+def test_seven_days_can_split_the_log(tmp_path):
+    prepare(PrepareConfig(format="synthetic", rows=701, out=tmp_path / "out", split="day"))
+    described = open_dataset(tmp_path / "out").description
+    assert [period["rows"] for period in described["periods"]] == [101, 100, 100, 100, 100, 100, 100]
+    assert described["rows"] == {"train": 501, "val": 100, "test": 100}
+
+
+def test_another_seed_is_another_data_set(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        prepare(PrepareConfig(format="synthetic", rows=700, seed=seed, out=tmp_path / name))
+    prints = [open_dataset(tmp_path / name).fingerprint for name in "abc"]
+    assert prints[0] == prints[1] != prints[2]
+    assert open_dataset(tmp_path / "c").description["settings"]["generator"]["seed"] == 1
