@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gcd_longtail.bench import bench, make_points
-from gcd_longtail.methods_config import BenchSettings
-from gcd_longtail.peers import sort_peers
+from gcd_longtail.benchmarks.peers import sort_peers
+from gcd_longtail.settings.methods import BenchSettings
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 

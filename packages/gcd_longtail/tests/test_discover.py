@@ -9,15 +9,15 @@ import pytest
 from gcd_longtail import demo as demo_module
 from gcd_longtail import discover as discovery
 from gcd_longtail.checks import checks
-from gcd_longtail.config import DiscoverSettings, EvaluateSettings, FeatureConfig, PredictSettings
 from gcd_longtail.demo import demo
 from gcd_longtail.discover import discover
-from gcd_longtail.estimate_k import KEstimate
+from gcd_longtail.discovery.number_of_classes import KEstimate
+from gcd_longtail.discovery.problem import nearest_centroid
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.failures import read_failures
-from gcd_longtail.gallery import centrality
+from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.predict import predict
-from gcd_longtail.problem import nearest_centroid
+from gcd_longtail.settings.commands import DiscoverSettings, EvaluateSettings, FeatureConfig, PredictSettings
 from seminar_common.errors import UserError
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcd_longtail import extract, feature_cache, features
-from gcd_longtail.augment import view
-from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
+from gcd_longtail import features
+from gcd_longtail.backbones import cache, extract
+from gcd_longtail.backbones.cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
 from gcd_longtail.failures import read_failures
-from gcd_longtail.feature_cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
 from gcd_longtail.features import load
-from gcd_longtail.sources.base import decode_file
+from gcd_longtail.images.augment import view
+from gcd_longtail.images.sources.base import decode_file
+from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.split import image_hash, split
 from seminar_common.errors import UserError
 
@@ -97,7 +98,7 @@ def test_a_store_is_named_by_all_that_features_depend_on(
     assert len(names) == 5
     weights.write_bytes(b"2")
     assert store_name(feature_facts(configs[-1]), 0) not in names
-    monkeypatch.setattr(feature_cache, "PIXELS_VERSION", PIXELS_VERSION + 1)
+    monkeypatch.setattr(cache, "PIXELS_VERSION", PIXELS_VERSION + 1)
     assert store_name(feature_facts(PIXELS), 0) not in names
     more_views = feature_facts(dataclasses.replace(PIXELS, views=3))
     assert store_name(more_views, 0) == store_name(feature_facts(PIXELS), 0)  # the plain view is the same

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gcd_longtail.config import SourceConfig, SplitSettings
 from gcd_longtail.failures import read_failures
-from gcd_longtail.sources.base import Listing, Source
+from gcd_longtail.images.sources.base import Listing, Source
+from gcd_longtail.protocol.split_file import read_source, read_split
+from gcd_longtail.settings.commands import SourceConfig, SplitSettings
 from gcd_longtail.split import choose_known, plan, split, terciles, thin_out
-from gcd_longtail.split_file import read_source, read_split
 from seminar_common.errors import UserError
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gcd_longtail import k_rows
 from gcd_longtail import study as module
-from gcd_longtail.config import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.features import features
-from gcd_longtail.methods_config import StudySettings
+from gcd_longtail.figures import k_rows
+from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
+from gcd_longtail.settings.methods import StudySettings
 from gcd_longtail.split import split
 from gcd_longtail.study import study
 from seminar_common.device import DeviceConfig

@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from gcd_longtail import peers
-from gcd_longtail.clustering.kmeans import kmeans
-from gcd_longtail.config import BATCH, FeatureConfig
-from gcd_longtail.extract import Extractor, Wanted
-from gcd_longtail.methods.losses import (
+from gcd_longtail.backbones.extract import Extractor, Wanted
+from gcd_longtail.benchmarks import peers
+from gcd_longtail.discovery.clustering.kmeans import kmeans
+from gcd_longtail.discovery.methods.losses import (
     distillation,
     entropy_gap,
     info_nce,
     same_class,
     supervised_contrastive,
 )
-from gcd_longtail.methods_config import BenchSettings, KMeansConfig
-from gcd_longtail.sources.folder import open_folder
+from gcd_longtail.images.sources.folder import open_folder
+from gcd_longtail.settings.commands import BATCH, FeatureConfig
+from gcd_longtail.settings.methods import BenchSettings, KMeansConfig
 from gcd_longtail.split import image_hash
 from seminar_common import files, runs
 from seminar_common.cost import measure_latency, peak_rss_mb

@@ -1,6 +1,6 @@
 """The `gcd-longtail` command line: a table from command to settings and function."""
 
-from gcd_longtail.config import (
+from gcd_longtail.settings.commands import (
     DiscoverSettings,
     EvaluateSettings,
     FeaturesSettings,
@@ -8,7 +8,7 @@ from gcd_longtail.config import (
     SplitSettings,
     TrainSettings,
 )
-from gcd_longtail.methods_config import BenchSettings, EstimateKSettings, StudySettings
+from gcd_longtail.settings.methods import BenchSettings, EstimateKSettings, StudySettings
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "estimate-k": Command(
         EstimateKSettings,
-        "gcd_longtail.estimate_command:estimate_k",
+        "gcd_longtail.estimate_k:estimate_k",
         examples=("--data data/caltech101/seed0", "--data data --out runs/k"),
         inputs=("data",),
         advanced=("estimate",),

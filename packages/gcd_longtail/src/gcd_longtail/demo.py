@@ -4,8 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gcd_longtail.backbones import caveat
-from gcd_longtail.config import (
+from gcd_longtail.backbones.backbones import caveat
+from gcd_longtail.discovery.run import load_found
+from gcd_longtail.evaluate import evaluate
+from gcd_longtail.features import Data, features, load
+from gcd_longtail.figures.gallery import Shown, write_gallery
+from gcd_longtail.images.sources import open_source
+from gcd_longtail.protocol.split_file import read_source
+from gcd_longtail.settings.commands import (
     EvaluateSettings,
     FeatureConfig,
     FeaturesSettings,
@@ -13,13 +19,7 @@ from gcd_longtail.config import (
     SplitSettings,
     TrainSettings,
 )
-from gcd_longtail.discovery_run import load_found
-from gcd_longtail.evaluate import evaluate
-from gcd_longtail.features import Data, features, load
-from gcd_longtail.gallery import Shown, write_gallery
-from gcd_longtail.sources import open_source
 from gcd_longtail.split import split
-from gcd_longtail.split_file import read_source
 from gcd_longtail.train import check_same, train
 from seminar_common.demos import DemoPage, DemoSettings, run_demos
 from seminar_common.progress import say

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.backbones import caveat
-from gcd_longtail.config import DiscoverSettings
-from gcd_longtail.discovery_run import Found, class_names, envelope, save, sort_novel
-from gcd_longtail.estimate_k import estimate
+from gcd_longtail.backbones.backbones import caveat
+from gcd_longtail.backbones.folder import ImageFolder, read_folder
+from gcd_longtail.discovery.methods import make_method
+from gcd_longtail.discovery.number_of_classes import estimate
+from gcd_longtail.discovery.problem import Problem, check_k
+from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
 from gcd_longtail.failures import write_failures
-from gcd_longtail.gallery import Shown, centrality, write_gallery
-from gcd_longtail.labels_file import KnownLabels, read_labels
-from gcd_longtail.methods import make_method
-from gcd_longtail.problem import Problem, check_k
-from gcd_longtail.unlabelled import ImageFolder, read_folder
+from gcd_longtail.figures.gallery import Shown, centrality, write_gallery
+from gcd_longtail.images.labels_file import KnownLabels, read_labels
+from gcd_longtail.settings.commands import DiscoverSettings
 from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.identity import digest

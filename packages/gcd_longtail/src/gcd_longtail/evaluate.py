@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gcd_longtail import discovery_plots
-from gcd_longtail.backbones import caveat
-from gcd_longtail.config import EvaluateSettings
-from gcd_longtail.discovery_metrics import Scored, accuracy_v1, intervals, k_error, score
-from gcd_longtail.discovery_run import Found, load_found
+from gcd_longtail.backbones.backbones import caveat
+from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.run import Found, load_found
 from gcd_longtail.features import Data
-from gcd_longtail.problem import Discovery
+from gcd_longtail.figures import run_plots
+from gcd_longtail.figures.metrics import Scored, accuracy_v1, intervals, k_error, score
+from gcd_longtail.settings.commands import EvaluateSettings
 from gcd_longtail.train import reopen
 from seminar_common import runs
 from seminar_common.progress import say
@@ -115,7 +115,7 @@ def _write_report(
     figures = [
         (dataset, caption, figure)
         for split, one in scored.items()
-        for caption, figure in discovery_plots.of_run(one, data.split, split)
+        for caption, figure in run_plots.of_run(one, data.split, split)
     ]
     section = Section(f"{name} on {dataset}", results, run.config(), run.environment(), figures)
     write_report([section], run.report_file, f"{name} on {dataset}")

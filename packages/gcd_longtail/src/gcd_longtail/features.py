@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.config import FeatureConfig, FeaturesSettings
-from gcd_longtail.extract import Extractor, Wanted, check_unchanged
+from gcd_longtail.backbones.cache import FeatureStore, store_name
+from gcd_longtail.backbones.extract import Extractor, Wanted, check_unchanged
+from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.failures import Failure, read_failures, write_failures
-from gcd_longtail.feature_cache import FeatureStore, store_name
-from gcd_longtail.problem import Problem
-from gcd_longtail.sources import open_source
-from gcd_longtail.sources.base import Source, UnreadableImageError
-from gcd_longtail.split_file import Split, read_source, read_split
+from gcd_longtail.images.sources import open_source
+from gcd_longtail.images.sources.base import Source, UnreadableImageError
+from gcd_longtail.protocol.split_file import Split, read_source, read_split
+from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.identity import Facts
@@ -123,7 +123,7 @@ class Data:
     config: FeatureConfig
     """Which features these are."""
     facts: Facts
-    """What they depend on besides the images, as :func:`gcd_longtail.feature_cache.feature_facts` says."""
+    """What they depend on besides the images, as :func:`gcd_longtail.backbones.cache.feature_facts` says."""
     stores: tuple[FeatureStore, ...]
     """The plain view's, then those of augmented views."""
     usable: np.ndarray

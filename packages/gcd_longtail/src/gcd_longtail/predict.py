@@ -7,11 +7,11 @@ from collections import Counter
 
 import numpy as np
 
-from gcd_longtail.config import FeatureConfig, PredictSettings
-from gcd_longtail.discovery_run import Found, load_found, read_config
+from gcd_longtail.backbones.cache import feature_facts
+from gcd_longtail.backbones.folder import ImageFolder, read_folder
+from gcd_longtail.discovery.run import Found, load_found, read_config
 from gcd_longtail.failures import write_failures
-from gcd_longtail.feature_cache import feature_facts
-from gcd_longtail.unlabelled import ImageFolder, read_folder
+from gcd_longtail.settings.commands import FeatureConfig, PredictSettings
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gcd_longtail.config import SplitSettings, check_name
 from gcd_longtail.failures import Failure, write_failures
-from gcd_longtail.sources import open_source, resolve
-from gcd_longtail.sources.base import Source, UnreadableImageError
-from gcd_longtail.split_file import FREQUENCIES, ClassInfo, Split, read_split, write_split
+from gcd_longtail.images.sources import open_source, resolve
+from gcd_longtail.images.sources.base import Source, UnreadableImageError
+from gcd_longtail.protocol.split_file import FREQUENCIES, ClassInfo, Split, read_split, write_split
+from gcd_longtail.settings.commands import SplitSettings, check_name
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.progress import progress, say

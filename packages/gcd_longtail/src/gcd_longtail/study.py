@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from gcd_longtail import study_plots
-from gcd_longtail.backbones import caveat
-from gcd_longtail.discovery_metrics import Scored, intervals, score
+from gcd_longtail.backbones.backbones import caveat
+from gcd_longtail.discovery.methods import make_method
+from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.evaluate import PROTOCOL
 from gcd_longtail.features import Data
-from gcd_longtail.k_rows import (
+from gcd_longtail.figures import study_plots
+from gcd_longtail.figures.k_rows import (
     check_stored,
     estimated,
     facts_of,
@@ -32,9 +33,8 @@ from gcd_longtail.k_rows import (
     stored_as,
     traits,
 )
-from gcd_longtail.methods import make_method
-from gcd_longtail.methods_config import StudySettings
-from gcd_longtail.problem import Problem
+from gcd_longtail.figures.metrics import Scored, intervals, score
+from gcd_longtail.settings.methods import StudySettings
 from seminar_common import bootstrap, files, runs
 from seminar_common.device import launch
 from seminar_common.progress import say

@@ -4,12 +4,12 @@ import dataclasses
 import time
 from pathlib import Path
 
-from gcd_longtail.config import FeatureConfig, TrainSettings
-from gcd_longtail.discovery_run import Found, class_names, envelope, has_ended, read_config, save, sort_novel
-from gcd_longtail.estimate_k import estimate
+from gcd_longtail.discovery.methods import make_method
+from gcd_longtail.discovery.number_of_classes import estimate
+from gcd_longtail.discovery.problem import Method, Problem, check_k
+from gcd_longtail.discovery.run import Found, class_names, envelope, has_ended, read_config, save, sort_novel
 from gcd_longtail.features import Data, features_command, load
-from gcd_longtail.methods import make_method
-from gcd_longtail.problem import Method, Problem, check_k
+from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError

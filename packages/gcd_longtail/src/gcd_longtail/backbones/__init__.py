@@ -1,0 +1,1 @@
+"""Features: backbones, extraction and the cache."""

@@ -1,0 +1,1 @@
+"""The problem, its spaces, the methods and the number of classes."""

@@ -1,0 +1,119 @@
+"""SimGCD: a parametric classifier trained by self-distillation.
+
+Source: Wen, Zhao & Qi 2023, "Parametric Classification for Generalized Category Discovery: A Baseline Study",
+equations 1 to 7; the losses are checked against the official code's formulas in the tests. Departures: the
+backbone is frozen and a linear adapter is trained in its place; AdamW instead of SGD.
+
+The prototypes start at random, as in the paper, or at the clusters of another method: semi-supervised k-means,
+or constrained Ward clustering in a space whitened by its own pseudo-labels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from gcd_longtail.discovery.clustering.kmeans import kmeans
+from gcd_longtail.discovery.methods.head import Batch, Head, Training
+from gcd_longtail.discovery.methods.losses import (
+    distillation,
+    entropy_gap,
+    info_nce,
+    same_class,
+    supervised_contrastive,
+)
+from gcd_longtail.discovery.methods.ward import ConstrainedWard, means
+from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.spaces import fit_space
+from gcd_longtail.settings.methods import KMeansConfig, SimGCDConfig
+
+Start = Callable[[Training, int, int], None]
+
+
+@dataclass(frozen=True)
+class SimGCD:
+    """SimGCD on frozen features."""
+
+    config: SimGCDConfig = SimGCDConfig()
+    start: Start | None = None
+    """Sets the prototypes of a new head, given K and the seed; None leaves them random."""
+
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+        """Train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
+        training = Training.start(problem, k, self.config.head, seed)
+        if self.start is not None:
+            self.start(training, k, seed)
+        training.run(self.loss)
+        return training.discovery()
+
+    def loss(self, head: Head, batch: Batch, progress: float) -> Tensor:
+        """Return the whole objective (equation 7): representation learning and classification."""
+        embedded = head.embed(batch.features)
+        cosines, projections = head.cosines(embedded), head.project(embedded)
+        config = self.config
+        supervised = classification(cosines, batch, config) + contrast(projections, batch, config)
+        unsupervised = self_distillation(cosines, progress, config)
+        unsupervised = unsupervised + info_nce(projections, config.unsupervised_temperature)
+        weight = config.supervised_weight
+        return (1 - weight) * unsupervised + weight * supervised
+
+
+def teacher_temperature(progress: float, config: SimGCDConfig) -> float:
+    """Return the temperature of teachers, which falls linearly during the warm-up."""
+    share = min(1.0, progress / config.warmup)
+    return config.teacher_start + share * (config.teacher_end - config.teacher_start)
+
+
+def self_distillation(cosines: Tensor, progress: float, config: SimGCDConfig) -> Tensor:
+    """Return the unsupervised classification loss with its mean-entropy regulariser (equation 5)."""
+    distilled = distillation(cosines, config.student_temperature, teacher_temperature(progress, config))
+    mean = (cosines / config.student_temperature).softmax(1).mean(0)
+    return distilled + config.entropy_weight * entropy_gap(mean)
+
+
+def classification(cosines: Tensor, batch: Batch, config: SimGCDConfig) -> Tensor:
+    """Return the cross-entropy of the labelled images (equation 6)."""
+    return cross_entropy(batch.labelled(cosines) / config.student_temperature, batch.both_labels)
+
+
+def contrast(projections: Tensor, batch: Batch, config: SimGCDConfig) -> Tensor:
+    """Return the supervised contrastive loss of the labelled images (equation 2)."""
+    positives = same_class(batch.labels)
+    return supervised_contrastive(batch.labelled(projections), positives, config.supervised_temperature)
+
+
+def start_at_ss_kmeans(training: Training, k: int, seed: int) -> None:
+    """Set the prototypes to the centres of semi-supervised k-means."""
+    labelled, unlabelled = training.embedded()
+    found = kmeans(
+        unlabelled,
+        k,
+        labelled=labelled,
+        labels=training.problem.labels,
+        seed=seed,
+        device=training.problem.device,
+        config=KMeansConfig(inits=3, iterations=50),
+    )
+    training.start_at(found.centres)
+
+
+@dataclass(frozen=True)
+class SimGCDFromWard:
+    """SimGCD that starts from constrained Ward clustering, in a space whitened by its pseudo-labels."""
+
+    config: SimGCDConfig = SimGCDConfig()
+    ward: ConstrainedWard = ConstrainedWard()
+    shrinkage: float = 0.3
+
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+        """Cluster, train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
+        check_k(k, problem.known)
+        clusters = self.ward.fit(problem, k, seed).assignments
+        space_config = replace(self.ward.config.space, shrinkage=self.shrinkage)
+        space = fit_space(problem, space_config, pseudo_labels=clusters)
+        training = Training.start(problem, k, self.config.head, seed, space)
+        labelled, unlabelled = training.embedded()
+        training.start_at(means(labelled, problem.labels, unlabelled, clusters, k))
+        training.run(SimGCD(self.config).loss)
+        return training.discovery()

@@ -1,0 +1,138 @@
+"""A run of this topic on disk: what was discovered, how the classes are called, and which features it needs.
+
+``config.json`` has the form of every topic's: ``command``, ``model``, ``dataset``, ``data_fingerprint``, ``settings``,
+and, of this topic, ``identity``: what the figures of the run depend on, and ``features``: how to make its features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gcd_longtail.discovery.problem import Discovery, LinearPredictor
+from gcd_longtail.settings.commands import DiscoverSettings, FeatureConfig, TrainSettings
+from seminar_common import runs
+from seminar_common.checkpoints import load_tensors, save_tensors
+from seminar_common.errors import UserError
+from seminar_common.identity import Facts, digest
+from seminar_common.runs import Run
+from seminar_common.settings import from_dict, to_dict
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A discovery with what is needed to use it."""
+
+    discovery: Discovery
+    names: tuple[str, ...]
+    """Name of each class; discovered ones are called ``novel-1`` and so on, from the largest to the smallest."""
+    known: int
+    """Number of known classes."""
+    features: FeatureConfig
+    """Which features the predictor takes."""
+    k_interval: tuple[int, int] | None = None
+    """Plausible numbers of classes, if their number was estimated."""
+
+
+def sort_novel(discovery: Discovery, known: int) -> Discovery:
+    """Return ``discovery`` with its novel clusters numbered from the largest to the smallest."""
+    sizes = np.bincount(discovery.assignments, minlength=discovery.k)[known:]
+    order = np.concatenate([np.arange(known), known + np.argsort(-sizes, kind="stable")])
+    place = np.argsort(order)
+    old = discovery.predictor
+    predictor = LinearPredictor(
+        old.weight[order], old.bias[order], old.mean, old.projection, old.power, old.normalize
+    )
+    return Discovery(place[discovery.assignments], predictor)
+
+
+def class_names(known: Sequence[str], k: int) -> tuple[str, ...]:
+    """Return the names of ``k`` classes, of which the first have the names ``known``."""
+    width = len(str(k - len(known)))
+    return (*known, *(f"novel-{number:0{width}d}" for number in range(1, k - len(known) + 1)))
+
+
+def save(run: Run, found: Found) -> None:
+    """Write the checkpoint of a run that has ended."""
+    import torch
+
+    arrays = {"assignments": found.discovery.assignments, **found.discovery.predictor.arrays()}
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    facts: dict[str, Any] = {
+        "names": list(found.names),
+        "known": found.known,
+        "k_interval": found.k_interval,
+    }
+    save_tensors(run.checkpoints / WEIGHTS, tensors, facts)
+
+
+def envelope(
+    command: str,
+    dataset: str,
+    identity: Facts,
+    features: FeatureConfig,
+    settings: TrainSettings | DiscoverSettings,
+) -> dict[str, Any]:
+    """Return the ``config.json`` of a run of ``command``."""
+    return {
+        "command": command,
+        "model": settings.method,
+        "dataset": dataset,
+        "data_fingerprint": digest(identity),
+        "identity": dict(identity),
+        "features": to_dict(features),
+        "settings": to_dict(settings),
+    }
+
+
+def read_config(run: Run, *commands: str) -> dict[str, Any]:
+    """Return the ``config.json`` of a run of one of ``commands``.
+
+    Raises:
+        UserError: it is of another command or topic, or older than the facts of its identity.
+    """
+    config = run.config()
+    if not {"command", "identity", "features", "settings"} <= config.keys():
+        raise UserError(
+            f"{run.folder / runs.MARKER}: does not say what the run was computed from; it is of another topic or of an "
+            "older version: make the run again"
+        )
+    if config["command"] not in commands:
+        raise UserError(
+            f"{run.folder}: a run of `{config['command']}`; a run of `{'` or `'.join(commands)}` is needed here"
+        )
+    return config
+
+
+def has_ended(run: Run) -> bool:
+    """Say whether the run has its checkpoint."""
+    return (run.checkpoints / WEIGHTS).exists()
+
+
+def load_found(folder: Path) -> tuple[Run, Found]:
+    """Return a run and what it found.
+
+    Raises:
+        UserError: there is no run, it has not ended, or it is damaged, older than this form or not of this topic.
+    """
+    run = runs.open_run(folder)
+    config = read_config(run, "train", "discover")
+    file = run.checkpoints / WEIGHTS
+    if not has_ended(run):
+        raise UserError(
+            f"{folder}: the run has not ended; end it with `gcd-longtail train --resume {folder}`"
+        )
+    tensors, facts = load_tensors(file)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    try:
+        discovery = Discovery(arrays.pop("assignments"), LinearPredictor.from_arrays(arrays))
+        names, known = tuple(facts["names"]), int(facts["known"])
+        interval = facts["k_interval"] and tuple(facts["k_interval"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: not a checkpoint of gcd-longtail ({error!r}); train again") from error
+    features = from_dict(FeatureConfig, config["features"], run.folder / runs.MARKER)
+    return run, Found(discovery, names, known, features, interval)

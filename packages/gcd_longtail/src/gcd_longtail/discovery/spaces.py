@@ -1,0 +1,147 @@
+"""Linear spaces in which features are compared.
+
+x -> sign(x) |x|^power -> minus the mean -> principal components, perhaps whitened -> unit length.
+
+The square root tames bursty activations (Perronnin, Sanchez & Mensink 2010, "Improving the Fisher kernel for
+large-scale image classification"). Whitening by the covariance within the labelled classes (WCCN: Hatch,
+Kajarekar & Stolcke 2006) makes directions in which images of one class differ count less, for novel classes
+too. It looks at labels, but only at those that the problem gives.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+
+from gcd_longtail.discovery.problem import LinearPredictor, Problem, cosine_classifier, nearest_centroid
+from gcd_longtail.settings.methods import SpaceConfig
+
+
+@dataclass(frozen=True)
+class Space:
+    """A fitted space; the fields are those of :class:`gcd_longtail.discovery.problem.LinearPredictor`."""
+
+    mean: np.ndarray
+    """float32 [D]."""
+    projection: np.ndarray
+    """float32 [D, P]."""
+    power: float
+
+    def transform(self, features: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 [..., P], of features [..., D]."""
+        flat = features.reshape(-1, features.shape[-1])
+        embedded = nearest_centroid(
+            np.zeros((1, self.projection.shape[1])),
+            self.mean,
+            self.projection,
+            power=self.power,
+            normalize=True,
+        ).embed(flat)
+        return embedded.reshape(*features.shape[:-1], -1)
+
+    def nearest(self, centroids: np.ndarray, adapter: np.ndarray | None = None) -> LinearPredictor:
+        """Return the predictor of the nearest of ``centroids`` [k, P], or [k, Q] after ``adapter`` [P, Q]."""
+        projection = self.projection if adapter is None else self.projection @ adapter
+        return nearest_centroid(centroids, self.mean, projection, power=self.power, normalize=True)
+
+    def cosine(self, prototypes: np.ndarray, adapter: np.ndarray) -> LinearPredictor:
+        """Return the predictor of the largest cosine to ``prototypes`` [k, Q] after ``adapter`` [P, Q].
+
+        Unit length before a linear adapter changes no cosine after it, so it is left out.
+        """
+        return cosine_classifier(prototypes, self.mean, self.projection @ adapter, power=self.power)
+
+
+def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray | None = None) -> Space:
+    """Fit a space to all training features, and its whitening to the labelled ones.
+
+    Args:
+        problem: gives the features and the labels.
+        config: which space.
+        pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
+    """
+    basis = _principal(_powered(problem.features, config.power))
+    projection = basis.vectors[:, : config.dimensions]
+    if config.shrinkage is not None:
+        labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
+        use = problem.labelled if pseudo_labels is None else problem.features
+        labelled = (_powered(use, config.power) - basis.mean) @ projection
+        projection = projection @ _whitening(labelled, labels, config.shrinkage)
+    return Space(basis.mean, projection.astype(np.float32), config.power)
+
+
+def _powered(features: np.ndarray, power: float) -> np.ndarray:
+    if power == 1:
+        return features.astype(np.float32, copy=True)
+    return (np.sign(features) * np.abs(features) ** power).astype(np.float32)
+
+
+MOST_DIMENSIONS = 256
+
+
+class _Basis(NamedTuple):
+    """Mean and leading principal components of a problem's powered features."""
+
+    mean: np.ndarray  # float32 [D]
+    vectors: np.ndarray  # float32 [D, P], the leading one first
+
+
+def _principal(features: np.ndarray) -> _Basis:
+    """Return mean and principal components of rows [N, D], as many as their rank, at most MOST_DIMENSIONS."""
+    mean = features.mean(0, dtype=np.float64).astype(np.float32)
+    features -= mean
+    covariance = (features.T @ features).astype(np.float64) / len(features)
+    last = len(covariance) - 1
+    values, vectors = eigh(covariance, subset_by_index=(max(0, last - MOST_DIMENSIONS + 1), last))
+    rank = max(1, int((values > 1e-9 * values[-1]).sum()))
+    return _Basis(mean, vectors[:, ::-1][:, :rank].astype(np.float32))
+
+
+def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Return a matrix [P, P] that whitens the pooled covariance within classes."""
+    counts = np.bincount(labels)
+    means = np.zeros((len(counts), labelled.shape[1]))
+    np.add.at(means, labels, labelled)
+    centred = labelled - (means / np.maximum(counts, 1)[:, None])[labels]
+    freedom = len(labelled) - int((counts > 0).sum())
+    if freedom < 1:  # one image a class says nothing of the spread within classes
+        return np.eye(labelled.shape[1])
+    covariance = centred.T @ centred / freedom
+    dimensions = len(covariance)
+    isotropic = np.trace(covariance) / dimensions * np.eye(dimensions)
+    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * isotropic)
+    return vectors / np.sqrt(values)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A problem's images before whitening, from which spaces of any choice of labels are made at little cost."""
+
+    labelled: np.ndarray
+    """float32 [L, P]."""
+    unlabelled: np.ndarray
+    """float32 [U, P]."""
+    shrinkage: float | None
+
+    @classmethod
+    def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
+        """Return principal components of a problem's images."""
+        basis = _principal(_powered(problem.features, config.power))
+        vectors = basis.vectors[:, : config.dimensions]
+        labelled, unlabelled = (
+            (_powered(part, config.power) - basis.mean) @ vectors
+            for part in (problem.labelled, problem.unlabelled)
+        )
+        return cls(labelled, unlabelled, config.shrinkage)
+
+    def whitened(self, labels: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return labelled and unlabelled unit vectors in a space that knows the labels where ``use`` is true."""
+        whitening = np.eye(self.labelled.shape[1])
+        if self.shrinkage is not None:
+            whitening = _whitening(self.labelled[use], labels[use], self.shrinkage)
+        return _unit(self.labelled @ whitening), _unit(self.unlabelled @ whitening)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Splits: which images play which role."""
