@@ -13,11 +13,12 @@ from gcd_longtail import features
 from gcd_longtail.backbones import cache, extract
 from gcd_longtail.backbones.cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
 from gcd_longtail.failures import read_failures
-from gcd_longtail.features import load
 from gcd_longtail.images.augment import view
+from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.sources.base import decode_file
+from gcd_longtail.protocol.data import load
 from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
-from gcd_longtail.split import image_hash, split
+from gcd_longtail.split import split
 from seminar_common.errors import UserError
 
 PIXELS = FeatureConfig("pixels", 8)

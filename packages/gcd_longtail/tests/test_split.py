@@ -8,9 +8,10 @@ from PIL import Image
 
 from gcd_longtail.failures import read_failures
 from gcd_longtail.images.sources.base import Listing, Source
+from gcd_longtail.protocol.planning import choose_known, plan, terciles, thin_out
 from gcd_longtail.protocol.split_file import read_source, read_split
 from gcd_longtail.settings.commands import SourceConfig, SplitSettings
-from gcd_longtail.split import choose_known, plan, split, terciles, thin_out
+from gcd_longtail.split import split
 from seminar_common.errors import UserError
 
 

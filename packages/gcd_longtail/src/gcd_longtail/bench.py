@@ -28,10 +28,10 @@ from gcd_longtail.discovery.methods.losses import (
     same_class,
     supervised_contrastive,
 )
+from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.sources.folder import open_folder
 from gcd_longtail.settings.commands import BATCH, FeatureConfig
 from gcd_longtail.settings.methods import BenchSettings, KMeansConfig
-from gcd_longtail.split import image_hash
 from seminar_common import files, runs
 from seminar_common.cost import measure_latency, peak_rss_mb
 from seminar_common.device import launch

@@ -7,9 +7,10 @@ import numpy as np
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.run import load_found
 from gcd_longtail.evaluate import evaluate
-from gcd_longtail.features import Data, features, load
+from gcd_longtail.features import features
 from gcd_longtail.figures.gallery import Shown, write_gallery
 from gcd_longtail.images.sources import open_source
+from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.protocol.split_file import read_source
 from gcd_longtail.settings.commands import (
     EvaluateSettings,

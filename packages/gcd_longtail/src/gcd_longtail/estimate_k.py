@@ -5,9 +5,9 @@ With ``--out`` it is a study: every split below the data folder, and how far eac
 
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.number_of_classes import estimate
-from gcd_longtail.features import Data, load
 from gcd_longtail.figures.k_rows import OURS, estimated, k_rows, splits_below
 from gcd_longtail.figures.metrics import k_error
+from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.settings.methods import EstimateKSettings
 from seminar_common import runs
 from seminar_common.progress import say

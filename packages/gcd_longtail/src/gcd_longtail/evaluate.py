@@ -7,9 +7,9 @@ from typing import Any
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.problem import Discovery
 from gcd_longtail.discovery.run import Found, load_found
-from gcd_longtail.features import Data
 from gcd_longtail.figures import run_plots
 from gcd_longtail.figures.metrics import Scored, accuracy_v1, intervals, k_error, score
+from gcd_longtail.protocol.data import Data
 from gcd_longtail.settings.commands import EvaluateSettings
 from gcd_longtail.train import reopen
 from seminar_common import runs

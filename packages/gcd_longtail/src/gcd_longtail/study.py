@@ -21,7 +21,6 @@ from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.evaluate import PROTOCOL
-from gcd_longtail.features import Data
 from gcd_longtail.figures import study_plots
 from gcd_longtail.figures.k_rows import (
     check_stored,
@@ -34,6 +33,7 @@ from gcd_longtail.figures.k_rows import (
     traits,
 )
 from gcd_longtail.figures.metrics import Scored, intervals, score
+from gcd_longtail.protocol.data import Data
 from gcd_longtail.settings.methods import StudySettings
 from seminar_common import bootstrap, files, runs
 from seminar_common.device import launch

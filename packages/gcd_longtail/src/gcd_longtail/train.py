@@ -8,7 +8,7 @@ from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Method, Problem, check_k
 from gcd_longtail.discovery.run import Found, class_names, envelope, has_ended, read_config, save, sort_novel
-from gcd_longtail.features import Data, features_command, load
+from gcd_longtail.protocol.data import Data, features_command, load
 from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.device import launch

@@ -11,10 +11,11 @@ from gcd_longtail.demo import write_run_gallery
 from gcd_longtail.discovery.problem import Discovery, Problem, nearest_centroid
 from gcd_longtail.discovery.run import class_names, load_found, sort_novel
 from gcd_longtail.evaluate import evaluate
-from gcd_longtail.features import features, load
+from gcd_longtail.features import features
 from gcd_longtail.figures.metrics import Scored
 from gcd_longtail.figures.run_plots import by_frequency, destinations, shares
 from gcd_longtail.predict import predict
+from gcd_longtail.protocol.data import load
 from gcd_longtail.settings.commands import (
     EvaluateSettings,
     FeatureConfig,

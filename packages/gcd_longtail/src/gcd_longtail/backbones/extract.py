@@ -14,9 +14,9 @@ from gcd_longtail.backbones.backbones import Backbone, load_backbone
 from gcd_longtail.backbones.cache import FeatureStore, feature_facts, store_name
 from gcd_longtail.failures import Failure
 from gcd_longtail.images.augment import view as make_view
+from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.sources.base import Source, UnreadableImageError
 from gcd_longtail.settings.commands import BATCH, FeatureConfig
-from gcd_longtail.split import image_hash
 from seminar_common.device import DeviceConfig, launch
 from seminar_common.errors import UserError
 from seminar_common.progress import progress

@@ -7,10 +7,10 @@ import numpy as np
 
 from gcd_longtail.backbones.extract import Extractor, Wanted
 from gcd_longtail.failures import Failure
+from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.settings.commands import FeatureConfig
-from gcd_longtail.split import hash_images
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.identity import Facts

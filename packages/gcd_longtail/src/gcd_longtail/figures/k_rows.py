@@ -14,8 +14,8 @@ import numpy as np
 
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Problem
-from gcd_longtail.features import Data, load
 from gcd_longtail.figures.metrics import k_error
+from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.protocol.split_file import SPLIT_FILE
 from gcd_longtail.settings.methods import EstimateConfig
 from seminar_common import bootstrap, files

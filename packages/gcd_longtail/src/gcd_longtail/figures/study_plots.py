@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcd_longtail.discovery.spaces import fit_space
-from gcd_longtail.features import Data
 from gcd_longtail.figures import run_plots
 from gcd_longtail.figures.metrics import Scored
+from gcd_longtail.protocol.data import Data
 from gcd_longtail.settings.methods import WHITENED
 from seminar_common import plots
 

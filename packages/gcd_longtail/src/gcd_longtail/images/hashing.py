@@ -1,0 +1,27 @@
+"""The digest of each image's stored bytes: its name in caches and in splits."""
+
+import hashlib
+
+from gcd_longtail.failures import Failure
+from gcd_longtail.images.sources.base import Source, UnreadableImageError
+from seminar_common.progress import progress
+
+
+def image_hash(data: bytes) -> str:
+    """Return the digest of an image's stored bytes, 32 hex digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def hash_images(source: Source) -> tuple[dict[int, str], list[Failure]]:
+    """Return the hash of each readable image by its number, and the images that are not readable."""
+    hashes, failures = {}, []
+    with progress("reading images", len(source.listing)) as advance:
+        for index, key in enumerate(source.listing.keys):
+            try:
+                data = source.read(index)
+                source.check(data)
+                hashes[index] = image_hash(data)
+            except UnreadableImageError as error:
+                failures.append(Failure(key, str(error)))
+            advance()
+    return hashes, failures
