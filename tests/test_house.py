@@ -46,6 +46,7 @@ def test_topics_leave_the_choice_of_a_device_to_common(file: Path) -> None:
 
 
 HEAVY = (
+    "numpy",
     "torch",
     "matplotlib",
     "polars",

@@ -9,6 +9,7 @@ serifs, and drawn in the reader's own interface font. So labels can be searched,
 fit whatever font is there.
 """
 
+import math
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,10 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-import numpy as np
-
 from seminar_common.results import Curve, Row
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -304,7 +304,7 @@ def _plain_log_ticks(axes: "Axes") -> None:
     from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
 
     low, high = axes.get_xlim()
-    decades = np.log10(high / low)
+    decades = math.log10(high / low)
     locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 4 else (1.0,)) if decades > 1 else AutoLocator()
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -342,8 +342,10 @@ def _label_points(figure: "Figure", axes: "Axes", points: Sequence[Point], front
     )
 
 
-def _taken(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> np.ndarray:
+def _taken(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> "np.ndarray":
     """Return places that names leave free, [n, 2]: the points, and some along intervals and the front's steps."""
+    import numpy as np
+
     lines = [[(p.cost, p.low), (p.cost, p.high)] for p in points if p.low is not None and p.high is not None]
     for one, other in pairwise(front):
         corner = (other.cost, one.quality)
