@@ -175,5 +175,31 @@ def test_a_resumed_run_has_its_own_settings_and_threads(tmp_path: Path) -> None:
         open_or_resume(Settings(resume=folder, steps=3), PRESETS, stored)
 
 
+def test_what_has_moved_may_be_named_anew(tmp_path: Path) -> None:
+    def resumed(**given: Path | int) -> NoPreset:
+        return open_or_resume(NoPreset(resume=folder, **given), {"": NoPreset}, own, movable=("data",))[1]  # ty: ignore
+
+    def own(run: runs.Run) -> NoPreset:
+        return runs.stored_settings(run, NoPreset, "made-up", "train")
+
+    folder, old = tmp_path / "run", tmp_path / "old"
+    runs.create(
+        folder, runs.envelope("made-up", "train", NoPreset(old, steps=7)), runs.environment(threads=1)
+    )
+    assert (resumed().data, resumed(data=tmp_path).data, resumed(data=tmp_path).steps) == (old, tmp_path, 7)
+    with pytest.raises(UserError, match="leave out the other options but --data"):
+        resumed(data=tmp_path, steps=7)
+
+
+@dataclass(frozen=True)
+class NoPreset:
+    """Settings of a made-up train command without presets."""
+
+    data: Path | None = None
+    steps: int = 10
+    resume: Path | None = None
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
 def test_a_new_run_keeps_the_given_settings() -> None:
     assert open_or_resume(Settings(steps=3), PRESETS, stored) == (None, Settings(steps=3))

@@ -120,12 +120,22 @@ def stored_settings(run: "Run", kind: type[T], topic: str, command: str) -> T:
     Raises:
         UserError: another topic, command or version made the run.
     """
-    config, source = run.config(), run.folder / MARKER
+    return from_dict(kind, stored_config(run, topic, command)["settings"], run.folder / MARKER)
+
+
+def stored_config(run: "Run", topic: str, *commands: str) -> dict[str, Any]:
+    """Return the ``config.json`` of a run that one of a topic's ``commands`` made.
+
+    Raises:
+        UserError: another topic, command or version made the run.
+    """
+    config = run.config()
     made_by = (config.get("topic", topic), config.get("command"))
-    if made_by != (topic, command) or "settings" not in config:
+    if made_by not in [(topic, command) for command in commands] or "settings" not in config:
         found = " ".join(map(str, filter(None, made_by))) if made_by[1] else "something else"
-        raise UserError(f"{source}: a run of `{topic} {command}` is needed, but `{found}` made this one")
-    return from_dict(kind, config["settings"], source)
+        wanted = "` or `".join(f"{topic} {command}" for command in commands)
+        raise UserError(f"{run.folder / MARKER}: a run of `{wanted}` is needed, but `{found}` made this one")
+    return config
 
 
 def create(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> Run:

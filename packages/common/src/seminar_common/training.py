@@ -37,16 +37,21 @@ T = TypeVar("T")
 
 
 def open_or_resume(
-    settings: T, presets: Mapping[str, Callable[[], T]], stored: Callable[[Run], T]
+    settings: T,
+    presets: Mapping[str, Callable[[], T]],
+    stored: Callable[[Run], T],
+    movable: Sequence[str] = (),
 ) -> tuple[Run | None, T]:
     """Return the run that ``settings.resume`` names with its own settings, or None and ``settings``.
 
     A resumed run computes with the threads it was started with, for other threads give other bits.
 
     Args:
-        settings: of a train command, with the fields ``resume``, ``preset`` and ``device``.
-        presets: The command's presets.
+        settings: of a train command, with the fields ``resume``, ``device`` and, where there are presets, ``preset``.
+        presets: The command's presets; one without presets has its settings under the empty name.
         stored: Returns the settings that a run was started with.
+        movable: Fields with the place of something that may have moved since; one that is given replaces the
+            run's own.
 
     Raises:
         UserError: there is no such run, or options were given that a resumed run can't take.
@@ -54,13 +59,17 @@ def open_or_resume(
     given: Any = settings
     if given.resume is None:
         return None, settings
-    if given != dataclasses.replace(cast(Any, presets[given.preset]()), resume=given.resume):
-        raise UserError("--resume goes on with the settings of the run; leave out the other options")
+    moved = {name: getattr(given, name) for name in movable}
+    usual = presets[getattr(given, "preset", "")]()
+    if given != dataclasses.replace(cast(Any, usual), resume=given.resume, **moved):
+        but = f" but --{' and --'.join(movable)}" if movable else ""
+        raise UserError(f"--resume goes on with the settings of the run; leave out the other options{but}")
     run = runs.open_run(given.resume)
     original: Any = stored(run)
     threads = original.device.threads or run.environment().get("threads", 0)
     device = dataclasses.replace(original.device, threads=threads)
-    return run, dataclasses.replace(original, device=device)
+    changes = {name: value for name, value in moved.items() if value is not None}
+    return run, dataclasses.replace(original, device=device, **changes)
 
 
 def has_ended(run: Run) -> bool:
