@@ -34,7 +34,7 @@ def require(command: str, distribution: str, extra: str) -> None:
 
 def needed(distribution: str, extra: str) -> Iterator[str]:
     """Yield the distributions that an extra adds, also through extras of others such as ``seminar-common[train]``."""
-    for requirement in _requirements(distribution):
+    for requirement in requirements(distribution):
         marker = requirement.marker
         if marker is None or not marker.evaluate({"extra": extra}) or marker.evaluate({"extra": ""}):
             continue
@@ -44,7 +44,8 @@ def needed(distribution: str, extra: str) -> Iterator[str]:
             yield from needed(requirement.name, inner)
 
 
-def _requirements(distribution: str) -> list[Requirement]:
+def requirements(distribution: str) -> list[Requirement]:
+    """Return what an installed distribution requires, its extras included; nothing where it is not installed."""
     try:
         return [Requirement(text) for text in importlib.metadata.requires(distribution) or ()]
     except importlib.metadata.PackageNotFoundError:

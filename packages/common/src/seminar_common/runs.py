@@ -7,20 +7,22 @@ which grows line by line and is cut back to the checkpoint when a run resumes.
 """
 
 import dataclasses
-import json
 import os
 import platform
-import re
 import shlex
 import sys
 import time
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypeVar
 
+from packaging.utils import canonicalize_name
+
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.extras import requirements
 from seminar_common.identity import code_digest
+from seminar_common.journal import keep_records, open_journal, records
 from seminar_common.settings import from_dict, to_dict
 
 MARKER = "config.json"
@@ -73,20 +75,16 @@ class Run:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``; ``record`` has a ``step``."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with open_journal(self.metrics_file) as journal:
+            journal.append(record)
 
     def logged(self) -> list[dict[str, Any]]:
         """Return the logged records; a last line that a killed run left unfinished is dropped."""
-        if not self.metrics_file.exists():
-            return []
-        lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return [record for _, record in records(self.metrics_file)]
 
     def cut_log(self, step: int) -> None:
         """Drop the records after ``step``: a resumed run writes them again."""
-        kept = [json.dumps(record) + "\n" for record in self.logged() if record["step"] <= step]
-        files.write_text(self.metrics_file, "".join(kept))
+        keep_records(self.metrics_file, lambda record: record["step"] <= step)
 
 
 def envelope(
@@ -201,24 +199,17 @@ def _software() -> tuple[dict[str, str], dict[str, str]]:
     A library is in use if it is imported under its own name, or if a package of this project that is imported
     requires it: scikit-learn, which is imported as ``sklearn``, perhaps later on.
     """
-    installed = {_plain_name(d.name): d for d in distributions()}
-    ours = {
-        name: d
-        for name, d in installed.items()
-        if name in sys.modules and any(_plain_name(r) == "seminar_common" for r in [name, *_requires(d)])
-    }
-    wanted = {_plain_name(r) for d in ours.values() for r in _requires(d)}
-    versions = {d.name: d.version for name, d in installed.items() if name in sys.modules or name in wanted}
-    return dict(sorted(versions.items())), {name: code_digest(name) for name in sorted(ours)}
+    installed = {_module_name(d.name): d for d in distributions()}
+    imported = installed.keys() & sys.modules.keys()
+    required = {name: {_module_name(r.name) for r in requirements(name)} for name in imported}
+    ours = sorted(name for name in imported if "seminar_common" in {name, *required[name]})
+    wanted = imported.union(*(required[name] for name in ours)) & installed.keys()
+    versions = {installed[name].name: installed[name].version for name in wanted}
+    return dict(sorted(versions.items())), {name: code_digest(name) for name in ours}
 
 
-def _requires(distribution: Distribution) -> list[str]:
-    """Return the names of what a distribution requires, its extras included."""
-    return [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in distribution.requires or []]
-
-
-def _plain_name(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()
+def _module_name(distribution: str) -> str:
+    return canonicalize_name(distribution).replace("-", "_")
 
 
 def command_line() -> str:
