@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from seminar_common.images import BadImage, open_image, read_image
+from seminar_common.images import BadImage, open_image, read_image, tiff_pages
 
 WIDTH, HEIGHT = 300, 420
 MARK = (30, 60, 120, 200)  # x1, y1, x2, y2 of the dark rectangle on every test page
@@ -151,4 +151,12 @@ def test_pillow_keeps_its_own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     picture().save(tmp_path / "x.png")
     with open_image(tmp_path / "x.png") as image:
         assert image.size == (WIDTH, HEIGHT)
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_every_frame_may_have_more_pixels_than_pillow_allows(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    picture().save(tmp_path / "book.tif", save_all=True, append_images=[picture()])
+    assert tiff_pages(tmp_path / "book.tif") == [0, 1]
+    assert read_image(tmp_path / "book.tif", frame=1).width == WIDTH
     assert Image.MAX_IMAGE_PIXELS == 10

@@ -224,6 +224,18 @@ def test_on_a_cluster_too_a_piece_that_no_worker_survives_fails_alone(
 
 
 @pytest.mark.slow
+def test_of_a_batch_that_no_worker_survives_one_piece_fails(
+    functions, tmp_path: Path, cluster: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("seminar_common.work.DESERTED_S", 300.0)  # eight workers die and start anew
+    squares = functions.Squares(tmp_path, kills=5, times=99)
+    with executor(WorkConfig(cluster=cluster)) as pool:
+        found = sorted(results_as_completed(pool, squares, PIECES, batch=5), key=lambda one: one[0])
+    assert [one for one in found if one[0] != 5] == [one for one in SQUARES if one[0] != 5]
+    assert isinstance(found[5][1], Failed)
+
+
+@pytest.mark.slow
 def test_an_error_on_a_cluster_is_raised_here_and_pieces_load_once(functions, cluster: str) -> None:
     with executor(WorkConfig(cluster=cluster)) as pool:
         answers = [answer for _, answer in results_in_order(pool, functions.Loaded(), PIECES)]

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 Encoded = Path | bytes
 """An image file: its path, or its bytes."""
 
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .jp2 .j2k .jpx .jpf .j2c .webp .bmp .gif .ppm .pgm .pbm .pnm".split()
+)
+"""Endings of image files, in lower case, that are taken from a folder."""
+
 _ORIENTATION = 274
 _NEW_SUBFILE_TYPE = 254
 _ON_ITS_SIDE = (5, 6, 7, 8)
@@ -28,7 +33,9 @@ _NOT_A_PAGE = 0b101  # a reduced-resolution copy or a transparency mask (TIFF 6.
 
 # Large pages are decoded one at a time, so that memory does not grow with the number of threads.
 _large = threading.Lock()
-_opening = threading.Lock()
+_limits_lock = threading.Lock()
+_limits: list[int | None] = []
+"""Pillow's limit as each thread found it that has lifted it; the first found the one to give back."""
 _LARGE_PIXELS = 40_000_000
 _JPEG_LEVELS = 3
 """A JPEG can be decoded at a half, a quarter or an eighth."""
@@ -128,16 +135,33 @@ def check_not_empty(source: Encoded) -> None:
         raise BadImage("the file is empty (0 bytes)")
 
 
-def open_image(source: Encoded) -> "Image.Image":
-    """Open an image without Pillow's limit on pixels: ours is checked once a smaller decoding is chosen."""
+@contextlib.contextmanager
+def open_image(source: Encoded) -> Generator["Image.Image"]:
+    """Open an image for the block, without Pillow's limit on pixels: ours is checked once a smaller decoding is chosen.
+
+    Pillow holds each frame that is opened, sought or loaded against its limit.
+    """
     from PIL import Image
 
-    with _opening:  # the limit is the whole process's: others get theirs back at once
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(source if isinstance(source, Path) else io.BytesIO(source))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    with _without_limit(), Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def _without_limit() -> Generator[None]:
+    """Lift the limit, which is the whole process's, while any thread needs it; others find it as it was."""
+    from PIL import Image
+
+    with _limits_lock:
+        _limits.append(Image.MAX_IMAGE_PIXELS)
+        Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        with _limits_lock:
+            if len(_limits) == 1:
+                Image.MAX_IMAGE_PIXELS = _limits[0]
+            _limits.pop()
 
 
 def _decode_smaller(image: "Image.Image", source: Encoded, longest: int | None, most_pixels: int) -> None:
@@ -151,8 +175,8 @@ def _decode_smaller(image: "Image.Image", source: Encoded, longest: int | None, 
     width, height = image.size
     if width * height > most_pixels:
         raise BadImage(
-            f"{width} x {height} pixels, over the limit of {most_pixels // 1_000_000} megapixels; "
-            "raise --max-megapixels where the memory allows it, or save it as JPEG, JPEG 2000 or smaller"
+            f"{width} x {height} pixels, over the limit of {most_pixels // 1_000_000} megapixels; save it as JPEG, "
+            "JPEG 2000 or smaller, or raise --max-megapixels where the command has it and the memory allows it"
         )
 
 

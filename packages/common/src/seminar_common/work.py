@@ -85,6 +85,8 @@ class Workers(Executor):
     """An executor that tells how much work to hand out, and which errors mean that a worker has died."""
 
     died: tuple[type[Exception], ...] = (WorkerDied,)
+    distant = False
+    """Whether handing out a piece takes milliseconds."""
 
     @property
     def capacity(self) -> int:
@@ -148,10 +150,52 @@ def results_in_order(
 
 
 def results_as_completed(
-    workers: Workers, function: Callable[[Piece], Answer], pieces: Iterable[Piece], window: int | None = None
+    workers: Workers,
+    function: Callable[[Piece], Answer],
+    pieces: Iterable[Piece],
+    window: int | None = None,
+    batch: int = 1,
 ) -> Iterator[tuple[Piece, Answer | Failed]]:
-    """Yield each piece with ``function`` of it as it is done; apart from the order as :func:`results_in_order`."""
-    return _results(workers, function, pieces, window, list)
+    """Yield each piece with ``function`` of it as it is done; apart from the order as :func:`results_in_order`.
+
+    Args:
+        workers: They do the work.
+        function: Of one piece.
+        pieces: Taken as they are needed.
+        window: Pieces, or batches, handed out at once.
+        batch: Pieces that a cluster's worker takes at once, so that the 4 to 10 ms that Dask needs to hand something
+            out don't count. Of a batch that no worker survives, each piece is tried again by itself.
+    """
+    if batch == 1 or not workers.distant:
+        return _results(workers, function, pieces, window, list)
+    return _batched_results(workers, function, pieces, window, batch)
+
+
+def _batched_results(
+    workers: Workers,
+    function: Callable[[Piece], Answer],
+    pieces: Iterable[Piece],
+    window: int | None,
+    size: int,
+) -> Iterator[tuple[Piece, Answer | Failed]]:
+    left, suspects = iter(pieces), []
+    batches = iter(lambda: tuple(islice(left, size)), ())
+    for batch, answers in _results(workers, _Batch(function), batches, window, list):
+        if isinstance(answers, Failed):
+            suspects += batch
+        else:
+            yield from zip(batch, answers, strict=True)
+    yield from _results(workers, function, suspects, window, list)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A function of one piece, made one of several."""
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, pieces: tuple[Any, ...]) -> list[Any]:
+        return [self.function(piece) for piece in pieces]
 
 
 def _results(
@@ -363,6 +407,8 @@ def _unpickled(data: bytes) -> Callable[[Any], Any]:
 
 class _Cluster(Workers):
     """The workers of a Dask cluster. Dask tries a piece again by itself, and gives up with ``KilledWorker``."""
+
+    distant = True
 
     def __init__(self, address: str):
         self.address = address
