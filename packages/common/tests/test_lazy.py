@@ -11,7 +11,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     (folder / "__init__.py").write_text(
         "from seminar_common.lazy import lazy_exports\n"
-        "__getattr__, __dir__ = lazy_exports(__name__, {'Detector': 'lazy_package.heavy'})\n"
+        "__getattr__, __dir__ = lazy_exports(__name__, {'Detector': 'lazy_package.heavy', "
+        "'Default': 'lazy_package.heavy:Detector'})\n"
     )
     (folder / "heavy.py").write_text("class Detector: ...\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -24,9 +25,9 @@ def test_a_name_costs_its_import_only_when_it_is_used(package: None) -> None:
     import lazy_package  # ty: ignore[unresolved-import]
 
     assert "Detector" in dir(lazy_package) and "lazy_package.heavy" not in sys.modules
-    from lazy_package import Detector  # ty: ignore[unresolved-import]
+    from lazy_package import Default, Detector  # ty: ignore[unresolved-import]
 
-    assert Detector is sys.modules["lazy_package.heavy"].Detector
+    assert Default is Detector is sys.modules["lazy_package.heavy"].Detector
     assert vars(lazy_package)["Detector"] is Detector, "found without a search from now on"
 
 

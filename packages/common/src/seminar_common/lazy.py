@@ -13,7 +13,8 @@ def lazy_exports(
 
     Args:
         package: The package's ``__name__``.
-        targets: Module of each name, e.g. ``{"Detector": "doc_detect.detectors"}``.
+        targets: Module of each name, e.g. ``{"Detector": "doc_detect.detectors"}``; ``module:name`` where it has
+            another name there.
 
     So ``from doc_detect import Detector`` costs the import of its module, and ``import doc_detect`` costs nothing.
     """
@@ -21,7 +22,8 @@ def lazy_exports(
     def __getattr__(name: str) -> Any:
         if name not in targets:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(targets[name]), name)
+        module, _, own_name = targets[name].partition(":")
+        value = getattr(importlib.import_module(module), own_name or name)
         setattr(sys.modules[package], name, value)  # the next use finds it without this function
         return value
 
