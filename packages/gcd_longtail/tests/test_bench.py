@@ -3,7 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcd_longtail.bench import bench, make_points
+from gcd_longtail.bench import bench
+from gcd_longtail.benchmarks import million_rows
+from gcd_longtail.benchmarks.k_means import make_points
 from gcd_longtail.benchmarks.peers import sort_peers
 from gcd_longtail.settings.methods import BenchSettings
 from seminar_common.device import DeviceConfig
@@ -19,9 +21,17 @@ def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
     assert ours == pytest.approx(theirs, rel=1e-4)
     assert results.one(model="ss-kmeans", metric="start_s").value > 0
     assert results.one(model="efficientnet-lite0", metric="images_per_s").value > 0
-    assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == ["report.html", "results.json"]
+    written = ["environment.json", "report.html", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == written
     with pytest.raises(UserError, match="bench"):
         bench(settings)
+
+
+def test_many_rows_are_clustered_in_a_process_of_their_own() -> None:
+    rows = {row.metric: row.value for row in million_rows.measure(rows=2000, width=8, k=10)}
+    assert rows["million_s"] > 0 and rows["peak_rss_mb"] > 50
+    # Noise of variance 1 in 8 dimensions around centres that are kept: the mean squared distance is about 8.
+    assert 5 < rows["million_inertia_per_row"] < 9
 
 
 def test_the_points_have_every_known_class_labelled_and_are_unit_vectors() -> None:

@@ -22,9 +22,9 @@ def test_the_estimate_stands_beside_other_rules_and_the_truth(
     monkeypatch.setattr(estimate_k, "estimate", lambda problem, config, seed: guess)
     estimate_k.estimate_k(EstimateKSettings(tmp_path / "data"))
     shown = capsys.readouterr()
-    assert "colours: 6 classes in truth" in shown.out
-    lines = [" ".join(line.replace("│", " ").split()) for line in shown.out.splitlines()]
-    assert {"estimate 9 7 to 30 +50 %", "counts 6 +0 %", "macro accuracy 3 -50 %"} <= set(lines)
+    assert "colours has 6 classes in truth" in shown.err
+    lines = {" ".join(line.split()) for line in shown.out.splitlines()}
+    assert {"k by hidden-classes 9 [7, 30] +50.0 [+16.7, +400.0]", "k by macro_accuracy 3 −50.0"} <= lines
     assert "do not rely on it" in shown.err
 
 
@@ -42,7 +42,7 @@ def test_many_splits_give_the_error_of_each_rule_and_how_often_the_interval_hold
     ours = {row.metric: row.value for row in results.rows if row.model == "k by hidden-classes"}
     assert ours["k_estimated"] == 7.5 and ours["k_absolute_error"] == 0.25 and ours["k_worst_error"] == 0.5
     assert ours["k_covered"] == 0.5 and results.one(model="k by counts", metric="k_worst_error").value == 0.5
-    assert (tmp_path / "out" / "report.html").exists() and "covered" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").exists() and "K in interval" in capsys.readouterr().out
 
     monkeypatch.setattr(k_rows, "estimate", lambda *arguments: pytest.fail("was done already"))
     estimate_k.estimate_k(chosen)

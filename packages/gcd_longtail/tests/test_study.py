@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(data: Path, out: Path, **changes) -> StudySettings:
-    base = StudySettings(data, out, ("kmeans", "ward"), resamples=50, device=DeviceConfig(threads=1))
+    base = StudySettings(data, out, ("kmeans", "ward"), resamples=100, device=DeviceConfig(threads=1))
     return dataclasses.replace(base, **changes)
 
 
@@ -56,11 +56,11 @@ def test_a_study_that_was_killed_goes_on_where_it_was(
 ) -> None:
     chosen, original, done = settings(data, tmp_path / "study", k=("true",)), module._run, []
 
-    def killed(case, problem, out) -> None:
+    def killed(case, device, out) -> None:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(case)
-        original(case, problem, out)
+        original(case, device, out)
 
     monkeypatch.setattr(module, "_run", killed)
     with pytest.raises(KeyboardInterrupt):

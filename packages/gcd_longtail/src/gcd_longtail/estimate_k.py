@@ -5,14 +5,18 @@ With ``--out`` it is a study: every split below the data folder, and how far eac
 
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.number_of_classes import estimate
+from gcd_longtail.figures.discovery_rows import Identity, estimate_rows
 from gcd_longtail.figures.k_rows import OURS, estimated, k_rows, splits_below
-from gcd_longtail.figures.metrics import k_error
 from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.settings.methods import EstimateKSettings
 from seminar_common import runs
-from seminar_common.progress import say
-from seminar_common.report import write_report
-from seminar_common.results import Results, Row, write_results
+from seminar_common.progress import progress, say
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
+from seminar_common.summary import print_summary
+
+SHOWN = ("k_estimated", "k_absolute_error", "k_worst_error", "k_covered")
 
 
 def estimate_k(settings: EstimateKSettings) -> None:
@@ -28,18 +32,14 @@ def estimate_k(settings: EstimateKSettings) -> None:
 
 
 def _one(data: Data, settings: EstimateKSettings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     say(f"hiding known classes of {data.split.name} and looking for them ...")
     guess = estimate(data.problem, settings.estimate, settings.seed)
-    true = len(data.split.classes)
-    table = Table("rule", "classes", "interval", "error", title=f"{data.split.name}: {true} classes in truth")
-    rules = {"estimate": guess.k, **guess.criteria}
-    for name, k in rules.items():
-        interval = f"{guess.low} to {guess.high}" if name == "estimate" else ""
-        table.add_row(name.replace("_", " "), str(k), interval, f"{100 * k_error(k, true):+.0f} %")
-    Console().print(table)
+    rows: list[Row] = []
+    for rule, k in {OURS: guess.k, **guess.criteria}.items():
+        identity = Identity(f"k by {rule}", "estimated", (settings.seed,))
+        rows += estimate_rows(k, (guess.low, guess.high) if rule == OURS else None, data, identity)
+    print_summary(rows)
+    say(f"{data.split.name} has {len(data.split.classes)} classes in truth")
     if guess.doubt:
         say(f"do not rely on it: {guess.doubt}")
 
@@ -55,50 +55,21 @@ def compare(settings: EstimateKSettings) -> Results:
     import torch
 
     assert settings.out is not None
+    every = list(splits_below(settings.data))
     datasets: dict[str, list[tuple[Data, dict]]] = {}
-    for data in splits_below(settings.data):
-        guess = estimated(data, data.problem, settings.out, settings.estimate)
-        say(f"{data.folder}: {guess['k']} [{guess['low']}, {guess['high']}] of {len(data.split.classes)}")
-        datasets.setdefault(data.split.name, []).append((data, guess))
-    rows: list[Row] = []
-    for pairs in datasets.values():
-        rows += k_rows(*zip(*pairs, strict=True))
-    sample = next(iter(datasets.values()))[0][0]
+    with progress("estimating", len(every)) as advance:
+        for data in every:
+            guess = estimated(data, data.problem, settings.out, settings.estimate)
+            say(f"{data.folder}: {guess['k']} [{guess['low']}, {guess['high']}] of {len(data.split.classes)}")
+            datasets.setdefault(data.split.name, []).append((data, guess))
+            advance()
+    rows = [row for pairs in datasets.values() for row in k_rows(*zip(*pairs, strict=True))]
     notes = (
         "Seeds differ in which classes are known and which images are labelled.",
-        caveat(sample.config.backbone),
+        caveat(every[0].config.backbone),
     )
     results = Results(runs.command_line(), tuple(rows), notes=notes)
-    write_results(settings.out / "results.json", results)
-    hashes = {str(data.folder): data.split.hash for pairs in datasets.values() for data, _ in pairs}
+    hashes = {str(data.folder): data.split.hash for data in every}
     facts = runs.environment(torch.get_num_threads(), data=hashes)
-    write_report(
-        [("Number of classes", results, None, facts)], settings.out / "report.html", "Number of classes"
-    )
-    _print(results)
-    return results
-
-
-def _print(results: Results) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("data", "rule", "K", "mean error", "worst", "covered")
-    for row in results.rows:
-        if row.metric != "k_estimated":
-            continue
-        same = {
-            other.metric: other.value
-            for other in results.rows
-            if (other.model, other.dataset) == (row.model, row.dataset)
-        }
-        covered = f"{100 * same['k_covered']:.0f} %" if row.model == f"k by {OURS}" else ""
-        table.add_row(
-            row.dataset,
-            row.model.removeprefix("k by "),
-            f"{row.value:.1f}",
-            f"{100 * same['k_absolute_error']:.1f} %",
-            f"{100 * same['k_worst_error']:.0f} %",
-            covered,
-        )
-    Console().print(table)
+    title = "Number of classes"
+    return publish(settings.out, title, Section(title, results, None, facts), shown=SHOWN)

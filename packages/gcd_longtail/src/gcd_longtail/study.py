@@ -8,20 +8,25 @@ features computes what these need.
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.methods import make_method
-from gcd_longtail.discovery.problem import Problem
-from gcd_longtail.evaluate import PROTOCOL
 from gcd_longtail.figures import study_plots
+from gcd_longtail.figures.discovery_rows import (
+    HEADLINES,
+    Identity,
+    clusters_of,
+    interval_rows,
+    notes,
+    score_clusters,
+)
 from gcd_longtail.figures.k_rows import (
     check_stored,
     estimated,
@@ -30,17 +35,20 @@ from gcd_longtail.figures.k_rows import (
     seed_of,
     splits_below,
     stored_as,
-    traits,
 )
-from gcd_longtail.figures.metrics import Scored, intervals, score
+from gcd_longtail.figures.metrics import Scored
 from gcd_longtail.protocol.data import Data
 from gcd_longtail.settings.methods import StudySettings
-from seminar_common import bootstrap, files, runs
+from seminar_common import files, runs
 from seminar_common.device import launch
-from seminar_common.progress import say
-from seminar_common.report import Section, write_report
-from seminar_common.results import Results, Row, write_results
+from seminar_common.progress import progress, say
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
 from seminar_common.settings import to_dict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SPLITS = ("transductive", "test")
 OURS = frozenset({"ward", "simgcd-ward"})
@@ -78,44 +86,46 @@ def study(settings: StudySettings) -> Results:
         UserError: an unknown method, no split in the folder, or a split without features.
     """
     for name in settings.methods:
-        make_method(name)
+        make_method(name, "--methods")
     device = str(launch(settings.device).device)
-    datasets: dict[str, list[Data]] = {}
-    for data in splits_below(settings.data):
-        datasets.setdefault(data.split.name, []).append(data)
-        _run_missing(data, settings, device)
-    rows = [row for splits in datasets.values() for row in _rows(splits, settings)]
-    sample = next(iter(datasets.values()))[0]
-    notes = (PROTOCOL, caveat(sample.config.backbone))
-    results = Results(runs.command_line(), tuple(rows), notes=notes)
-    write_results(settings.out / "results.json", results)
-    _write_report(results, datasets, settings)
-    say(f"wrote {settings.out / 'results.json'} and report.html")
-    return results
+    every = list(splits_below(settings.data))
+    _run_missing(every, settings, device)
+    names = dict.fromkeys(data.split.name for data in every)
+    measured = [_Measured([data for data in every if data.split.name == name], settings) for name in names]
+    with progress("measuring", len(measured) * len(settings.k) * len(settings.methods)) as advance:
+        rows = []
+        for one in measured:
+            for some in one.rows():
+                rows += some
+                advance()
+    figures = [figure for one in measured for figure in one.figures()]
+    facts = runs.environment(torch.get_num_threads(), data={d.folder.name: d.split.hash for d in every})
+    results = Results(runs.command_line(), tuple(rows), notes=notes(every[0]))
+    section = Section("Discovery methods", results, None, facts, figures)
+    shown = ("k_estimated", "k_absolute_error", *HEADLINES)
+    return publish(settings.out, "Generalized category discovery on long tails", section, shown=shown)
 
 
 # --------------------------------------------------------------------------------------------------- the runs
 
 
-def _run_missing(data: Data, settings: StudySettings, device: str) -> None:
-    cases = [Case(method, k, data) for k, method in itertools.product(settings.k, settings.methods)]
+def _run_missing(every: Sequence[Data], settings: StudySettings, device: str) -> None:
+    choices = [*itertools.product(settings.k, settings.methods)]
+    cases = [Case(method, k, data) for data in every for k, method in choices]
     missing = [case for case in cases if not case.file(settings.out).exists()]
-    if not missing:
-        return
-    problem = dataclasses.replace(data.problem, device=device)
-    for number, case in enumerate(missing, 1):
-        say(f"{data.folder}: {case.method}, {case.k} K ({number} of {len(missing)})")
-        _run(case, problem, settings.out)
+    with progress("fitting", len(missing)) as advance:
+        for number, case in enumerate(missing, 1):
+            say(f"{case.data.folder}: {case.method}, {case.k} K ({number} of {len(missing)})")
+            _run(case, device, settings.out)
+            advance()
 
 
-def _run(case: Case, problem: Problem, out: Path) -> None:
-    data, seed = case.data, seed_of(case.data)
+def _run(case: Case, device: str, out: Path) -> None:
+    data, problem = case.data, dataclasses.replace(case.data.problem, device=device)
     k = len(data.split.classes) if case.k == "true" else int(estimated(data, problem, out)["k"])
-    found = make_method(case.method).fit(problem, k, seed)
-    test = found.predict(data.test) if len(data.test_labels) else np.empty(0, np.int64)
-    with files.atomic_path(case.file(out)) as temporary, temporary.open("wb") as file:
-        facts = json.dumps(case.facts, default=files.jsonable)
-        np.savez_compressed(file, k=k, transductive=found.assignments, test=test, facts=facts)
+    found = make_method(case.method).fit(problem, k, seed_of(data))
+    facts = np.array(json.dumps(case.facts, default=files.jsonable))
+    files.write_arrays(case.file(out), k=k, facts=facts, **clusters_of(found, data))
 
 
 def scored(case: Case, out: Path) -> dict[str, Scored]:
@@ -124,68 +134,46 @@ def scored(case: Case, out: Path) -> dict[str, Scored]:
     Raises:
         UserError: the stored file is not what its name says.
     """
-    data, file = case.data, case.file(out)
+    file = case.file(out)
     with np.load(file) as found:
         stored = json.loads(str(found["facts"])) if "facts" in found else None
         check_stored(stored, case.facts, file)
-        clusters = {name: found[name] for name in SPLITS}
-        k = int(found["k"])
-    truth = {"transductive": data.unlabelled_labels, "test": data.test_labels}
-    return {
-        name: score(truth[name], clusters[name], data.split.known, data.split.frequencies, k)
-        for name in SPLITS
-        if len(truth[name])
-    }
+        return score_clusters({name: found[name] for name in SPLITS}, int(found["k"]), case.data)
 
 
 # --------------------------------------------------------------------------------------------------- the table
 
 
-def _rows(splits: list[Data], settings: StudySettings) -> Iterator[Row]:
-    say(f"measuring {splits[0].split.name}")
-    for k, method in itertools.product(settings.k, settings.methods):
-        every = [scored(Case(method, k, data), settings.out) for data in splits]
-        for split in every[0]:
-            found = intervals([one[split] for one in every], resamples=settings.resamples)
-            for metric, interval in found.items():
-                yield _row(method, k, split, metric, interval, splits)
-    if "estimated" in settings.k:
-        stored = [estimated(data, data.problem, settings.out) for data in splits]
-        yield from k_rows(splits, stored)
+class _Measured:
+    """The scored runs of every method on the splits of one data set."""
 
-
-def _row(
-    method: str, k: str, split: str, metric: str, interval: bootstrap.Interval, splits: list[Data]
-) -> Row:
-    return Row(
-        method,
-        splits[0].split.name,
-        split,
-        metric,
-        interval.value,
-        interval.low,
-        interval.high,
-        n=interval.n,
-        seeds=tuple(seed_of(data) for data in splits),
-        ours=True if method in OURS else None,
-        facts={"k": k, **traits(splits)},
-    )
-
-
-def _write_report(results: Results, datasets: Mapping[str, list[Data]], settings: StudySettings) -> None:
-    figures = []
-    for name, splits in datasets.items():
-        for k in settings.k:
-            runs_by_method = {
+    def __init__(self, splits: Sequence[Data], settings: StudySettings):
+        self.splits, self.settings = splits, settings
+        self.by_k = {
+            k: {
                 method: [scored(Case(method, k, data), settings.out) for data in splits]
                 for method in settings.methods
             }
-            figures += [
-                (name, caption, figure)
-                for caption, figure in study_plots.of_dataset(runs_by_method, splits, k)
-            ]
-    facts = runs.environment(
-        torch.get_num_threads(), data={d.folder.name: d.split.hash for s in datasets.values() for d in s}
-    )
-    section = Section("Discovery methods", results, None, facts, figures)
-    write_report([section], settings.out / "report.html", "Generalized category discovery on long tails")
+            for k in settings.k
+        }
+
+    def rows(self) -> Iterator[list[Row]]:
+        """Yield the rows of one method after the other, then those of the number of classes."""
+        seeds = tuple(map(seed_of, self.splits))
+        for k, methods in self.by_k.items():
+            for method, every in methods.items():
+                identity = Identity(method, k, seeds, ours=method in OURS or None)
+                yield [row for split in every[0] for row in self._of_split(every, split, identity)]
+        if "estimated" in self.by_k:
+            stored = [estimated(data, data.problem, self.settings.out) for data in self.splits]
+            yield list(k_rows(self.splits, stored))
+
+    def _of_split(self, every: Sequence[dict[str, Scored]], split: str, identity: Identity) -> Iterator[Row]:
+        some = [one[split] for one in every]
+        return interval_rows(some, split, self.splits, identity, self.settings.resamples)
+
+    def figures(self) -> Iterator[tuple[str, str, "Figure"]]:
+        """Yield data set, caption and plot, for each choice of K."""
+        for k, methods in self.by_k.items():
+            for caption, figure in study_plots.of_dataset(methods, self.splits, k):
+                yield self.splits[0].split.name, caption, figure

@@ -7,7 +7,7 @@ from pathlib import Path
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Method, Problem, check_k
-from gcd_longtail.discovery.run import Found, class_names, envelope, has_ended, read_config, save, sort_novel
+from gcd_longtail.discovery.run import TOPIC, Found, class_names, envelope, read_config, save, sort_novel
 from gcd_longtail.protocol.data import Data, features_command, load
 from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
 from seminar_common import runs
@@ -17,35 +17,37 @@ from seminar_common.identity import require_same
 from seminar_common.progress import say
 from seminar_common.runs import Run
 from seminar_common.settings import from_dict
+from seminar_common.training import has_ended, open_or_resume, start_run
 
 
 def train(settings: TrainSettings) -> Run:
-    """Fit a method; write the run folder.
+    """Fit a method; write the run folder. A run that was killed is fitted again from its own settings.
 
     Raises:
-        UserError: an unknown method, data without features, K below the known classes, or a folder that exists.
+        UserError: an unknown method, data without features or other than the resumed run's, K below the known
+            classes, or a folder that exists.
     """
-    if settings.resume is not None:
-        return _resume(settings, settings.resume)
+    resumed, settings = open_or_resume(settings, {"": TrainSettings}, _stored_settings, movable=("data",))
     if settings.data is None:
         raise UserError("train needs --data DIR (or --resume RUN)")
-    method, data = make_method(settings.method), load(settings.data)
+    method = make_method(settings.method)
+    data = load(settings.data) if resumed is None else reopen(resumed, settings.data)[1]
     if isinstance(settings.k, int):
         check_k(settings.k, data.split.known)
+    if resumed is not None and has_ended(resumed):
+        return resumed
     folder = settings.out or runs.default_folder("gcd_longtail", "train", settings.method, settings.seed)
-    runs.refuse_existing(folder)
+    if resumed is None:
+        runs.refuse_existing(folder)
     fabric = launch(settings.device)
-    import torch
-
     config = envelope("train", data.split.name, data.identity, data.config, settings)
-    facts = runs.environment(torch.get_num_threads(), data={data.split.name: data.split.hash})
-    run = runs.create(folder, config, facts)
-    _fit(method, settings, data, str(fabric.device), run)
+    run = resumed or start_run(fabric, folder, config, data={data.split.name: data.split.hash})
+    run.cut_log(0)
+    _fit(method, settings, dataclasses.replace(data.problem, device=str(fabric.device)), data, run)
     return run
 
 
-def _fit(method: Method, settings: TrainSettings, data: Data, device: str, run: Run) -> None:
-    problem = dataclasses.replace(data.problem, device=device)
+def _fit(method: Method, settings: TrainSettings, problem: Problem, data: Data, run: Run) -> None:
     started = time.perf_counter()
     k, interval = choose_k(settings.k, problem, len(data.split.classes), settings.seed)
     say(f"{settings.method}: {problem.known} known classes, {k} in all")
@@ -57,13 +59,8 @@ def _fit(method: Method, settings: TrainSettings, data: Data, device: str, run: 
 
 
 def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of classes to look for and, if it is an estimate, its interval.
-
-    Raises:
-        UserError: a number below the known classes.
-    """
+    """Return the number of classes to look for and, if it is an estimate, its interval."""
     if isinstance(asked, int):
-        check_k(asked, problem.known)
         return asked, None
     if asked == "true":
         return true, None
@@ -73,20 +70,8 @@ def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> tuple[
     return guess.k, (guess.low, guess.high)
 
 
-def _resume(asked: TrainSettings, folder: Path) -> Run:
-    """End a run that was killed: methods take minutes, so it is fitted again from its own settings."""
-    if asked != TrainSettings(resume=folder, data=asked.data):
-        raise UserError(
-            "--resume goes on with the settings of the run; leave out the other options but --data"
-        )
-    run = runs.open_run(folder)
-    settings, data = reopen(run, asked.data)
-    if has_ended(run):
-        say(f"{folder}: has ended already")
-        return run
-    run.cut_log(0)
-    _fit(make_method(settings.method), settings, data, str(launch(settings.device).device), run)
-    return run
+def _stored_settings(run: Run) -> TrainSettings:
+    return runs.stored_settings(run, TrainSettings, TOPIC, "train")
 
 
 def reopen(run: Run, moved: Path | None = None) -> tuple[TrainSettings, Data]:
@@ -99,11 +84,10 @@ def reopen(run: Run, moved: Path | None = None) -> tuple[TrainSettings, Data]:
     Raises:
         UserError: the data is gone, or is not what the run was trained on.
     """
-    stored = read_config(run, "train")
-    settings = from_dict(TrainSettings, stored["settings"], run.folder / runs.MARKER)
+    settings = _stored_settings(run)
     folder = moved or settings.data
     assert folder is not None
-    if moved is None and not folder.exists():
+    if not folder.exists():
         raise UserError(f"{run.folder}: its data is not in {folder} any more; give its place with --data")
     data = load(folder)
     check_same(run, data)

@@ -208,7 +208,9 @@ def test_runs_of_old_and_of_other_commands_are_told_in_a_line(run: Path, tmp_pat
     for command in (lambda: evaluate(EvaluateSettings(old)), lambda: train(TrainSettings(resume=old))):
         with pytest.raises(UserError, match="does not say what the run was computed from"):
             command()
-    with pytest.raises(UserError, match="a run of `discover`; a run of `train` is needed here"):
+    with pytest.raises(
+        UserError, match="a run of `gcd-longtail train` is needed, but `gcd-longtail discover` made"
+    ):
         evaluate(EvaluateSettings(other))
 
 
@@ -300,7 +302,8 @@ def test_predictions_sort_new_images_into_known_and_novel_classes(images: Path, 
     assert np.mean(right) > 0.9
     assert all(known == "no" for key, _, name, known, _ in rows if name.startswith("novel"))
     assert all(float(margin) >= 0 for *_, margin in rows)
-    assert (tmp_path / "out" / "failures.csv").read_text() == "image,reason\nbroken.png,not an image\n"
+    failures = (tmp_path / "out" / "failures.csv").read_text()
+    assert failures == "file,page,reason\nbroken.png,,not an image in a known format\n"
     with pytest.raises(UserError, match="exists already"):
         predict(PredictSettings(tmp_path / "run", images, tmp_path / "out"))
 

@@ -1,7 +1,7 @@
 """A run of this topic on disk: what was discovered, how the classes are called, and which features it needs.
 
-``config.json`` has the form of every topic's: ``command``, ``model``, ``dataset``, ``data_fingerprint``, ``settings``,
-and, of this topic, ``identity``: what the figures of the run depend on, and ``features``: how to make its features.
+``config.json`` is the envelope of :func:`seminar_common.runs.envelope` with two keys of this topic: ``identity``, what
+the figures of the run depend on, and ``features``, how to make its features.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from seminar_common.errors import UserError
 from seminar_common.identity import Facts, digest
 from seminar_common.runs import Run
 from seminar_common.settings import from_dict, to_dict
+from seminar_common.training import WEIGHTS
 
-WEIGHTS = "model.safetensors"
+TOPIC = "gcd-longtail"
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,16 @@ def envelope(
     settings: TrainSettings | DiscoverSettings,
 ) -> dict[str, Any]:
     """Return the ``config.json`` of a run of ``command``."""
-    return {
-        "command": command,
-        "model": settings.method,
-        "dataset": dataset,
-        "data_fingerprint": digest(identity),
-        "identity": dict(identity),
-        "features": to_dict(features),
-        "settings": to_dict(settings),
-    }
+    return runs.envelope(
+        TOPIC,
+        command,
+        settings,
+        model=settings.method,
+        dataset=dataset,
+        data_fingerprint=digest(identity),
+        identity=dict(identity),
+        features=to_dict(features),
+    )
 
 
 def read_config(run: Run, *commands: str) -> dict[str, Any]:
@@ -95,22 +97,13 @@ def read_config(run: Run, *commands: str) -> dict[str, Any]:
     Raises:
         UserError: it is of another command or topic, or older than the facts of its identity.
     """
-    config = run.config()
-    if not {"command", "identity", "features", "settings"} <= config.keys():
+    config = runs.stored_config(run, TOPIC, *commands)
+    if not {"identity", "features"} <= config.keys():
         raise UserError(
-            f"{run.folder / runs.MARKER}: does not say what the run was computed from; it is of another topic or of an "
-            "older version: make the run again"
-        )
-    if config["command"] not in commands:
-        raise UserError(
-            f"{run.folder}: a run of `{config['command']}`; a run of `{'` or `'.join(commands)}` is needed here"
+            f"{run.folder / runs.MARKER}: does not say what the run was computed from; an older version made it: make "
+            "the run again"
         )
     return config
-
-
-def has_ended(run: Run) -> bool:
-    """Say whether the run has its checkpoint."""
-    return (run.checkpoints / WEIGHTS).exists()
 
 
 def load_found(folder: Path) -> tuple[Run, Found]:
@@ -122,7 +115,7 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     run = runs.open_run(folder)
     config = read_config(run, "train", "discover")
     file = run.checkpoints / WEIGHTS
-    if not has_ended(run):
+    if not file.exists():
         raise UserError(
             f"{folder}: the run has not ended; end it with `gcd-longtail train --resume {folder}`"
         )

@@ -14,6 +14,7 @@ import numpy as np
 
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Problem
+from gcd_longtail.figures.discovery_rows import traits
 from gcd_longtail.figures.metrics import k_error
 from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.protocol.split_file import SPLIT_FILE
@@ -124,15 +125,6 @@ def k_rows(splits: Sequence[Data], stored: Sequence[dict[str, Any]]) -> Iterator
             width = [one["high"] / one["low"] for one in stored]
             yield Row(*where, "k_covered", float(np.mean(inside)), **common, **ours)
             yield Row(*where, "k_interval_ratio", float(np.mean(width)), **common, **ours)
-
-
-def traits(splits: Sequence[Data]) -> dict[str, Any]:
-    """Return what the splits of a data set have in common, for a row of a table."""
-    return {
-        "backbone": splits[0].config.backbone,
-        "labels": round(float(np.mean([len(data.problem.labels) for data in splits]))),
-        "imbalance": round(float(np.mean([data.split.imbalance for data in splits])), 1),
-    }
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from seminar_common.bootstrap import Interval
+from seminar_common.bootstrap import Interval, percentile_interval
 from seminar_common.seeds import numpy_generator
 
 
@@ -229,10 +229,10 @@ def intervals(
         if all(name in values for values in exact):
             by_run = np.stack([np.array([sample[name] for sample in draw]) for draw in draws])
             samples = by_run[chosen, np.arange(resamples)[:, None]].mean(1)
-            low, high = np.nanquantile(samples, [(1 - level) / 2, (1 + level) / 2])
+            low, high = percentile_interval(samples, level)
             value = float(np.mean([values[name] for values in exact]))
             n = sum(run.n for run in runs)
-            found[name] = Interval(value, float(low), float(high), n, level)
+            found[name] = Interval(value, low, high, n, level)
     return found
 
 

@@ -31,12 +31,16 @@ METHODS: dict[str, Callable[[], Method]] = {
 """Value of ``--method`` -> the method with its default settings."""
 
 
-def make_method(name: str) -> Method:
+def make_method(name: str, option: str = "--method") -> Method:
     """Return a new method.
+
+    Args:
+        name: a key of :data:`METHODS`.
+        option: the option that named it.
 
     Raises:
         UserError: no method of this name.
     """
     if name not in METHODS:
-        raise UserError(f"--method {name}: no such method; choose {choices(METHODS)}")
+        raise UserError(f"{option} {name}: no such method; choose {choices(METHODS)}")
     return METHODS[name]()

@@ -48,9 +48,19 @@ class SimGCD:
         return training.discovery()
 
     def loss(self, head: Head, batch: Batch, progress: float) -> Tensor:
-        """Return the whole objective (equation 7): representation learning and classification."""
+        """Return the objective on a batch; ``progress`` is the share of the training that is over."""
         embedded = head.embed(batch.features)
-        cosines, projections = head.cosines(embedded), head.project(embedded)
+        return self.objective(head.cosines(embedded), head.project(embedded), batch, progress)
+
+    def objective(self, cosines: Tensor, projections: Tensor, batch: Batch, progress: float) -> Tensor:
+        """Return the whole objective (equation 7): representation learning and classification.
+
+        Args:
+            cosines: of the batch to the prototypes, [2B, K].
+            projections: of the batch, unit vectors, [2B, P].
+            batch: its labels are used.
+            progress: share of the training that is over.
+        """
         config = self.config
         supervised = classification(cosines, batch, config) + contrast(projections, batch, config)
         unsupervised = self_distillation(cosines, progress, config)
