@@ -1,11 +1,93 @@
-"""What holds for the documentation: its figures are those of the committed results."""
+"""What holds for the documentation: figures, links and command lines are those of the repository."""
 
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from itertools import groupby
 from pathlib import Path
 
+import pytest
+
 from doc_tables import check
+from seminar_common.cli import parse
+from seminar_common.errors import UserError
+from seminar_common.extras import is_own
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+]
+PROGRAMS = {
+    entry.name: import_module(entry.module).COMMANDS
+    for entry in entry_points(group="console_scripts")
+    if is_own(entry.module)
+}
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
 def test_tables_are_those_that_the_committed_results_make() -> None:
     assert check(ROOT) == [], "run `uv run python tools/doc_tables.py`"
+
+
+def heading_anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ +(.*)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@each_page
+def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if not re.match(r"[a-z]+:", target):
+            file = page.parent / path if path else page
+            assert file.exists(), f"{target}: no such file"
+            assert not anchor or anchor in heading_anchors(file), f"{target}: no such heading"
+
+
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """Yield program and arguments of each call of our own programs in the code blocks of a page."""
+    for block in re.findall(
+        r"^```(?:bash|sh)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.S | re.M
+    ):
+        plain = re.sub(r"\\\n|uv run (?:--package \S+ )?|\bdo ", " ", block)
+        for line in with_values(plain).splitlines():
+            words = shlex.split(line, comments=True)
+            for _, command in groupby(words, lambda word: re.fullmatch("[|&;<>]+", word) is None):
+                program, *args = command
+                if program in PROGRAMS:
+                    yield [program, *(word.rstrip(";") for word in args)]
+
+
+def with_values(script: str) -> str:
+    """Return a script with the first value of each loop in place of its variable, and 1 for other variables."""
+    loops = dict(re.findall(r"\bfor (\w+) in ([^\s;]+)", script))
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: loops.get(found[1], "1"), script)
+
+
+@each_page
+def test_command_lines_are_understood(page: Path) -> None:
+    for program, *args in command_lines(page):
+        if not args or {"--help", "--version", "..."} & set(args):
+            continue
+        commands = PROGRAMS[program]
+        assert args[0] in commands, f"{program} {args[0]}"
+        try:
+            settings = parse(program, "", commands, args)
+        except SystemExit:
+            pytest.fail(shlex.join([program, *args]))
+        except UserError as error:
+            assert "no such" in str(error), "only files may be missing here"
+            continue
+        assert type(settings) is commands[args[0]].settings
+
+
+def test_the_first_page_shows_each_program() -> None:
+    assert {program for program, *_ in command_lines(ROOT / "README.md")} == set(PROGRAMS)

@@ -13,7 +13,16 @@ from seminar_common.results import read_results
 @pytest.mark.slow
 def test_each_way_to_work_is_measured_and_the_command_is_kept(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    line = [sys.executable, work_overhead.__file__, "--out", str(tmp_path), "--pieces", "20", "--repeats", "1"]
+    line = [
+        sys.executable,
+        work_overhead.__file__,
+        "--out",
+        str(tmp_path),
+        "--pieces",
+        "20",
+        "--repeats",
+        "1",
+    ]
     subprocess.run(line, check=True, capture_output=True)
     results = read_results(tmp_path / "results.json")
     assert results.command == f"python tools/work_overhead.py --out {tmp_path} --pieces 20 --repeats 1"

@@ -1,4 +1,4 @@
-"""Tensors on disk, in safetensors files only: nothing is ever unpickled."""
+"""Tensors on disk, in safetensors files: they hold numbers and JSON, and no code that reading would run."""
 
 import json
 from collections.abc import Mapping
