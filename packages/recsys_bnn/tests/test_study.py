@@ -50,7 +50,7 @@ def test_a_run_that_was_killed_is_resumed(
     original = Trainer._train_step
 
     def killed(self: Trainer, batch) -> float:
-        if self.step == 20:
+        if self.shell.step == 20:
             raise KeyboardInterrupt
         return original(self, batch)
 

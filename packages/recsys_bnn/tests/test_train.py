@@ -17,11 +17,9 @@ from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import ModelConfig, OptimizationConfig, TrainSettings, smoke
 from recsys_bnn.train import (
-    RESUME,
     Trainer,
     distillation_targets,
     embedding_schedule,
-    learning_rate_factor,
     make_optimizers,
     train,
 )
@@ -30,6 +28,7 @@ from seminar_common.checkpoints import load_tensors
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
+from seminar_common.training import RESUME
 
 
 def settings(data: Dataset, out: Path, **changes) -> TrainSettings:
@@ -94,7 +93,7 @@ def test_a_killed_run_ends_with_the_same_bits(
     original = Trainer._train_step
 
     def killed_at(self: Trainer, batch) -> float:
-        if self.step == step:
+        if self.shell.step == step:
             raise Killed
         return original(self, batch)
 
@@ -155,7 +154,7 @@ def killed_run(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> Path
     original = Trainer._train_step
 
     def killed(self: Trainer, batch) -> float:
-        if self.step:
+        if self.shell.step:
             raise Killed
         return original(self, batch)
 
@@ -202,7 +201,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
 
     def broken(self: Trainer, batch) -> float:
         loss = original(self, batch)
-        return float("nan") if self.step > 25 else loss
+        return float("nan") if self.shell.step > 24 else loss
 
     monkeypatch.setattr(Trainer, "_train_step", broken)
     with pytest.raises(UserError, match="no longer finite at step 30; lower --learning-rate"):
@@ -234,16 +233,6 @@ def test_the_frequency_threshold_shortens_the_tables(prepared: Dataset) -> None:
     for field, rows in enumerate(cut):
         counts = prepared.counts(field)[2:]
         assert rows == 2 + sum(count >= 20 for count in counts)
-
-
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
-    assert factors[9] == 1 and factors[0] == pytest.approx(0.1)
-    assert factors[:10] == sorted(factors[:10])
-    assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert factors[-1] < 1e-3
-    constant = [learning_rate_factor(step, 100, 0.1, "constant") for step in range(100)]
-    assert constant[:10] == factors[:10] and set(constant[9:]) == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -395,7 +384,7 @@ def test_either_optimizer_of_the_tables_resumes_bit_for_bit(
     original = Trainer._train_step
 
     def killed_at(self: Trainer, batch) -> float:
-        if self.step == 30:
+        if self.shell.step == 30:
             raise Killed
         return original(self, batch)
 

@@ -1,7 +1,6 @@
 """Fit a DLRM to prepared rows."""
 
 import dataclasses
-import math
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -17,27 +16,27 @@ from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.model.layers import SeededDropout
 from recsys_bnn.model.post_training import quantize_after_training
-from recsys_bnn.model.trained import WEIGHTS, build_model, load_model, predict
+from recsys_bnn.model.trained import build_model, load_model, predict
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
 from recsys_bnn.training.optimizers import RowwiseAdagrad
 from seminar_common import metrics, runs, seeds
-from seminar_common.checkpoints import (
-    flatten_optimizer,
-    load_tensors,
-    load_weights,
-    save_tensors,
-    unflatten_optimizer,
-)
 from seminar_common.device import launch
 from seminar_common.errors import UserError
-from seminar_common.files import fingerprint, remove
+from seminar_common.files import fingerprint
 from seminar_common.identity import require_same
 from seminar_common.progress import progress, say
 from seminar_common.runs import Run
-from seminar_common.settings import to_dict
+from seminar_common.training import (
+    WEIGHTS,
+    TrainingShell,
+    has_ended,
+    learning_rate_factor,
+    open_or_resume,
+    refuse_uneven_batch,
+    start_run,
+)
 
-RESUME = "resume.safetensors"
 CALIBRATION_ROWS = 16_384
 """Training rows that fit the scales of a model that starts from another one."""
 
@@ -51,13 +50,12 @@ def train(settings: TrainSettings) -> Run:
     Raises:
         UserError: unusable settings, data or run folder, or a loss that is no longer finite.
     """
-    run, settings = _open(settings)
+    run, settings = open_or_resume(settings, PRESETS, stored_settings)
     if settings.data is None:
         raise UserError("--data is missing: give the folder that `recsys-bnn prepare` wrote")
     dataset = open_dataset(settings.data)
     if run is not None:
-        if (run.checkpoints / WEIGHTS).exists():
-            say(f"{run.folder}: its training has ended already")
+        if has_ended(run):
             return run
         _check_same_origin(run, settings, dataset)
     else:
@@ -66,25 +64,12 @@ def train(settings: TrainSettings) -> Run:
     teacher = _load_other(settings.teacher, "--teacher", dataset)
     model = initial_model(settings, dataset, rows)
     fabric = launch(settings.device)
-    if settings.optimization.batch_size % fabric.world_size:
-        raise UserError(
-            f"--batch-size {settings.optimization.batch_size}: must be a multiple of the {fabric.world_size} processes"
-        )
+    refuse_uneven_batch(settings.optimization.batch_size, fabric)
     if run is None:
         run = _create(settings, dataset, model, fabric)
     Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
     say(f"trained {settings.model.name}: {run.folder}")
     return run
-
-
-def _open(settings: TrainSettings) -> tuple[Run | None, TrainSettings]:
-    """Return the run to resume with its stored settings, or None and the given settings."""
-    if settings.resume is None:
-        return None, settings
-    if settings != dataclasses.replace(PRESETS[settings.preset](), resume=settings.resume):
-        raise UserError("--resume goes on with the settings of the run; leave out the other options")
-    run = runs.open_run(settings.resume)
-    return run, stored_settings(run)
 
 
 def _new_folder(settings: TrainSettings) -> Path:
@@ -96,22 +81,18 @@ def _new_folder(settings: TrainSettings) -> Path:
 
 def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric) -> Run:
     assert settings.out is not None
-    config = {
-        "command": "train",
-        "model": settings.model.name,
-        "dataset": dataset.name,
-        "data_fingerprint": dataset.fingerprint,
-        "vocabulary": dataset.vocabulary,
+    config = runs.envelope(
+        "recsys-bnn",
+        "train",
+        settings,
+        model=settings.model.name,
+        dataset=dataset.name,
+        data_fingerprint=dataset.fingerprint,
+        vocabulary=dataset.vocabulary,
         **_other_weights(settings),
-        "table_rows": model.embedding.cardinalities.tolist(),
-        "settings": to_dict(settings),
-    }
-    run = Run(settings.out)
-    if fabric.is_global_zero:
-        facts = runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
-        run = runs.create(settings.out, config, facts)
-    fabric.barrier()
-    return run
+        table_rows=model.embedding.cardinalities.tolist(),
+    )
+    return start_run(fabric, settings.out, config, data={dataset.name: dataset.fingerprint})
 
 
 def _check_same_origin(run: Run, settings: TrainSettings, dataset: Dataset) -> None:
@@ -170,21 +151,8 @@ def _load_other(folder: Path | None, option: str, dataset: Dataset) -> DLRM | No
         raise UserError(f"{option} {error}") from error
 
 
-def learning_rate_factor(step: int, total: int, warmup: float, schedule: str = "cosine") -> float:
-    """Return the share of the peak learning rate at ``step`` of ``total``.
-
-    A linear rise, then a cosine to zero; with the schedule "constant" the peak.
-    """
-    rise = max(1, round(warmup * total))
-    if step < rise:
-        return (step + 1) / rise
-    if schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-
 class Trainer:
-    """One training run: steps, logging, validation and checkpoints."""
+    """The steps of one training run and their validation; the shell keeps the rest."""
 
     def __init__(
         self,
@@ -196,36 +164,33 @@ class Trainer:
         rows: Rows,
         dataset: Dataset,
     ):
-        self.fabric, self.run, self.settings, self.rows, self.dataset = fabric, run, settings, rows, dataset
+        self.fabric, self.settings, self.rows, self.dataset = fabric, settings, rows, dataset
         self.teacher = None if teacher is None else teacher.to(fabric.device)
         optimizers = make_optimizers(model, settings.optimization)
-        self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
         # DDP can't average sparse gradients, so the table stays out of it and is averaged in _share_table_gradient.
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ["embedding.weight"])
+        self.plain = model
         self.model, *self.optimizers = fabric.setup(model, *optimizers)
         self.dropouts = [m for m in self.model.modules() if isinstance(m, SeededDropout)]
         self.steps_per_epoch = len(rows) // settings.optimization.batch_size
-        self.total_steps = self.steps_per_epoch * settings.optimization.epochs
-        self.step = 0
-        self.losses: list[float] = []
+        steps = self.steps_per_epoch * settings.optimization.epochs
+        self.shell = TrainingShell(fabric, run, steps, {"model": model}, self.optimizers)
 
     def fit(self) -> None:
         """Run the steps that remain and write the weights."""
-        self._restore()
-        with progress(f"training {self.settings.model.name}", self.total_steps) as advance:
-            advance(self.step)
-            while self.step < self.total_steps:
-                self._epoch(self.step // self.steps_per_epoch, advance)
-        settle_batch_norms(_plain(self.model), self.rows, self.settings, self.fabric.device)
-        if self.fabric.is_global_zero:
-            save_tensors(self.run.checkpoints / WEIGHTS, self._weights(), {"step": self.step})
-            remove(self.run.checkpoints / RESUME)
-        self.fabric.barrier()
+        shell = self.shell
+        shell.restore()
+        with progress(f"training {self.settings.model.name}", shell.steps) as advance:
+            advance(shell.step)
+            while shell.step < shell.steps:
+                self._epoch(shell.step // self.steps_per_epoch, advance)
+        settle_batch_norms(self.plain, self.rows, self.settings, self.fabric.device)
+        shell.finish("model")
 
     def _epoch(self, epoch: int, advance: Any) -> None:
-        settings = self.settings
+        settings, shell = self.settings, self.shell
         generator = seeds.numpy_generator(settings.seed, "order", epoch)
-        config, skip = settings.optimization, self.step % self.steps_per_epoch
+        config, skip = settings.optimization, shell.step % self.steps_per_epoch
         batches = self.rows.batches(
             config.batch_size,
             generator=generator,
@@ -236,20 +201,20 @@ class Trainer:
         if config.fresh_tables and epoch and not skip:
             self._renew_tables(epoch)
         self.model.train()
-        started, first = self._clocks(), self.step
+        started, first = self._clocks(), shell.step
         for batch in batches:
             loss = self._train_step(batch)
-            self.losses.append(loss)
+            shell.end_step({"loss": loss})
             advance(1, f"loss {loss:.4f}")
-            if self.step % settings.log_every == 0:
+            if shell.step % settings.log_every == 0:
                 wall, processor = (now - then for now, then in zip(self._clocks(), started, strict=True))
-                rows = (self.step - first) * config.batch_size
+                rows = (shell.step - first) * config.batch_size
                 speeds = {"rows_per_s": round(rows / wall), "rows_per_cpu_s": round(rows / processor)}
-                self._log({"loss": self._mean_loss(), **speeds})
-            if self.step % self.steps_per_epoch == 0:
+                self._log({**shell.mean_losses(), **speeds})
+            if shell.step % self.steps_per_epoch == 0:
                 self._validate(epoch + 1)
-            if self.step % settings.checkpoint_every == 0:
-                self._checkpoint()
+            if shell.step % settings.checkpoint_every == 0:
+                shell.checkpoint()
 
     @staticmethod
     def _clocks() -> tuple[float, float]:
@@ -261,7 +226,7 @@ class Trainer:
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
         device = self.fabric.device
         for index, dropout in enumerate(self.dropouts):
-            path = ("dropout", index, self.step, self.fabric.global_rank)
+            path = ("dropout", index, self.shell.step, self.fabric.global_rank)
             dropout.generator = seeds.torch_generator(self.settings.seed, *path, device=str(device))
         features = batch.integers[mine].to(device), batch.categoricals[mine].to(device)
         loss = F.binary_cross_entropy_with_logits(self.model(*features), self._targets(batch, mine, features))
@@ -270,28 +235,23 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        self.step += 1
         return loss.item()
 
     def _set_learning_rates(self) -> None:
-        config = self.settings.optimization
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        factor = learning_rate_factor(self.step, self.total_steps, config.warmup)
-        for group, peak in zip(groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
-        step, steps = self.step, self.total_steps
+        config, (step, steps) = self.settings.optimization, (self.shell.step, self.shell.steps)
+        self.shell.set_learning_rates(learning_rate_factor(step, steps, config.warmup))
         if config.fresh_tables:
-            step, steps = self.step % self.steps_per_epoch, self.steps_per_epoch
-        schedule = embedding_schedule(self.settings)
-        # The table is the last group.
-        groups[-1]["lr"] = self.peaks[-1] * learning_rate_factor(step, steps, config.warmup, schedule)
+            step, steps = step % self.steps_per_epoch, self.steps_per_epoch
+        factor = learning_rate_factor(step, steps, config.warmup, embedding_schedule(self.settings))
+        [table] = self.optimizers[-1].param_groups
+        table["lr"] = config.embedding_learning_rate * factor
 
     def _renew_tables(self, epoch: int) -> None:
         """Draw new tables and forget what their optimizer knew of the old ones.
 
         Source: Liu et al. 2023, "Multi-Epoch Learning for Deep Click-Through Rate Prediction Models" (MEDA).
         """
-        embedding = _plain(self.model).embedding
+        embedding = self.plain.embedding
         embedding.reset_parameters(seeds.torch_generator(self.settings.seed, "tables", epoch))
         for optimizer in self.optimizers:
             optimizer.state.pop(embedding.weight, None)
@@ -301,7 +261,7 @@ class Trainer:
         processes = self.fabric.world_size
         if processes == 1:
             return
-        table = _plain(self.model).embedding.weight
+        table = self.plain.embedding.weight
         assert table.grad is not None
         # Not coalesced, so that every process has as many entries: one for each row of its part and each field.
         rows = cast(Tensor, self.fabric.all_gather(table.grad._indices()[0])).flatten()
@@ -317,65 +277,19 @@ class Trainer:
                 labels, self.teacher(*features), self.settings.optimization.distillation
             )
 
-    def _mean_loss(self) -> float:
-        """Return the mean loss since the last call, over all processes."""
-        mean = cast(Tensor, self.fabric.all_reduce(torch.tensor(self.losses).mean(), reduce_op="mean")).item()
-        self.losses = []
-        if not math.isfinite(mean):
-            raise UserError(
-                f"{self.run.folder}: the loss is no longer finite at step {self.step}; lower --learning-rate. "
-                "The last good checkpoint was kept"
-            )
-        return mean
-
     def _log(self, record: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            epoch = self.step / self.steps_per_epoch
-            self.run.log({"step": self.step, "epoch": round(epoch, 4), **record})
+        self.shell.log({"epoch": round(self.shell.step / self.steps_per_epoch, 4), **record})
 
     def _validate(self, epoch: int) -> None:
         """Log loss and AUC of the validation rows, unless they are learned from."""
         if self.settings.optimization.fit_on != "train":
             return
         rows = self.dataset.rows("val")
-        with settled(_plain(self.model), self.rows, self.settings, self.fabric.device) as model:
+        with settled(self.plain, self.rows, self.settings, self.fabric.device) as model:
             probabilities, labels = predict(model, rows, self.fabric.device), rows.labels()
         loss, auc = metrics.log_loss(labels, probabilities), metrics.roc_auc(labels, probabilities)
         self._log({"val_log_loss": loss, "val_roc_auc": auc})
         say(f"epoch {epoch}: validation log loss {loss:.4f}, ROC AUC {auc:.4f}")
-
-    def _weights(self) -> dict[str, Tensor]:
-        return _plain(self.model).state_dict()
-
-    def _checkpoint(self) -> None:
-        """Write all that the next step depends on; the random numbers depend on the seed and the step alone."""
-        if not all(map(math.isfinite, self.losses)):
-            self._mean_loss()
-        if not self.fabric.is_global_zero:
-            return
-        tensors = {f"model.{name}": tensor for name, tensor in self._weights().items()}
-        facts: dict[str, Any] = {"step": self.step, "losses": self.losses, "optimizers": []}
-        for index, optimizer in enumerate(self.optimizers):
-            state, optimizer_facts = flatten_optimizer(optimizer.state_dict())
-            tensors.update({f"optimizer{index}.{name}": tensor for name, tensor in state.items()})
-            facts["optimizers"].append(optimizer_facts)
-        save_tensors(self.run.checkpoints / RESUME, tensors, facts)
-
-    def _restore(self) -> None:
-        path = self.run.checkpoints / RESUME
-        if not path.exists():
-            if self.fabric.is_global_zero:
-                self.run.cut_log(0)
-            return
-        tensors, facts = load_tensors(path)
-        load_weights(_plain(self.model), _with_prefix(tensors, "model."), path)
-        for index, optimizer in enumerate(self.optimizers):
-            state = _with_prefix(tensors, f"optimizer{index}.")
-            optimizer.load_state_dict(unflatten_optimizer(state, facts["optimizers"][index]))
-        self.step, self.losses = facts["step"], facts["losses"]
-        if self.fabric.is_global_zero:
-            self.run.cut_log(self.step)
-            say(f"resuming {self.run.folder} at step {self.step} of {self.total_steps}")
 
 
 def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -> Tensor:
@@ -403,14 +317,3 @@ def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim
         torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay),
         sparse([table], lr=config.embedding_learning_rate),
     ]
-
-
-def _plain(model: Any) -> DLRM:
-    """Return the module inside Fabric's (and DDP's) wrappers."""
-    while not isinstance(model, DLRM):
-        model = model.module
-    return model
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -7,11 +7,9 @@ from recsys_bnn.data.dataset import Dataset, Rows
 from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.settings.training import TrainSettings
-from seminar_common.checkpoints import load_tensors, load_weights
-from seminar_common.errors import UserError
+from seminar_common.checkpoints import load_weights
 from seminar_common.runs import Run
-
-WEIGHTS = "model.safetensors"
+from seminar_common.training import final_weights
 
 
 def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int, ...]:
@@ -40,16 +38,11 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
         UserError: the training has not ended, ``dataset`` has another vocabulary, or the weights don't fit the
             settings.
     """
-    path = run.checkpoints / WEIGHTS
-    if not path.exists():
-        raise UserError(
-            f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
-        )
+    weights, path = final_weights(run)
     settings = stored_settings(run)
     require_vocabulary(run, dataset)
     model = DLRM(settings.model, len(dataset.integer_names), run.config()["table_rows"])
-    tensors, _ = load_tensors(path)
-    load_weights(model, tensors, path)
+    load_weights(model, weights, path)
     return model.eval()
 
 
