@@ -2,10 +2,10 @@
 
 from recsys_bnn.data.dataset import Dataset
 from recsys_bnn.settings.training import TrainSettings
+from seminar_common import runs
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same
 from seminar_common.runs import Run
-from seminar_common.settings import from_dict
 
 
 def stored_settings(run: Run) -> TrainSettings:
@@ -14,15 +14,12 @@ def stored_settings(run: Run) -> TrainSettings:
     Raises:
         UserError: it is a run of another command, or of a version that did not store the vocabulary.
     """
-    config = run.config()
-    source = run.folder / "config.json"
-    if config.get("command") != "train" or "settings" not in config:
-        raise UserError(f"{source}: not the settings of a `recsys-bnn train` run; give such a run's folder")
-    if "vocabulary" not in config:
+    settings = runs.stored_settings(run, TrainSettings, "recsys-bnn", "train")
+    if "vocabulary" not in run.config():
         raise UserError(
-            f"{source}: an earlier version wrote it, without the vocabulary that the model reads; train it again"
+            f"{run.folder / runs.MARKER}: an earlier version wrote it, without the vocabulary that the model reads; train it again"
         )
-    return from_dict(TrainSettings, config["settings"], source)
+    return settings
 
 
 def require_vocabulary(run: Run, dataset: Dataset) -> None:
