@@ -438,7 +438,7 @@ class Letters(Format):
         self.words = TextKeys()
         self.keys = (self.words,)
 
-    def chunks(self, sources, bad_rows):
+    def chunks(self, sources, bad_rows, ordered_map=map):
         schema = chunks.schema(self.integer_names, self.categorical_names, probability=True)
         for block in sources[0].blocks():
             words = block.text.decode().split()

@@ -9,7 +9,8 @@ second pass is left out. The folder it makes is described in :mod:`recsys_bnn.da
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.data.chunks import PROBABILITY, array, stage
+from recsys_bnn.data.chunks import PROBABILITY, StagedRows, array, stage
 from recsys_bnn.data.click_rates import Clicks
 from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import (
@@ -36,8 +37,9 @@ from recsys_bnn.data.fitted import Fitted, fit, read_fitted
 from recsys_bnn.data.formats import FORMATS
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format
-from recsys_bnn.data.formats.text import Source, ordered_map
+from recsys_bnn.data.formats.text import CLUSTER_BLOCK_BYTES, Source
 from recsys_bnn.data.id_table import MISSING, OUT_OF_VOCABULARY
+from recsys_bnn.data.parallel import OrderedMap, on_shared_disk, parallel_map
 from recsys_bnn.data.splits import Splits, split
 from recsys_bnn.data.vocabulary import FILE, Vocabulary, write_vocabulary
 from recsys_bnn.settings.prepare import PrepareConfig
@@ -56,23 +58,23 @@ def prepare(config: PrepareConfig) -> Path:
     """
     files.refuse_existing(config.out)
     layout = FORMATS[config.format](config)
-    with files.atomic_path(config.out) as folder:
+    with parallel_map(config.work) as ordered_map, files.atomic_path(config.out.absolute()) as folder:
         folder.mkdir()
-        description = _write(config, layout, folder)
+        description = _write(config, layout, folder, ordered_map)
         write_report(data_sections(description), folder / CARD, f"Data card of {description['name']}")
     _report(config.out, description)
     return config.out
 
 
-def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any]:
+def _write(config: PrepareConfig, layout: Format, folder: Path, ordered_map: OrderedMap) -> dict[str, Any]:
     """Fill ``folder``; return its description."""
-    staging = folder / "staging.arrow"
+    staging, encoder = folder / "staging.arrow", folder / "encoder.pickle"
     # Read before the log, so that a log of other features is refused at once.
     fitted = None if config.vocabulary is None else read_fitted(config.vocabulary, layout)
     bad_rows, clicks = BadRows(config.on_error), Clicks()
-    sources = _stage(config, layout, staging, bad_rows, clicks)
+    sources = _stage(config, layout, staging, bad_rows, clicks, ordered_map)
     splits = split(config, staging, clicks.rows, layout.days())
-    fitted = fitted or fit(config, layout, splits)
+    fitted = fitted or fit(config, layout, splits, ordered_map)
     vocabulary, normalisation = fitted.vocabulary, fitted.normalisation
     content: dict[str, Any] = {
         "schema": SCHEMA,
@@ -92,9 +94,11 @@ def _write(config: PrepareConfig, layout: Format, folder: Path) -> dict[str, Any
     content[FINGERPRINT] = _fingerprint(content, vocabulary)
     metadata = {FINGERPRINT: content[FINGERPRINT]}
     write_vocabulary(folder / FILE, vocabulary, layout.keys, metadata)
-    shares = _write_splits(folder, splits, vocabulary, normalisation, metadata)
+    encoding = _Encoding(vocabulary, normalisation, metadata, encoder)
+    shares = _write_splits(folder, splits, encoding, _has_probability(staging), ordered_map)
     _check_labels(layout, shares["train"])
     staging.unlink()
+    encoder.unlink(missing_ok=True)
     if bad_rows.first:
         bad_rows.write_csv(folder / "skipped.csv")
     name = config.name or layout.default_name(clicks.rows)
@@ -137,7 +141,12 @@ def _fingerprint(content: dict[str, Any], vocabulary: Vocabulary) -> str:
 
 
 def _stage(
-    config: PrepareConfig, layout: Format, path: Path, bad_rows: BadRows, clicks: Clicks
+    config: PrepareConfig,
+    layout: Format,
+    path: Path,
+    bad_rows: BadRows,
+    clicks: Clicks,
+    ordered_map: OrderedMap,
 ) -> list[Source]:
     """Parse the input into a staged file, and count its ``clicks``; return the sources that were read."""
     for source in layout.paths:
@@ -147,8 +156,9 @@ def _stage(
     with progress(
         "reading", config.rows if generated else total, unit="rows" if generated else "B"
     ) as advance:
-        sources = [Source(path, advance) for path in layout.paths]
-        batches = layout.chunks(sources, bad_rows)
+        block_bytes = CLUSTER_BLOCK_BYTES if config.work.cluster else None
+        sources = [Source(path, advance, block_bytes) for path in layout.paths]
+        batches = layout.chunks(sources, bad_rows, ordered_map)
         stage(path, clicks.watch(_counted(batches, advance) if generated else batches))
     if not clicks.rows:
         raise UserError(
@@ -193,26 +203,50 @@ class _Shares:
         )
 
 
+class _Encoding:
+    """Encodes staged rows; where it is pickled, its content goes through a file that workers read once.
+
+    A vocabulary may be larger than the rows of a piece, and a cluster sends the function with every piece.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, normalisation: Normalisation, metadata: dict[str, str], file: Path
+    ):
+        self.vocabulary, self.normalisation, self.metadata, self.file = (
+            vocabulary,
+            normalisation,
+            metadata,
+            file,
+        )
+
+    def __call__(self, piece: StagedRows) -> tuple[pa.RecordBatch, _Shares]:
+        chunk = piece.read()
+        encoded = encode(chunk, self.vocabulary, self.normalisation)
+        return arrow_batch(encoded, self.metadata), _share(chunk, encoded)
+
+    def __reduce__(self) -> "tuple[Callable[[Path], _Encoding], tuple[Path]]":
+        if not self.file.exists():
+            with files.atomic_path(self.file) as path, path.open("wb") as file:
+                pickle.dump((self.vocabulary, self.normalisation, self.metadata), file)
+        return _read_encoding, (self.file,)
+
+
+def _read_encoding(path: Path) -> _Encoding:
+    with on_shared_disk(path), path.open("rb") as file:
+        return _Encoding(*pickle.load(file), path)
+
+
 def _write_splits(
-    folder: Path,
-    splits: Splits,
-    vocabulary: Vocabulary,
-    normalisation: Normalisation,
-    metadata: dict[str, str],
+    folder: Path, splits: Splits, encoding: _Encoding, probability: bool, ordered_map: OrderedMap
 ) -> dict[str, _Shares]:
     """Encode and write the three splits; return the counts of each."""
     shares = {}
-    integers, fields = len(normalisation.mean), len(vocabulary.fields)
+    integers, fields = len(encoding.normalisation.mean), len(encoding.vocabulary.fields)
     none = _Shares(0, 0, np.zeros(integers + fields, np.int64), np.zeros(fields, np.int64))
-
-    def work(chunk: pa.RecordBatch) -> tuple[pa.RecordBatch, _Shares]:
-        encoded = encode(chunk, vocabulary, normalisation)
-        return arrow_batch(encoded, metadata), _share(chunk, encoded)
-
+    schema = arrow_schema(integers, fields, probability, encoding.metadata)
     with progress("writing", sum(splits.sizes.values()), unit="rows") as advance:
         for name in SPLITS:
-            parts = ordered_map(work, splits.chunks(name))
-            schema = arrow_schema(integers, fields, _has_probability(folder / "staging.arrow"), metadata)
+            parts = ordered_map(encoding, splits.chunks(name))
             shares[name] = sum(_written(folder / f"{name}.arrow", schema, parts, advance), none)
     return shares
 
@@ -223,7 +257,7 @@ def _has_probability(staging: Path) -> bool:
 
 
 def _written(
-    path: Path, schema: pa.Schema, parts: Iterator[tuple[pa.RecordBatch, _Shares]], advance: Advance
+    path: Path, schema: pa.Schema, parts: Iterable[tuple[pa.RecordBatch, _Shares]], advance: Advance
 ) -> Iterator[_Shares]:
     """Write the batches of a split to ``path``; yield the counts of each."""
     with pa.ipc.new_file(path, schema) as writer:

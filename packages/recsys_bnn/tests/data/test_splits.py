@@ -38,7 +38,7 @@ def staging(tmp_path, monkeypatch):
 
 
 def rows(split, name):
-    return [row for batch in split.chunks(name) for row in batch.column("row").to_pylist()]
+    return [row for piece in split.chunks(name) for row in piece.read().column("row").to_pylist()]
 
 
 SIZES = {"train": 70, "val": 10, "test": 20}

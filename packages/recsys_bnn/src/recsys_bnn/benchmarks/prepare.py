@@ -25,12 +25,12 @@ from time import perf_counter
 from typing import Any
 
 from recsys_bnn.data.criteo_log import write_log
-from recsys_bnn.data.formats.text import map_threads
 from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import BenchSettings
 from seminar_common.cost import peak_rss_mb
+from seminar_common.device import usable_cores
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.results import Row
@@ -64,7 +64,9 @@ def prepare_speed(settings: BenchSettings) -> Iterator[Row]:
         write_log(log, SyntheticConfig(settings.rows, settings.seed))
         with log.open() as source:
             warm.write_text("".join(islice(source, WARM_ROWS)))
-        ours = yield from _measured(OURS, map_threads(), settings.rows, _prepare, log, warm, settings.repeats)
+        ours = yield from _measured(
+            OURS, usable_cores(), settings.rows, _prepare, log, warm, settings.repeats
+        )
         if settings.peer is None:
             return
         theirs = yield from _measured(PEER, 1, settings.rows, _Peer(settings.peer), log, warm, 1)

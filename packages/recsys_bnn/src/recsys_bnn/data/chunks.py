@@ -6,10 +6,13 @@ generated rows). A null is a missing value. A key stands for one value of its fi
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+from recsys_bnn.data.parallel import on_shared_disk
 
 LABEL, PROBABILITY = "label", "probability"
 STAGED_ROWS = 131_072
@@ -87,20 +90,30 @@ def stage(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
             writer.close()
 
 
-def staged(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-    """Yield rows ``start`` to ``stop`` of a staged file, in batches of ``STAGED_ROWS`` from ``start`` on.
+@dataclass(frozen=True)
+class StagedRows:
+    """Some rows of a staged file; they are read where they are worked on."""
 
-    The file is read rather than mapped, so that memory does not grow with its size.
-    """
-    with pa.OSFile(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        indices = range(start // STAGED_ROWS, -(-stop // STAGED_ROWS))
-        slices = (
-            _overlap(reader.get_batch(i), start - i * STAGED_ROWS, stop - i * STAGED_ROWS) for i in indices
-        )
-        yield from rechunk(slices, STAGED_ROWS)
+    path: Path
+    rows: "range | np.ndarray"
+    """Numbers of the rows, rising; at least one."""
 
+    def read(self) -> pa.RecordBatch:
+        """Read the rows; the file is not mapped, so that memory does not grow with its size."""
+        first, last = (int(self.rows[at]) // STAGED_ROWS for at in (0, -1))
+        with on_shared_disk(self.path), pa.OSFile(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            parts = [self._part(reader.get_batch(index), index) for index in range(first, last + 1)]
+        return _joined([part for part in parts if part.num_rows])
 
-def _overlap(batch: pa.RecordBatch, start: int, stop: int) -> pa.RecordBatch:
-    first = max(start, 0)
-    return batch.slice(first, min(stop, batch.num_rows) - first)
+    def _part(self, batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
+        """Return the rows that are in batch number ``index``."""
+        start = index * STAGED_ROWS
+        if isinstance(self.rows, range):
+            first = max(self.rows.start - start, 0)
+            return batch.slice(first, min(self.rows.stop - start, batch.num_rows) - first)
+        low, high = np.searchsorted(self.rows, (start, start + STAGED_ROWS))
+        return batch.take(pa.array(self.rows[low:high] - start))
+
+    def __str__(self) -> str:
+        return f"rows {self.rows[0]:,} to {self.rows[-1]:,} of the log"

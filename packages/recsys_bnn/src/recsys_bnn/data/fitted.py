@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from recsys_bnn.data.chunks import StagedRows
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.encoding import Moments, Normalisation, logarithms
 from recsys_bnn.data.formats.base import Format
 from recsys_bnn.data.formats.keys import Keys
-from recsys_bnn.data.formats.text import ordered_map
+from recsys_bnn.data.parallel import OrderedMap
 from recsys_bnn.data.splits import Splits
 from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
 from recsys_bnn.data.vocabulary import (
@@ -101,8 +100,12 @@ def _dataset(folder: Path) -> Dataset:
     return dataset
 
 
-def fit(config: PrepareConfig, layout: Format, splits: Splits) -> Fitted:
-    """Fit vocabulary and normalisation to the training rows."""
+def fit(config: PrepareConfig, layout: Format, splits: Splits, ordered_map: OrderedMap) -> Fitted:
+    """Fit vocabulary and normalisation to the training rows.
+
+    Counting in pieces is left to ``ordered_map``; here their counts are merged in the order of the log, so that sums of
+    rounded numbers are always the same.
+    """
     moments = [Moments() for _ in layout.integer_names]
     counters = [Counter() for _ in layout.categorical_names]
     summarise = functools.partial(_summarise, integers=len(moments), categoricals=len(counters))
@@ -140,7 +143,8 @@ class _Summary:
     counts: list[Counts]
 
 
-def _summarise(chunk: pa.RecordBatch, integers: int, categoricals: int) -> _Summary:
+def _summarise(piece: StagedRows, integers: int, categoricals: int) -> _Summary:
+    chunk = piece.read()
     columns = chunk.columns
     moments = [Moments.of(logarithms(column.drop_null())) for column in columns[1 : 1 + integers]]
     counts = [Counts.of(column) for column in columns[1 + integers : 1 + integers + categoricals]]

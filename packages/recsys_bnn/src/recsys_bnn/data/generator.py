@@ -18,6 +18,7 @@ import numpy as np
 from seminar_common.errors import UserError
 from seminar_common.metrics import roc_auc
 from seminar_common.seeds import numpy_generator
+from seminar_common.splitmix import splitmix64
 
 CRITEO_ROWS = 45_840_617
 """Rows of the Criteo Display Advertising Challenge's train.txt."""
@@ -134,6 +135,10 @@ class SyntheticLog:
         self._pairs = [every[k] for k in generator.permutation(len(every))[: config.pairs]]
         self._crossed = generator.integers(0, [INTEGERS, CATEGORICALS], (6, 2)).tolist()
 
+    def __reduce__(self) -> "tuple[type[SyntheticLog], tuple[SyntheticConfig]]":
+        """Pickle the configuration alone, as the tables of effects are made from it."""
+        return SyntheticLog, (self.config,)
+
     def chunks(self, start: int = 0) -> Iterator[SyntheticChunk]:
         """Yield the log in time order, from chunk number ``start`` on, at most ``CHUNK_ROWS`` rows each."""
         rows = self.config.rows
@@ -173,7 +178,7 @@ class SyntheticLog:
         """Return the 32-bit values [B, 26] that stand for ranks [26, B], as Criteo's hashes hide the original ones."""
         values = np.empty(ranks.shape[::-1], np.uint32)
         for field, count in enumerate(self.cardinalities):
-            hashed = _mix(ranks[field].astype(np.uint64), 1000 + field) >> np.uint64(32)
+            hashed = splitmix64(ranks[field], 1000 + field) >> np.uint64(32)
             values[:, field] = np.where((ranks[field] == _MISSING_RANK) & (count > 1000), 0, hashed)
         return values
 
@@ -269,11 +274,3 @@ def _zipf(uniform: np.ndarray, count: int, exponent: float, shift: float) -> np.
     first = shift**tail
     ranks = (uniform * ((count + shift) ** tail - first) + first) ** (1 / tail) - shift
     return np.minimum(ranks, count - 1).astype(np.int64)
-
-
-def _mix(values: np.ndarray, salt: int) -> np.ndarray:
-    """Hash uint64 values (the finaliser of SplitMix64, Steele et al. 2014)."""
-    mixed = values + np.uint64((salt * 0x9E3779B97F4A7C15) % (1 << 64))
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

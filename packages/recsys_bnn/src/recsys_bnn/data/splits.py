@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from recsys_bnn.data import chunks
-from recsys_bnn.data.chunks import rechunk, staged
+from recsys_bnn.data.chunks import StagedRows
 from recsys_bnn.data.dataset import SPLITS
 from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common.errors import UserError
@@ -61,8 +60,8 @@ class Splits(Protocol):
         """Rows of each split."""
         ...
 
-    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a split in the order of the log."""
+    def chunks(self, name: str) -> Iterator[StagedRows]:
+        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
         ...
 
 
@@ -73,11 +72,13 @@ class Consecutive:
     staging: Path
     sizes: Sizes
 
-    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a split in the order of the log."""
+    def chunks(self, name: str) -> Iterator[StagedRows]:
+        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
         before = SPLITS[: SPLITS.index(name)]
         start = sum(self.sizes[earlier] for earlier in before)
-        return staged(self.staging, start, start + self.sizes[name])
+        stop, step = start + self.sizes[name], chunks.STAGED_ROWS
+        for first in range(start, stop, step):
+            yield StagedRows(self.staging, range(first, min(first + step, stop)))
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,27 @@ class Random:
                 f"--split random: {rows:,} rows are too many, the limit is {RANDOM_ROWS:,}; use --split time"
             )
 
-    def chunks(self, name: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a split in the order of the log."""
-        return rechunk(self._parts(SPLITS.index(name)), chunks.STAGED_ROWS)
+    def chunks(self, name: str) -> Iterator[StagedRows]:
+        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
+        held = np.empty(0, np.int64)
+        for part in self._parts(SPLITS.index(name)):
+            held = np.concatenate([held, part])
+            if len(held) >= chunks.STAGED_ROWS:
+                yield StagedRows(self.staging, held[: chunks.STAGED_ROWS])
+                held = held[chunks.STAGED_ROWS :]
+        if len(held):
+            yield StagedRows(self.staging, held)
 
-    def _parts(self, number: int) -> Iterator[pa.RecordBatch]:
+    def _parts(self, number: int) -> Iterator[np.ndarray]:
+        """Yield the numbers of a split's rows, at most ``STAGED_ROWS`` at a time."""
         # Drawing how many rows of a batch fall to each split, and then which, needs no list of all rows.
         generator = numpy_generator(self.seed, "split")
-        left = np.array([self.sizes[name] for name in SPLITS])
-        for batch in staged(self.staging, 0, sum(self.sizes.values())):
-            taken = generator.multivariate_hypergeometric(left, batch.num_rows)
+        left, rows = np.array([self.sizes[name] for name in SPLITS]), sum(self.sizes.values())
+        for start in range(0, rows, chunks.STAGED_ROWS):
+            taken = generator.multivariate_hypergeometric(left, min(chunks.STAGED_ROWS, rows - start))
             left -= taken
             split = generator.permutation(np.repeat(np.arange(len(SPLITS)), taken))
-            yield batch.take(pa.array(np.flatnonzero(split == number)))
+            yield start + np.flatnonzero(split == number)
 
 
 def split(config: PrepareConfig, staging: Path, rows: int, days: dict[str, int]) -> Splits:

@@ -1,12 +1,13 @@
 """Settings of `prepare`. Imports nothing heavy, so that ``--help`` is quick."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 SplitKind = Literal["time", "day", "random"]
 _USUAL_SPLITS: dict[str, SplitKind] = {"criteo-1tb": "day", "libfm": "random"}
@@ -21,33 +22,39 @@ class PrepareConfig:
         Literal["criteo-kaggle", "criteo-1tb", "avazu", "movielens", "libfm", "table", "synthetic"]
     ]
     """Layout of the input; docs/data.md describes each. `synthetic` generates a log and needs none."""
+    _: KW_ONLY
+    input: tuple[Path, ...] = ()
+    """Input files in time order; several are read as one log. criteo-1tb and movielens also take a folder, synthetic
+    needs none."""
     out: Path
     """Folder to make; it must not exist yet."""
-    input: tuple[Path, ...] = ()
-    """Input files in time order; several are read as one log. criteo-1tb and movielens also take a folder."""
+    schema: Path | None = None
+    """TOML file that says what the columns are; for table only."""
+    rows: int | None = None
+    """Number of rows to generate; for synthetic only."""
     name: str = ""
     """Name of the data set in results; by default the format's, with the number of rows, e.g. `criteo-10k`."""
     split: Literal["auto", "time", "day", "random"] = "auto"
-    """`time` tests on the last rows, `day` on the last day, `random` on any; `auto` is day for criteo-1tb, random for libfm, else time."""
+    """`time` tests on the last rows, `day` on the last day, `random` on any; `auto` is day for criteo-1tb, random for
+    libfm, else time."""
     val_fraction: float = 0.1
     """Share of all rows for validation."""
     test_fraction: float = 0.2
     """Share of all rows for the test."""
-    seed: int = 0
-    """Seed of a random split and of generated rows."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """`fail` stops at the first bad row and names it; `skip` leaves bad rows out, counts them by reason and lists them
+    in `skipped.csv`."""
+    vocabulary: Path | None = None
+    """Run of `train`, or folder of `prepare`. Its vocabulary and normalisation encode this log, and none are fitted:
+    the same value gets the same id, so that the run's model can be measured on these rows (`evaluate --data`). A value
+    that the vocabulary lacks gets the out-of-vocabulary id."""
     min_count: int = 2
     """Values seen fewer times in the training rows share one out-of-vocabulary id per field."""
     hash_buckets: int | None = None
     """Fields that would have ids for more values than this are hashed to as many ids instead."""
-    vocabulary: Path | None = None
-    """Run, or prepared folder, whose vocabulary and normalisation encode this log in place of ones fitted to it; its
-    model can then be measured on these rows. A value that it does not hold gets the out-of-vocabulary id."""
-    on_error: Literal["fail", "skip"] = "fail"
-    """`fail` stops at the first bad row and names it; `skip` leaves bad rows out and counts them by reason."""
-    rows: int | None = None
-    """Number of rows to generate; for synthetic only."""
-    schema: Path | None = None
-    """TOML file that says what the columns are; for table only."""
+    seed: int = 0
+    """Seed of a random split and of generated rows."""
+    work: WorkConfig = field(default_factory=WorkConfig)
 
     def __post_init__(self) -> None:
         self._check_input()

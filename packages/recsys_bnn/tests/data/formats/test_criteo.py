@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recsys_bnn.data.formats import criteo, text
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.criteo import CriteoKaggle, Row, parse_line, parse_lines, parse_text
-from recsys_bnn.data.formats.text import Block, Source, ordered_map, parse_block
+from recsys_bnn.data.formats.text import Block, Source, parse_block
 from seminar_common import files
 from seminar_common.errors import UserError
 
@@ -218,12 +218,3 @@ def test_the_first_bad_line_is_named_though_later_blocks_fail_too(tmp_path, monk
 )
 def test_a_log_is_named_by_its_rows(count, name):
     assert CriteoKaggle([]).default_name(count) == name
-
-
-def test_work_in_threads_keeps_the_order_and_takes_few_items_ahead():
-    taken = []
-    items = (taken.append(i) or i for i in range(1000))
-    results = ordered_map(lambda i: -i, items)
-    assert next(results) == 0
-    assert len(taken) <= text.AHEAD * 4 + 1
-    assert list(results) == [-i for i in range(1, 1000)]

@@ -44,6 +44,12 @@ def test_the_hash_of_a_text_does_not_depend_on_when_it_came(texts):
     assert len(set(one.hashes(forth).tolist())) == len(texts)
 
 
+@pytest.mark.parametrize("kind", [HexKeys, IntegerKeys])
+def test_the_hash_of_a_number_is_frozen_as_data_sets_were_hashed_by_it(kind):
+    keys = np.array([0, 1, 2**32 - 1], np.uint32)
+    assert kind().hashes(keys).tolist() == [16294208416658607535, 10451216379200822465, 8336509955162079680]
+
+
 def test_hashes_spread_consecutive_numbers_evenly():
     buckets = IntegerKeys().hashes(np.arange(100_000, dtype=np.uint32)) % 100
     counts = np.bincount(buckets.astype(int), minlength=100)

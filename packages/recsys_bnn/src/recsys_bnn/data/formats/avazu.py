@@ -20,6 +20,7 @@ from recsys_bnn.data.formats.delimited import Column, Delimited, header, hex_key
 from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys
 from recsys_bnn.data.formats.text import Source
 from recsys_bnn.data.formats.time_order import TimeOrder
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 OFFICIAL_ROWS = 40_428_967
@@ -77,7 +78,9 @@ class Avazu(Format):
                 )
         self._days: dict[int, int] = {}
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order.
 
         Raises:
@@ -87,7 +90,7 @@ class Avazu(Format):
         order = TimeOrder(
             self.paths[-1], "hour", "give the files in time order, each sorted by its column hour"
         )
-        for batch in Delimited(_COLUMNS, HEADER, header=HEADER).read(sources, bad_rows):
+        for batch in Delimited(_COLUMNS, HEADER, header=HEADER).read(sources, bad_rows, ordered_map):
             if not batch.num_rows:
                 continue
             hours = batch.column("hour").to_numpy()

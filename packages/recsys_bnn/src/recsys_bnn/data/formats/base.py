@@ -9,6 +9,7 @@ import pyarrow as pa
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.keys import Keys
 from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.parallel import OrderedMap
 
 
 class Format(Protocol):
@@ -21,8 +22,17 @@ class Format(Protocol):
     keys: Sequence[Keys]
     """For each categorical field, how its values become keys."""
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of ``sources``, which are open ``paths``, in time order; hand bad rows to ``bad_rows``."""
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``sources``, which are open ``paths``, in time order.
+
+        Args:
+            sources: The open files.
+            bad_rows: What to do about bad rows.
+            ordered_map: What works on independent pieces, in order. For a cluster the function and the pieces can be
+                pickled.
+        """
         ...
 
     def default_name(self, rows: int) -> str:

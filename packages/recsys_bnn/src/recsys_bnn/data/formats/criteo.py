@@ -20,6 +20,7 @@ from recsys_bnn.data.formats.base import Format, counted_name
 from recsys_bnn.data.formats.criteo_kernel import parse_columns
 from recsys_bnn.data.formats.keys import HexKeys
 from recsys_bnn.data.formats.text import Source, all_blocks, check_text, parse_each, read_rows, shown
+from recsys_bnn.data.parallel import OrderedMap
 
 OFFICIAL_ROWS = 45_840_617
 INTEGERS = tuple(f"I{i}" for i in range(1, 14))
@@ -41,9 +42,11 @@ class CriteoKaggle(Format):
     def __init__(self, paths: Sequence[Path]):
         self.paths = paths
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order; a categorical's key is its hexadecimal value."""
-        return read_rows(all_blocks(sources), parse_text, parse_lines, bad_rows)
+        return read_rows(all_blocks(sources), parse_text, parse_lines, bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
         """Return ``criteo-kaggle`` for the whole log, and a name such as ``criteo-10k`` for a part."""

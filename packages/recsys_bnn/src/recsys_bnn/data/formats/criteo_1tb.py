@@ -10,7 +10,8 @@ from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format, counted_name
 from recsys_bnn.data.formats.criteo import CATEGORICALS, INTEGERS, parse_lines, parse_text
 from recsys_bnn.data.formats.keys import HexKeys
-from recsys_bnn.data.formats.text import Source, all_blocks, read_rows
+from recsys_bnn.data.formats.text import Source, read_rows
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 OFFICIAL_ROWS = 4_373_472_329
@@ -35,11 +36,14 @@ class Criteo1TB(Format):
         self.paths = day_files(inputs)
         self._days: dict[str, int] = {}
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources``, one day after the other, and count them by day."""
         for source in sources:
             rows = 0
-            for batch in read_rows(all_blocks([source]), parse_text, parse_lines, bad_rows):
+            blocks = source.blocks()
+            for batch in read_rows(blocks, parse_text, parse_lines, bad_rows, ordered_map):
                 rows += batch.num_rows
                 yield batch
             self._days[f"day_{_day(source.path)}"] = rows

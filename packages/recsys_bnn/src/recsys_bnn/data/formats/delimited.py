@@ -16,6 +16,7 @@ from pyarrow import csv as arrow_csv
 
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.text import Block, Source, check_text, parse_each, read_rows, shown
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 _WHOLE = re.compile(r"(-?)0*([0-9]{1,10})", re.ASCII)
@@ -129,13 +130,15 @@ class Delimited:
         self._separator, self._quoted, self._header = separator, quoted, list(header)
         self.schema = pa.schema([(column.name, column.type) for column in columns])
 
-    def read(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order; bad ones go to ``bad_rows``.
 
         Raises:
             UserError: a file can't be read or has another header, or a row is bad and is not to be skipped.
         """
-        yield from read_rows(self._blocks(sources), self.parse_text, self.parse_lines, bad_rows)
+        return read_rows(self._blocks(sources), self.parse_text, self.parse_lines, bad_rows, ordered_map)
 
     def _blocks(self, sources: Sequence[Source]) -> Iterator[Block]:
         for source in sources:
@@ -144,9 +147,9 @@ class Delimited:
                 first = next(blocks, None)
                 if first is None:
                     raise UserError(f"{source.path}: the file is empty; leave it out")
-                line, text = first.text.split(b"\n", 1)
-                self._check_header(source.path, line)
-                yield Block(first.path, 2, text)
+                end = first.text.index(b"\n")
+                self._check_header(source.path, first.text[:end])
+                yield first.part(end + 1)
             yield from blocks
 
     def _check_header(self, path: Path, line: bytes) -> None:

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from seminar_common.splitmix import splitmix64
+
 
 class Keys(Protocol):
     """Translates the values of one categorical field between text and key."""
@@ -42,8 +44,8 @@ class HexKeys:
         return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">u4").astype(np.uint32)
 
     def hashes(self, keys: np.ndarray) -> np.ndarray:
-        """Return the mixed keys."""
-        return mixed(keys)
+        """Return the keys' SplitMix64."""
+        return splitmix64(keys)
 
 
 class IntegerKeys:
@@ -60,8 +62,8 @@ class IntegerKeys:
         return texts.cast(pa.int32()).to_numpy(zero_copy_only=False).view(np.uint32)
 
     def hashes(self, keys: np.ndarray) -> np.ndarray:
-        """Return the mixed keys."""
-        return mixed(keys)
+        """Return the keys' SplitMix64."""
+        return splitmix64(keys)
 
 
 class TextKeys:
@@ -97,11 +99,3 @@ class TextKeys:
         if key == len(self._texts):
             self._texts.append(text)
         return key
-
-
-def mixed(keys: np.ndarray) -> np.ndarray:
-    """Hash numbers to uint64 (the finaliser of SplitMix64: Steele, Lea and Flood, 2014)."""
-    bits = keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))

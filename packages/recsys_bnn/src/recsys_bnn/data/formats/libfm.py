@@ -19,6 +19,7 @@ from recsys_bnn.data.formats.base import Format
 from recsys_bnn.data.formats.delimited import Column, Delimited
 from recsys_bnn.data.formats.keys import IntegerKeys
 from recsys_bnn.data.formats.text import Source, all_blocks, check_text, parse_each, read_rows
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 _LABELS = {"1": 1, "+1": 1, "-1": 0, "0": 0}
@@ -52,9 +53,11 @@ class LibFM(Format):
         present = [column.name for column in self._columns]
         self._fast = Delimited(self._columns, present, separator=" ")
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order; a value's key is its index."""
-        return read_rows(all_blocks(sources), self._fast.parse_text, self._plain, bad_rows)
+        return read_rows(all_blocks(sources), self._fast.parse_text, self._plain, bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
         """Return the first file's name up to its first dot, such as ``frappe``."""

@@ -6,7 +6,8 @@ about 50 bytes each. A film's genres fill up to three fields, in the order in wh
 ones are left out, so that every field has one value.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from recsys_bnn.data.formats.delimited import Column, Delimited, number
 from recsys_bnn.data.formats.keys import IntegerKeys, Keys, TextKeys
 from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout, identity
 from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 CLICK_RATING = 4.0
@@ -74,12 +76,14 @@ class MovieLens(Format):
         self.integer_names = ("age", "release_year") if users else ("release_year",)
         self.categorical_names, self.keys = tuple(fields), tuple(fields.values())
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the ratings by time; those of one second keep the order of the file."""
         layout = self._layout
         items = layout.items.read(sources[1], bad_rows)
         users = layout.users.read(sources[2], bad_rows) if layout.users else None
-        clicks, item, user = self._ratings(sources[0], items, users, bad_rows)
+        clicks, item, user = self._ratings(sources[0], items, users, bad_rows, ordered_map)
         item_features = self._item_features(list(items.values()))
         user_features = self._user_features(list(users.values())) if users else None
         schema = chunks.schema(self.integer_names, self.categorical_names)
@@ -93,22 +97,27 @@ class MovieLens(Format):
             yield pa.RecordBatch.from_arrays([found[name] for name in schema.names], schema=schema)
 
     def _ratings(
-        self, source: Source, items: dict[int, Item], users: dict[int, User] | None, bad_rows: BadRows
+        self,
+        source: Source,
+        items: dict[int, Item],
+        users: dict[int, User] | None,
+        bad_rows: BadRows,
+        ordered_map: OrderedMap,
     ) -> list[np.ndarray]:
         """Return clicks (uint8), and places of film and user in ``items`` and ``users`` (int32), by time, each [N].
 
         Without ``users`` the users' numbers stand for their places.
         """
         layout = self._layout
-        of_user = _lookup(users, self.paths[2]) if users else identity
+        of_user = _Place.of(users, self.paths[2]) if users else identity
         columns = (
             Column("rating", click, pa.uint8(), "label"),
-            Column("item_id", _lookup(items, self.paths[1]), pa.int32(), "item"),
+            Column("item_id", _Place.of(items, self.paths[1]), pa.int32(), "item"),
             Column("user_id", of_user, pa.int32(), "user"),
             Column("timestamp", number, pa.float64(), "timestamp"),
         )
         reader = Delimited(columns, layout.columns, separator=layout.separator, header=layout.header)
-        table = pa.Table.from_batches(reader.read([source], bad_rows), reader.schema)
+        table = pa.Table.from_batches(reader.read([source], bad_rows, ordered_map), reader.schema)
         order = np.argsort(table["timestamp"].to_numpy(), kind="stable")
         return [table[name].to_numpy()[order] for name in ("rating", "item_id", "user_id")]
 
@@ -143,17 +152,22 @@ class MovieLens(Format):
         return {"click_rating": CLICK_RATING}
 
 
-def _lookup(features: dict[int, Any], path: Path) -> Callable[[str], int]:
-    """Return a function from a number's text to its place in ``features``."""
-    places = {key: place for place, key in enumerate(features)}
+@dataclass(frozen=True)
+class _Place:
+    """Reads a film's or user's number as its place among those that a file lists."""
 
-    def place(text: str) -> int:
+    places: dict[int, int]
+    file: str
+
+    @classmethod
+    def of(cls, features: dict[int, Any], path: Path) -> "_Place":
+        return cls({key: place for place, key in enumerate(features)}, path.name)
+
+    def __call__(self, text: str) -> int:
         key = identity(text)
-        if key not in places:
-            raise ValueError(f"a number that {path.name} lists")
-        return places[key]
-
-    return place
+        if key not in self.places:
+            raise ValueError(f"a number that {self.file} lists")
+        return self.places[key]
 
 
 def _taken(features: dict[str, pa.Array], places: np.ndarray) -> dict[str, pa.Array]:

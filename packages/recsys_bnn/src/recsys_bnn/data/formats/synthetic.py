@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format
 from recsys_bnn.data.formats.criteo import CATEGORICALS, INTEGERS
 from recsys_bnn.data.formats.keys import HexKeys
-from recsys_bnn.data.formats.text import Source, ordered_map
+from recsys_bnn.data.formats.text import Source
 from recsys_bnn.data.generator import CHUNK_ROWS, DAYS, SyntheticChunk, SyntheticConfig, SyntheticLog
+from recsys_bnn.data.parallel import OrderedMap
 
 SCHEMA = chunks.schema(INTEGERS, CATEGORICALS, probability=True)
 
@@ -30,11 +32,13 @@ class Synthetic(Format):
     def __init__(self, config: SyntheticConfig):
         self._config = config
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the generated rows in time order."""
         log = SyntheticLog(self._config)
         numbers = range(-(-self._config.rows // CHUNK_ROWS))
-        return ordered_map(lambda number: batch(next(log.chunks(start=number))), numbers)
+        yield from ordered_map(partial(_batch_of, log), numbers)
 
     def days(self) -> dict[str, int]:
         """Return the rows of each of the seven days."""
@@ -48,6 +52,10 @@ class Synthetic(Format):
     def settings(self) -> dict[str, Any]:
         """Return what the rows were generated with."""
         return {"generator": dataclasses.asdict(self._config)}
+
+
+def _batch_of(log: SyntheticLog, number: int) -> pa.RecordBatch:
+    return batch(next(log.chunks(start=number)))
 
 
 def batch(chunk: SyntheticChunk) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ quotes, but a line end in one is refused.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from recsys_bnn.data.formats.delimited import (
 )
 from recsys_bnn.data.formats.keys import TextKeys
 from recsys_bnn.data.formats.table_schema import read_schema
-from recsys_bnn.data.formats.text import Source, batch_of, ordered_map
+from recsys_bnn.data.formats.text import Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
+from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 from seminar_common.files import check_file
 
@@ -70,7 +72,9 @@ class Table(Format):
         with _opened(path) as file:
             return file.schema_arrow.names
 
-    def chunks(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def chunks(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order.
 
         Raises:
@@ -83,7 +87,7 @@ class Table(Format):
             self._schema.time or "",
             "sort the log by it, or split with --split random",
         )
-        for batch in self._batches(sources, bad_rows):
+        for batch in self._batches(sources, bad_rows, ordered_map):
             if not batch.num_rows:
                 continue
             if self._in_time_order:
@@ -93,14 +97,16 @@ class Table(Format):
             keys = [field.column(text) for field, text in zip(self._texts, texts, strict=True)]
             yield pa.RecordBatch.from_arrays([batch.column(0), *integers, *keys], schema=schema)
 
-    def _batches(self, sources: Sequence[Source], bad_rows: BadRows) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap
+    ) -> Iterator[pa.RecordBatch]:
         for source, present in zip(sources, self._present, strict=True):
             if source.path.suffix in PARQUET:
-                yield from _parquet_batches(source, self._columns, bad_rows)
+                yield from _parquet_batches(source, self._columns, bad_rows, ordered_map)
             else:
                 separator = self._schema.separator
                 reader = Delimited(self._columns, present, separator=separator, quoted=True, header=present)
-                yield from reader.read([source], bad_rows)
+                yield from reader.read([source], bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
         """Return the first file's name up to its first dot."""
@@ -128,7 +134,11 @@ def time(text: str) -> float:
 def _label(threshold: float | None) -> Callable[[str], int]:
     if threshold is None:
         return label
-    return lambda text: int(number(text) >= threshold)
+    return partial(_at_least, threshold)
+
+
+def _at_least(threshold: float, text: str) -> int:
+    return int(number(text) >= threshold)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -140,7 +150,7 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 
 def _parquet_batches(
-    source: Source, columns: Sequence[Column], bad_rows: BadRows
+    source: Source, columns: Sequence[Column], bad_rows: BadRows, ordered_map: OrderedMap
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file, group by group; bad ones go to ``bad_rows``."""
     source.digest_all()
@@ -152,7 +162,7 @@ def _parquet_batches(
                 [_as_texts(b.column(n), f"{source.path}: the column {n!r}") for n in names]
                 for b in file.iter_batches(columns=names)
             )
-            for batch, errors in ordered_map(lambda texts: _converted(texts, columns), read):
+            for batch, errors in ordered_map(partial(_converted, columns=columns), read):
                 for at, error in errors:
                     bad_rows.add(BadRow(source.path, row + at, error.reason, str(error), "row"))
                 row += batch.num_rows + len(errors)

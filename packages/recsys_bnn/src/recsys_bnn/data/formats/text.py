@@ -9,57 +9,27 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows, RowError
-from seminar_common.device import usable_cores
+from recsys_bnn.data.parallel import OrderedMap, on_shared_disk
 from seminar_common.errors import UserError
 from seminar_common.files import check_file
 
 BLOCK_BYTES = 4 << 20
 """Text in one block, about 17,000 rows of Criteo: enough work to make a thread worth it, small enough to hold many."""
+CLUSTER_BLOCK_BYTES = 32 << 20
+"""The same on a cluster, where a block must be worth its way over the network."""
 PLAIN_LINES = 64
 """Blocks of at most so many lines go to the plain parser rather than being halved once more."""
-
-AHEAD = 2
-"""Items per thread that are taken ahead, so that no thread idles while the results are written."""
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def map_threads() -> int:
-    """Return the number of threads of :func:`ordered_map`: at most four, as one reader can't feed more."""
-    return min(4, usable_cores())
-
-
-def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Apply ``function`` to ``items`` in threads; yield the results in order.
-
-    Items are taken only ``AHEAD`` per thread ahead, so memory stays bounded.
-    """
-    threads = map_threads()
-    pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > AHEAD * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 @dataclass(frozen=True)
@@ -72,13 +42,34 @@ class Block:
     text: bytes
     """The lines, each with its line feed."""
 
+    at: int | None = None
+    """Where the lines begin in a plain file, in bytes; None if they don't stand so in one."""
+
+    def part(self, start: int, stop: int | None = None) -> "Block":
+        """Return the lines between two places in the text."""
+        line = self.line + count_lines(self.text[:start])
+        return Block(self.path, line, self.text[start:stop], None if self.at is None else self.at + start)
+
     def halves(self) -> "tuple[Block, Block]":
         """Split a block of at least two lines after a line near its middle."""
         middle = len(self.text) // 2
         cut = self.text.rfind(b"\n", 0, middle) + 1 or self.text.find(b"\n", middle) + 1
-        head = self.text[:cut]
-        below = self.line + head.count(b"\n")
-        return Block(self.path, self.line, head), Block(self.path, below, self.text[cut:])
+        return self.part(0, cut), self.part(cut)
+
+    def __reduce__(self) -> tuple[Callable[..., "Block"], tuple[Any, ...]]:
+        """Pickle where the lines stand, so that a worker reads the file itself; else the text."""
+        if self.at is None:
+            return Block, (self.path, self.line, self.text)
+        return _read_block, (self.path, self.path.absolute(), self.line, self.at, len(self.text))
+
+    def __str__(self) -> str:
+        return f"{self.path}, from line {self.line} on"
+
+
+def _read_block(path: Path, absolute: Path, line: int, at: int, size: int) -> Block:
+    with on_shared_disk(absolute), absolute.open("rb") as file:
+        file.seek(at)
+        return Block(path, line, file.read(size), at)
 
 
 class Source:
@@ -87,14 +78,21 @@ class Source:
     Args:
         path: The file.
         advance: Called with the number of bytes after each read, for a progress bar.
+        block_bytes: Text in one block; by default ``BLOCK_BYTES``.
 
     Raises:
         UserError: there is no such file, or it is empty or a folder.
     """
 
-    def __init__(self, path: Path, advance: Callable[[int], None] = lambda count: None):
+    def __init__(
+        self,
+        path: Path,
+        advance: Callable[[int], None] = lambda count: None,
+        block_bytes: int | None = None,
+    ):
         check_file(path)
         self.path, self.bytes = path, 0
+        self._block_bytes = block_bytes or BLOCK_BYTES
         self._advance, self._digest = advance, hashlib.blake2b(digest_size=16)
 
     @property
@@ -109,15 +107,16 @@ class Source:
             UserError: the file can't be opened, its gzip data are damaged, or a line is so long that it can't
                 be a table.
         """
-        line, rest = 1, b""
-        buffer = bytearray(BLOCK_BYTES)  # used again and again, as fresh memory costs more than the copy
+        line, rest, at = 1, b"", 0
+        buffer = bytearray(self._block_bytes)  # used again, as fresh memory costs more than the copy
         with self._open() as file, memoryview(buffer) as view:
+            plain = isinstance(file, _Digesting)
             while size := self._fill(file, view):
                 cut = buffer.rfind(b"\n", 0, size) + 1
                 if cut:
                     text = b"".join((rest, view[:cut]))
-                    yield Block(self.path, line, text)
-                    line, rest = line + count_lines(text), b""
+                    yield Block(self.path, line, text, at if plain else None)
+                    line, rest, at = line + count_lines(text), b"", at + len(text)
                 rest += view[cut:size]
                 if len(rest) > BLOCK_BYTES:
                     raise UserError(
@@ -267,14 +266,21 @@ def all_blocks(sources: Sequence[Source]) -> Iterator[Block]:
 
 
 def read_rows(
-    blocks: Iterable[Block], fast: Fast, plain: Plain, bad_rows: BadRows
+    blocks: Iterable[Block], fast: Fast, plain: Plain, bad_rows: BadRows, ordered_map: OrderedMap = map
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of ``blocks`` in order; bad ones go to ``bad_rows``.
+
+    Args:
+        blocks: Lines to parse.
+        fast: As for :func:`parse_block`.
+        plain: As for :func:`parse_block`.
+        bad_rows: What to do about bad rows.
+        ordered_map: Maps :func:`parse_block` over the blocks.
 
     Raises:
         UserError: a file can't be read, or a row is bad and bad rows are not to be skipped.
     """
-    for parsed in ordered_map(lambda block: parse_block(block, fast, plain), blocks):
+    for parsed in ordered_map(partial(parse_block, fast=fast, plain=plain), blocks):
         for row in parsed.bad:
             bad_rows.add(row)
         yield from parsed.batches
