@@ -8,7 +8,8 @@ from PIL import Image
 
 from doc_detect.classes import CLASSES, IGNORE
 from doc_detect.coco import read_coco
-from doc_detect.formats import main, read_any, write_any
+from doc_detect.convert import main
+from doc_detect.formats.forms import read_any, write_any
 from doc_detect.formats.regions import Layout, Region, xml_names
 from doc_detect.predict import predict
 from doc_detect.settings.job import ConvertSettings, PredictSettings

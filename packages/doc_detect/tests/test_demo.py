@@ -1,7 +1,9 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import dataclasses
 from pathlib import Path
-
-import pytest
 
 from doc_detect import demo as module
 from doc_detect.demo import main, real_pages
@@ -10,12 +12,13 @@ from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from seminar_common.demos import DemoSettings
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
+from seminar_common.work import WorkConfig
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     """A demo of a dozen small pages and a few steps, with everything else as it is."""
-    pages = dataclasses.replace(module.PAGES, pages=16, long_side=320, val_share=0.4, workers=1)
+    pages = dataclasses.replace(module.PAGES, pages=16, long_side=320, val_share=0.4, work=WorkConfig(1))
     training = dataclasses.replace(
         module.TRAINING,
         model=ModelConfig(size=128, head_convs=1),

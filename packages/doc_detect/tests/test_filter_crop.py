@@ -12,12 +12,15 @@ from doc_detect import crop as crop_module
 from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, cut, distance, pad
 from doc_detect.filter import main, matching
 from doc_detect.pages import Page, PageRef, read_page
-from doc_detect.pages.image import extract_frame
 from doc_detect.pages.names import inside
+from doc_detect.pages.tiff import extract_page
 from doc_detect.predict import predict
 from doc_detect.predictions import Box, PredictedPage, open_predictions
 from doc_detect.settings.job import CropSettings, FilterSettings, PredictSettings
+from seminar_common import failures
 from seminar_common.errors import UserError
+from seminar_common.images import open_image
+from seminar_common.work import WorkConfig
 
 GRAPHIC = (100, 200, 500, 700)
 CAPTION = (120, 710, 480, 760)
@@ -38,7 +41,11 @@ def predicted(tmp_path: Path, tiny_model: Path, paint) -> Path:
     pictures[0].save(
         scans / "book.pdf", save_all=True, append_images=pictures[1:], resolution=100, quality=95
     )
-    predict(PredictSettings(inputs=(scans,), out=tmp_path / "found", model=tiny_model, pdf_pixels=1200))
+    predict(
+        PredictSettings(
+            inputs=(scans,), out=tmp_path / "found", model=tiny_model, work=WorkConfig(1), pdf_pixels=1200
+        )
+    )
     return tmp_path / "found"
 
 
@@ -104,7 +111,7 @@ def test_names_never_lead_out_of_a_folder() -> None:
 
 
 def crops(predicted: Path, out: Path, **options) -> list[dict]:
-    crop(CropSettings(predictions=predicted, out=out, padding=0, **options))
+    crop(CropSettings(predictions=predicted, out=out, padding=0, work=WorkConfig(1), **options))
     return list(csv.DictReader((out / MANIFEST).open(encoding="utf-8")))
 
 
@@ -144,21 +151,30 @@ def test_captions_apart_or_none(predicted: Path, tmp_path: Path) -> None:
 
 
 def test_padding_stays_on_the_page(predicted: Path, tmp_path: Path) -> None:
-    crop(CropSettings(predictions=predicted, out=tmp_path / "crops", label=("drop_capital",), padding=0.1))
+    crop(
+        CropSettings(
+            predictions=predicted,
+            out=tmp_path / "crops",
+            label=("drop_capital",),
+            padding=0.1,
+            work=WorkConfig(1),
+        )
+    )
     row = next(iter(csv.DictReader((tmp_path / "crops" / MANIFEST).open(encoding="utf-8"))))
     assert (row["crop_x1"], row["crop_y1"]) == ("0", "0")
     np.testing.assert_allclose((int(row["crop_x2"]), int(row["crop_y2"])), (370, 380), atol=6)
 
 
 def test_crop_leaves_no_half_written_folder_and_goes_on_without_pages_that_are_gone(
-    predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    predicted: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="lower --min-score"):
         crop(CropSettings(predictions=predicted, out=tmp_path / "crops", min_score=0.99))
     assert not (tmp_path / "crops").exists()
     (tmp_path / "scans" / "book.pdf").unlink()
     assert len(crops(predicted, tmp_path / "crops")) == 1
-    assert "book.pdf#page=1: left out" in capsys.readouterr().err
+    (failure,) = failures.read(tmp_path / "crops" / failures.FILE)
+    assert (failure.file, failure.number, failure.reason) == ("book.pdf", 1, "No such file or directory")
 
 
 def test_copies_a_page_of_a_tiff_that_is_larger_than_pillow_allows(
@@ -167,8 +183,8 @@ def test_copies_a_page_of_a_tiff_that_is_larger_than_pillow_allows(
     sheet = Image.new("1", (14_000, 14_000), 1)
     sheet.save(tmp_path / "big.tif", save_all=True, append_images=[sheet], compression="group4")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
-    extract_frame(tmp_path / "big.tif", 2, tmp_path / "page.tif")
-    with Image.open(tmp_path / "page.tif") as page:
+    extract_page(tmp_path / "big.tif", 2, tmp_path / "page.tif")
+    with open_image(tmp_path / "page.tif") as page:
         assert (page.size, page.n_frames, page.info["compression"]) == ((14_000, 14_000), 1, "group4")
 
 
@@ -193,7 +209,7 @@ def interrupted(predicted: Path, out: Path, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(crop_module, "read_page", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        crops(predicted, out, workers=1)
+        crops(predicted, out)
     patch.setattr(crop_module, "read_page", real)
 
 
@@ -234,7 +250,7 @@ def test_a_killed_crop_goes_on_where_it_was(
     monkeypatch.setattr(
         crop_module, "read_page", lambda ref, *rest: cut_pages.append(ref) or real(ref, *rest)
     )
-    assert crops(predicted, out, workers=1) == whole
+    assert crops(predicted, out) == whole
     assert len(cut_pages) == 1, "the page that was finished is not cut again"
     assert sorted(p.name for p in out.rglob("*.*")) == sorted(
         p.name for p in (tmp_path / "whole").rglob("*.*")
@@ -249,7 +265,7 @@ def test_two_crops_do_not_write_to_one_folder(
     out, real, refused = tmp_path / "crops", crop_module.read_page, []
 
     def meanwhile(ref: PageRef, *rest):
-        with pytest.raises(UserError, match="another `crop` is writing to it"):
+        with pytest.raises(UserError, match="another run is writing to it"):
             crops(predicted, out)
         refused.append(ref)
         return real(ref, *rest)

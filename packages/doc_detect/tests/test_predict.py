@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from doc_detect.convert import main as convert
 from doc_detect.crop import crop
 from doc_detect.detectors import onnx
 from doc_detect.detectors.onnx import Detections, to_page
-from doc_detect.formats.forms import main as convert
 from doc_detect.formats.forms import read_any
 from doc_detect.pages import Page, PageRef
 from doc_detect.predict import main, predict
@@ -32,6 +32,7 @@ from doc_detect.predictions import (
 )
 from doc_detect.settings.job import ConvertSettings, CropSettings, PredictSettings
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def scans(tmp_path: Path, paint) -> Path:
 
 
 def settings(scans: Path, out: Path, model: Path, **options) -> PredictSettings:
-    return PredictSettings(inputs=(scans,), out=out, model=model, workers=2, **options)
+    return PredictSettings(inputs=(scans,), out=out, model=model, work=WorkConfig(1), **options)
 
 
 def test_finds_boxes_in_the_pixels_of_the_originals(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -229,7 +230,11 @@ def test_pages_of_a_pdf_and_a_tiff_have_numbers(tiny_model: Path, tmp_path: Path
     first.copy().save(tmp_path / "book.pdf", save_all=True, append_images=[second.copy()], resolution=200)
     first.save(tmp_path / "book.tif", save_all=True, append_images=[second])
     inputs = (tmp_path / "book.pdf", tmp_path / "*.tif")
-    predict(PredictSettings(inputs=inputs, out=tmp_path / "out", model=tiny_model, pdf_pixels=1200))
+    predict(
+        PredictSettings(
+            inputs=inputs, out=tmp_path / "out", model=tiny_model, work=WorkConfig(1), pdf_pixels=1200
+        )
+    )
     pages = {page.name: page for page in open_predictions(tmp_path / "out")}
     assert list(pages) == [f"book.{kind}#page={n}" for kind in ("pdf", "tif") for n in (1, 2)]
     assert (pages["book.tif#page=2"].width, pages["book.tif#page=2"].height) == (600, 400)

@@ -18,6 +18,7 @@ from doc_detect.synthesis.canvas import Canvas, ink_box, side_by_side
 from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts
 from doc_detect.synthesis.layouts.materials import Materials
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def materials() -> Materials:
 
 def settings(folder: Path, **changes: object) -> SynthSettings:
     """Return settings of a small job that needs no installed fonts."""
-    base = SynthSettings(out=folder, pages=6, workers=1, long_side=320, val_share=0.34, system_fonts=False)
+    base = SynthSettings(
+        out=folder, pages=6, work=WorkConfig(1), long_side=320, val_share=0.34, system_fonts=False
+    )
     return dataclasses.replace(base, **changes)
 
 
@@ -67,7 +70,7 @@ def test_it_writes_coco_and_what_to_look_at(made: Path) -> None:
 
 
 def test_two_workers_make_the_same_pages(made: Path, tmp_path: Path) -> None:
-    synth(settings(tmp_path / "again", workers=2))
+    synth(settings(tmp_path / "again", work=WorkConfig(2)))
     assert contents(tmp_path / "again") == contents(made)
 
 

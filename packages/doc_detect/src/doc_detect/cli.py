@@ -22,17 +22,21 @@ from seminar_common.demos import DemoSettings
 
 EXPERT = (
     "degradation",
-    "frozen_stages",
+    "weights",
+    "channels",
     "head_convs",
+    "trim",
+    "score_threshold",
     "nms_iou",
     "max_detections",
     "size_jitter",
+    "backbone_learning_rate",
     "weight_decay",
     "warmup",
-    "clip",
     "ema_decay",
-    "batch_norm_momentum",
     "balance",
+    "log_every",
+    "validation_pages",
 )
 """Options of `train` that the presets set well; `--help-all` shows them."""
 
@@ -66,11 +70,16 @@ COMMANDS = {
         ),
         extra="train",
         inputs=("run", "data", "model"),
+        advanced=("precision", "resamples"),
     ),
     "predict": Command(
         PredictSettings,
         "doc_detect.predict:main",
-        examples=("scans/ book.pdf --out found", "'scans/**/*.tif' --out found --model detector.onnx"),
+        examples=(
+            "scans/ book.pdf --out found",
+            "'scans/**/*.tif' --out found --model detector.onnx --workers 8",
+            "/archive/scans --out /archive/found --cluster tcp://host:8786",
+        ),
         inputs=("inputs", "model", "run"),
     ),
     "filter": Command(
@@ -100,7 +109,7 @@ COMMANDS = {
     ),
     "convert": Command(
         ConvertSettings,
-        "doc_detect.formats.forms:main",
+        "doc_detect.convert:main",
         examples=("found --to page-xml --out xml", "labels.json --to coco --out truth.json"),
         inputs=("input",),
     ),
@@ -119,14 +128,15 @@ COMMANDS = {
         "doc_detect.study:study",
         examples=(
             "--test historical/test.json --out runs/study",
-            "--test historical/test.json --out runs/study --run runs/source-only --peers rapid-layout",
+            "--test historical/test.json --out runs/study --run runs/source-only --peer rapid-layout",
         ),
         extra="train",
         inputs=("test", "target", "run", "model"),
+        advanced=("precision", "resamples"),
     ),
     "bench": Command(
         BenchSettings,
-        "doc_detect.bench:main",
+        "doc_detect.bench:bench",
         examples=("--out runs/bench", "--out runs/bench --data historical/test.json --threads 1 2 4"),
         extra="train",
         inputs=("data", "model", "run"),

@@ -3,31 +3,23 @@
 import csv
 import dataclasses
 import hashlib
-import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
 from doc_detect.pages.names import inside
-from doc_detect.pages.threads import in_any_order
-from doc_detect.predictions import (
-    Box,
-    PredictedPage,
-    Predictions,
-    alone,
-    drop_unfinished_line,
-    file_state,
-    open_predictions,
-    records,
-)
+from doc_detect.predictions import Box, PredictedPage, Predictions, file_state, open_predictions
 from doc_detect.settings.job import CropSettings
-from seminar_common import files
-from seminar_common.device import usable_cores
+from seminar_common import failures, files
 from seminar_common.errors import UserError
-from seminar_common.identity import code_digest, require_same
+from seminar_common.failures import Failure
+from seminar_common.identity import code_digest
+from seminar_common.journal import Journal, open_journal
 from seminar_common.progress import progress, say
+from seminar_common.work import Failed, executor, results_as_completed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +32,9 @@ _ALIGNED = 0.5
 
 UNFINISHED = ".unfinished"
 """What the folder of a run is called, after its own name, until all is cut."""
-_JOURNAL, _IDENTITY = "crops.jsonl", "crop.json"
+_JOURNAL = "crops.jsonl"
+BATCH = 4
+"""Pages that a cluster's worker takes at once: some 0.4 s of work on scans of usual size."""
 
 Row = dict[str, Any]
 XYXY = tuple[float, float, float, float]
@@ -91,14 +85,17 @@ def _ends(prefix: str, xyxy: Sequence[float | None]) -> dict[str, float | None]:
 def main(settings: CropSettings) -> None:
     """Cut out what ``settings`` ask for; the function behind ``doc-detect crop``."""
     rows = crop(settings)
+    failed = failures.read(settings.out / failures.FILE)
+    if failed:
+        say(f"{len(failed):,} pages could not be read: see {settings.out / failures.FILE}")
     say(f"{len(rows):,} crops in {settings.out}, listed in {settings.out / MANIFEST}")
 
 
 def crop(settings: CropSettings) -> list[Row]:
     """Write the crops and ``manifest.csv`` into ``settings.out``; return the manifest's rows, in order of the pages.
 
-    Until all pages are cut the crops are in a folder beside it, which a later call with the same settings goes on
-    with.
+    A page that can't be read, or that no worker survives, becomes a row of ``failures.csv``. Until all pages are cut
+    the crops are in a folder beside it, which a later call with the same settings goes on with.
 
     Raises:
         UserError: the folder holds something, a class is unknown, or nothing was found; or a run with other settings
@@ -114,58 +111,64 @@ def crop(settings: CropSettings) -> list[Row]:
             "lower --min-score"
         )
     out = settings.out.with_name(settings.out.name + UNFINISHED)
-    _begin(out, settings, pages)
-    with (out / _JOURNAL).open("a+", encoding="utf-8") as journal, alone(journal, out, "crop"):
-        drop_unfinished_line(out / _JOURNAL)
-        done = _done(out / _JOURNAL, pages, predictions)
+    if not (out / _JOURNAL).is_file():
+        files.refuse_existing(out, "remove it first")
+    way_out = "remove what that unfinished run left, or choose another --out"
+    with open_journal(out / _JOURNAL, _identity(settings, pages), way_out) as journal:
+        done = _done(journal, pages, predictions)
         if done:
             say(f"{len(done):,} pages were cut before and are kept")
-        _cut(pages, done, journal, _Cutter(settings, predictions, out))
+        failed = _cut(pages, done, journal, _Cutter(settings, predictions, out.absolute()))
     rows = [row for page in sorted(done) for row in done[page]]
     _write_manifest(out / MANIFEST, rows)
-    for name in (_JOURNAL, _IDENTITY):
-        files.remove(out / name)
+    with failures.writing(out / failures.FILE) as add_failure:
+        for page, reason in sorted(failed.items(), key=lambda item: item[0].image_id):
+            add_failure(Failure(page.file, reason, page.number))
+    files.remove(out / _JOURNAL)
     out.rename(settings.out)
     return rows
 
 
-def _begin(out: Path, settings: CropSettings, pages: Sequence[PredictedPage]) -> None:
-    """Make the folder of an unfinished run, or check that the same settings, predictions and code left it."""
+def _identity(settings: CropSettings, pages: Sequence[PredictedPage]) -> dict[str, Any]:
+    """Return what the crops depend on: the settings, the predictions and the code."""
     digest = hashlib.blake2b(digest_size=16)
     for page in pages:
         digest.update(repr((page.image_id, page.name, page.boxes)).encode())
-    same_everywhere = {"out", "workers", "images", "predictions"}
+    same_everywhere = {"out", "work", "images", "predictions"}
     identity = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in same_everywhere
     }
-    identity |= {"predictions": digest.hexdigest(), "code": code_digest(__name__, "doc_detect.pages")}
-    if not (out / _IDENTITY).is_file():
-        files.refuse_existing(out, "remove it first")
-        files.write_json(out / _IDENTITY, identity)
-    way_out = "remove what that unfinished run left, or choose another --out"
-    require_same(files.read_json(out / _IDENTITY), identity, out, way_out)
+    code = code_digest(__name__, "doc_detect.pages", "seminar_common.images")
+    return identity | {"predictions": digest.hexdigest(), "code": code}
 
 
-def _done(journal: Path, pages: Sequence[PredictedPage], predictions: Predictions) -> dict[int, list[Row]]:
+def _done(journal: Journal, pages: Sequence[PredictedPage], predictions: Predictions) -> dict[int, list[Row]]:
     """Return the rows of each page that was cut from the file as it is now, by the page's number."""
     now = {page.image_id: list(file_state(predictions.ref(page).path)) for page in pages}
-    cut_before = [record for _, record in records(journal)]
+    cut_before = [record for _, record in journal.records()]
     return {number: rows for number, state, rows in cut_before if state == now[number]}
 
 
 def _cut(
-    pages: Sequence[PredictedPage], done: dict[int, list[Row]], journal: TextIO, cutter: "_Cutter"
-) -> None:
-    """Cut the pages that are not done yet; add their rows to ``done`` and to the journal."""
+    pages: Sequence[PredictedPage], done: dict[int, list[Row]], journal: Journal, cutter: "_Cutter"
+) -> Mapping[PredictedPage, str]:
+    """Cut the pages that are not done yet; add their rows to ``done`` and to the journal.
+
+    Returns:
+        Why each page that could not be cut could not.
+    """
     left = [page for page in pages if page.image_id not in done]
-    with progress("cutting", len(left)) as advance:
-        for page, crops in in_any_order(cutter, left, cutter.settings.workers or usable_cores()):
-            if crops is not None:
+    failed = {}
+    with progress("cutting", len(left)) as advance, executor(cutter.settings.work) as workers:
+        for page, crops in results_as_completed(workers, cutter, left, batch=BATCH):
+            if isinstance(crops, Failed):
+                failed[page] = crops.reason
+            else:
                 done[page.image_id] = [crop.row() for crop in crops]
                 state = file_state(cutter.predictions.ref(page).path)
-                journal.write(json.dumps([page.image_id, state, done[page.image_id]]) + "\n")
-                journal.flush()
-            advance(1)
+                journal.append([page.image_id, state, done[page.image_id]])
+            advance()
+    return failed
 
 
 def chosen(page: PredictedPage, settings: CropSettings) -> list[Box]:
@@ -175,23 +178,24 @@ def chosen(page: PredictedPage, settings: CropSettings) -> list[Box]:
 
 @dataclass(frozen=True)
 class _Cutter:
-    """What a worker thread does with a page."""
+    """What a worker does with a page."""
 
     settings: CropSettings
     predictions: Predictions
     out: Path
 
-    def __call__(self, page: PredictedPage) -> tuple[PredictedPage, list[Crop] | None]:
-        """Return the page and its crops, None if it can't be read."""
+    def __call__(self, page: PredictedPage) -> list[Crop] | Failed:
+        """Return the page's crops, or why it can't be read."""
         options = ReadOptions(self.settings.pdf_pixels, max_megapixels=1024)
         try:
-            decoded = read_page(self.predictions.ref(page), None, options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # decoders warn of every odd tag
+                decoded = read_page(self.predictions.ref(page), None, options)
         except BadPage as error:
-            say(f"{page.name}: left out: {error}")
-            return page, None
+            return Failed(str(error))
         boxes = chosen(page, self.settings)
         captions = self._captions(page, boxes)
-        return page, [
+        return [
             self._cut(page, decoded, number, box, captions[number - 1]) for number, box in enumerate(boxes, 1)
         ]
 
@@ -222,10 +226,12 @@ class _Cutter:
     def _save(self, decoded: Page, page: PredictedPage, region: tuple[int, int, int, int], name: str) -> None:
         from PIL import Image
 
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = "jpeg" if self.settings.format == "jpg" else "png"
         image = Image.fromarray(cut(decoded, page, region))
-        image.save(path, quality=95, compress_level=3)  # each format takes the one that it knows
+        with files.atomic_path(self.out / name) as temporary:
+            image.save(
+                temporary, kind, quality=95, compress_level=3
+            )  # each format takes the one that it knows
 
 
 def cut(decoded: Page, page: PredictedPage, region: tuple[int, int, int, int]) -> "np.ndarray":

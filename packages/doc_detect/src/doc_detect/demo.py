@@ -10,9 +10,10 @@ from doc_detect.classes import class_index
 from doc_detect.coco import CocoSet, read_coco
 from doc_detect.crop import crop
 from doc_detect.detectors.onnx import default_model
-from doc_detect.evaluate import EVERY, evaluate
+from doc_detect.evaluate import evaluate
 from doc_detect.export import export
 from doc_detect.figures.detection_report import page_pictures
+from doc_detect.figures.measured import EVERY, MAIN_METRICS
 from doc_detect.gallery import main as write_gallery
 from doc_detect.predict import predict
 from doc_detect.predictions import open_predictions
@@ -35,6 +36,7 @@ from seminar_common.progress import say
 from seminar_common.report import Picture
 from seminar_common.results import Results, Row, merge
 from seminar_common.runs import command_line
+from seminar_common.work import WorkConfig
 
 PAGES = SynthSettings(out=Path(), pages=180, world="all", ink=True, long_side=640, val_share=0.15)
 """A first taste: `synth --preset small` makes ten times as many, and larger ones."""
@@ -47,7 +49,6 @@ TRAINING = TrainSettings(
 SHORT = "a minute of training"
 SURE = 0.3
 """Scores are low after so little training."""
-_METRICS = ("ap", "ap50", "page_ap", "page_f1", "crop_iou")
 _MOST_REAL_PAGES = 40
 
 
@@ -65,7 +66,7 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     """
     pages, run, model = folder / "pages", folder / "run", folder / "detector.onnx"
     real = None if data is None else real_pages(data)
-    synth(dataclasses.replace(PAGES, out=pages, workers=min(2, choose_threads()[0])))
+    synth(dataclasses.replace(PAGES, out=pages, work=WorkConfig(choose_threads()[0])))
     say("training for about a minute")
     train(dataclasses.replace(TRAINING, data=pages, out=run))
     trained = evaluate(EvaluateSettings(run=run, data=pages, resamples=200))
@@ -116,7 +117,7 @@ def real_pages(data: Path) -> tuple[Path, ...]:
 
 def _chosen(results: Results, ablation: str | None = None) -> Results:
     """Return the figures that a first look needs."""
-    kept = [row for row in results.rows if row.metric in _METRICS and row.subset in (None, EVERY)]
+    kept = [row for row in results.rows if row.metric in MAIN_METRICS and row.subset in (None, EVERY)]
     return Results("", tuple(dataclasses.replace(row, ablation=ablation) for row in kept), results.curves)
 
 
@@ -150,10 +151,10 @@ def write_scans(pages: CocoSet, folder: Path) -> tuple[Path, Path]:
 
 def _look(inputs: tuple[Path, ...], model: Path, out: Path) -> None:
     """Predict, show what was found and cut out the illustrations."""
-    workers = choose_threads()[0]
-    predict(PredictSettings(inputs, out, model, workers=workers, pdf_pixels=PAGES.long_side))
+    work = WorkConfig(choose_threads()[0])
+    predict(PredictSettings(inputs, out, model, work=work, pdf_pixels=PAGES.long_side))
     write_gallery(GallerySettings(predictions=out, title=f"What was found: {out.name}"))
     scores = [box.score for page in open_predictions(out) for box in page.boxes if box.label == "graphic"]
     if max(scores, default=0) >= SURE:
-        found = crop(CropSettings(out, out / "crops", min_score=SURE, workers=workers))
+        found = crop(CropSettings(out, out / "crops", min_score=SURE, work=work))
         say(f"cut out {len(found)} illustrations: {out / 'crops'}")

@@ -76,7 +76,7 @@ def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -
 def _copy_page(ref: PageRef, target: Path) -> None:
     """Write one page of a PDF or TIFF as a file of its own, without loss."""
     if ref.path.suffix.lower() == ".pdf":
-        from doc_detect.pages.pdf import extract_page as extract
+        from doc_detect.pages.pdf import extract_page
     else:
-        from doc_detect.pages.image import extract_frame as extract
-    extract(ref.path, ref.number or 1, target)
+        from doc_detect.pages.tiff import extract_page
+    extract_page(ref.path, ref.number or 1, target)

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from doc_detect.classes import CLASSES
 from doc_detect.pages import BadPage, PageRef, read_page
-from doc_detect.pages.pixels import shrink
 from doc_detect.predictions import CONFIG, open_predictions
 from doc_detect.settings.job import GallerySettings
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path
+from seminar_common.images import shrink
 from seminar_common.progress import progress, say
 
 if TYPE_CHECKING:

@@ -1,22 +1,22 @@
 """Find what is on pages: the command ``predict``."""
 
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
-from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, default_model, read_for
+from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, read_for
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
-from doc_detect.pages.threads import in_any_order
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
 from doc_detect.settings.job import PredictSettings
-from seminar_common.device import usable_cores
+from seminar_common.identity import require_same
 from seminar_common.progress import progress, say
+from seminar_common.work import Failed, Workers, executor, results_as_completed
 
-_SECONDS_BETWEEN_LINES = 30.0
-"""How often a log file, which has no bar, gets a line."""
+BATCH = 4
+"""Pages that a cluster's worker takes at once: some 0.4 s of work with the detector that ships."""
 
 
 def main(settings: PredictSettings) -> None:
@@ -31,130 +31,124 @@ def main(settings: PredictSettings) -> None:
 def predict(settings: PredictSettings) -> Summary:
     """Run a detector over all pages of ``settings.inputs`` and fill ``settings.out``.
 
-    Pages that are finished there are not done again, unless their file has changed. A page that can't be read
-    becomes a row of ``failures.csv``, and is tried again the next time.
+    Pages that are finished there are not done again, unless their file has changed. A page that can't be read, or
+    that no worker survives, becomes a row of ``failures.csv``, and is tried again the next time.
 
     Raises:
-        UserError: no pages, no detector, or the folder holds something else.
+        UserError: no pages, no detector, no cluster, or the folder holds something else.
     """
     files = find_files(settings.inputs)
-    detector = open_detector(settings)
-    options = ReadOptions(settings.pdf_pixels, settings.max_megapixels)
+    finder = _Finder(settings.model, settings.run, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
+    detector = finder.detector
     config = {"model": detector.name, "min_score": settings.min_score, "pdf_pixels": settings.pdf_pixels}
     config |= detector.identity()
-    root = common_root(settings.inputs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # decoders warn of every odd tag; what matters is in failures.csv
-        with writing(settings.out, config, detector.labels, root) as journal:
-            _finish(files, journal, _Job(detector, options), settings)
+    with (
+        executor(settings.work) as workers,
+        writing(settings.out, config, detector.labels, common_root(settings.inputs)) as journal,
+    ):
+        _finish(files, journal, finder, workers, settings.min_score)
     return write_tables(settings.out)
 
 
-def open_detector(settings: PredictSettings) -> PageDetector:
-    """Return the detector that the settings ask for; PyTorch is imported for a run folder alone."""
-    if settings.run is not None:
+def open_detector(model: Path | None, run: Path | None = None) -> PageDetector:
+    """Return the detector of an ONNX file or a run, or the one that ships; PyTorch is imported for a run alone."""
+    if run is not None:
         import torch
 
         from doc_detect.detectors.torch import open_torch
 
         torch.set_num_threads(1)  # pages are worked on side by side
-        return open_torch(settings.run)
-    return OnnxDetector(settings.model or default_model())
+        return open_torch(run)
+    return OnnxDetector(model)
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What became of one page."""
+class _Found:
+    """What is on a page."""
 
-    ref: PageRef
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int]
     """Width and height of the page."""
-    found: Detections | None = None
-    """None where the page could not be read."""
-    reason: str = ""
+    detections: Detections
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What a worker thread does with a page."""
+class _Finder:
+    """What a worker does with a page. It is sent without its detector: each worker opens its own."""
 
-    detector: PageDetector
+    model: Path | None
+    run: Path | None
     options: ReadOptions
+    identity: Mapping[str, Any] | None = None
+    """Facts of the detector that a worker must have, too: machines may have different versions installed."""
 
-    def __call__(self, ref: PageRef) -> _Outcome:
-        try:
-            page = read_for(self.detector, ref, self.options)
-        except BadPage as error:
-            return _Outcome(ref, reason=str(error))
-        return _Outcome(ref, (page.width, page.height), self.detector.detect(page))
+    @cached_property
+    def detector(self) -> PageDetector:
+        """The detector, opened when it is first used."""
+        detector = open_detector(self.model, self.run)
+        if self.identity is not None:
+            way_out = "install the same version on all machines"
+            require_same(detector.identity(), self.identity, Path("a worker's detector"), way_out)
+        return detector
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model, run = (None if path is None else path.absolute() for path in (self.model, self.run))
+        return _Finder, (model, run, self.options, self.detector.identity())
+
+    def __call__(self, ref: PageRef) -> _Found | Failed:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn of every odd tag; what matters is in failures.csv
+            try:
+                page = read_for(self.detector, ref, self.options)
+            except BadPage as error:
+                return Failed(str(error))
+            return _Found((page.width, page.height), self.detector.detect(page))
 
 
-def _finish(files: list[str], journal: Journal, job: _Job, settings: PredictSettings) -> None:
+def _finish(files: list[str], journal: Journal, finder: _Finder, workers: Workers, min_score: float) -> None:
     """Do the pages that are not done, and write each into the journal as it is finished."""
-    workers = settings.workers or usable_cores()
     with progress("pages", len(files)) as advance:
-        reporter = _Reporter(len(files), advance)
-        for outcome in in_any_order(job, _unfinished(files, journal, reporter), workers):
-            if outcome.found is None:
-                journal.add_failure(outcome.ref, outcome.reason)
+        counts = _Counts(advance)
+        left = _unfinished(files, journal, counts)
+        for ref, answer in results_as_completed(workers, finder, left, batch=BATCH):
+            if isinstance(answer, Failed):
+                journal.add_failure(ref, answer.reason)
             else:
-                found = outcome.found
+                found = answer.detections
                 boxes = zip(found.boxes, found.scores, found.labels, strict=True)
-                journal.add_page(outcome.ref, outcome.size, boxes, settings.min_score)
-            reporter.page_done(failed=outcome.found is None)
-    if reporter.skipped:
-        say(f"{reporter.skipped:,} pages were done before and are kept")
+                journal.add_page(ref, answer.size, boxes, min_score)
+            counts.page_done(failed=isinstance(answer, Failed))
+    if counts.skipped:
+        say(f"{counts.skipped:,} pages were done before and are kept")
 
 
-def _unfinished(files: list[str], journal: Journal, reporter: "_Reporter") -> Iterator[PageRef]:
+def _unfinished(files: list[str], journal: Journal, counts: "_Counts") -> Iterator[PageRef]:
     """Yield the pages of ``files`` that are to be done; a file that can't be opened is noted as failed."""
     for file in files:
-        path = Path(file)
+        path = Path(file).absolute()  # workers elsewhere have another current folder
         try:
             refs = page_refs(path)
         except BadPage as error:
             journal.add_failure(PageRef(path), str(error))
-            reporter.page_done(failed=True)
+            counts.page_done(failed=True)
         else:
             left = [ref for ref in refs if not journal.is_done(ref)]
-            reporter.skipped += len(refs) - len(left)
-            reporter.kept += not left
+            counts.skipped += len(refs) - len(left)
             yield from left
-        reporter.file_begun()
+        counts.advance(1)
 
 
 @dataclass
-class _Reporter:
-    """Keeps the bar up to date, and gives a log file, which has no bar, a line now and then."""
+class _Counts:
+    """Counts pages beside the files that the bar counts: how many pages a PDF has shows when it is opened."""
 
-    files: int
     advance: Callable[..., None]
-    begun: int = 0
     pages: int = 0
     failed: int = 0
     skipped: int = 0
     """Pages that were done before."""
-    kept: int = 0
-    """Files of which all pages were done before: they say nothing of the time that is left."""
-    started: float = field(default_factory=perf_counter)
-    spoken: float = field(default_factory=perf_counter)
-
-    def file_begun(self) -> None:
-        """Count a file whose pages are under way."""
-        self.begun += 1
-        self.advance(1)
 
     def page_done(self, failed: bool) -> None:
         """Count a page."""
         self.pages += 1
         self.failed += failed
-        now = perf_counter()
-        rate = self.pages / (now - self.started)
-        self.advance(0, f"{self.pages:,} pages, {rate:.1f}/s, {self.failed:,} failed")
-        if now - self.spoken > _SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
-            self.spoken = now
-            left = (self.files - self.begun) * (now - self.started) / max(1, self.begun - self.kept)
-            say(
-                f"{self.begun:,} of {self.files:,} files, {self.pages:,} pages, {rate:.1f}/s, "
-                f"{self.failed:,} failed, about {left / 60:.0f} min left"
-            )
+        self.advance(0, f"{self.pages:,} pages, {self.failed:,} failed")

@@ -12,23 +12,23 @@
 The last four are made from the journal, line by line, so memory does not grow with the number of pages or boxes.
 """
 
-import csv
 import json
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from doc_detect.pages import PageRef
 from doc_detect.pages.names import page_name
-from seminar_common import files
+from seminar_common import failures, files, journal
 from seminar_common.errors import UserError
+from seminar_common.failures import Failure
 from seminar_common.identity import require_same
 
 CONFIG, JOURNAL = "config.json", "journal.jsonl"
-IMAGES, RESULTS, PAGES, FAILURES = "coco_images.json", "coco_results.json", "pages.parquet", "failures.csv"
+IMAGES, RESULTS, PAGES, FAILURES = "coco_images.json", "coco_results.json", "pages.parquet", failures.FILE
 _ROWS_OF_A_GROUP = 5000
 SURE = 0.5
 """Score from which a class counts as found in a summary."""
@@ -69,15 +69,6 @@ class PredictedPage:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A file or page that could not be read."""
-
-    file: str
-    number: int | None
-    reason: str
-
-
-@dataclass(frozen=True)
 class Summary:
     """What a folder of predictions holds."""
 
@@ -92,14 +83,14 @@ class Summary:
 
 @dataclass
 class Journal:
-    """Pages that are finished, appended one by one; a line is either whole or, after a crash, dropped."""
+    """Pages that are finished, appended one by one."""
 
     folder: Path
     labels: tuple[str, ...]
     root: Path
-    done: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    lines: journal.Journal
+    done: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
     """Size and time of change of each page's file when it was done."""
-    _file: TextIO | None = None
 
     def relative(self, path: Path) -> str:
         """Return ``path`` as it is named in the predictions."""
@@ -131,10 +122,7 @@ class Journal:
         self._append(ref, {"error": reason})
 
     def _append(self, ref: PageRef, record: dict[str, Any]) -> None:
-        assert self._file is not None, "the journal is open inside `with writing(...)` only"
-        line = json.dumps({"file": self.relative(ref.path), "page": ref.number, **record})
-        self._file.write(line + "\n")
-        self._file.flush()
+        self.lines.append({"file": self.relative(ref.path), "page": ref.number, **record})
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -164,15 +152,9 @@ def writing(
         UserError: the folder holds something else, or predictions of another detector; or it is in use.
     """
     stored = _start(folder, config, labels, root)
-    journal = Journal(folder, labels, Path(stored["root"]))
-    path = folder / JOURNAL
-    with path.open("a+", encoding="utf-8") as file, alone(file, folder, "predict"):
-        drop_unfinished_line(path)
-        for key, record in _latest(path).items():
-            if record is not None:
-                journal.done[key] = record
-        journal._file = file
-        yield journal
+    with journal.open_journal(folder / JOURNAL) as lines:
+        done = {key: state for key, state in _latest(folder / JOURNAL).items() if state is not None}
+        yield Journal(folder, labels, Path(stored["root"]), lines, done)
 
 
 def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], root: Path) -> dict[str, Any]:
@@ -187,58 +169,10 @@ def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], roo
     return stored
 
 
-@contextmanager
-def alone(file: TextIO, folder: Path, command: str) -> Generator[None]:
-    """Hold a lock on a journal, so that two runs can't mix their lines; Windows has none and goes without.
-
-    Raises:
-        UserError: another run of ``command`` is writing to the folder.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: another `{command}` is writing to it; wait, or choose another --out"
-        ) from error
-    yield
-
-
-def drop_unfinished_line(path: Path) -> None:
-    """Cut what a killed run left of its last line."""
-    size = path.stat().st_size
-    with path.open("rb+") as file:
-        keep, block = size, 1 << 16
-        while keep:
-            start = max(0, keep - block)
-            file.seek(start)
-            at = file.read(keep - start).rfind(b"\n")
-            if at >= 0:
-                keep = start + at + 1
-                break
-            keep = start
-        if keep < size:
-            file.truncate(keep)
-
-
-def records(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the position and content of each whole line of a journal."""
-    with path.open("rb") as file:
-        position = 0
-        for line in file:
-            if line.endswith(b"\n"):
-                yield position, json.loads(line)
-            position += len(line)
-
-
 def _latest(path: Path) -> dict[Key, tuple[int, int] | None]:
     """Return the state of each page's file by its last line; None where that line is a failure."""
     latest: dict[Key, tuple[int, int] | None] = {}
-    for _, record in records(path):
+    for _, record in journal.records(path):
         state = record.get("state")
         latest[record["file"], record["page"]] = None if state is None else (state[0], state[1])
     return latest
@@ -251,8 +185,8 @@ def write_tables(folder: Path) -> Summary:
         files.atomic_path(folder / IMAGES) as images,
         files.atomic_path(folder / RESULTS) as results,
         files.atomic_path(folder / PAGES) as pages,
-        files.atomic_path(folder / FAILURES) as failures,
-        _Tables(labels, images, results, pages, failures) as tables,
+        failures.writing(folder / FAILURES) as add_failure,
+        _Tables(labels, images, results, pages, add_failure) as tables,
     ):
         for item in read_journal(folder):
             tables.add(item)
@@ -262,7 +196,14 @@ def write_tables(folder: Path) -> Summary:
 class _Tables:
     """Writes all four tables side by side, one page at a time."""
 
-    def __init__(self, labels: tuple[str, ...], images: Path, results: Path, pages: Path, failures: Path):
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        images: Path,
+        results: Path,
+        pages: Path,
+        add_failure: Callable[[Failure], None],
+    ):
         import pyarrow as pa
 
         self.labels = labels
@@ -276,7 +217,7 @@ class _Tables:
         columns += [(f"score_{label}", pa.float32()) for label in labels]
         columns += [(f"count_{label}", pa.int32()) for label in labels]
         self.schema = pa.schema(columns)
-        self.paths = (images, results, pages, failures)
+        self.paths, self.add_failure = (images, results, pages), add_failure
         self.rows: list[dict[str, Any]] = []
         self.pages = self.failed = 0
         self.found = dict.fromkeys(labels, 0)
@@ -284,16 +225,13 @@ class _Tables:
     def __enter__(self) -> "_Tables":
         import pyarrow.parquet as pq
 
-        images, results, pages, failures = self.paths
+        images, results, pages = self.paths
         categories = [{"id": i, "name": label} for i, label in enumerate(self.labels, start=1)]
         self.images = _JsonList(
             images, f'{{"categories": {json.dumps(categories)},\n"annotations": [],\n"images": '
         )
         self.results = _JsonList(results, "")
         self.parquet = pq.ParquetWriter(pages, self.schema)
-        self.failure_file = failures.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        self.failure_rows = csv.writer(self.failure_file)
-        self.failure_rows.writerow(["file", "page", "reason"])
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -301,13 +239,12 @@ class _Tables:
         self.parquet.close()
         self.images.close("}")
         self.results.close("")
-        self.failure_file.close()
 
     def add(self, item: PredictedPage | Failure) -> None:
         """Write one page or failure."""
         if isinstance(item, Failure):
             self.failed += 1
-            self.failure_rows.writerow([item.file, item.number, item.reason])
+            self.add_failure(item)
             return
         self.pages += 1
         facts = {"id": item.image_id, "file_name": item.name, "width": item.width, "height": item.height}
@@ -427,7 +364,7 @@ def open_predictions(folder: Path, images: Path | None = None) -> Predictions:
     config = _read_config(folder)
     if not (folder / PAGES).is_file():
         raise UserError(f"{folder}: `predict` was stopped; give it the same --out again and it goes on")
-    root = Path(config["root"]) if images is None else images
+    root = Path(config["root"]) if images is None else images.absolute()
     if not root.is_dir():
         raise UserError(f"{root}: the pages are no longer there; say where they are with --images")
     settings = config["settings"]
@@ -449,23 +386,21 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
     labels = _read_config(folder)["labels"]
     path = folder / JOURNAL
     last: dict[Key, int] = {}
-    for position, record in records(path):
+    for position, record in journal.records(path):
         last[record["file"], record["page"]] = position
         if record["page"] is not None:
             last.pop((record["file"], None), None)
     image_id = 0
-    with path.open("rb") as file:
-        for _, position in sorted(last.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
-            file.seek(position)
-            record = json.loads(file.readline())
-            if "error" in record:
-                yield Failure(record["file"], record["page"], record["error"])
-                continue
-            image_id += 1
-            # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
-            boxes = tuple(
-                Box(labels[n], s, (x1, y1, x2, y2))
-                for x1, y1, x2, y2, s, n in record["boxes"]
-                if x2 > x1 and y2 > y1
-            )
-            yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes)
+    ordered = sorted(last.items(), key=lambda item: (item[0][0], item[0][1] or 0))
+    for record in journal.read_at(path, (position for _, position in ordered)):
+        if "error" in record:
+            yield Failure(record["file"], record["error"], record["page"])
+            continue
+        image_id += 1
+        # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
+        boxes = tuple(
+            Box(labels[n], s, (x1, y1, x2, y2))
+            for x1, y1, x2, y2, s, n in record["boxes"]
+            if x2 > x1 and y2 > y1
+        )
+        yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes)

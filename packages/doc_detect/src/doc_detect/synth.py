@@ -1,15 +1,13 @@
 """The `synth` command: draw pages in parallel, resumably and reproducibly, and write them as COCO.
 
 Page ``i`` depends on the seed, on ``i`` and on the fonts and pictures that are there, never on the number of pages
-or of workers. Every page leaves its picture and a small record; when all are there, the records become
+or of workers. Every page leaves its picture, and a record in a journal; when all are there, the records become
 ``train.json`` and ``val.json``.
 """
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,19 @@ from doc_detect.synthesis.views import write_contact_sheet
 from seminar_common import files
 from seminar_common.errors import UserError
 from seminar_common.identity import code_digest, digest, require_same
+from seminar_common.journal import Journal, open_journal
 from seminar_common.progress import progress, say
 from seminar_common.seeds import numpy_generator
+from seminar_common.work import Failed, executor, results_as_completed
 
-MARKER = "synth.json"
+MARKER, JOURNAL = "synth.json", "pages.jsonl"
+BATCH = 4
+"""Pages that a cluster's worker draws at once: some 0.7 s of work."""
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 _MIN_SIDE = 3.0  # px; a smaller object was cut off by the page's edge
+
+Record = dict[str, Any]
+"""What is known of a drawn page; see :func:`make_page`."""
 
 
 @dataclass(frozen=True)
@@ -66,27 +71,26 @@ def synth(settings: SynthSettings) -> None:
     """
     sources = find_sources(settings)
     _open_folder(settings, sources)
-    records = _known_records(settings.out)
-    missing = [index for index in range(settings.pages) if index not in records]
-    if not missing:
-        say(f"{settings.out}: has its {settings.pages} pages already")
-    with progress("drawing pages", len(missing)) as advance:
-        for record in _draw_all(missing, settings, sources):
-            records[record["page"]] = record
-            advance()
+    with open_journal(settings.out / JOURNAL) as journal:
+        records = _known_records(settings.out, journal)
+        missing = [index for index in range(settings.pages) if index not in records]
+        if not missing:
+            say(f"{settings.out}: has its {settings.pages} pages already")
+        records |= _draw_all(missing, settings, sources, journal)
     kept = [records[index] for index in range(settings.pages)]
     _write_coco(settings, kept)
     _write_views(settings.out, kept)
-    files.remove(settings.out / "pages")
+    files.remove(settings.out / JOURNAL)
     say(f"{settings.out}: {len(kept)} pages, {sum(len(r['objects']) for r in kept)} objects")
 
 
 def find_sources(settings: SynthSettings) -> Sources:
     """Return the fonts and pictures that the settings name."""
-    faces = find_faces(settings.fonts, settings.system_fonts)
+    own_fonts, own_pictures = (folder and folder.absolute() for folder in (settings.fonts, settings.pictures))
+    faces = find_faces(own_fonts, settings.system_fonts)
     if not faces:
         raise UserError("no usable font was found; give a folder with TTF or OTF files by --fonts")
-    found = sorted(settings.pictures.rglob("*")) if settings.pictures else []
+    found = sorted(own_pictures.rglob("*")) if own_pictures else []
     pictures = tuple(path for path in found if path.suffix.lower() in _PICTURES)
     if settings.pictures and not pictures:
         raise UserError(f"{settings.pictures}: no pictures in it; expected PNG, JPEG, TIFF or WebP files")
@@ -110,24 +114,21 @@ def _open_folder(settings: SynthSettings, sources: Sources) -> None:
         files.write_json(marker, identity)
     require_same(files.read_json(marker), identity, settings.out, "choose another --out, or remove it first")
     (settings.out / "images").mkdir(exist_ok=True)
-    (settings.out / "pages").mkdir(exist_ok=True)
 
 
-def _known_records(folder: Path) -> dict[int, dict[str, Any]]:
+def _known_records(folder: Path, journal: Journal) -> dict[int, Record]:
     """Return the records of the pages that are there, by page number."""
     records = {}
     for split in ("train", "val"):
         if (folder / f"{split}.json").exists():
             records |= _from_coco(files.read_json(folder / f"{split}.json"))
-    for path in (folder / "pages").glob("*.json"):
-        record = files.read_json(path)
-        records[record["page"]] = record
+    records |= {record["page"]: record for _, record in journal.records()}
     return {page: r for page, r in records.items() if (folder / "images" / r["file_name"]).is_file()}
 
 
-def _from_coco(coco: dict[str, Any]) -> dict[int, dict[str, Any]]:
+def _from_coco(coco: dict[str, Any]) -> dict[int, Record]:
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    records: dict[int, dict[str, Any]] = {image["id"]: {**image, "objects": []} for image in coco["images"]}
+    records: dict[int, Record] = {image["id"]: {**image, "objects": []} for image in coco["images"]}
     for annotation in coco["annotations"]:
         x, y, w, h = annotation["bbox"]
         box = [x, y, round(x + w, 2), round(y + h, 2)]  # as it was before the subtraction
@@ -137,36 +138,44 @@ def _from_coco(coco: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 # --- drawing
 
-_worker: dict[str, Any] = {}
+
+def _draw_all(
+    pages: list[int], settings: SynthSettings, sources: Sources, journal: Journal
+) -> dict[int, Record]:
+    """Draw pages and note each in the journal; return their records."""
+    records = {}
+    drawer = _Drawer(replace(settings, out=settings.out.absolute()), sources)
+    with progress("drawing pages", len(pages)) as advance, executor(settings.work) as workers:
+        for page, record in results_as_completed(workers, drawer, pages, batch=BATCH):
+            if isinstance(record, Failed):
+                raise UserError(f"page {page} can't be drawn: {record.reason}; the others are kept")
+            journal.append(record)
+            records[page] = record
+            advance()
+    return records
 
 
-def _draw_all(pages: list[int], settings: SynthSettings, sources: Sources) -> Iterator[dict[str, Any]]:
-    if settings.workers == 1 or len(pages) < 4:
-        _start_worker(settings, sources)
-        yield from map(_draw_and_write, pages)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, context, _start_worker, (settings, sources)) as pool:
-        yield from pool.map(_draw_and_write, pages, chunksize=4)
+@dataclass(frozen=True)
+class _Drawer:
+    """What a worker does with the number of a page; it prepares the materials once."""
 
+    settings: SynthSettings
+    sources: Sources
 
-def _start_worker(settings: SynthSettings, sources: Sources) -> None:
-    cv2.setNumThreads(1)  # the workers are the parallelism
-    _worker["settings"] = settings
-    _worker["materials"] = {split: sources.materials(split) for split in ("train", "val")}
+    @cached_property
+    def materials(self) -> dict[str, Materials]:
+        cv2.setNumThreads(1)  # the workers are the parallelism
+        return {split: self.sources.materials(split) for split in ("train", "val")}
 
-
-def _draw_and_write(page: int) -> dict[str, Any]:
-    settings: SynthSettings = _worker["settings"]
-    split = split_of(page, settings.val_share)
-    image, record = make_page(page, settings, _worker["materials"][split])
-    record["file_name"] = f"{page:06d}.jpg"
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), quality)
-    with files.atomic_path(settings.out / "images" / record["file_name"]) as temporary:
-        temporary.write_bytes(data.tobytes())
-    files.write_text(settings.out / "pages" / f"{page:06d}.json", json.dumps(record))
-    return record
+    def __call__(self, page: int) -> Record:
+        split = split_of(page, self.settings.val_share)
+        image, record = make_page(page, self.settings, self.materials[split])
+        record["file_name"] = f"{page:06d}.jpg"
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
+        _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), quality)
+        with files.atomic_path(self.settings.out / "images" / record["file_name"]) as temporary:
+            temporary.write_bytes(data.tobytes())
+        return record
 
 
 def split_of(page: int, val_share: float) -> str:
@@ -174,7 +183,7 @@ def split_of(page: int, val_share: float) -> str:
     return "val" if int((page + 1) * val_share + 1e-9) > int(page * val_share + 1e-9) else "train"
 
 
-def make_page(page: int, settings: SynthSettings, materials: Materials) -> tuple[np.ndarray, dict[str, Any]]:
+def make_page(page: int, settings: SynthSettings, materials: Materials) -> tuple[np.ndarray, Record]:
     """Draw page number ``page``; return its picture [H, W, 3] uint8 RGB and its record.
 
     The record has page, world, kind, split, width, height, gutter, parchment and objects (class, xyxy).
@@ -224,7 +233,7 @@ def _draw_canvas(kind: Kind, long_side: int, materials: Materials, generator: np
 # --- writing
 
 
-def _write_coco(settings: SynthSettings, records: list[dict[str, Any]]) -> None:
+def _write_coco(settings: SynthSettings, records: list[Record]) -> None:
     info = {"name": "synthetic", "world": settings.world, "seed": settings.seed, "ink": settings.ink}
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
     for split in ("train", "val"):
@@ -250,7 +259,7 @@ def _write_coco(settings: SynthSettings, records: list[dict[str, Any]]) -> None:
         files.write_text(settings.out / f"{split}.json", text)
 
 
-def _write_views(folder: Path, records: list[dict[str, Any]]) -> None:
+def _write_views(folder: Path, records: list[Record]) -> None:
     """Write what a person looks at: the contact sheet, and a gallery of at most 300 pages."""
     from doc_detect.gallery import GalleryPage, write_gallery
 

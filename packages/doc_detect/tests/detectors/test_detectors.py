@@ -1,10 +1,13 @@
 """The contract of every detector engine."""
 
+import pytest
+
+pytest.importorskip("torch")
+
 import copy
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 

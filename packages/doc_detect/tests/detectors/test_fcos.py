@@ -1,6 +1,9 @@
 """Which positions of FCOS's pyramid learn which box."""
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from doc_detect.detectors.base import Target

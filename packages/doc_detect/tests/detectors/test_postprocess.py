@@ -1,5 +1,8 @@
-import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
+import numpy as np
 import torch
 from torchvision.ops import batched_nms
 from torchvision.ops import box_iou as reference_iou

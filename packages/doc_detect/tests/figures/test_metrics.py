@@ -1,7 +1,10 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import dataclasses
 
 import numpy as np
-import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 

@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from doc_detect.detectors.postprocess import detections
 from doc_detect.pages import Page, PageRef, ReadOptions, read_content, read_page
-from doc_detect.pages.pixels import resize
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
 from seminar_common.identity import code_digest
+from seminar_common.images import resize
 
 if TYPE_CHECKING:
     import numpy as np
 
 METADATA_KEY = "doc_detect"
-READING_CODE = ("doc_detect.pages", "doc_detect.detectors.postprocess", "doc_detect.predictions")
+READING_CODE = (
+    "seminar_common.images",
+    "doc_detect.pages",
+    "doc_detect.detectors.postprocess",
+    "doc_detect.predictions",
+)
 """What every detector's findings go through, from the file to what is written."""
 THINNEST = 0.1
 """Detections that are thinner than this many pixels on the page are none: findings are stored in tenths."""
@@ -109,12 +114,13 @@ def default_model() -> Path:
 class OnnxDetector:
     """A :class:`PageDetector` that runs an ONNX file."""
 
-    def __init__(self, path: Path, threads: int = 1):
-        """Load ``path``; ``threads`` is for one page.
+    def __init__(self, path: Path | None = None, threads: int = 1):
+        """Load ``path``, by default the detector that ships; ``threads`` is for one page.
 
         Raises:
             UserError: the file is missing, no ONNX model, or none of this package's.
         """
+        path = path or default_model()
         self._session = _open_session(path, threads)
         facts = _read_facts(self._session, path)
         self.facts, self.labels, self.size, self.trim = facts, facts.labels, facts.size, facts.trim

@@ -49,7 +49,7 @@ class RapidLayoutDetector:
             from rapid_layout import RapidLayout  # ty: ignore[import-not-found]
         except ImportError as error:
             raise UserError(
-                "rapid-layout is not installed: `uv sync --package doc-detect --group bench`, or leave --peers empty"
+                "rapid-layout is not installed: `uv sync --package doc-detect --group bench`, or leave it out of --peer"
             ) from error
         engine = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
         self.model = RapidLayout(engine_cfg=engine, conf_thresh=LOWEST_SCORE)

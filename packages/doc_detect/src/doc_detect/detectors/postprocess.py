@@ -39,6 +39,7 @@ def detections(
     ]
     kept_boxes, kept_scores, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
     kept_scores = compete(kept_boxes, kept_scores, labels)
+    # A stable sort, so that equal scores come in the same order on every machine and from every engine.
     order = np.argsort(-kept_scores, kind="stable")
     order = order[kept_scores[order] >= score_threshold][:max_detections]
     return kept_boxes[order].astype(np.float32), kept_scores[order].astype(np.float32), labels[order]
@@ -47,6 +48,7 @@ def detections(
 def _one_class(
     boxes: np.ndarray, scores: np.ndarray, label: int, threshold: float, nms_iou: float, limit: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # A network can put the left edge right of the right one; such a box has no area and would overlap nothing.
     solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     candidates = np.flatnonzero((scores >= threshold) & solid)
     candidates = candidates[np.argsort(-scores[candidates], kind="stable")][:CANDIDATES]
@@ -54,6 +56,7 @@ def _one_class(
     single = boxes.astype(np.float32)  # half the time, and exact enough to compare with a threshold
     overlap = box_iou(single, single)
     kept = _suppress(overlap, nms_iou)[:limit]
+    # All candidates have a vote, also those that were suppressed: they saw the same edges from other positions.
     voted = vote(overlap[kept], boxes, scores)
     return voted, scores[kept], np.full(len(kept), label, np.int64)
 
@@ -72,12 +75,14 @@ def compete(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.nda
         labels: [N] class numbers.
     """
     overlap = box_iou(boxes, boxes)
+    # Strictly better rivals alone: of two equal claims each would lower the other, and both might go.
     rivals = (labels[:, None] != labels[None]) & (scores[None] > scores[:, None])
     return scores * np.where(rivals, 1 - overlap * scores[None], 1.0).prod(axis=1)
 
 
 def _suppress(overlap: np.ndarray, nms_iou: float) -> np.ndarray:
     """Return which of the boxes, best first, stay, given the IoU [N, N] of each pair."""
+    # One pass over the best first suffices: whatever suppresses a box stands before it. O(N^2), with N <= CANDIDATES.
     alive, kept = np.ones(len(overlap), bool), []
     for index in range(len(overlap)):
         if alive[index]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,10 @@ from doc_detect.formats.label_studio import label_studio, labelling_config, read
 from doc_detect.formats.page_xml import page_xml, read_page_xml
 from doc_detect.formats.regions import Layout, Region, local_name, parse_xml, write_xml, xml_names
 from doc_detect.predictions import CONFIG, open_predictions
-from doc_detect.settings.job import ConvertSettings
 from seminar_common import files
 from seminar_common.errors import UserError
-from seminar_common.progress import say
 
 _XML: Mapping[str, Callable[[Path], list[Layout]]] = {"PcGts": read_page_xml, "alto": read_alto}
-
-
-def main(settings: ConvertSettings) -> None:
-    """Convert what ``settings`` name; the function behind ``doc-detect convert``."""
-    layouts = [_over(layout, settings.min_score) for layout in read_any(settings.input)]
-    write_any(layouts, settings.to, settings.out, settings.image_url)
-    regions = sum(len(layout.regions) for layout in layouts)
-    say(f"{len(layouts):,} pages with {regions:,} regions as {settings.to} in {settings.out}")
-
-
-def _over(layout: Layout, least: float) -> Layout:
-    kept = tuple(region for region in layout.regions if region.score is None or region.score >= least)
-    return replace(layout, regions=kept)
 
 
 def read_any(path: Path) -> list[Layout]:

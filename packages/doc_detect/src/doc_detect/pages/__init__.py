@@ -6,8 +6,9 @@ file ends in a :class:`BadPage` with one line that says why.
 """
 
 from doc_detect.pages.listing import common_root, find_files
-from doc_detect.pages.page import BadPage, Page, PageRef, ReadOptions
+from doc_detect.pages.page import Page, PageRef, ReadOptions
 from doc_detect.pages.reading import page_refs, read_content, read_page
+from seminar_common.images import BadImage as BadPage
 
 __all__ = [
     "BadPage",

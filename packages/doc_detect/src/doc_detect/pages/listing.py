@@ -5,11 +5,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from seminar_common import images
 from seminar_common.errors import UserError
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .jp2 .j2k .jpx .jpf .j2c .webp .bmp .gif .ppm .pgm .pbm .pnm .pdf".split()
-)
+SUFFIXES = images.SUFFIXES | {".pdf"}
 """What is taken from a folder; other files in it are passed over. A file named by itself is always tried."""
 
 _MAGIC = "*?["

@@ -8,13 +8,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class BadPage(Exception):
-    """A page that can't be read; the message is one line for ``failures.csv``."""
-
-    def __init__(self, reason: str):
-        super().__init__(" ".join(reason.split()))
-
-
 @dataclass(frozen=True)
 class PageRef:
     """One page of one file."""

@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doc_detect.pages.page import BadPage, Page, ReadOptions
-from doc_detect.pages.pixels import shrink
+from doc_detect.pages.page import Page, ReadOptions
+from seminar_common.images import BadImage, shrink
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -24,12 +24,12 @@ def page_count(path: Path) -> int:
     """Return the number of pages of a PDF.
 
     Raises:
-        BadPage: encrypted, corrupt, or without a page.
+        BadImage: encrypted, corrupt, or without a page.
     """
     with _lock:
         count = len(_document(path))
     if not count:
-        raise BadPage("a PDF without a page")
+        raise BadImage("a PDF without a page")
     return count
 
 
@@ -39,14 +39,14 @@ def read_pdf_page(path: Path, number: int, longest: int | None, options: ReadOpt
     The frame that coordinates count has a longest side of ``options.pdf_pixels``.
 
     Raises:
-        BadPage: the document or the page is broken, or the page has no area.
+        BadImage: the document or the page is broken, or the page has no area.
     """
     with _lock:
         page = _load(path, number)
         try:
             points = page.get_size()
             if min(points) <= 0:
-                raise BadPage("the page has no area")
+                raise BadImage("the page has no area")
             scale = options.pdf_pixels / max(points)
             width, height = (max(1, round(scale * side)) for side in points)
             target = min(longest or options.pdf_pixels, options.pdf_pixels)
@@ -79,7 +79,7 @@ def _load(path: Path, number: int) -> "pypdfium2.PdfPage":
     try:
         return _document(path)[number - 1]
     except (IndexError, pypdfium2.PdfiumError) as error:
-        raise BadPage(f"page {number} of the PDF can't be read ({error})") from error
+        raise BadImage(f"page {number} of the PDF can't be read ({error})") from error
 
 
 def _document(path: Path) -> "pypdfium2.PdfDocument":
@@ -95,7 +95,7 @@ def _document(path: Path) -> "pypdfium2.PdfDocument":
         try:
             _open_documents[key] = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            raise BadPage(_reason(path, str(error))) from error
+            raise BadImage(_reason(path, str(error))) from error
     return _open_documents[key]
 
 

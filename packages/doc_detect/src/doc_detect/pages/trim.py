@@ -6,7 +6,7 @@ type becomes a grey texture that resembles an engraving. So what is uniform arou
 
 from typing import TYPE_CHECKING
 
-from doc_detect.pages.pixels import shrink
+from seminar_common.images import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable

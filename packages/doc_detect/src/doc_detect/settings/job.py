@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 
 def _check_share(option: str, value: float) -> None:
@@ -25,11 +26,11 @@ class PredictSettings:
     model: Path | None = None
     """ONNX file made by `export`; by default the detector that comes with the package."""
     run: Path | None = None
-    """Run folder of `train` or `adapt`, to use its detector in PyTorch instead of an ONNX file."""
+    """Run folder of `train`, to use its detector in PyTorch instead of an ONNX file."""
     min_score: float = 0.0
-    """Leave out detections that score less; the model itself finds nothing under its own threshold (0.05)."""
-    workers: int = 0
-    """Pages worked on at once, one CPU thread each; 0 takes all cores."""
+    """Leave out detections that score less. It moves no box, and below the detector's own 0.05 it changes nothing."""
+    work: WorkConfig = WorkConfig()
+    """Where pages are worked on."""
     pdf_pixels: int = 2000
     """Longest side in pixels that a page of a PDF counts as: boxes and crops are in these pixels."""
     max_megapixels: int = 256
@@ -39,8 +40,6 @@ class PredictSettings:
         if self.model is not None and self.run is not None:
             raise UserError("--model and --run: give one of them")
         _check_share("--min-score", self.min_score)
-        if self.workers < 0:
-            raise UserError(f"--workers {self.workers}: must be 0 (all cores) or more")
         for option, value, least in (
             ("--pdf-pixels", self.pdf_pixels, 64),
             ("--max-megapixels", self.max_megapixels, 1),
@@ -100,8 +99,8 @@ class CropSettings:
     """File format of the crops; png loses nothing."""
     images: Path | None = None
     """Folder where the pages are now, if they moved since `predict`."""
-    workers: int = 0
-    """Pages worked on at once; 0 takes all cores."""
+    work: WorkConfig = WorkConfig()
+    """Where pages are worked on."""
 
     def __post_init__(self) -> None:
         _check_share("--min-score", self.min_score)

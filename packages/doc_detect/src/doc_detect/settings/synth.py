@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class SynthSettings:
     """Size of the job: smoke, small or paper; sets pages and long-side."""
     seed: int = 0
     """Seed; page i of a seed is the same whatever the number of pages and workers."""
-    workers: int = 2
-    """Processes that draw pages."""
+    work: WorkConfig = WorkConfig()
+    """Where pages are drawn."""
     ink: bool = False
     """Write clean ink on white, to be degraded anew in every epoch of training, in place of finished scans."""
     long_side: int = 1000
@@ -65,7 +66,7 @@ class SynthSettings:
     fonts: Path | None = None
     """Folder with more fonts (TTF, OTF, WOFF); the system's are found by themselves."""
     system_fonts: bool = True
-    """Use the system's fonts; without them only those of --fonts and of matplotlib."""
+    """Use the system's fonts; without them only those of --fonts, and of matplotlib where it is installed."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no pages.
@@ -73,8 +74,8 @@ class SynthSettings:
         Raises:
             UserError: a value is out of range or a folder isn't there.
         """
-        if self.pages < 1 or self.workers < 1:
-            raise UserError("--pages and --workers must be at least 1")
+        if self.pages < 1:
+            raise UserError(f"--pages {self.pages}: must be 1 or more")
         if not 200 <= self.long_side <= 6000:
             raise UserError(f"--long-side {self.long_side}: give 200 to 6000 pixels")
         if not 0 <= self.val_share < 1:

@@ -1,7 +1,6 @@
 """Which typefaces there are, what they may be used for, and which are held out for validation.
 
-Fonts are found in the system's folders, in matplotlib's (which comes with the package) and in a folder of the
-user's. A font's style is read from its names; nothing is downloaded.
+Fonts are found in the system's folders, in matplotlib's where it is installed, and in a folder of the user's. A font's style is read from its names; nothing is downloaded.
 """
 
 import functools
@@ -9,6 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +55,10 @@ class Face:
 
 def font_folders(extra: Path | None = None) -> list[Path]:
     """Return the folders that are searched for fonts, the user's first."""
-    import matplotlib
-
     home = Path.home()
     folders = [extra] if extra else []
-    folders += [Path(matplotlib.get_data_path()) / "fonts" / "ttf"]
+    if (spec := find_spec("matplotlib")) and spec.origin:
+        folders += [Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"]
     if sys.platform == "win32":
         folders += [Path("C:/Windows/Fonts")]
     elif sys.platform == "darwin":

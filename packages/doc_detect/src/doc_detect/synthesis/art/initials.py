@@ -93,11 +93,6 @@ def _set_letter(ground: np.ndarray, letter: str, face: str, share: float, g: Gen
     return np.where(full > 127, paper, ground).astype(np.uint8)
 
 
-def ornamental_font(letter: str, height: int, face: str, colour: tuple[int, int, int]) -> np.ndarray:
-    """Return a letter of a font of initials, which has its ornament built in."""
-    return plain(letter, height, face, colour)
-
-
 def flourished(letter: str, height: int, face: str, g: Generator) -> np.ndarray:
     """Return a manuscript's letter in red or blue on a square of pen-work in the other colour."""
     main, other = (RED, BLUE) if g.random() < 0.5 else (BLUE, RED)

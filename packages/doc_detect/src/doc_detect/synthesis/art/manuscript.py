@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 
-from doc_detect.synthesis.art import ornament
 from doc_detect.synthesis.art.initials import BLUE, GOLD, RED
 from doc_detect.synthesis.art.render import painting, sky_mask, wash
 from doc_detect.synthesis.art.shapes import Scene, blob
@@ -124,10 +123,3 @@ def drawing(scene: Scene, height: int, width: int, g: Generator) -> np.ndarray:
     fade = np.clip(smooth_noise(grey.shape, max(grey.shape) / 3, g) * 0.1 + 0.85, 0, 1)
     brown = np.array((95, 65, 40), np.float32)
     return (255 - (255 - grey[..., None]) * fade[..., None] * (255 - brown) / 255).astype(np.uint8)
-
-
-def line_filler(height: int, width: int, g: Generator) -> np.ndarray:
-    """Return a bar of ornament that fills the rest of a line."""
-    colour = (RED, BLUE, GOLD)[int(g.integers(3))]
-    strip = ornament.band(height, width, g)
-    return np.where(strip[..., None] > 127, 255, np.array(colour)).astype(np.uint8)

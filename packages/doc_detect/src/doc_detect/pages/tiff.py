@@ -1,0 +1,16 @@
+"""Pages of TIFFs."""
+
+from pathlib import Path
+
+from seminar_common.images import open_image
+
+_KEPT = ("group4", "tiff_lzw")
+"""Compressions that a page keeps when it becomes a file of its own; any other becomes Deflate."""
+
+
+def extract_page(path: Path, number: int, target: Path) -> None:
+    """Write page ``number`` (from 1) of a TIFF to a TIFF of its own, without loss."""
+    with open_image(path) as image:
+        image.seek(number - 1)
+        compression = image.info.get("compression")
+        image.save(target, compression=compression if compression in _KEPT else "tiff_adobe_deflate")
