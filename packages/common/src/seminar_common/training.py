@@ -146,8 +146,8 @@ def learning_rate_factor(step: int, total: int, warmup: float, schedule: str = "
 class TrainingShell:
     """Position, losses, log and checkpoints of one training run.
 
-    Every process calls every method at the same steps: :meth:`mean_losses`, :meth:`checkpoint` and :meth:`finish`
-    talk to the others.
+    Every process calls every method at the same steps: :meth:`mean_losses`, :meth:`require_finite`,
+    :meth:`checkpoint` and :meth:`finish` talk to the others.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class TrainingShell:
         """
         import torch
 
-        self._require_finite()
+        self.require_finite()
         names = list(self.losses[0])
         means = torch.tensor([[losses[name] for name in names] for losses in self.losses]).mean(dim=0)
         means = cast("Tensor", self.fabric.all_reduce(means, reduce_op="mean"))
@@ -210,7 +210,7 @@ class TrainingShell:
         Raises:
             UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
         """
-        self._require_finite(weights=True)
+        self.require_finite(weights=True)
         if not self.fabric.is_global_zero:
             return
         tensors: dict[str, Tensor] = {}
@@ -248,16 +248,17 @@ class TrainingShell:
         Raises:
             UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
         """
-        self._require_finite(weights=True)
+        self.require_finite(weights=True)
         if self.fabric.is_global_zero:
             weights = self.modules[module].state_dict()
             save_tensors(self.run.checkpoints / WEIGHTS, weights, {"step": self.step})
             remove(self.run.checkpoints / RESUME)
         self.fabric.barrier()
 
-    def _require_finite(self, weights: bool = False) -> None:
+    def require_finite(self, weights: bool = False) -> None:
         """Raise a UserError in every process if a loss (or a weight) of any one is not finite.
 
+        A trainer calls it before it validates, for a figure of weights that are not finite is none.
         One process alone must not decide: it would leave the others waiting for it, and the mean of the gradients
         has carried its NaN into their weights already.
         """
