@@ -25,6 +25,10 @@ def test_every_model_is_timed_beside_bitorchs_own(tmp_path: Path) -> None:
     ratio = results.one(model=PEER, metric="train_step_ratio", baseline="binary")
     assert ratio.value == pytest.approx(times[PEER] / times["binary"])
     assert (ratio.batch, ratio.threads) == (16, 1)
-    assert sorted(path.name for path in settings.out.iterdir()) == ["report.html", "results.json"]
+    assert sorted(path.name for path in settings.out.iterdir()) == [
+        "environment.json",
+        "report.html",
+        "results.json",
+    ]
     with pytest.raises(UserError, match="bench"):
         bench(settings)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from recsys_bnn.data.dataset import Dataset
+from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.evaluate import cost_rows, evaluate
 from recsys_bnn.model.trained import build_model, load_model, predict
+from recsys_bnn.prepare import prepare
+from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import EvaluateSettings, OptimizationConfig, smoke
 from recsys_bnn.train import train
 from seminar_common.errors import UserError
@@ -95,6 +97,31 @@ def test_a_split_that_was_learned_from_is_not_measured(prepared: Dataset, tmp_pa
     )
     results = evaluate(EvaluateSettings(run=run.folder, resamples=100))
     assert {row.split for row in results.rows} == {"", "test"}
+
+
+def test_figures_of_other_data_leave_those_of_the_run_alone(
+    runs: dict[str, Run], prepared: Dataset, tmp_path: Path
+) -> None:
+    run = runs["float"]
+    evaluate(EvaluateSettings(run=run.folder, resamples=100))
+    files = [run.results_file, run.report_file, run.folder / "environment.json"]
+    before = [file.read_bytes() for file in files]
+    log = prepared.folder.parent / "log.txt"
+    config = PrepareConfig(format="criteo-kaggle", input=(log,), out=tmp_path / "other", test_fraction=0.5)
+    prepare(dataclasses.replace(config, vocabulary=run.folder))
+    other = open_dataset(tmp_path / "other")
+    settings = EvaluateSettings(run=run.folder, data=other.folder, resamples=100)
+    for out, folder in (
+        (None, run.folder / f"on-{other.name}-{other.fingerprint[:8]}"),
+        (tmp_path / "out", tmp_path / "out"),
+    ):
+        evaluate(dataclasses.replace(settings, out=out))
+        assert read_results(folder).one(split="test", metric="roc_auc").n == 2000
+        environment = json.loads((folder / "environment.json").read_text())
+        assert environment["data"] == {other.name: other.fingerprint}
+    assert [file.read_bytes() for file in files] == before
+    with pytest.raises(UserError, match="out: "):
+        evaluate(dataclasses.replace(settings, out=tmp_path / "out"))
 
 
 def test_an_unfinished_run_is_refused_with_the_way_out(runs: dict[str, Run], tmp_path: Path) -> None:

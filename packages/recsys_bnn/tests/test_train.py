@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     assert facts["step"] == 20
 
 
+def test_a_loss_that_is_not_finite_is_found_before_validation(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_targets", lambda self, batch, mine, features: batch.labels * float("nan"))
+    optimization = OptimizationConfig(batch_size=128)  # 21 steps, none of them logged
+    with pytest.raises(UserError, match="no longer finite at step 21"):
+        train(settings(prepared, tmp_path / "run", optimization=optimization, log_every=1000))
+
+
 def test_missing_data_and_too_few_rows_are_refused_before_a_folder_is_made(
     prepared: Dataset, tmp_path: Path
 ) -> None:
@@ -397,14 +407,15 @@ def test_either_optimizer_of_the_tables_resumes_bit_for_bit(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def torchrun(*options: str | Path) -> subprocess.CompletedProcess[str]:
-    """Train by two processes on this machine."""
+def torchrun(*options: str | Path, program: Sequence[str | Path] = ("-m", "recsys_bnn.cli")):
+    """Train by two processes on this machine; they must not hang."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*command, "-m", "recsys_bnn.cli", "train", *map(str, options)],
+        [*command, *map(str, program), "train", *map(str, options)],
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 
@@ -434,3 +445,39 @@ def test_a_batch_that_processes_cannot_share_evenly_is_refused(prepared: Dataset
     assert done.returncode != 0
     assert "must be a multiple of the 2 processes" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+ONE_BAD_PROCESS = """
+from recsys_bnn import cli
+from recsys_bnn.train import Trainer
+
+original = Trainer._targets
+
+def targets(self, batch, mine, features):
+    bad = self.fabric.global_rank == 1 and self.shell.step == 39
+    return original(self, batch, mine, features) * (float("nan") if bad else 1)
+
+Trainer._targets = targets
+cli.main()
+"""
+"""In step 40 the loss of the second process is not finite. That of the first one is, but its weights are not."""
+
+
+@pytest.mark.slow
+def test_one_process_whose_loss_is_not_finite_stops_both(prepared: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ONE_BAD_PROCESS)
+    options = "--preset smoke --batch-size 128 --epochs 3 --log-every 1000 --checkpoint-every 20 --threads 1"
+    done = torchrun(
+        "--data",
+        prepared.folder,
+        "--out",
+        tmp_path / "run",
+        *options.split(),
+        program=[tmp_path / "program.py"],
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("the loss is no longer finite at step 40; lower --learning-rate") == 2
+    checkpoints = Run(tmp_path / "run").checkpoints
+    tensors, facts = load_tensors(checkpoints / RESUME)
+    assert facts["step"] == 20 and all(torch.isfinite(tensor).all() for tensor in tensors.values())
+    assert [path.name for path in checkpoints.iterdir()] == [RESUME]

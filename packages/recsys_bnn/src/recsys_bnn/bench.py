@@ -21,9 +21,10 @@ from recsys_bnn.train import make_optimizers
 from seminar_common import files, runs, seeds
 from seminar_common.device import choose
 from seminar_common.errors import UserError
-from seminar_common.progress import progress, say
-from seminar_common.report import write_report
-from seminar_common.results import Results, Row, write_results
+from seminar_common.progress import progress
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
 
 INTEGERS, FIELDS = 13, 26
 DATASET = "generated"
@@ -34,7 +35,7 @@ Step = Callable[[], None]
 
 
 def bench(settings: BenchSettings) -> Results:
-    """Time the chosen parts; write ``results.json`` and ``report.html`` into the folder.
+    """Time the chosen parts; publish the figures in the folder.
 
     Raises:
         UserError: the folder exists, or BITorch or the folder of the peer is missing.
@@ -49,14 +50,8 @@ def bench(settings: BenchSettings) -> Results:
     }
     rows = [row for name, part in parts.items() if name in settings.parts for row in part()]
     results = Results(runs.command_line(), tuple(rows))
-    write_results(settings.out / "results.json", results)
-    facts = runs.environment(threads)
-    write_report([("benchmark", results, None, facts)], settings.out / "report.html", "Benchmark")
-    for row in results.rows:
-        versus = f" against {row.baseline}" if row.baseline else ""
-        print(f"{row.model:16} {row.metric + versus:40} {row.value:10.3f} {row.unit}")
-    say(f"wrote {settings.out / 'results.json'} and report.html")
-    return results
+    section = Section("benchmark", results, None, runs.environment(threads))
+    return publish(settings.out, "Benchmark", section)
 
 
 def training_step(settings: BenchSettings, threads: int) -> Iterator[Row]:

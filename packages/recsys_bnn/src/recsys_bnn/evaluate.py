@@ -1,6 +1,10 @@
-"""Measure a trained model: quality with intervals, size and cost; writes the run's results and report."""
+"""Measure a trained model: quality with intervals, size and cost."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import Dataset, open_dataset
@@ -8,13 +12,14 @@ from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.model.trained import load_model, predict
 from recsys_bnn.settings.training import EvaluateSettings
-from seminar_common import bootstrap, cost, metrics, runs
+from seminar_common import bootstrap, cost, files, metrics, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same
-from seminar_common.progress import progress, say
-from seminar_common.report import write_report
-from seminar_common.results import Curve, Results, Row, write_results
+from seminar_common.progress import progress
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Curve, Results, Row
 from seminar_common.runs import Run
 
 QUALITY = ("roc_auc", "accuracy", "log_loss", "normalized_entropy")
@@ -22,13 +27,15 @@ PAIRED = ("roc_auc", "accuracy", "log_loss")
 
 
 def evaluate(settings: EvaluateSettings) -> Results:
-    """Measure a run on every held-out split; write its ``results.json`` and ``report.html``.
+    """Measure a run on every held-out split; publish the figures in the run, or in ``settings.out``.
 
     Raises:
-        UserError: the run is missing or unfinished, its data changed, or the data have another vocabulary.
+        UserError: the run is missing or unfinished, its data changed, the data have another vocabulary, or
+            ``settings.out`` holds something.
     """
     run = runs.open_run(settings.run)
     dataset = _dataset(run, settings)
+    folder = _folder(run, settings, dataset)
     model = load_model(run, dataset)
     baseline_run = runs.open_run(settings.baseline) if settings.baseline else None
     baseline = load_model(baseline_run, dataset) if baseline_run else None
@@ -49,15 +56,8 @@ def evaluate(settings: EvaluateSettings) -> Results:
     rows = [*measured.rows, *cost_rows(model, measured.name, dataset.name)]
     curves = [*learning_curves(run, dataset.name), *measured.curves]
     results = Results(runs.command_line(), tuple(rows), tuple(curves))
-    write_results(run.results_file, results)
-    sections = [
-        (measured.name, results, run.config(), run.environment()),
-        *data_sections(dataset.description),
-    ]
-    write_report(sections, run.report_file, f"{measured.name} DLRM")
-    _print_summary(results)
-    say(f"wrote {run.results_file} and {run.report_file.name}")
-    return results
+    section = Section(measured.name, results, run.config(), _environment(run, folder, dataset))
+    return publish(folder, f"{measured.name} DLRM", section, *data_sections(dataset.description))
 
 
 def held_out_splits(run: Run) -> list[str]:
@@ -73,12 +73,26 @@ def _dataset(run: Run, settings: EvaluateSettings) -> Dataset:
         raise UserError(f"{run.folder}: names no data; give --data")
     dataset = open_dataset(folder)
     if settings.data is None:
-        facts, way_out = (
-            {"data_fingerprint": dataset.fingerprint},
-            "give --data to measure on it all the same",
-        )
-        require_same(run.config(), facts, run.folder, way_out)
+        facts = {"data_fingerprint": dataset.fingerprint}
+        require_same(run.config(), facts, run.folder, "give --data to measure on it all the same")
     return dataset
+
+
+def _folder(run: Run, settings: EvaluateSettings, dataset: Dataset) -> Path:
+    """Return where the figures go: a run keeps those of its own data apart from those of any other."""
+    if settings.out is not None:
+        files.refuse_existing(settings.out)
+        return settings.out
+    if dataset.fingerprint == run.config()["data_fingerprint"]:
+        return run.folder
+    return run.folder / f"on-{dataset.name}-{dataset.fingerprint[:8]}"
+
+
+def _environment(run: Run, folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """Return the environment that the run was trained in, or beside it that of a measurement elsewhere."""
+    if folder == run.folder:
+        return run.environment()
+    return runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
 
 
 class _Measured:
@@ -162,10 +176,3 @@ def learning_curves(run: Run, dataset: str) -> list[Curve]:
             x, y = (tuple(record[k] for record in records) for k in ("epoch", key))
             curves.append(Curve("learning", name, dataset, split, x, y, "epoch", "log loss"))
     return curves
-
-
-def _print_summary(results: Results) -> None:
-    for row in results.rows:
-        interval = f"  [{row.ci_low:.4f}, {row.ci_high:.4f}]" if row.ci_low is not None else ""
-        versus = f" to {row.baseline}" if row.baseline else ""
-        print(f"{row.model:10} {row.split:5} {row.metric + versus:28} {row.value:10.4f}{interval}")

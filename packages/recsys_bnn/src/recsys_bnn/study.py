@@ -11,7 +11,7 @@ from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
-from recsys_bnn.model.trained import WEIGHTS, load_model, predict
+from recsys_bnn.model.trained import load_model, predict
 from recsys_bnn.settings.training import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.study_models.baselines import logistic_regression
 from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
@@ -21,14 +21,18 @@ from seminar_common.device import choose
 from seminar_common.errors import UserError, choices
 from seminar_common.identity import code_digest, require_same
 from seminar_common.progress import say
-from seminar_common.report import write_report
-from seminar_common.results import Results, Row, write_results
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
 from seminar_common.runs import Run
 from seminar_common.settings import to_dict
+from seminar_common.training import WEIGHTS
 
 BEST = "best-possible"
 """The true probabilities of generated rows."""
 WHOLE = "whole recipe"
+SHOWN = ("roc_auc", "log_loss", "calibration_error", "size_mb", "train_rows_per_s", "roc_auc_difference")
+"""What a terminal has room for; the report has every figure."""
 MAKE_FIGURES = (
     "recsys_bnn.study_models.baselines",
     "recsys_bnn.model.bitorch_engine",
@@ -41,13 +45,14 @@ MAKE_FIGURES = (
     "recsys_bnn.model.quantizers",
     "recsys_bnn.training.batch_norms",
     "recsys_bnn.train",
+    "seminar_common.training",
 )
 """The code that kept weights and probabilities depend on; a study of another version of it is not added to."""
 _ALL = VARIANTS | ABLATIONS
 
 
 def study(settings: StudySettings) -> Results:
-    """Train, predict and compare every model; write ``results.json`` and ``report.html`` into the folder.
+    """Train, predict and compare every model; publish the figures in the folder.
 
     Seed after seed, each model is trained and measured; the table is written anew after every seed. A model and
     seed that has ended is not trained again, and a killed one goes on from its checkpoint, so a study that stopped
@@ -69,8 +74,7 @@ def study(settings: StudySettings) -> Results:
         say(f"measuring seed {seed}")
         part = dataclasses.replace(settings, seeds=settings.seeds[:count])
         results = _Measured(part, dataset, names).results()
-        _write(settings, dataset, results)
-    say(f"wrote {settings.out / 'results.json'} and report.html")
+        _publish(settings, dataset, results)
     return results
 
 
@@ -108,14 +112,11 @@ def _folder(settings: StudySettings) -> Path:
     return settings.out
 
 
-def _write(settings: StudySettings, dataset: Dataset, results: Results) -> None:
-    write_results(_folder(settings) / "results.json", results)
+def _publish(settings: StudySettings, dataset: Dataset, results: Results) -> None:
     facts = runs.environment(choose(settings.device).threads, data={dataset.name: dataset.fingerprint})
-    write_report(
-        [(dataset.name, results, _recipe(settings), facts), *data_sections(dataset.description)],
-        _folder(settings) / "report.html",
-        f"Study on {dataset.name}",
-    )
+    section = Section(dataset.name, results, _recipe(settings), facts)
+    title, card = f"Study on {dataset.name}", data_sections(dataset.description)
+    publish(_folder(settings), title, section, *card, shown=SHOWN)
 
 
 def run_folder(name: str, seed: int, settings: StudySettings) -> Path:
@@ -148,9 +149,8 @@ def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset
     stored = run.folder / "test-probabilities.npy"
     if not stored.exists():
         model = load_model(run, dataset)
-        probabilities = predict(model, dataset.rows("test"), next(model.parameters()).device)
-        with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
-            np.save(file, probabilities)
+        device = next(model.parameters()).device
+        files.write_array(stored, predict(model, dataset.rows("test"), device))
     return np.load(stored)
 
 
@@ -199,8 +199,7 @@ class _Measured:
     def _baseline(self) -> np.ndarray:
         stored = _folder(self.settings) / f"{BASELINE}.npy"
         if not stored.exists():
-            with files.atomic_path(stored) as temporary, temporary.open("wb") as file:
-                np.save(file, logistic_regression(self.dataset)[None])
+            files.write_array(stored, logistic_regression(self.dataset)[None])
         return np.load(stored)
 
     def results(self) -> Results:

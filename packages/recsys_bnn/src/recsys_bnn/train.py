@@ -284,6 +284,7 @@ class Trainer:
         """Log loss and AUC of the validation rows, unless they are learned from."""
         if self.settings.optimization.fit_on != "train":
             return
+        self.shell.require_finite(weights=True)
         rows = self.dataset.rows("val")
         with settled(self.plain, self.rows, self.settings, self.fabric.device) as model:
             probabilities, labels = predict(model, rows, self.fabric.device), rows.labels()

@@ -8,8 +8,6 @@ a step's time tells how far it depends on the tables.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from statistics import median
 from time import process_time
 from typing import Any
@@ -20,8 +18,7 @@ from torch.nn import functional as F
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.settings.training import BenchSettings, ModelConfig, OptimizationConfig
 from recsys_bnn.train import make_optimizers
-from seminar_common import seeds
-from seminar_common.cost import peak_rss_mb
+from seminar_common import fresh_process, seeds
 from seminar_common.errors import UserError
 from seminar_common.results import Row
 
@@ -84,16 +81,18 @@ def scaling(settings: BenchSettings) -> Iterator[Row]:
 def _measured(bits: int, settings: BenchSettings) -> Iterator[Row]:
     memory, sizes = [], [settings.table_rows // SMALL, settings.table_rows // LARGE]
     for rows in sizes:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            milliseconds, peak = pool.submit(_run, bits, rows, settings.seed).result()
-        memory.append(peak)
+        arguments = {"bits": bits, "rows": rows, "seed": settings.seed}
+        measured = fresh_process.call(f"{__name__}:step_milliseconds", arguments)
+        memory.append(measured.peak_rss_mb)
         facts: dict[str, Any] = {
             "bits": bits,
             "batch": _BATCH,
             "threads": 1,
             "subset": f"{rows} rows a table",
         }
-        yield Row(f"{bits}-bit", "generated", "", "train_step_ms", milliseconds, unit="ms", n=_STEPS, **facts)
+        yield Row(
+            f"{bits}-bit", "generated", "", "train_step_ms", measured.result, unit="ms", n=_STEPS, **facts
+        )
     grown = 1e6 * (memory[1] - memory[0]) / (len(CARDINALITIES) * (sizes[1] - sizes[0]))
     for metric, value in (
         ("bytes_per_row", grown),
@@ -102,9 +101,8 @@ def _measured(bits: int, settings: BenchSettings) -> Iterator[Row]:
         yield Row(f"{bits}-bit", "generated", "", metric, value, unit="B", bits=bits)
 
 
-def _run(bits: int, rows: int, seed: int) -> tuple[float, float]:
-    """Return the median milliseconds of processor time of some training steps on one thread, and peak memory in MB."""
-    torch.set_num_threads(1)
+def step_milliseconds(bits: int, rows: int, seed: int) -> float:
+    """Return the median processor time of a training step on tables of so many ``rows``, in milliseconds."""
     model = DLRM(model_config(bits), INTEGERS, [rows] * len(CARDINALITIES))
     generator = seeds.torch_generator(seed, "scaling")
     model.reset_parameters(generator)
@@ -122,4 +120,4 @@ def _run(bits: int, rows: int, seed: int) -> tuple[float, float]:
             optimizer.step()
             optimizer.zero_grad()
         times.append(1e3 * (process_time() - started))
-    return median(times[1:]), peak_rss_mb()
+    return median(times[1:])

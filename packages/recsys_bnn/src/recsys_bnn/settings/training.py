@@ -203,7 +203,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Measure a trained model on the validation and test rows; writes RUN/results.json and RUN/report.html."""
+    """Measure a trained model on the validation and test rows; writes results.json and report.html into the run."""
 
     run: Path
     """Run folder that `train` wrote."""
@@ -211,6 +211,9 @@ class EvaluateSettings:
     """Prepared folder to measure on, if not the one the model was trained on; `prepare --vocabulary RUN` makes it."""
     baseline: Path | None = None
     """Another run, e.g. the full-precision one: the paired differences to it are added."""
+    out: Path | None = None
+    """Folder to make for the figures. By default the run keeps them; those of other --data in a folder
+    on-NAME-FINGERPRINT of their own."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
     seed: int = 0
