@@ -1,12 +1,15 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from doc_detect.bench import Engine, bench, page_draws, speed_rows
-from doc_detect.benchmarks.worker import Answer, Task, measure
+from doc_detect.benchmarks.worker import Answer, measure
 from doc_detect.settings.job import BenchSettings
 from seminar_common.errors import UserError
 from seminar_common.results import Row, read_results
@@ -50,7 +53,7 @@ def test_the_ratio_to_the_peer_is_paired_by_page() -> None:
     cpu = np.array([0.01, 0.1, 1.0])
     costs = {"onnx": cpu.tolist(), "rapid-layout": (4 * cpu).tolist()}
     engines = [Engine(name, "", Row(name, "", "", "", 0.0)) for name in costs]
-    rows = speed_rows(engines, Answer(costs, costs, {}, 0.0), 1, "pages", 0)
+    rows = speed_rows(engines, Answer(wall=costs, cpu=costs, found={}), 1, "pages", 0)
     (ratio,) = [row for row in rows if row.metric == "cpu_ratio"]
     assert (ratio.value, ratio.ci_low, ratio.ci_high) == pytest.approx((0.25, 0.25, 0.25))
     assert (ratio.model, ratio.baseline) == ("onnx", "rapid-layout")
@@ -69,9 +72,9 @@ def test_rapid_layout_runs_beside_ours(labelled: Path, tiny_model: Path) -> None
         "rapid_layout", reason="rapid-layout is not installed (`uv sync --package doc-detect --group bench`)"
     )
     files = tuple(str(labelled.parent / f"{number}.png") for number in (1, 2))
-    answer = measure(Task({"onnx": str(tiny_model), "rapid-layout": ""}, files, 1, 1))
-    assert all(seconds > 0 for engine in answer.cpu.values() for seconds in engine)
-    assert [len(pages) for pages in answer.found.values()] == [2, 2]
+    answer = measure({"onnx": str(tiny_model), "rapid-layout": ""}, files, 1, 1)
+    assert all(seconds > 0 for engine in answer["cpu"].values() for seconds in engine)
+    assert [len(pages) for pages in answer["found"].values()] == [2, 2]
 
 
 def test_a_worker_that_fails_says_why(labelled: Path, tmp_path: Path) -> None:

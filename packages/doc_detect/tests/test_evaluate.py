@@ -1,3 +1,7 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import dataclasses
 import json
 import shutil
@@ -7,27 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-import pytest
 import torch
 from torchvision.ops import box_iou
 
 from doc_detect.classes import class_index
-from doc_detect.coco import CocoPage, read_coco
+from doc_detect.coco import read_coco
 from doc_detect.detectors.onnx import Detections, OnnxDetector, to_page
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.detectors.torch import open_torch
-from doc_detect.detectors.trained import load_detector, stored_settings
-from doc_detect.evaluate import (
-    Measured,
-    book_weights,
-    evaluate,
-    find_on_pages,
-    interval_notes,
-    measured_labels,
-    subset_of,
-    units,
-)
+from doc_detect.detectors.trained import load_detector
+from doc_detect.evaluate import evaluate
 from doc_detect.export import export
+from doc_detect.figures.findings import find_on_pages, measured_labels
+from doc_detect.figures.measured import Measured
 from doc_detect.pages import Page
 from doc_detect.predict import predict
 from doc_detect.predictions import open_predictions
@@ -53,6 +49,18 @@ LABELS = ("graphic", "drop_capital")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[..., Path]) -> Path:
     return write_toy_pages(tmp_path_factory.mktemp("toy") / "data", train=12, val=6, height=192)
+
+
+@pytest.fixture(scope="module")
+def scans(data: Path) -> Path:
+    """The same pages, taken for finished scans."""
+    folder = data.parent / "scans"
+    shutil.copytree(data, folder)
+    for name in ("train.json", "val.json"):
+        document = json.loads((folder / name).read_text())
+        document["info"]["ink"] = False
+        (folder / name).write_text(json.dumps(document))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +92,7 @@ def model(run: Run) -> Path:
 def test_every_figure_is_there_with_its_interval(run: Run, data: Path, tmp_path: Path) -> None:
     results = evaluate(EvaluateSettings(run=run.folder, data=data, out=tmp_path, resamples=100))
     assert read_results(tmp_path).rows == results.rows
-    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html", "environment.json"}
     for label in LABELS:
         for metric in ("ap", "ap50", "ap75", "page_ap", "page_f1", "crop_iou"):
             row = results.one(label=label, metric=metric, subset="all")
@@ -163,14 +171,6 @@ def test_a_higher_score_leaves_detections_out_and_moves_none(
     }
 
 
-def test_a_run_from_before_margins_were_cut_off_sees_whole_pages(run: Run, tmp_path: Path) -> None:
-    assert stored_settings(run).model.trim
-    config = json.loads((run.folder / "config.json").read_text())
-    del config["settings"]["model"]["trim"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert not stored_settings(Run(tmp_path)).model.trim
-
-
 @pytest.mark.parametrize("shape", [(128, 96), (64, 128), (128, 32)])
 def test_the_graph_takes_any_size_and_equals_the_network(
     run: Run, model: Path, shape: tuple[int, int]
@@ -205,10 +205,10 @@ def test_export_does_not_overwrite(run: Run, model: Path) -> None:
 
 
 def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
-    run: Run, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = StudySettings(
-        test=(data / "val.json", data / "train.json"),
+        test=(scans / "val.json", scans / "train.json"),
         out=tmp_path / "s",
         run=run.folder,
         model=model,
@@ -227,9 +227,9 @@ def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
 
 @pytest.mark.parametrize("what", ["code", "weights_file", "configuration"])
 def test_a_study_looks_anew_with_another_detector_and_says_why(
-    what: str, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    what: str, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    chosen = StudySettings(test=(data / "val.json",), out=tmp_path / "s", model=model, resamples=100)
+    chosen = StudySettings(test=(scans / "val.json",), out=tmp_path / "s", model=model, resamples=100)
     study(chosen)
     facts, looked = OnnxDetector.identity, []
     monkeypatch.setattr(OnnxDetector, "identity", lambda self: {**facts(self), what: "of another version"})
@@ -249,9 +249,9 @@ def test_a_study_looks_anew_with_another_detector_and_says_why(
 
 
 def test_a_study_looks_anew_at_other_pictures_of_the_same_names(
-    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    scans: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    shutil.copytree(data, tmp_path / "data")
+    shutil.copytree(scans, tmp_path / "data")
     chosen = StudySettings(
         test=(tmp_path / "data" / "val.json",), out=tmp_path / "s", model=model, resamples=100
     )
@@ -268,13 +268,21 @@ def test_a_study_looks_anew_at_other_pictures_of_the_same_names(
 
 
 def test_a_study_finds_the_pictures_in_the_target_folder(
-    run: Run, data: Path, model: Path, tmp_path: Path
+    run: Run, scans: Path, model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "val.json").write_bytes((data / "val.json").read_bytes())
+    (tmp_path / "val.json").write_bytes((scans / "val.json").read_bytes())
     chosen = StudySettings(test=(tmp_path / "val.json",), out=tmp_path / "s", model=model, resamples=100)
     with pytest.raises(UserError, match="val-000.png is neither in"):
         study(chosen)
-    study(dataclasses.replace(chosen, target=data / "images"))
+    study(dataclasses.replace(chosen, target=scans / "images"))
+
+
+def test_a_study_refuses_ink_whose_boxes_are_not_those_of_the_scan(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="is ink that"):
+        study(StudySettings(test=(data / "val.json",), out=tmp_path / "s", model=model))
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_missing_picture_and_a_broken_one_are_named(data: Path, run: Run, tmp_path: Path) -> None:
@@ -326,69 +334,6 @@ def test_boxes_on_a_trimmed_page_lie_where_its_content_is(data: Path, tmp_path: 
     )
     ((_, found),) = find_on_pages(Everything(trim=True), pages)
     np.testing.assert_allclose(found.boxes, [[30, 220, 130, 340]], atol=25)
-
-
-def page(**facts: str) -> CocoPage:
-    return CocoPage("a.jpg", 9, 9, np.zeros((0, 4)), np.zeros(0, np.int64), None, facts)
-
-
-@pytest.mark.parametrize(
-    "facts,subset",
-    [
-        ({"century": "MSS-15e-Siecle"}, "manuscript"),
-        ({"century": "imprime-16e-siecle"}, "printed"),
-        ({"kind": "manuscript"}, "manuscript"),
-        ({"kind": "catalogue"}, None),
-        ({"subset": "microfilm"}, "microfilm"),
-        ({}, None),
-    ],
-)
-def test_subsets(facts: dict[str, str], subset: str | None) -> None:
-    assert subset_of(page(**facts)) == subset
-
-
-def test_books_are_drawn_whole() -> None:
-    pages = [page(book="a"), page(book="b"), page(book="a"), page(book="c")]
-    weights = book_weights(units(pages), 200, 0)
-    assert weights.shape == (201, 4) and (weights[0] == 1).all()
-    assert (weights[:, 0] == weights[:, 2]).all() and (weights[1:, [0, 1, 3]].sum(axis=1) == 3).all()
-    assert len(np.unique(weights[:, 0])) > 2
-
-
-def test_a_page_of_no_known_book_is_drawn_by_itself() -> None:
-    pages = [page(), page(book=None), page(book=""), page(book="a"), page(book="a"), page(book="a.jpg")]
-    assert len(set(units(pages))) == 5 and units(pages)[3] == units(pages)[4]
-
-
-def measured(books: list[str | None], labels: list[int]) -> list[Row]:
-    """Return the rows of pages with one object each, found on every other page."""
-    box, number = np.array([[10.0, 10, 60, 60]]), np.arange(1)
-    truth = [
-        CocoPage(f"{i}.jpg", 100, 100, box, number + label, None, {"book": book})
-        for i, (book, label) in enumerate(zip(books, labels, strict=True))
-    ]
-    found = [
-        dataclasses.replace(page, boxes=box[: i % 2], labels=page.labels[: i % 2], scores=np.full(i % 2, 0.9))
-        for i, page in enumerate(truth)
-    ]
-    return Measured(truth, found, Row("m", "d", "test", "ap", 0.0), 200, 0).rows(LABELS)
-
-
-def test_pages_whose_book_is_null_have_intervals() -> None:
-    rows = [row for row in measured([None] * 8, [0] * 8) if row.metric == "crop_iou"]
-    assert [row.ci_low < row.value < row.ci_high for row in rows] == [True]
-
-
-def test_one_book_alone_has_no_interval_and_a_note_says_so() -> None:
-    rows = measured(["a"] * 8, [0] * 8)
-    assert {(row.ci_low, row.ci_high) for row in rows} == {(None, None)} and len(interval_notes(rows)) == 1
-
-
-def test_a_class_of_one_book_has_no_interval_where_the_other_class_has() -> None:
-    rows = measured(["a", "a", "b", "b", "c", "c"], [0, 0, 0, 0, 1, 1])
-    figures = {row.label: row for row in rows if row.metric == "page_f1"}
-    assert figures["graphic"].ci_low is not None and figures["drop_capital"].ci_low is None
-    assert interval_notes(rows)
 
 
 def test_only_classes_that_are_known_labelled_and_there_are_measured(data: Path) -> None:

@@ -1,31 +1,30 @@
 """Speed and memory beside quality, on the same pages in one run: the command ``bench``."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from doc_detect.benchmarks.worker import Answer, Task
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet, read_coco
 from doc_detect.detectors.onnx import default_model
 from doc_detect.settings.job import BenchSettings
-from seminar_common import files, runs
+from seminar_common import files, fresh_process, runs
+from seminar_common.bootstrap import cluster_weights, percentile_interval
 from seminar_common.errors import UserError
 from seminar_common.progress import progress, say
-from seminar_common.report import Section, write_report
-from seminar_common.results import Results, Row, write_results
-from seminar_common.seeds import numpy_generator
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
 from seminar_common.settings import to_dict
+from seminar_common.training import WEIGHTS
+
+if TYPE_CHECKING:
+    from doc_detect.benchmarks.worker import Answer
 
 _RESAMPLES = 1000
 _PAGES_FOR_MEMORY = 4
@@ -45,18 +44,6 @@ class Engine:
     """Of its weights' file."""
 
 
-def main(settings: BenchSettings) -> None:
-    """Measure and say the main figures; the function behind ``doc-detect bench``."""
-    results = bench(settings)
-    for row in results.rows:
-        if row.metric in ("throughput_per_s", "cpu_ratio", "peak_rss_mb") or (
-            row.metric == "ap50" and row.label
-        ):
-            where = f"{row.threads} threads" if row.threads else str(row.label)
-            say(f"{row.model} ({row.engine}), {row.metric}, {where}: {row.value:.3f}")
-    say(f"wrote {settings.out / 'results.json'} and report.html")
-
-
 def bench(settings: BenchSettings) -> Results:
     """Measure every engine; write ``results.json`` and ``report.html`` into ``settings.out``.
 
@@ -72,25 +59,18 @@ def bench(settings: BenchSettings) -> Results:
     steps = len(settings.threads) + len(engines)
     with progress("measuring", steps) as advance:
         for number, threads in enumerate(settings.threads):
-            answer = _measure(Task(sources, paths, threads, settings.repeats))
+            answer: Answer = _measure(sources, paths, threads, settings.repeats).result
             rows += speed_rows(engines, answer, threads, _name(pages), settings.seed)
             if number == 0:
                 rows += _quality_rows(engines, answer, pages, settings.seed)
             advance(1)
         for engine in engines:
-            alone = _measure(Task({engine.name: engine.source}, paths[:_PAGES_FOR_MEMORY], 1, 1))
-            rows.append(
-                _with(engine, pages, metric="peak_rss_mb", value=alone.peak_rss_mb, unit="MB", threads=1)
-            )
-            if engine.size_mb is not None:
-                rows.append(_with(engine, pages, metric="size_mb", value=engine.size_mb, unit="MB"))
+            rows += _memory_rows(engine, pages, paths[:_PAGES_FOR_MEMORY])
             advance(1)
-    results = Results(runs.command_line(), tuple(rows))
-    write_results(settings.out / "results.json", results)
     facts = runs.environment(max(settings.threads), pages=len(paths))
+    results = Results(runs.command_line(), tuple(rows))
     section = Section("Speed, memory and quality", results, to_dict(settings), facts)
-    write_report([section], settings.out / "report.html", "Document object detection: speed beside quality")
-    return results
+    return publish(settings.out, "Document object detection: speed beside quality", section)
 
 
 def _engines(settings: BenchSettings) -> list[Engine]:
@@ -111,7 +91,7 @@ def _engines(settings: BenchSettings) -> list[Engine]:
 
 
 def _torch_engine(folder: Path) -> Engine:
-    from doc_detect.detectors.trained import WEIGHTS, stored_settings
+    from doc_detect.detectors.trained import stored_settings
 
     run = runs.open_run(folder)
     weights = run.checkpoints / WEIGHTS
@@ -147,54 +127,54 @@ def _name(pages: CocoSet) -> str:
     return pages.name.replace("_", "-")
 
 
-def _measure(task: Task) -> Answer:
-    """Run the worker in a process of its own, with as many threads in every library as the task says."""
-    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(variables, str(task.threads))}
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "doc_detect.benchmarks.worker", str(answer)],
-            input=json.dumps(asdict(task)),
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=False,
-        )
-        if done.returncode or not answer.exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"measuring {', '.join(task.engines)} failed: {last}")
-        return Answer(**files.read_json(answer))
+def _measure(
+    sources: Mapping[str, str], files: Sequence[str], threads: int, repeats: int
+) -> fresh_process.Measured:
+    """Measure in a process of its own, with as many threads in every library as asked for."""
+    asked = {"engines": sources, "files": files, "threads": threads, "repeats": repeats}
+    return fresh_process.call("doc_detect.benchmarks.worker:measure", asked, threads=threads)
 
 
-def speed_rows(engines: Sequence[Engine], answer: Answer, threads: int, dataset: str, seed: int) -> list[Row]:
+def speed_rows(
+    engines: Sequence[Engine], answer: "Answer", threads: int, dataset: str, seed: int
+) -> list[Row]:
     """Return pages a second, CPU seconds a page, and their ratio to rapid-layout's, with intervals over pages."""
     rows = []
-    draws = page_draws(len(next(iter(answer.wall.values()))), seed)
+    draws = page_draws(len(next(iter(answer["wall"].values()))), seed)
     for engine in engines:
-        wall, cpu = draws @ np.array(answer.wall[engine.name]), draws @ np.array(answer.cpu[engine.name])
+        wall, cpu = (
+            draws @ np.array(answer["wall"][engine.name]),
+            draws @ np.array(answer["cpu"][engine.name]),
+        )
         facts: dict[str, Any] = {"dataset": dataset, "threads": threads, "batch": 1, "n": draws.shape[1]}
         base = dataclasses.replace(engine.row, **facts)
         rows.append(_interval(base, "throughput_per_s", 1 / wall, "1/s"))
         rows.append(_interval(base, "cpu_s_per_page", cpu, "s"))
-        if "rapid-layout" in answer.cpu and engine.name != "rapid-layout":
-            ratio = cpu / (draws @ np.array(answer.cpu["rapid-layout"]))
+        if "rapid-layout" in answer["cpu"] and engine.name != "rapid-layout":
+            ratio = cpu / (draws @ np.array(answer["cpu"]["rapid-layout"]))
             rows.append(dataclasses.replace(_interval(base, "cpu_ratio", ratio, ""), baseline="rapid-layout"))
     return rows
 
 
 def page_draws(pages: int, seed: int) -> np.ndarray:
     """Return weights of pages that sum to 1: equal ones, then those of bootstrap resamples; [1 + R, pages]."""
-    generator = numpy_generator(seed, "bench")
-    counts = generator.multinomial(pages, np.full(pages, 1 / pages), size=_RESAMPLES)
-    return np.concatenate([np.ones((1, pages)), counts]) / pages
+    return cluster_weights(range(pages), _RESAMPLES, seed, "bench") / pages
+
+
+def _memory_rows(engine: Engine, pages: CocoSet, files: Sequence[str]) -> list[Row]:
+    """Return the peak memory of an engine alone, and the size of its weights where it has a file of them."""
+    alone = _measure({engine.name: engine.source}, files, 1, 1)
+    rows = [_with(engine, pages, metric="peak_rss_mb", value=alone.peak_rss_mb, unit="MB", threads=1)]
+    if engine.size_mb is not None:
+        rows.append(_with(engine, pages, metric="size_mb", value=engine.size_mb, unit="MB"))
+    return rows
 
 
 def _interval(row: Row, metric: str, values: np.ndarray, unit: str) -> Row:
-    low, high = np.quantile(values[1:], [0.025, 0.975])
-    value = float(values[0])
+    """Return a figure, the first of ``values``, with the interval of the others, its resamples."""
+    low, high = percentile_interval(values[1:])
     return dataclasses.replace(
-        row, metric=metric, value=value, ci_low=float(low), ci_high=float(high), unit=unit
+        row, metric=metric, value=float(values[0]), ci_low=low, ci_high=high, unit=unit
     )
 
 
@@ -202,14 +182,15 @@ def _with(engine: Engine, pages: CocoSet, **facts: Any) -> Row:
     return dataclasses.replace(engine.row, dataset=_name(pages), **facts)
 
 
-def _quality_rows(engines: Sequence[Engine], answer: Answer, pages: CocoSet, seed: int) -> list[Row]:
+def _quality_rows(engines: Sequence[Engine], answer: "Answer", pages: CocoSet, seed: int) -> list[Row]:
     """Return AP50 of every class that an engine knows and that is on the pages."""
-    from doc_detect.evaluate import EVERY, Measured, measured_labels
+    from doc_detect.figures.findings import measured_labels
+    from doc_detect.figures.measured import EVERY, Measured
 
     rows = []
     for engine in engines:
         found = [
-            _as_page(page, item) for page, item in zip(pages.pages, answer.found[engine.name], strict=True)
+            _as_page(page, item) for page, item in zip(pages.pages, answer["found"][engine.name], strict=True)
         ]
         known = _known(engine)
         measured = Measured(pages.pages, found, _with(engine, pages), 200, seed)

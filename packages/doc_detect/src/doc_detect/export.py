@@ -13,6 +13,7 @@ from seminar_common.errors import UserError
 from seminar_common.files import refuse_existing
 from seminar_common.progress import say
 from seminar_common.runs import Run
+from seminar_common.training import WEIGHTS
 
 if TYPE_CHECKING:
     from doc_detect.detectors.base import Detector
@@ -66,7 +67,7 @@ def export(settings: ExportSettings) -> Parity | None:
 
 def model_card(run: Run) -> dict[str, Any]:
     """Return what the file should say of its making: no paths, nothing of the machine."""
-    from doc_detect.detectors.trained import WEIGHTS, stored_settings
+    from doc_detect.detectors.trained import stored_settings
 
     settings, config = stored_settings(run), run.config()
     _, facts = load_tensors(run.checkpoints / WEIGHTS)
@@ -88,8 +89,8 @@ def compare(detector: "Detector", path: Path, data: Path, limit: int) -> Parity:
     """Measure a detector and its ONNX file on the first ``limit`` validation pages of ``data``."""
     from doc_detect.detectors.onnx import OnnxDetector
     from doc_detect.detectors.torch import TorchDetector
-    from doc_detect.evaluate import find_on_pages, measured_labels
     from doc_detect.figures.coco_metrics import SIZES, precision_table
+    from doc_detect.figures.findings import find_on_pages, measured_labels
     from doc_detect.training.pages import open_validation
 
     pages = open_validation(data)

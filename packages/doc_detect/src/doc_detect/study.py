@@ -12,16 +12,19 @@ from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
 from doc_detect.detectors.onnx import OnnxDetector, PageDetector, default_model
 from doc_detect.detectors.trained import stored_settings
-from doc_detect.evaluate import Measured, default_split, find_on_pages, interval_notes, measured_labels
 from doc_detect.figures.detection_report import page_pictures
+from doc_detect.figures.findings import find_on_pages, measured_labels
+from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
 from doc_detect.settings.training import StudySettings
+from doc_detect.training.pages import is_ink
 from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.identity import code_digest, digest, require_same
 from seminar_common.progress import progress, say
-from seminar_common.report import Section, write_report
-from seminar_common.results import Results, Row, write_results
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
 
 MADE_OF = "made_of"
 """Entry of a kept file's ``info`` that says what decided its content."""
@@ -47,7 +50,7 @@ def study(settings: StudySettings) -> Results:
     Raises:
         UserError: an unusable file, picture, run or model, or a folder that holds something else.
     """
-    sets = [dataclasses.replace(read_coco(path), images=settings.target) for path in settings.test]
+    sets = [_open_set(path, settings.target) for path in settings.test]
     _open_folder(settings.out)
     fabric = launch(settings.device)
     models = _models(settings, fabric.device)
@@ -64,12 +67,16 @@ def study(settings: StudySettings) -> Results:
         if model is models[0]:
             pictures = page_pictures(sets[0], sets[0].pages, found[0])
     results = Results(runs.command_line(), tuple(rows), notes=interval_notes(rows))
-    write_results(settings.out / "results.json", results)
     facts = runs.environment(torch.get_num_threads(), data={str(s.path.name): s.fingerprint for s in sets})
     section = Section("Real pages", results, None, facts, pictures=pictures)
-    write_report([section], settings.out / "report.html", "Document object detection on real pages")
-    say(f"wrote {settings.out / 'results.json'} and report.html")
-    return results
+    return publish(settings.out, "Document object detection on real pages", section, shown=MAIN_METRICS)
+
+
+def _open_set(path: Path, target: Path | None) -> CocoSet:
+    pages = dataclasses.replace(read_coco(path), images=target)
+    if is_ink(pages):  # boxes of ink are not where they are on the scan that is made of it
+        raise UserError(f"{path}: is ink that `synth --ink` drew, not scans; measure on it by `evaluate`")
+    return pages
 
 
 def _open_folder(folder: Path) -> None:
@@ -90,7 +97,7 @@ def _models(settings: StudySettings, device: torch.device) -> list[Model]:
         trained = stored_settings(runs.open_run(settings.run))
         row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
         models.append(Model(row, open_torch(settings.run, device)))
-    if "rapid-layout" in settings.peers:
+    if "rapid-layout" in settings.peer:
         from doc_detect.detectors.peers import RapidLayoutDetector
 
         row = Row("rapid-layout", "", "", "ap", 0.0, engine="onnxruntime")
@@ -117,12 +124,12 @@ def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
 def _made_of(detector: PageDetector, pages: CocoSet) -> Mapping[str, Any]:
     """Return all that decides what ``detector`` finds on ``pages``."""
     pictures = {page.file_name: files.fingerprint(pages.image_path(page)) for page in pages.pages}
-    reading = code_digest("doc_detect.training.pages", "doc_detect.evaluate", "doc_detect.synthesis.degrade")
+    modules = ("doc_detect.training.pages", "doc_detect.figures.findings", "doc_detect.synthesis.degrade")
     return {
         **detector.identity(),
         "coco_file": pages.fingerprint,
         "set_of_pictures": digest(pictures),
-        "code_of_reading": reading,
+        "code_of_reading": code_digest(*modules),
     }
 
 

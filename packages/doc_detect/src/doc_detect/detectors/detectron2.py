@@ -104,9 +104,7 @@ class _NamedLevels(Backbone):
     def __init__(self, config: ModelConfig):
         super().__init__()
         extra = LastLevelMaxPool()
-        self.pyramid = PyramidBackbone(
-            config.backbone, config.weights, config.channels, config.frozen_stages, extra
-        )
+        self.pyramid = PyramidBackbone(config.backbone, config.weights, config.channels, extra)
 
     @property
     def size_divisibility(self) -> int:

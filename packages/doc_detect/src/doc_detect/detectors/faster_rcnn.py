@@ -39,7 +39,7 @@ class FasterRCNNDetector(Detector):
         super().__init__(config)
         channels = config.channels
         extra = LastLevelMaxPool()
-        pyramid = PyramidBackbone(config.backbone, config.weights, channels, config.frozen_stages, extra)
+        pyramid = PyramidBackbone(config.backbone, config.weights, channels, extra)
         transform = _PadOnly(1, 1, [0.0] * 3, [1.0] * 3)  # the backbone normalises
         self.model = GeneralizedRCNN(
             _NamedLevels(pyramid), _proposals(channels), _box_heads(channels, config), transform

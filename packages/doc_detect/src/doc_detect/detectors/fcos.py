@@ -75,13 +75,8 @@ class FCOSDetector(Detector):
     def __init__(self, config: ModelConfig):
         super().__init__(config)
         channels = config.channels
-        self.backbone = PyramidBackbone(
-            config.backbone,
-            config.weights,
-            channels,
-            config.frozen_stages,
-            LastLevelP6P7(channels, channels),
-        )
+        coarsest = LastLevelP6P7(channels, channels)
+        self.backbone = PyramidBackbone(config.backbone, config.weights, channels, coarsest)
         self.head = FCOSHead(channels, 1, len(config.labels), config.head_convs)
         # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
         nn.init.constant_(cast(Tensor, self.head.regression_head.bbox_reg.bias), 3.0)
@@ -104,8 +99,11 @@ class FCOSDetector(Detector):
         share = torch.cat([part[match >= 0] for part, match in zip(shares, matches, strict=True)])
         total = share.sum().clamp(min=1)
         wanted, weights = self._class_targets(grid, targets, matches, shares)
+        # Nearly all positions are background: the focal loss keeps the easy ones from drowning the few others, and
+        # the sum is divided by what is positive, not by the number of positions.
         focal = sigmoid_focal_loss(raw.logits.float(), wanted, reduction="none")
         predicted, truth = _positive_boxes(raw, grid, targets, matches, positive)
+        # The IoU that is learned is that of the box as it is now: detached, or boxes would bend to make it easy.
         quality = F.binary_cross_entropy_with_logits(
             raw.quality[positive].float(), _own_iou(predicted.detach(), truth), reduction="none"
         )
@@ -124,6 +122,7 @@ class FCOSDetector(Detector):
         wanted, weights = grid.centres.new_zeros(shape), grid.centres.new_ones(shape)
         for page, (target, match) in enumerate(zip(targets, matches, strict=True)):
             ignored = _inside_any(grid.centres, target.ignore)
+            # A title page hides text that nobody labelled, but not a stamp: only text has no negatives there.
             weights[page, ignored] *= (~self.text).to(weights)
             weights[page, :, list(target.unlabelled)] = 0
             positions = torch.nonzero(match >= 0).squeeze(1)
@@ -198,6 +197,7 @@ def assign(grid: Grid, target: Target) -> Tensor:
     limits = reach.new_tensor(SIZE_RANGES)[_levels(grid)]
     fits = (reach >= limits[:, :1]) & (reach < limits[:, 1:])
     fits &= (edges.amin(dim=2) > 0) & _near_centre(grid, target.boxes)
+    # Where boxes overlap, an initial inside a picture say, the smaller one has fewer positions and so comes first.
     best, chosen = torch.where(fits, area, float("inf")).min(dim=1)
     return torch.where(best < float("inf"), chosen, -1)
 

@@ -9,12 +9,13 @@ import torch
 from doc_detect.detectors.base import Detector
 from doc_detect.detectors.onnx import READING_CODE, Detections, to_page
 from doc_detect.detectors.tensors import to_tensor
-from doc_detect.detectors.trained import WEIGHTS, load_detector
+from doc_detect.detectors.trained import load_detector
 from doc_detect.pages import Page
 from seminar_common.files import fingerprint
 from seminar_common.identity import code_digest, digest
 from seminar_common.runs import open_run
 from seminar_common.settings import to_dict
+from seminar_common.training import WEIGHTS
 
 
 class TorchDetector:

@@ -127,6 +127,7 @@ class ClassMatches:
         total = float(weights @ self.objects)
         if total == 0:
             return np.full(len(IOU_THRESHOLDS), np.nan)
+        # The order by score is that of all pages, whichever are drawn: no resample needs to match or sort again.
         each = weights[self.page]
         true = np.cumsum(each * (self.hit & self.counts), axis=1)
         false = np.cumsum(each * (~self.hit & self.counts), axis=1)
@@ -140,6 +141,7 @@ def _interpolated(true: np.ndarray, false: np.ndarray, total: float) -> float:
     recall = true / total
     precision = true / np.maximum(true + false, np.finfo(float).eps)
     best = np.maximum.accumulate(precision[::-1])[::-1]
+    # Recalls that are never reached count as precision 0: COCO's average is over all 101, reached or not.
     index = np.searchsorted(recall, RECALLS, side="left")
     return float(np.append(best, 0.0)[index].mean())
 
@@ -188,7 +190,7 @@ def _match_page(
         for index in near:
             best = _best_object(overlap[index], free, ignored, min(threshold, 1 - 1e-10))
             if best >= 0:
-                free[best] = crowd[best]
+                free[best] = crowd[best]  # a region takes any number of detections, an object one
                 hit[level, index] = counts[level, index] = not ignored[best]
     return hit, counts
 

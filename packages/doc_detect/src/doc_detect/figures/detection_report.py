@@ -1,18 +1,18 @@
-"""The report of an evaluation: tables, curves, and pages with what was found on them."""
+"""What a report shows beside its tables: learning curves, and pages with what was found on them."""
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet
+from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.page_metrics import SURE
 from doc_detect.training.pages import read_labelled
-from seminar_common.report import Picture, Section, write_report
-from seminar_common.results import Results
+from seminar_common.report import Picture
+from seminar_common.results import Curve
 from seminar_common.runs import Run
 
 PICTURES = 12
@@ -27,19 +27,19 @@ COLOURS = {
 OTHER = (170, 120, 20)
 
 
-def write_detection_report(
-    path: Path,
-    results: Results,
-    run: Run,
-    pages: CocoSet,
-    truth: Sequence[CocoPage],
-    found: Sequence[CocoPage],
-) -> None:
-    """Write ``path``, an HTML page; ``truth`` and ``found`` are the pages of ``pages`` in their order."""
-    pictures = page_pictures(pages, truth, found)
-    title = f"{run.config().get('model', 'detector')} on {results.rows[0].dataset if results.rows else pages.name}"
-    section = Section(title, results, run.config(), run.environment(), pictures=pictures)
-    write_report([section], path, "Document object detection")
+def learning_curves(run: Run) -> list[Curve]:
+    """Return the loss and the validation AP over the steps, from the run's log."""
+    name, dataset = stored_settings(run).name, str(run.config().get("dataset", ""))
+    curves = []
+    for key, split, what in (
+        ("loss", "train", "loss"),
+        ("val_ap", "val", "AP"),
+    ):
+        records = [record for record in run.logged() if key in record]
+        if records:
+            x, y = (tuple(float(record[k]) for record in records) for k in ("step", key))
+            curves.append(Curve("learning", name, dataset, split, x, y, "step", what))
+    return curves
 
 
 def page_pictures(pages: CocoSet, truth: Sequence[CocoPage], found: Sequence[CocoPage]) -> list[Picture]:

@@ -26,8 +26,6 @@ class ModelConfig:
     """Any convolutional timm model; the default one's weights are installed with the package."""
     weights: Literal["imagenet", "none"] = "imagenet"
     """Weights that the backbone starts from; timm fetches those of any but the default one."""
-    frozen_stages: Literal[0, 1, 2] = 1
-    """Stages of the backbone that keep their weights: 1 is the stem and what has its stride, 2 goes up to stride 4."""
     labels: tuple[str, ...] = DETECTED
     """Classes to detect, in the order of the outputs."""
     channels: int = 64
@@ -80,12 +78,8 @@ class OptimizationConfig:
     """Decoupled weight decay."""
     warmup: float = 0.03
     """Share of the steps in which the learning rates rise to their peak; a cosine to zero follows."""
-    clip: float = 10.0
-    """Largest norm of the gradient."""
     ema_decay: float = 0.995
     """Decay of the moving average of the weights, which is what is kept; lower in the first steps."""
-    batch_norm_momentum: float = 0.03
-    """Weight of a new batch in the running statistics of batch normalisation."""
     balance: float = 0.25
     """Pages with a class that is on fewer than this share of all pages are shown more often; 0 shows all alike."""
 
@@ -94,13 +88,11 @@ class OptimizationConfig:
             raise UserError("--steps and --batch-size must be 1 or more")
         if not self.sizes or min(self.sizes) < 64:
             raise UserError("--sizes: give at least one size, of 64 pixels or more")
-        if min(self.learning_rate, self.backbone_learning_rate, self.clip) <= 0:
-            raise UserError("--learning-rate, --backbone-learning-rate and --clip must be above 0")
-        shares = (self.warmup, self.batch_norm_momentum, self.balance, self.size_jitter)
+        if min(self.learning_rate, self.backbone_learning_rate) <= 0:
+            raise UserError("--learning-rate and --backbone-learning-rate must be above 0")
+        shares = (self.warmup, self.balance, self.size_jitter)
         if not all(0 <= share <= 1 for share in shares) or not 0 <= self.ema_decay < 1:
-            raise UserError(
-                "--warmup, --batch-norm-momentum, --balance and --size-jitter must lie in [0, 1], --ema-decay in [0, 1)"
-            )
+            raise UserError("--warmup, --balance and --size-jitter must lie in [0, 1], --ema-decay in [0, 1)")
         if self.weight_decay < 0:
             raise UserError(f"--weight-decay {self.weight_decay}: must not be negative")
 
@@ -185,7 +177,7 @@ class StudySettings:
     """Run that `train` wrote: its PyTorch weights are measured beside the ONNX file."""
     model: Path | None = None
     """ONNX file of `export`; by default the detector that comes with the package."""
-    peers: tuple[Literal["rapid-layout"], ...] = ()
+    peer: tuple[Literal["rapid-layout"], ...] = ()
     """Other layout tools to measure on the same pages; rapid-layout is installed apart."""
     resamples: int = 1000
     """Bootstrap resamples (over books, or over pages where no book is known) behind each 95% interval."""
@@ -240,7 +232,7 @@ def small() -> TrainSettings:
 
 def paper() -> TrainSettings:
     """For a GPU: all classes, larger pages, a wider pyramid, twenty times the steps. Not yet run."""
-    model = ModelConfig(labels=CLASSES, channels=256, head_convs=4, size=1024, frozen_stages=1)
+    model = ModelConfig(labels=CLASSES, channels=256, head_convs=4, size=1024)
     optimization = OptimizationConfig(
         steps=30_000, batch_size=16, sizes=(800, 1024), ema_decay=0.9998, backbone_learning_rate=2e-4
     )

@@ -1,0 +1,46 @@
+"""What a detector finds on labelled pages, beside the truth."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from doc_detect.classes import CLASSES, class_index
+from doc_detect.coco import CocoPage, CocoSet
+from doc_detect.detectors.onnx import PageDetector
+from doc_detect.figures.coco_metrics import SIZES, precision_table
+from doc_detect.training.pages import read_labelled
+
+
+def find_on_pages(
+    detector: PageDetector, pages: CocoSet, limit: int | None = None
+) -> Iterator[tuple[CocoPage, CocoPage]]:
+    """Yield each page as (truth, found), boxes in the pixels of the truth."""
+    numbers = np.array([class_index(label) for label in detector.labels])
+    for page in pages.pages[:limit]:
+        seen, truth = read_labelled(pages, page, detector.size, detector.trim)
+        found = detector.detect(seen)
+        boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
+        yield truth, dataclasses.replace(truth, boxes=boxes, labels=numbers[found.labels], scores=scores)
+
+
+def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[str]) -> list[str]:
+    """Return the classes that a detector knows, that the set labels and that are on its pages."""
+    there = {CLASSES[number] for page in truth for number in page.labels if number >= 0}
+    return [label for label in known if label in pages.labelled and label in there]
+
+
+def quick_figures(detector: PageDetector, pages: CocoSet, limit: int) -> dict[str, float]:
+    """Return the mean ``ap`` and ``ap50`` and each class's AP50 on the first pages, to watch a training by."""
+    pairs = list(find_on_pages(detector, pages, limit))
+    truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    labels = measured_labels(truth, pages, detector.labels)
+    if not labels:
+        return {}
+    table = precision_table(truth, found, labels)[..., list(SIZES).index("protocol")]
+    values = {label: table[:, :, i].mean(axis=1) for i, label in enumerate(labels) if table[0, 0, i] >= 0}
+    if not values:
+        return {}
+    mean = np.mean(list(values.values()), axis=0)
+    figures = {"ap": float(mean.mean()), "ap50": float(mean[0])}
+    return figures | {f"ap50_{label}": float(each[0]) for label, each in values.items()}

@@ -1,0 +1,169 @@
+"""Every figure of a detector on labelled pages, as rows of the result table.
+
+Average precision as COCO has it, whether the right pages are found, and how well crops fit; over all pages and,
+where the file tells printed pages from manuscripts, over each. Intervals come from a bootstrap over books, since
+pages of a book resemble each other, or over pages where no book is known.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage
+from doc_detect.figures.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
+from doc_detect.figures.page_metrics import crop_fits, page_scores
+from seminar_common.bootstrap import cluster_weights, percentile_interval
+from seminar_common.results import Row
+
+SPLITS = ("train", "val", "test")
+EVERY = "all"
+"""The subset of all pages, where there are others to tell it from."""
+MAIN_METRICS = ("ap", "ap50", "page_ap", "page_f1", "crop_iou")
+"""What a summary shows."""
+ONE_BOOK = "A figure has no interval where all objects of the class are in one book: nothing tells how another differs."
+Statistic = Callable[[np.ndarray], float]
+"""Maps how often each page is there, [P], to a figure."""
+
+
+def default_split(path: Path) -> str:
+    """Return the split that a file's name tells, ``test`` if it tells none."""
+    return path.stem if path.stem in SPLITS else "test"
+
+
+class Measured:
+    """Truth and detections on the same pages, and every figure of them."""
+
+    def __init__(
+        self,
+        truth: Sequence[CocoPage],
+        found: Sequence[CocoPage],
+        row: Row,
+        resamples: int,
+        seed: int,
+    ):
+        self.truth, self.found, self.row = list(truth), list(found), row
+        self.resamples, self.seed = resamples, seed
+
+    def rows(self, labels: Sequence[str]) -> list[Row]:
+        """Return the figures of each class and their mean, over all pages and over each subset."""
+        subsets = sorted({subset for page in self.truth if (subset := subset_of(page))})
+        if len(subsets) < 2:
+            return self._subset_rows(None, labels)
+        return [row for subset in (EVERY, *subsets) for row in self._subset_rows(subset, labels)]
+
+    def _subset_rows(self, subset: str | None, labels: Sequence[str]) -> list[Row]:
+        chosen = [i for i, page in enumerate(self.truth) if subset in (None, EVERY, subset_of(page))]
+        truth, found = [self.truth[i] for i in chosen], [self.found[i] for i in chosen]
+        labels = [name for name in labels if any((p.labels == class_index(name)).any() for p in truth)]
+        if not labels:
+            return []
+        books = units(truth)
+        draws = cluster_weights(books.tolist(), self.resamples, self.seed)
+        row = dataclasses.replace(self.row, n=len(truth), subset=subset)
+        table = precision_table(truth, found, labels)
+        return [*_class_rows(row, truth, found, labels, books, draws), *_size_rows(row, table, labels)]
+
+
+def _class_rows(
+    row: Row,
+    truth: list[CocoPage],
+    found: list[CocoPage],
+    labels: Sequence[str],
+    books: np.ndarray,
+    draws: np.ndarray,
+) -> list[Row]:
+    """Return AP, the figures of pages and crops of each class, and the mean AP.
+
+    They have intervals where the objects are in two books or more; resamples of one book are all alike.
+    """
+    rows, precisions = [], []
+    for label in labels:
+        matches, pages = match_class(truth, found, label), page_scores(truth, found, label)
+        fits = crop_fits(truth, found, label)
+        drawn = draws[: _usable(len(draws), truth, [label], books)]
+        if matches.objects.sum():
+            precision = np.stack([matches.average_precision(weights) for weights in draws])
+            precisions.append(precision)
+            figures = _ap_figures(precision[: len(drawn)])
+            rows += [_row(row, name, values, label) for name, values in figures.items()]
+        statistics: dict[str, Statistic] = {"page_ap": pages.average_precision, "page_f1": pages.f1}
+        if fits.objects.sum():
+            statistics["crop_iou"] = fits.mean
+        for name, statistic in statistics.items():
+            rows.append(_row(row, name, np.array([statistic(weights) for weights in drawn]), label))
+    if not precisions:
+        return rows
+    mean = _mean_of_known(np.stack(precisions))[: _usable(len(draws), truth, labels, books)]
+    return [*[_row(row, name, values, None) for name, values in _ap_figures(mean).items()], *rows]
+
+
+def _usable(draws: int, truth: Sequence[CocoPage], labels: Sequence[str], books: np.ndarray) -> int:
+    """Return how many of the draws tell something: all, or the first alone where one book has all objects."""
+    numbers = [class_index(label) for label in labels]
+    there = np.array([np.isin(page.labels, numbers).any() for page in truth], bool)
+    return draws if len(np.unique(books[there])) > 1 else 1
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis without NaN (a resample that lacks a class), NaN where all are."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
+
+
+def _ap_figures(precision: np.ndarray) -> dict[str, np.ndarray]:
+    """Return AP and AP at IoU 0.50 and 0.75 of each draw, from the precision at each IoU [draws, 10]."""
+    at = {round(float(iou), 2): index for index, iou in enumerate(IOU_THRESHOLDS)}
+    return {"ap": precision.mean(axis=1), "ap50": precision[:, at[0.5]], "ap75": precision[:, at[0.75]]}
+
+
+def _row(row: Row, metric: str, values: np.ndarray, label: str | None) -> Row:
+    """Return a figure, the first of ``values``, with the interval of the others, its resamples."""
+    low, high = (None, None) if np.isnan(values[1:]).all() else percentile_interval(values[1:])
+    value = float(values[0])
+    return dataclasses.replace(row, metric=metric, value=value, label=label, ci_low=low, ci_high=high)
+
+
+def _size_rows(row: Row, table: np.ndarray, labels: Sequence[str]) -> list[Row]:
+    """Return AP without the limit of size, and of small, medium and large objects, of each class."""
+    rows = []
+    for index, label in enumerate(labels):
+        for position, size in enumerate(SIZES):
+            precision = table[:, :, index, position]
+            if size == "protocol" or precision[0, 0] < 0:
+                continue
+            value = float(precision.mean())
+            rows.append(dataclasses.replace(row, metric=f"ap_{size}", value=value, label=label))
+    return rows
+
+
+def subset_of(page: CocoPage) -> str | None:
+    """Return ``printed`` or ``manuscript`` where the file tells by ``subset``, ``kind`` or ``century``, else None."""
+    facts = page.facts
+    if facts.get("subset"):
+        return str(facts["subset"])
+    if facts.get("kind") in ("print", "manuscript"):
+        return "manuscript" if facts["kind"] == "manuscript" else "printed"
+    century = str(facts.get("century") or "")
+    if not century:
+        return None
+    return "manuscript" if century.lower().startswith(("mss", "ms-", "manuscri")) else "printed"
+
+
+def units(pages: Sequence[CocoPage]) -> np.ndarray:
+    """Return the number of what each page is drawn with, [P]: its book, or itself where no book is known."""
+    keys = []
+    for index, page in enumerate(pages):
+        book = page.facts.get("book")
+        unknown = book is None or book == ""
+        keys.append(("page", page.file_name, index) if unknown else ("book", str(book), 0))
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
+def interval_notes(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return what to say of figures without an interval, if ``rows`` has any that would else have one."""
+    return (ONE_BOOK,) if any(row.metric == "page_ap" and row.ci_low is None for row in rows) else ()
