@@ -14,19 +14,25 @@ from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
 EXPERT = (
+    "log_every",
+    "checkpoint_every",
+    "missing_flags",
+    "bottom_mlp_bits",
+    "layer_bits",
     "engine",
     "quantizer",
-    "layer_bits",
-    "bottom_activation_bits",
     "embedding_scale",
     "embedding_init",
+    "embedding_optimizer",
     "embedding_schedule",
+    "fresh_tables",
+    "order",
+    "distillation",
     "hot_bits",
     "hot_share",
     "hashed_share",
     "kept_share",
     "thresholds",
-    "weight_scale",
     "weight_decay",
     "warmup",
 )

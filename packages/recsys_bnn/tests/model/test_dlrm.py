@@ -103,9 +103,7 @@ def test_learned_scales_count_32_bits_each() -> None:
     assert scale_bits(embedding_bits=4, embedding_scale="group") == {
         "embedding.quantize.log_scale": 16 * 26 * 32
     }
-    by_row = scale_bits(mlp_bits=4, activation_bits=32)
-    assert sum(by_row.values()) == (512 + 256 + 1) * 32
-    assert sum(scale_bits(mlp_bits=4, weight_scale="tensor").values()) == 3 * (1 + 1) * 32
+    assert sum(scale_bits(mlp_bits=4, activation_bits=32).values()) == (512 + 256 + 1) * 32
 
 
 @pytest.mark.parametrize(
@@ -162,8 +160,8 @@ CONFIGS = [
     *(dict(embedding_bits=b, mlp_bits=b, bottom_mlp_bits=b) for b in (32, 8, 4, 2, 1)),
     dict(embedding_bits=1, mlp_bits=1, activation_bits=4),
     dict(embedding_bits=1, mlp_bits=1, embedding_scale="row"),
-    dict(embedding_bits=1, mlp_bits=1, embedding_scale="group", bottom_mlp_bits=8, bottom_activation_bits=4),
-    dict(embedding_bits=4, mlp_bits=2, embedding_scale="group", weight_scale="tensor"),
+    dict(embedding_bits=1, mlp_bits=1, embedding_scale="group", bottom_mlp_bits=8),
+    dict(embedding_bits=4, mlp_bits=2, embedding_scale="group"),
     dict(embedding_bits=2, mlp_bits=8, embedding_scale="row", layer_bits=("top.0=32/4", "bottom.last=1/2")),
     dict(embedding_bits=4, mlp_bits=4, bottom_mlp_bits=4, quantizer="dorefa"),
 ]

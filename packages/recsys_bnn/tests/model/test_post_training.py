@@ -68,7 +68,7 @@ def test_8_bit_tables_change_little(trained: DLRM, scale: str) -> None:
 @pytest.mark.parametrize("options", [
     dict(embedding_bits=1, mlp_bits=1),
     dict(embedding_bits=1, mlp_bits=1, activation_bits=4, embedding_scale="group", layer_bits=("bottom.0=8",)),
-    dict(embedding_bits=4, mlp_bits=4, embedding_scale="row", weight_scale="tensor"),
+    dict(embedding_bits=4, mlp_bits=4, embedding_scale="row"),
 ], ids=str)  # fmt: skip
 def test_the_trained_weights_are_where_a_second_stage_starts(trained: DLRM, options: dict) -> None:
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}

@@ -165,4 +165,4 @@ def _linear(size_in: int, size_out: int, bits: LayerBits, config: ModelConfig) -
         from recsys_bnn.model.bitorch_engine import BitorchLinear
 
         return BitorchLinear(size_in, size_out)
-    return QuantLinear(size_in, size_out, *bits, config.quantizer, config.weight_scale, config.thresholds)
+    return QuantLinear(size_in, size_out, *bits, config.quantizer, config.thresholds)

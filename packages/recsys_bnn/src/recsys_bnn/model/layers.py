@@ -32,7 +32,8 @@ class QuantLinear(LinearLayer, nn.Module):
     """``quantize(x) @ quantize(weight).T + bias``; the bias is left out unless everything is full precision.
 
     In a DLRM a batch norm comes before and after each of these layers. The one after makes a bias redundant, and
-    a scale on 1-bit weights too; the one before gives inputs of variance 1, for which their scale starts.
+    a scale on 1-bit weights too; the one before gives inputs of variance 1, for which their scale starts. Weights of
+    2 to 8 bits have a learned scale for each of the N outputs.
 
     Args:
         in_features: Values of an input row, K.
@@ -40,7 +41,6 @@ class QuantLinear(LinearLayer, nn.Module):
         weight_bits: Bits of a weight.
         activation_bits: Bits of an input value.
         quantizer: Name in :data:`recsys_bnn.model.quantizers.QUANTIZERS` for 2 to 8 bits.
-        weight_scale: A learned scale for each of the N rows of the weight, or one for all.
         thresholds: Signs for each of the inputs where they have 1 bit; ``in_features`` is then as many times larger.
     """
 
@@ -51,7 +51,6 @@ class QuantLinear(LinearLayer, nn.Module):
         weight_bits: int = 32,
         activation_bits: int = 32,
         quantizer: str = "lsq",
-        weight_scale: Literal["row", "tensor"] = "row",
         thresholds: int = 1,
     ):
         super().__init__()
@@ -62,9 +61,7 @@ class QuantLinear(LinearLayer, nn.Module):
         full_precision = weight_bits == activation_bits == 32
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if full_precision else None
-        by_row = weight_scale == "row"
-        shape, shared = ((out_features, 1), in_features) if by_row else ((), out_features * in_features)
-        weight_use = Use(weight_bits, "weight", None if weight_bits == 1 else shape, shared)
+        weight_use = Use(weight_bits, "weight", None if weight_bits == 1 else (out_features, 1), in_features)
         input_use = Use(activation_bits, "activation", None if activation_bits == 1 else (), in_features)
         self.quantize_weight = make_quantizer(weight_use, quantizer)
         self.quantize_input = (
@@ -244,6 +241,7 @@ def _group_starts(cardinalities: Tensor) -> Tensor:
 class _PairProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, pairs: Tensor) -> Tensor:
+        # All V x V products, though less than half are wanted: to gather both sides of P pairs would copy 2 P D values.
         ctx.save_for_backward(vectors, pairs)
         return (vectors @ vectors.transpose(1, 2)).flatten(1).index_select(1, pairs)
 
@@ -251,10 +249,11 @@ class _PairProducts(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         vectors, pairs = ctx.saved_tensors
         (batch, count, _), given = vectors.shape, len(pairs)
-        place = torch.full((count * count,), given, device=pairs.device)  # of the zero after the gradients
-        place[pairs] = place[pairs % count * count + pairs // count] = torch.arange(
-            given, device=pairs.device
-        )
+        # Where each entry of G + G^T stands in the gradient. The diagonal, which is no pair, reads the zero behind it.
+        place = torch.full((count * count,), given, device=pairs.device)
+        mirrored = pairs % count * count + pairs // count
+        place[pairs] = place[mirrored] = torch.arange(given, device=pairs.device)
+        # Read by place, not scattered by pair: a scatter would first fill B x V x V zeros.
         padded = torch.cat([gradients[0], gradients[0].new_zeros(batch, 1)], dim=1)
         return padded.index_select(1, place).view(batch, count, count) @ vectors, None
 

@@ -98,6 +98,5 @@ def model_name(embedding_bits: int, top: MLPBits, bottom: MLPBits, hot: str = ""
     standard = STANDARD_NAMES.get((embedding_bits, *top.default))
     if standard and bottom.default == (32, 32) and not kept + hot:
         return standard
-    (weights, activations), (dense, dense_inputs) = top.default, bottom.default
-    inputs = f"-ba{dense_inputs}" if dense_inputs != dense else ""
-    return f"mixed-e{embedding_bits}{hot}-b{dense}-w{weights}-a{activations}{inputs}{kept}"
+    weights, activations = top.default
+    return f"mixed-e{embedding_bits}{hot}-b{bottom.default.weights}-w{weights}-a{activations}{kept}"

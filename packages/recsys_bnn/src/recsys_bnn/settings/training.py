@@ -14,30 +14,28 @@ from seminar_common.errors import UserError
 class ModelConfig:
     """Sizes and bits of a DLRM."""
 
+    embedding_bits: Bits = 32
+    """Bits of an embedding value."""
+    mlp_bits: Bits = 32
+    """Bits of the top MLP's weights; its activations follow unless --activation-bits says otherwise."""
+    activation_bits: Literal[0, 32, 8, 4, 2, 1] = 0
+    """Bits of the inputs of the top MLP's layers; 0 takes those of its weights."""
     embedding_dim: int = 16
     """Values of an embedding row, D."""
     bottom_mlp: tuple[int, ...] = (512, 256, 64)
     """Hidden sizes of the MLP over the integer features; a layer of size D follows."""
     top_mlp: tuple[int, ...] = (512, 256)
     """Hidden sizes of the MLP over the interactions; the logit follows."""
+    dropout: float = 0.0
+    """Share of the hidden values of both MLPs dropped in training."""
     missing_flags: bool = False
     """Tell the bottom MLP, beside each integer, whether it is missing; else a missing one is just the mean."""
-    embedding_bits: Bits = 32
-    """Bits of an embedding value."""
-    mlp_bits: Bits = 32
-    """Bits of the top MLP's weights; its activations follow unless --activation-bits says otherwise."""
     bottom_mlp_bits: Bits = 32
-    """Bits of the bottom MLP's weights; its activations follow unless --bottom-activation-bits says otherwise."""
-    activation_bits: Literal[0, 32, 8, 4, 2, 1] = 0
-    """Bits of the inputs of the top MLP's layers; 0 takes those of its weights."""
-    bottom_activation_bits: Literal[0, 32, 8, 4, 2, 1] = 0
-    """Bits of the inputs of the bottom MLP's layers; 0 takes those of its weights."""
+    """Bits of the weights and inputs of the bottom MLP's layers."""
     layer_bits: tuple[str, ...] = ()
     """Layers with bits of their own, as LAYER=WEIGHTS/ACTIVATIONS: top.0=8/8 top.last=32 bottom.first=8/32."""
-    quantizer: Literal["lsq", "dorefa"] = "lsq"
-    """How values become 2, 4 or 8 bits: lsq learns the steps, dorefa spans a fixed range."""
-    engine: Literal["native", "bitorch"] = "native"
-    """Whose binary layers: this package's, or BITorch's with the recipe of its example, which has signs alone."""
+    thresholds: int = 1
+    """Signs that tell an input of a layer with 1-bit activations, each with a learned threshold and its own weights."""
     embedding_scale: Literal["auto", "field", "group", "row"] = "auto"
     """Scales of the tables: learned for each field, or for 16 groups of its values by frequency (group), or
     stored with each row. auto is field for 2 to 8 bits and none for 1."""
@@ -47,14 +45,12 @@ class ModelConfig:
     """With --hot-bits: share of all table rows that are hot, as many in each field that has so many."""
     hashed_share: float = 1.0
     """Share of the table rows to keep by hashing: fields with more values than a common cap share that many rows."""
-    thresholds: int = 1
-    """Signs that tell an input of a layer with 1-bit activations, each with a learned threshold and its own weights."""
-    weight_scale: Literal["row", "tensor"] = "row"
-    """Whether each output of a layer has a learned weight scale or all share one."""
-    dropout: float = 0.0
-    """Share of the hidden values of both MLPs dropped in training."""
     embedding_init: float = 0.0
     """Standard deviation of new embedding rows; 0 draws them from U(-a, a) with a = sqrt(1 / rows of the field)."""
+    quantizer: Literal["lsq", "dorefa"] = "lsq"
+    """How values become 2, 4 or 8 bits: lsq learns the steps, dorefa spans a fixed range."""
+    engine: Literal["native", "bitorch"] = "native"
+    """Whose binary layers: this package's, or BITorch's with the recipe of its example, which has signs alone."""
 
     def __post_init__(self) -> None:
         if min(self.embedding_dim, *self.bottom_mlp, *self.top_mlp) < 1:
@@ -94,7 +90,7 @@ class ModelConfig:
     @property
     def bottom_bits(self) -> MLPBits:
         """Bits of each layer of the bottom MLP, from the integers to the dense vector."""
-        default = LayerBits(self.bottom_mlp_bits, self.bottom_activation_bits or self.bottom_mlp_bits)
+        default = LayerBits(self.bottom_mlp_bits, self.bottom_mlp_bits)
         return mlp_bits("bottom", default, len(self.bottom_mlp) + 1, self.layer_bits)
 
     @property
@@ -104,9 +100,9 @@ class ModelConfig:
         `float`, `8-bit`, `4-bit`, `2-bit` and `binary` have those bits in the tables and in the weights and
         activations of the top MLP, `binary-a4` has 1-bit tables and weights and 4-bit activations; the bottom MLP
         of all of them is float, as the reference's. Any other choice, an 8-bit bottom MLP too, is
-        `mixed-eE-bB-wW-aA`: bits of tables, bottom MLP, top weights and top activations, then the bottom's
-        activations (`-ba`) where they differ from its weights, and each layer that has bits of its own; `eEhH` has H bits in its
-        hot rows. `bitorch-` stands before the name where the layers are BITorch's.
+        `mixed-eE-bB-wW-aA`: bits of tables, bottom MLP, top weights and top activations, then each layer that has
+        bits of its own; `eEhH` has H bits in its hot rows. `bitorch-` stands before the name where the layers are
+        BITorch's.
         """
         hot = f"h{self.hot_bits}" if self.hot_bits else ""
         name = model_name(self.embedding_bits, self.top_bits, self.bottom_bits, hot)
@@ -125,6 +121,10 @@ class OptimizationConfig:
     """Peak learning rate of the MLPs (AdamW)."""
     embedding_learning_rate: float = 1e-3
     """Peak learning rate of the embeddings."""
+    min_count: int = 0
+    """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept."""
+    fit_on: Literal["train", "train+val"] = "train"
+    """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
     embedding_optimizer: Literal["adam", "rowwise-adagrad"] = "adam"
     """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller."""
     embedding_schedule: Literal["auto", "cosine", "constant"] = "auto"
@@ -141,14 +141,10 @@ class OptimizationConfig:
     """Decoupled weight decay of the MLPs."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises to its peak; a cosine to zero follows."""
-    min_count: int = 0
-    """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept."""
     kept_share: float = 1.0
     """Share of the table rows to keep: the frequency threshold rises until no more values have a row of their own."""
     distillation: float = 0.5
     """With --teacher: share of the loss that follows the teacher's probabilities; the rest follows the clicks."""
-    fit_on: Literal["train", "train+val"] = "train"
-    """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 2:
@@ -176,14 +172,14 @@ class TrainSettings:
     """Folder that `prepare` wrote."""
     out: Path | None = None
     """Run folder to make; by default runs/recsys_bnn/train-PRESET-seedK-TIME."""
+    preset: Literal["smoke", "small", "medium", "paper"] = "small"
+    """Size and recipe; the options below change single values of it."""
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
     init: Path | None = None
     """Ended run, e.g. the full-precision one, whose weights to start from: a second stage of training."""
     teacher: Path | None = None
     """Ended run whose probabilities to learn from, too (distillation)."""
-    preset: Literal["smoke", "small", "medium", "paper"] = "small"
-    """Size and recipe; the options below change single values of it."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the dropout."""
     log_every: int = 50
