@@ -1,7 +1,10 @@
+import pytest
+
+pytest.importorskip("scipy")
+
 import math
 
 import numpy as np
-import pytest
 from scipy import stats
 
 from seminar_common.bootstrap import (

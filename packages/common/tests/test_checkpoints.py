@@ -1,6 +1,9 @@
+import pytest
+
+pytest.importorskip("torch")
+
 from pathlib import Path
 
-import pytest
 import torch
 
 from seminar_common.checkpoints import (

@@ -1,8 +1,11 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import subprocess
 import sys
 
 import numpy as np
-import pytest
 import torch
 
 from seminar_common.cost import (

@@ -1,8 +1,11 @@
+import pytest
+
+pytest.importorskip("torch")
+
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from seminar_common import device

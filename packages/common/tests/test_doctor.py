@@ -9,6 +9,7 @@ from seminar_common.doctor import DATA_VARIABLE, DoctorSettings, collect, data_f
 
 
 def test_the_machine_and_the_choice_of_device_are_said() -> None:
+    pytest.importorskip("torch")
     names = {(check.area, check.name) for check in collect(None)}
     assert {
         ("machine", "processor"),

@@ -111,8 +111,7 @@ def test_a_message_is_one_line() -> None:
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
 def test_weights_get_the_mode_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     from seminar_common.checkpoints import save_tensors
 
     before = os.umask(umask)

@@ -1,10 +1,13 @@
 """Images of every kind come as upright RGB of 8 bits, from a file and from its bytes."""
 
+import pytest
+
+pytest.importorskip("PIL")
+
 import io
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image, ImageOps
 
 from seminar_common.images import BadImage, open_image, read_image, tiff_pages

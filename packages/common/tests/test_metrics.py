@@ -1,5 +1,8 @@
-import numpy as np
 import pytest
+
+pytest.importorskip("sklearn")
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference

@@ -1,10 +1,13 @@
+import pytest
+
+pytest.importorskip("matplotlib")
+
 import itertools
 import re
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
-import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 

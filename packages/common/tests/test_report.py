@@ -1,11 +1,13 @@
+import pytest
+
+pytest.importorskip("matplotlib")
+
 import html
 import json
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-
-import pytest
 
 from seminar_common import plots, report
 from seminar_common.errors import UserError

@@ -1,12 +1,15 @@
 """The shell of a training, around a trainer of a few lines."""
 
+import pytest
+
+pytest.importorskip("torch")
+
 import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 import torch
 from lightning_fabric import Fabric
 
