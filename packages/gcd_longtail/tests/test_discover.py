@@ -14,10 +14,10 @@ from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
 from gcd_longtail.discovery.problem import nearest_centroid
 from gcd_longtail.evaluate import evaluate
-from gcd_longtail.failures import read_failures
 from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.predict import predict
 from gcd_longtail.settings.commands import DiscoverSettings, EvaluateSettings, FeatureConfig, PredictSettings
+from seminar_common import failures
 from seminar_common.errors import UserError
 
 
@@ -72,8 +72,11 @@ def test_colours_that_nobody_labelled_are_found(found: Path) -> None:
 
 
 def test_what_was_left_out_is_recorded(found: Path) -> None:
-    reasons = {one.key: one.reason for one in read_failures(found)}
-    assert reasons == {"broken.png": "not an image", "gone/000.png": "has a label, but is not in the folder"}
+    reasons = {one.file: one.reason for one in failures.read(found / failures.FILE)}
+    assert reasons == {
+        "broken.png": "not an image in a known format",
+        "gone/000.png": "has a label, but is not in the folder",
+    }
 
 
 def test_the_gallery_opens_offline_and_shows_every_class(found: Path) -> None:
@@ -91,7 +94,9 @@ def test_a_discovery_says_what_it_was_made_from(found: Path) -> None:
     config = json.loads((found / "config.json").read_text())
     assert (config["command"], config["model"], config["dataset"]) == ("discover", "ss-kmeans", "images")
     assert config["identity"].keys() >= {"images", "labels", "backbone", "weights", "image_size"}
-    with pytest.raises(UserError, match="a run of `discover`; a run of `train` is needed here"):
+    with pytest.raises(
+        UserError, match="a run of `gcd-longtail train` is needed, but `gcd-longtail discover` made this one"
+    ):
         evaluate(EvaluateSettings(found))
 
 
@@ -143,16 +148,31 @@ def test_a_folder_that_is_labelled_throughout_is_refused(images: Path) -> None:
         discover(settings(images, file))
 
 
-def test_fewer_classes_than_labelled_ones_are_refused(images: Path) -> None:
-    with pytest.raises(UserError, match="K = 2 is fewer than the 3 known classes"):
-        discover(settings(images, label(images, []), k=2))
+@pytest.mark.parametrize(
+    ("rows", "k", "message"),
+    [
+        (["gone/000.png,x,y"], 6, r"labels\.csv, line 11: has 3 cells"),
+        ([], 67, r"--k 67: more classes than the 66 images of"),
+        ([], 2, "K = 2 is fewer than the 3 known classes"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_the_images_are_read(
+    images: Path, monkeypatch: pytest.MonkeyPatch, rows: list[str], k: int, message: str
+) -> None:
+    monkeypatch.setattr(discovery, "read_folder", lambda *_: pytest.fail("the images were read"))
+    with pytest.raises(UserError, match=message):
+        discover(settings(images, label(images, rows), k=k))
 
 
 def test_a_folder_without_a_readable_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.png").write_text("x")
-    with pytest.raises(UserError, match=r"none of its 1 images can be read \(not an image: a\.png\)"):
-        discover(settings(tmp_path / "images", tmp_path / "labels.csv"))
+    for name in ("a.png", "b.png"):
+        (tmp_path / "images" / name).write_text("x")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,x\n")
+    with pytest.raises(
+        UserError, match=r"none of its 2 images can be read \(not an image in a known format: a\.png\)"
+    ):
+        discover(settings(tmp_path / "images", tmp_path / "labels.csv", k=2))
 
 
 def test_central_images_are_near_their_class() -> None:

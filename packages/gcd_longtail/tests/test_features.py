@@ -3,8 +3,11 @@ import hashlib
 import io
 import json
 import shutil
+import uuid
+from functools import partial
 from pathlib import Path
 
+import killing_source
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,14 +15,21 @@ from PIL import Image
 from gcd_longtail import features
 from gcd_longtail.backbones import cache, extract
 from gcd_longtail.backbones.cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
-from gcd_longtail.failures import read_failures
 from gcd_longtail.images.augment import view
 from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.sources.base import decode_file
 from gcd_longtail.protocol.data import load
-from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
+from gcd_longtail.settings.commands import (
+    ExtractionConfig,
+    FeatureConfig,
+    FeaturesSettings,
+    SourceConfig,
+    SplitSettings,
+)
 from gcd_longtail.split import split
+from seminar_common import failures
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 PIXELS = FeatureConfig("pixels", 8)
 
@@ -32,7 +42,7 @@ def data(images: Path, tmp_path: Path) -> Path:
 
 
 def run(data: Path, config: FeatureConfig = PIXELS) -> None:
-    features.features(FeaturesSettings(data, config, batch=8))
+    features.features(FeaturesSettings(data, config, extraction=ExtractionConfig(8)))
 
 
 @pytest.fixture
@@ -119,7 +129,7 @@ def test_other_pixels_of_an_image_have_another_version() -> None:
         image = decode_file(file.getvalue())
         for number in range(3):
             total.update(view(image, 16, number, "00ff").tobytes())
-    assert {PIXELS_VERSION: total.hexdigest()} == {1: "2a699febfee32729"}, (
+    assert {PIXELS_VERSION: total.hexdigest()} == {2: "e1b8c53bc78a5226"}, (
         "raise PIXELS_VERSION: features changed"
     )
 
@@ -203,12 +213,12 @@ def test_truncated_images_are_recorded_and_left_out(images: Path, tmp_path: Path
     data = tmp_path / "data"
     split(SplitSettings(data, SourceConfig(images)))
     run(data)
-    assert {one.key for one in read_failures(data)} == {"a/001.png", "b/001.png"}
+    assert {one.file for one in failures.read(data / failures.FILE)} == {"a/001.png", "b/001.png"}
     loaded = load(data)
     used = sum(len(loaded.where(role)) for role in "LUT")
     assert used == len(loaded.split.keys) - 2 == loaded.usable.sum()
     run(data)  # they are tried again and fail again
-    assert len(read_failures(data)) == 2
+    assert len(failures.read(data / failures.FILE)) == 2
 
 
 def test_a_known_class_without_a_readable_labelled_image_is_refused(images: Path, tmp_path: Path) -> None:
@@ -221,8 +231,8 @@ def test_a_known_class_without_a_readable_labelled_image_is_refused(images: Path
 
 
 def test_features_that_are_not_finite_name_an_image(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = extract.Extractor._run
-    monkeypatch.setattr(extract.Extractor, "_run", lambda self, pixels: original(self, pixels) * np.inf)
+    original = extract.BatchExtractor._run
+    monkeypatch.setattr(extract.BatchExtractor, "_run", lambda self, pixels: original(self, pixels) * np.inf)
     with pytest.raises(UserError, match=r"pixels gives NaN or infinite features for \d+ images \(first: "):
         run(data)
     assert not list(data.parent.rglob("*.npy"))
@@ -259,6 +269,108 @@ def test_features_that_do_not_say_what_they_depend_on_are_refused(data: Path) ->
     (data / "features.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=r"features\.json: does not say what the features depend on; run"):
         load(data)
+
+
+# ---------------------------------------------------------------------------------------------------- workers
+
+SMALL = FeatureConfig("efficientnet-lite0", 32)
+
+
+def extractor(
+    images: Path, work: WorkConfig, victim: str = "", times: int = 1, config: FeatureConfig = SMALL
+) -> extract.Extractor:
+    """Return an extractor with an empty cache and batches of 4; the image ``victim`` kills ``times`` workers."""
+    home = images.parent / uuid.uuid4().hex
+    open_images = partial(killing_source.open_killing, images, victim, home / "tries", times)
+    home.mkdir()
+    return extract.Extractor(open_images, config, home / "cache", ExtractionConfig(4, work))
+
+
+def stored(made: extract.Extractor) -> dict[str, bytes]:
+    """Return name and content of each file of the plain view's store."""
+    return {file.name: file.read_bytes() for file in made.store(0).folder.iterdir()}
+
+
+def wanted(images: Path) -> list[extract.Wanted]:
+    return [
+        extract.Wanted(f"{file.parent.name}/{file.name}", image_hash(file.read_bytes()))
+        for file in sorted(images.rglob("*.png"))
+    ]
+
+
+def test_a_feature_has_the_same_bits_whoever_its_neighbours_are(images: Path) -> None:
+    together = extractor(images, WorkConfig(1))
+    apart = extractor(images, WorkConfig(1))
+    some = wanted(images)[:7]
+    together.extract(some)
+    for one in some:
+        apart.extract([one])
+    hashes = [one.hash for one in some]
+    np.testing.assert_array_equal(together.store(0).get(hashes), apart.store(0).get(hashes))
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory, colours: dict[str, int], make_images):
+    """The images of all the tests of workers, and what one process stores of them."""
+    images = tmp_path_factory.mktemp("workers") / "images"
+    make_images(images, {name: 3 for name in colours})
+    made = extractor(images, WorkConfig(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "PART", 8)
+        assert made.extract(wanted(images)) == []
+    assert len(stored(made)) == 3
+    return images, stored(made)
+
+
+@pytest.fixture
+def parts_of_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "PART", 8)
+
+
+@pytest.mark.parametrize("victim", ["", "c/001.png"])
+@pytest.mark.usefixtures("parts_of_8")
+def test_two_processes_store_what_one_does_though_one_is_killed(one_process, victim: str) -> None:
+    images, expected = one_process
+    made = extractor(images, WorkConfig(2), victim)
+    assert made.extract(wanted(images)) == []
+    assert stored(made) == expected
+    assert len(list((made.cache.parent / "tries").iterdir())) == bool(victim)
+
+
+def test_an_image_that_no_process_survives_is_left_out_alone(one_process) -> None:
+    images, _ = one_process
+    made = extractor(images, WorkConfig(2), "c/001.png", times=99, config=PIXELS)
+    (failure,) = made.extract(wanted(images))
+    assert failure.file == "c/001.png" and "died" in failure.reason
+    assert len(made.store(0)) == len(wanted(images)) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("parts_of_8")
+def test_a_cluster_stores_what_one_process_does_though_a_worker_is_killed(one_process) -> None:
+    distributed = pytest.importorskip("distributed")
+    images, expected = one_process
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        made = extractor(images, WorkConfig(cluster=cluster.scheduler_address), "c/001.png")
+        assert made.extract(wanted(images)) == []
+    assert stored(made) == expected
+    assert len(list((made.cache.parent / "tries").iterdir())) == 1
+
+
+def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path, monkeypatch) -> None:
+    opened: list[WorkConfig] = []
+    original = extract.executor
+    monkeypatch.setattr(
+        extract, "executor", lambda work, kind: opened.append(work) or original(WorkConfig(1))
+    )
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    for workers, start in ((0, 128), (0, 20), (3, 128)):
+        monkeypatch.setattr(extract, "START", start)
+        made = extractor(images, WorkConfig(workers), config=PIXELS)
+        made.extract(wanted(images))
+    assert [work.workers for work in opened] == [1, 2, 3]
 
 
 # ------------------------------------------------------------------------------------------------------ views

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gcd_longtail.failures import read_failures
 from gcd_longtail.images.sources.base import Listing, Source
 from gcd_longtail.protocol.planning import choose_known, plan, terciles, thin_out
 from gcd_longtail.protocol.split_file import read_source, read_split
 from gcd_longtail.settings.commands import SourceConfig, SplitSettings
 from gcd_longtail.split import split
+from seminar_common import failures
 from seminar_common.errors import UserError
 
 
@@ -213,8 +213,11 @@ def test_unreadable_images_are_recorded_and_left_out(images: Path, tmp_path: Pat
     (images / "a" / "000.png").write_text("no image")
     (images / "b" / "000.png").write_bytes(b"")
     made = split(settings(images, tmp_path / "data"))
-    reasons = {one.key: one.reason for one in read_failures(tmp_path / "data")}
-    assert reasons == {"a/000.png": "not an image", "b/000.png": "empty file"}
+    reasons = {one.file: one.reason for one in failures.read(tmp_path / "data" / failures.FILE)}
+    assert reasons == {
+        "a/000.png": "not an image in a known format",
+        "b/000.png": "the file is empty (0 bytes)",
+    }
     assert not set(reasons) & set(made.keys)
 
 

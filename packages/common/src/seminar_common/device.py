@@ -196,8 +196,8 @@ def _ticks(stat: Path) -> dict[int, tuple[int, int]]:
     return ticks
 
 
-def launch(config: DeviceConfig) -> "Fabric":
-    """Set the thread count, print the choice with its reason, and return a launched Fabric.
+def launch(config: DeviceConfig, quiet: bool = False) -> "Fabric":
+    """Set the thread count, print the choice with its reason unless ``quiet``, and return a launched Fabric.
 
     Under ``torchrun`` the returned Fabric joins the process group that the environment describes.
     """
@@ -206,7 +206,8 @@ def launch(config: DeviceConfig) -> "Fabric":
 
     choice = choose(config)
     torch.set_num_threads(choice.threads)
-    say(f"device: {choice.reason}")
+    if not quiet:
+        say(f"device: {choice.reason}")
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
         accelerator=choice.accelerator,

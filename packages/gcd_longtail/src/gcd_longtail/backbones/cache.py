@@ -5,7 +5,6 @@ renamed. So a killed extraction loses at most the part it was filling, several p
 opening it reads nothing but the hashes: features are memory-mapped.
 """
 
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from seminar_common.identity import Facts, digest
 HASH_BYTES = 16
 
 
-PIXELS_VERSION = 1
+PIXELS_VERSION = 2
 """Version of how an image file becomes the pixels of a view: raise it whenever decoding, cropping or augmentation
 gives other pixels, so that features of the old ones are not found any more."""
 
@@ -83,7 +82,8 @@ class FeatureStore:
         part: np.ndarray = np.empty(len(hashes), kind)
         part["hash"] = np.frombuffer(b"".join(bytes.fromhex(one) for one in hashes), f"V{HASH_BYTES}")
         part["feature"] = features
-        file = self.folder / f"{uuid.uuid4().hex}.npy"
+        # Named by its images, so that two processes which extract the same ones leave one part.
+        file = self.folder / f"{digest({'hashes': list(hashes)})}.npy"
         with atomic_path(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, part, allow_pickle=False)
         self._add(_open_part(file))

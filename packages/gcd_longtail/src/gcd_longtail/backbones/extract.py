@@ -1,9 +1,14 @@
-"""Images to features: read, decode, augment, run the backbone, and keep the result in the cache."""
+"""Images to features: read, decode, augment, run the backbone, and keep the result in the cache.
 
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+Images go through the backbone in batches of one size, the last one filled up with blank ones. The libraries below
+PyTorch choose their algorithm by the size of a batch, and algorithms round differently. So a feature has the same bits
+whoever its neighbours are: with any number of workers, after a killed run, and beside images that can't be read.
+"""
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,45 +17,79 @@ import numpy as np
 
 from gcd_longtail.backbones.backbones import Backbone, load_backbone
 from gcd_longtail.backbones.cache import FeatureStore, feature_facts, store_name
-from gcd_longtail.failures import Failure
 from gcd_longtail.images.augment import view as make_view
 from gcd_longtail.images.hashing import image_hash
-from gcd_longtail.images.sources.base import Source, UnreadableImageError
-from gcd_longtail.settings.commands import BATCH, FeatureConfig
-from seminar_common.device import DeviceConfig, launch
+from gcd_longtail.images.sources.base import Source
+from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
+from seminar_common.device import DeviceConfig, choose, launch
 from seminar_common.errors import UserError
-from seminar_common.progress import progress
+from seminar_common.failures import Failure
+from seminar_common.images import BadImage
+from seminar_common.progress import progress, say
+from seminar_common.work import Failed, WorkConfig, Workers, executor, results_in_order
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PART = 1024
-"""Images of one part of the cache: what a killed extraction loses at most."""
+"""Images of one part of the cache: what a killed extraction loses at most, but for a batch."""
+START = 128
+"""Images that take about as long as starting a worker process: fewer are not worth one, unless it is asked for."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """An image whose features are wanted."""
 
-    index: int
-    """Its number in the source."""
+    key: str
+    """Its name in the source."""
     hash: str
 
 
-class Extractor:
-    """Fills the stores of one backbone and size.
+@dataclass(frozen=True)
+class Batch:
+    """Images that go through the backbone together."""
 
-    The backbone is loaded when the first feature is missing, so that a cache that has them all costs nothing.
-    """
+    view: int
+    images: tuple[Wanted, ...]
 
-    def __init__(self, config: FeatureConfig, cache: Path, device: DeviceConfig, batch: int = BATCH):
-        """Prepare; ``cache`` need not exist yet, ``batch`` is the images of one forward pass."""
-        self.config, self.cache, self.device, self.batch = config, cache, device, batch
+
+@dataclass(frozen=True)
+class Extracted:
+    """What became of a batch."""
+
+    hashes: tuple[str, ...] = ()
+    """Of the images that could be decoded."""
+    features: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    """Of these, float32 [N, ...]."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By hash, why the others could not."""
+
+
+@dataclass(frozen=True)
+class BatchExtractor:
+    """Extracts a batch wherever it is called; other processes open the images and load the backbone themselves, once."""
+
+    open: Callable[[], Source]
+    """Opens the images; a function of a module, or a ``functools.partial`` of one."""
+    config: FeatureConfig
+    size: int
+    """Images of one forward pass."""
+    device: DeviceConfig
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what other processes get: the settings, and nothing that is loaded."""
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+
+    @cached_property
+    def source(self) -> Source:
+        """The images."""
+        return self.open()
 
     @cached_property
     def fabric(self) -> "Fabric":
         """Where the backbone runs."""
-        return launch(self.device)
+        return launch(self.device, quiet=True)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -62,106 +101,186 @@ class Extractor:
         backbone.model.to(self.fabric.device).to(memory_format=torch.channels_last)
         return backbone
 
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What the features depend on."""
-        return feature_facts(self.config)
-
-    def store(self, view: int) -> FeatureStore:
-        """Return the store of a view."""
-        return FeatureStore(self.cache / store_name(self.facts, view))
-
-    def extract(self, source: Source, images: Sequence[Wanted], view: int = 0) -> list[Failure]:
-        """Add the features of ``images`` that the cache lacks; return the images that can't be decoded.
+    def __call__(self, batch: Batch) -> Extracted:
+        """Return the features of ``batch``.
 
         Raises:
             UserError: an image changed since its hash was taken, or a feature is not finite.
         """
-        store = self.store(view)
-        missing = set(store.missing(one.hash for one in images))
-        todo = [one for one in {one.hash: one for one in images}.values() if one.hash in missing]
-        reasons: dict[
-            str, str
-        ] = {}  # by hash: the same bytes under two names are tried once and fail under both
-        with progress(f"features, view {view}", len(todo)) as advance:
-            for start in range(0, len(todo), PART):
-                part = todo[start : start + PART]
-                self._extract_part(source, part, view, store, reasons)
-                advance(len(part))
-        keys = source.listing.keys
-        return [Failure(keys[one.index], reasons[one.hash]) for one in images if one.hash in reasons]
-
-    def _extract_part(
-        self, source: Source, part: Sequence[Wanted], view: int, store: FeatureStore, reasons: dict[str, str]
-    ) -> None:
-        batches = [part[i : i + self.batch] for i in range(0, len(part), self.batch)]
-        with self._workers() as pool:
-            done = list(pool.map(lambda batch: self._extract_batch(source, batch, view, reasons), batches))
-        hashes = [digest for digests, _ in done for digest in digests]
-        if hashes:
-            found = np.concatenate([features for digests, features in done if digests])
-            _check_finite(found, hashes, part, source, self.config.backbone)
-            store.add(hashes, found)
-
-    @contextmanager
-    def _workers(self) -> Generator[ThreadPoolExecutor]:
-        """Yield a pool in which each thread takes whole batches: small convolutions share out badly among threads."""
-        import torch
-
-        threads = torch.get_num_threads()
-        self.backbone  # noqa: B018 - loaded here, once, and not in every thread
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-        torch.set_num_threads(threads)  # some of its settings are of the whole process
-
-    def _extract_batch(
-        self, source: Source, batch: Sequence[Wanted], view: int, reasons: dict[str, str]
-    ) -> tuple[list[str], np.ndarray]:
-        """Return hashes and features of the images that can be decoded; of the others note the reason."""
-        hashes, pixels = [], []
-        for one in batch:
+        hashes, pixels, reasons = [], [], {}
+        for one in batch.images:
             try:
-                data = source.read(one.index)
-                check_unchanged(data, one, source)
-                pixels.append(make_view(source.decode(data), self.config.size, view, one.hash))
+                data = read_unchanged(self.source, one)
+                pixels.append(make_view(self.source.decode(data), self.config.size, batch.view, one.hash))
                 hashes.append(one.hash)
-            except UnreadableImageError as error:
+            except BadImage as error:
                 reasons[one.hash] = str(error)
-        return hashes, self._run(np.stack(pixels)) if pixels else np.empty(0, np.float32)
+        if not pixels:
+            return Extracted(reasons=reasons)
+        features = self._run(np.stack(pixels))
+        self._check_finite(features, hashes, batch)
+        return Extracted(tuple(hashes), features, reasons)
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         """Return features, float32, of images uint8 [N, S, S, 3]."""
         import torch
 
-        device = self.fabric.device
-        images = (
-            torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
-        )  # a view: channels stay last
+        torch.set_num_threads(
+            1
+        )  # of this thread: small convolutions share out badly, so each worker takes a batch
+        device, missing = self.fabric.device, self.size - len(pixels)
+        filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
+        images = torch.from_numpy(filled).to(device).permute(0, 3, 1, 2).float() / 255  # channels stay last
         mean, std = (
             torch.tensor(v, device=device)[:, None, None] for v in (self.backbone.mean, self.backbone.std)
         )
         with torch.inference_mode(), self.fabric.autocast():
             features = self.backbone.model((images - mean) / std)
-        return features.float().cpu().numpy()
+        return features[: len(pixels)].float().cpu().numpy()
+
+    def _check_finite(self, features: np.ndarray, hashes: Sequence[str], batch: Batch) -> None:
+        bad = ~np.isfinite(features.reshape(len(hashes), -1)).all(1)
+        if bad.any():
+            digest = hashes[int(bad.argmax())]
+            key = next(one.key for one in batch.images if one.hash == digest)
+            raise UserError(
+                f"{self.config.backbone} gives NaN or infinite features for {bad.sum()} images (first: {key}); check "
+                "its weights, or use --precision 32-true"
+            )
 
 
-def check_unchanged(data: bytes, one: Wanted, source: Source) -> None:
-    """Raise a UserError unless ``data`` are the bytes that the hash of ``one`` was made of."""
+class Extractor:
+    """Fills the stores of one backbone and size.
+
+    The backbone is loaded when the first feature is missing, so that a cache that has them all costs nothing.
+    """
+
+    def __init__(
+        self,
+        open_images: Callable[[], Source],
+        features: FeatureConfig,
+        cache: Path,
+        config: ExtractionConfig,
+    ):
+        """Prepare; ``cache`` need not exist yet.
+
+        Args:
+            open_images: opens the images, here and in other processes.
+            features: which ones.
+            cache: folder of the stores.
+            config: where and how.
+        """
+        weights = features.weights and features.weights.absolute()  # workers may have another current folder
+        features, device = (
+            dataclasses.replace(features, weights=weights),
+            dataclasses.replace(config.device, threads=1),
+        )
+        self.cache, self.config = cache, config
+        self._extract = BatchExtractor(open_images, features, config.batch_size, device)
+
+    @property
+    def source(self) -> Source:
+        """The images."""
+        return self._extract.source
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the features depend on."""
+        return feature_facts(self._extract.config)
+
+    def store(self, view: int) -> FeatureStore:
+        """Return the store of a view."""
+        return FeatureStore(self.cache / store_name(self.facts, view))
+
+    def extract(self, *images: Sequence[Wanted]) -> list[Failure]:
+        """Add the features that the cache lacks; return the images that can't be decoded, each once.
+
+        Args:
+            images: of which the plain view is wanted, then those of which view 1 is, and so on.
+
+        Raises:
+            UserError: see :class:`BatchExtractor`; an unknown backbone, or a cluster that can't be reached.
+        """
+        todo = [self._missing(view, some) for view, some in enumerate(images)]
+        count, reasons = sum(map(len, todo)), {}
+        if count:
+            with self._workers(count) as workers:
+                for view, some in enumerate(todo):
+                    reasons |= self._fill(workers, view, some)
+        wanted = dict.fromkeys(one for some in images for one in some)
+        return [Failure(one.key, reasons[one.hash]) for one in wanted if one.hash in reasons]
+
+    def _missing(self, view: int, images: Sequence[Wanted]) -> list[Wanted]:
+        """Return the images without a feature; the same bytes under two names are tried once, and fail under both."""
+        missing = set(self.store(view).missing(one.hash for one in images))
+        return [one for one in {one.hash: one for one in images}.values() if one.hash in missing]
+
+    def _fill(self, workers: Workers, view: int, todo: Sequence[Wanted]) -> dict[str, str]:
+        """Extract a view of ``todo`` into its store; return by hash why images could not be decoded."""
+        store, size, reasons = self.store(view), self.config.batch_size, {}
+        batches = [Batch(view, tuple(todo[i : i + size])) for i in range(0, len(todo), size)]
+        part: list[Extracted] = []
+        with progress(f"features, view {view}", len(todo)) as advance:
+            for batch, found in self._survivors(workers, batches):
+                reasons |= found.reasons
+                part += [found] if found.hashes else []
+                if sum(len(one.hashes) for one in part) >= PART:
+                    _add(store, part)
+                    part = []
+                advance(len(batch.images))
+        _add(store, part)
+        return reasons
+
+    def _survivors(self, workers: Workers, batches: Iterable[Batch]) -> Generator[tuple[Batch, Extracted]]:
+        """Yield each batch with what became of it: where no worker survives one, its images are tried one by one."""
+        for batch, found in results_in_order(workers, self._extract, batches):
+            if not isinstance(found, Failed):
+                yield batch, found
+            elif len(batch.images) == 1:
+                yield batch, Extracted(reasons={batch.images[0].hash: found.reason})
+            else:
+                yield from self._survivors(workers, [Batch(batch.view, (one,)) for one in batch.images])
+
+    @contextmanager
+    def _workers(self, images: int) -> Generator[Workers]:
+        """Yield the workers for so many images; on a GPU they are threads, which share it and one backbone."""
+        import torch
+
+        work, choice = self.config.work, choose(self.config.device)
+        count = work.workers or max(1, min(choice.threads, images // START))
+        say(
+            f"device: {choice.reason}; {f'{count} at work' if work.cluster is None else 'workers of a cluster'}"
+        )
+        shared = choice.accelerator == "cuda" and work.cluster is None
+        if shared:
+            self._extract.backbone  # noqa: B018 - loaded once, and not in each thread
+        threads = torch.get_num_threads()
+        try:
+            with executor(WorkConfig(count, work.cluster), "threads" if shared else "processes") as workers:
+                yield workers
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _add(store: FeatureStore, part: Sequence[Extracted]) -> None:
+    if part:
+        store.add([one for found in part for one in found.hashes], np.concatenate([f.features for f in part]))
+
+
+def read_unchanged(source: Source, one: Wanted) -> bytes:
+    """Return the bytes of an image, which are those that its hash was made of.
+
+    Raises:
+        BadImage: it can't be read.
+        UserError: it is gone or has changed.
+    """
+    number = source.numbers.get(one.key)
+    if number is None:
+        raise UserError(f"{source.path}: image {one.key} is gone; restore it, or make the split again")
+    data = source.read(number)
     if image_hash(data) != one.hash:
         raise UserError(
-            f"{source.path}: image {source.listing.keys[one.index]} changed since the split was made; restore it, or "
-            "make the split again (features of unchanged images stay cached)"
+            f"{source.path}: image {one.key} changed since the split was made; restore it, or make the split again "
+            "(features of unchanged images stay cached)"
         )
-
-
-def _check_finite(
-    features: np.ndarray, hashes: Sequence[str], part: Sequence[Wanted], source: Source, backbone: str
-) -> None:
-    bad = ~np.isfinite(features.reshape(len(features), -1)).all(1)
-    if bad.any():
-        digest = hashes[int(bad.argmax())]
-        key = next(source.listing.keys[one.index] for one in part if one.hash == digest)
-        raise UserError(
-            f"{backbone} gives NaN or infinite features for {bad.sum()} images (first: {key}); check its weights, or "
-            "use --precision 32-true"
-        )
+    return data

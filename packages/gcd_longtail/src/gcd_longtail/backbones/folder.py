@@ -1,18 +1,18 @@
 """Features of a folder of images without classes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from gcd_longtail.backbones.extract import Extractor, Wanted
-from gcd_longtail.failures import Failure
 from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.images.sources.folder import open_unlabelled
-from gcd_longtail.settings.commands import FeatureConfig
-from seminar_common.device import DeviceConfig
+from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
 from seminar_common.errors import UserError
+from seminar_common.failures import Failure
 from seminar_common.identity import Facts
 
 
@@ -39,24 +39,24 @@ class ImageFolder:
 
 
 def read_folder(
-    folder: Path, config: FeatureConfig, cache: Path, device: DeviceConfig, batch: int
+    folder: Path, config: FeatureConfig, cache: Path, extraction: ExtractionConfig
 ) -> ImageFolder:
     """Return the images below ``folder`` with their plain features, from the cache where it has them.
 
     Raises:
         UserError: no image in the folder can be read; see also :class:`~gcd_longtail.backbones.extract.Extractor`.
     """
-    source = open_unlabelled(folder)
+    extractor = Extractor(partial(open_unlabelled, folder.absolute()), config, cache, extraction)
+    source = extractor.source
     hashes, failures = hash_images(source)
-    extractor = Extractor(config, cache, device, batch)
-    failures += extractor.extract(source, [Wanted(index, digest) for index, digest in hashes.items()])
+    keys = source.listing.keys
+    failures += extractor.extract([Wanted(keys[index], digest) for index, digest in hashes.items()])
     store = extractor.store(0)
     missing = set(store.missing(hashes.values()))
-    keys = source.listing.keys
     numbers = [index for index, digest in hashes.items() if digest not in missing]
     if not numbers:
         raise UserError(
-            f"{folder}: none of its {len(keys)} images can be read ({failures[0].reason}: {failures[0].key})"
+            f"{folder}: none of its {len(keys)} images can be read ({failures[0].reason}: {failures[0].file})"
         )
     readable = tuple(hashes[index] for index in numbers)
     features = store.get(readable)

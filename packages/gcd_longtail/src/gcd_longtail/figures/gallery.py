@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from gcd_longtail.discovery.problem import LinearPredictor
-from gcd_longtail.images.sources.base import Source, UnreadableImageError
+from gcd_longtail.images.sources.base import Source
 from seminar_common import files
+from seminar_common.images import BadImage
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 THUMBNAIL = 112
@@ -103,7 +104,7 @@ def _picture(shown: Shown, i: int) -> dict[str, Any] | None:
     number = int(shown.numbers[i])
     try:
         image = shown.source.decode(shown.source.read(number))
-    except UnreadableImageError:
+    except BadImage:
         return None
     scale = THUMBNAIL / max(image.size)
     size = tuple(max(1, round(extent * scale)) for extent in image.size)

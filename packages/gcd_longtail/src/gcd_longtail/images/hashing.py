@@ -2,8 +2,9 @@
 
 import hashlib
 
-from gcd_longtail.failures import Failure
-from gcd_longtail.images.sources.base import Source, UnreadableImageError
+from gcd_longtail.images.sources.base import Source
+from seminar_common.failures import Failure
+from seminar_common.images import BadImage
 from seminar_common.progress import progress
 
 
@@ -21,7 +22,7 @@ def hash_images(source: Source) -> tuple[dict[int, str], list[Failure]]:
                 data = source.read(index)
                 source.check(data)
                 hashes[index] = image_hash(data)
-            except UnreadableImageError as error:
+            except BadImage as error:
                 failures.append(Failure(key, str(error)))
             advance()
     return hashes, failures

@@ -6,9 +6,9 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from gcd_longtail.failures import Failure
 from gcd_longtail.images.sources.table import read_rows
 from seminar_common.errors import UserError
+from seminar_common.failures import Failure
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_labels(file: Path, folder: Path, keys: Sequence[str], unreadable: Seque
     named = [given.get(key, "") for key in keys]
     classes = tuple(sorted(set(named) - {""}))
     if not classes:
-        example = f" (first: {failures[0].key} {failures[0].reason})" if failures else ""
+        example = f" (first: {failures[0].file} {failures[0].reason})" if failures else ""
         raise UserError(
             f"{file}: labels no readable image of {folder}{example}; paths must be relative to that folder"
         )

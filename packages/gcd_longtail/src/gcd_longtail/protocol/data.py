@@ -19,10 +19,9 @@ import numpy as np
 
 from gcd_longtail.backbones.cache import FeatureStore, store_name
 from gcd_longtail.discovery.problem import Problem
-from gcd_longtail.failures import read_failures
 from gcd_longtail.protocol.split_file import Split, read_split
 from gcd_longtail.settings.commands import FeatureConfig
-from seminar_common import files
+from seminar_common import failures, files
 from seminar_common.errors import UserError
 from seminar_common.identity import Facts
 from seminar_common.settings import from_dict
@@ -111,7 +110,7 @@ def load(folder: Path) -> Data:
     cache = Path(os.path.normpath(folder / document["cache"]))
     stores = tuple(FeatureStore(cache / store_name(facts, view)) for view in range(config.views + 1))
     missing = set(stores[0].missing(split.hashes))
-    unreadable = {one.key for one in read_failures(folder)}
+    unreadable = {one.file for one in failures.read(folder / failures.FILE)}
     usable = np.array([digest not in missing for digest in split.hashes])
     lost = [key for key, there in zip(split.keys, usable, strict=True) if not there and key not in unreadable]
     if lost or document["split"] != split.hash:

@@ -7,12 +7,12 @@ from typing import Literal
 
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 Format = Literal[
     "auto", "folder", "parquet", "csv", "index", "cifar10", "cifar100", "caltech101", "gtsrb", "digits"
 ]
 DEFAULT_BACKBONE = "efficientnet-lite0"
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,20 @@ class FeatureConfig:
 
 
 @dataclass(frozen=True)
+class ExtractionConfig:
+    """Where and how features are extracted; the same ones come out with any number of workers."""
+
+    batch_size: int = 16
+    """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
+    work: WorkConfig = field(default_factory=WorkConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"--batch-size {self.batch_size}: must be 1 or more")
+
+
+@dataclass(frozen=True)
 class FeaturesSettings:
     """Extract the features of every image of a split, or find them in the cache."""
 
@@ -112,13 +126,7 @@ class FeaturesSettings:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     cache: Path | None = None
     """Folder of the feature cache; by default `features` beside the data folder, shared by all splits there."""
-    batch: int = BATCH
-    """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise UserError(f"--batch {self.batch}: must be 1 or more")
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
 
 
 @dataclass(frozen=True)
@@ -172,9 +180,7 @@ class PredictSettings:
     """Folder of the feature cache; by default `features` beside --out."""
     weights: Path | None = None
     """The safetensors file with the backbone's weights, if it has moved since the run was made."""
-    batch: int = BATCH
-    """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
 
 
 @dataclass(frozen=True)
@@ -198,9 +204,7 @@ class DiscoverSettings:
     """Most central images of a class in the gallery."""
     seed: int = 0
     """Seed of the method."""
-    batch: int = BATCH
-    """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
 
     def __post_init__(self) -> None:
         if self.per_class < 1:

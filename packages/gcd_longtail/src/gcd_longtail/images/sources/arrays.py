@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcd_longtail.images.sources.base import Listing, Source, UnreadableImageError
+from gcd_longtail.images.sources.base import Listing, Source
 from seminar_common.errors import UserError
+from seminar_common.images import BadImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,9 +33,9 @@ class ArraySource(Source):
         return Image.fromarray(np.frombuffer(data, np.uint8).reshape(self._images.shape[1:])).convert("RGB")
 
     def check(self, data: bytes) -> None:
-        """Raise UnreadableImageError unless ``data`` has the size of an image."""
+        """Raise BadImage unless ``data`` has the size of an image."""
         if len(data) != self._images[0].size:
-            raise UnreadableImageError(f"{len(data)} bytes, expected {self._images[0].size}")
+            raise BadImage(f"{len(data)} bytes, expected {self._images[0].size}")
 
 
 def open_digits(path: Path) -> ArraySource:

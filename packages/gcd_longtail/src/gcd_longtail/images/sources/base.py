@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seminar_common.errors import UserError
+from seminar_common.images import check_not_empty, one_line_errors, open_image, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"}
-)
-
-
-class UnreadableImageError(Exception):
-    """An image that can't be decoded; the caller records it and goes on."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +41,16 @@ class Source:
     path: Path
     listing: Listing
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Place of each image in the listing, by its name."""
+        return {key: number for number, key in enumerate(self.listing.keys)}
+
     def read(self, index: int) -> bytes:
         """Return the stored bytes of the image ``index``, of which its hash is made.
 
         Raises:
-            UnreadableImageError: it is not there or can't be read.
+            BadImage: it is not there or can't be read.
         """
         raise NotImplementedError
 
@@ -59,64 +58,38 @@ class Source:
         """Return the RGB image that :meth:`read` returned the bytes of.
 
         Raises:
-            UnreadableImageError: they are no image, or a damaged one.
+            BadImage: they are no image, or a damaged one.
         """
         return decode_file(data)
 
     def check(self, data: bytes) -> None:
-        """Raise UnreadableImageError if ``data`` does not even begin like an image; much quicker than decoding."""
-        import io
-
-        from PIL import Image
-
-        try:
-            with Image.open(io.BytesIO(data)):
-                return
-        except Exception as error:  # Pillow's parsers raise whatever a damaged header makes them
-            raise UnreadableImageError(_reason(error)) from error
+        """Raise BadImage if ``data`` does not even begin like an image; much quicker than decoding."""
+        with one_line_errors():
+            check_not_empty(data)
+            with open_image(data):
+                pass
 
 
 def decode_file(data: bytes) -> "Image":
-    """Decode an encoded image file to RGB; transparency is laid on white.
+    """Decode an encoded image file to RGB of 8 bits, upright by its EXIF; transparency is laid on white.
 
     Raises:
-        UnreadableImageError: it is no image, is truncated, or is suspiciously large.
+        BadImage: it is no image, is truncated, or has too many pixels.
     """
-    import io
-
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image.load()
-                white = Image.new("RGBA", image.size, "white")
-                return Image.alpha_composite(white, image).convert("RGB")
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise UnreadableImageError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "not an image"
-    return " ".join(str(error).split()) or type(error).__name__
+    return Image.fromarray(read_image(data).pixels)
 
 
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        UnreadableImageError: it is missing, empty or may not be read.
+        BadImage: it is missing, empty or may not be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(error.strerror or str(error)) from error
-    if not data:
-        raise UnreadableImageError("empty file")
-    return data
+    with one_line_errors():
+        check_not_empty(path)
+        return path.read_bytes()
 
 
 def check_folder(path: Path) -> None:

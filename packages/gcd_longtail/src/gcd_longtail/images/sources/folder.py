@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gcd_longtail.images.sources.base import IMAGE_SUFFIXES, Listing, Source, check_folder, read_bytes
+from gcd_longtail.images.sources.base import Listing, Source, check_folder, read_bytes
 from seminar_common.errors import UserError
+from seminar_common.images import SUFFIXES
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "val": "test", "valid": "test"}
 
@@ -37,13 +38,11 @@ def image_files(folder: Path) -> list[str]:
         UserError: there is no such folder, or no image in it.
     """
     check_folder(folder)
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     relative = (path.relative_to(folder) for path in files)
     found = sorted(path.as_posix() for path in relative if not any(p.startswith(".") for p in path.parts))
     if not found:
-        raise UserError(
-            f"{folder}: holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))}); check the path"
-        )
+        raise UserError(f"{folder}: holds no image file ({', '.join(sorted(SUFFIXES))}); check the path")
     return found
 
 

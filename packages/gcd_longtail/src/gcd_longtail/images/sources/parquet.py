@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gcd_longtail.images.sources.base import Listing, Source, UnreadableImageError
+from gcd_longtail.images.sources.base import Listing, Source
 from seminar_common.errors import UserError, choices
 from seminar_common.files import read_json
+from seminar_common.images import BadImage
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -62,7 +63,7 @@ class ParquetSource(Source):
             value = self._cached[1][row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if not data:
-            raise UnreadableImageError("no bytes in the row")
+            raise BadImage("no bytes in the row")
         return data
 
 
