@@ -62,11 +62,7 @@ def run(path, out, **settings):
 
 
 def arrays(rows):
-    batches = list(rows.batches(10_000))
-    return [
-        np.concatenate([getattr(b, n).numpy() for b in batches])
-        for n in ("labels", "integers", "categoricals")
-    ]
+    return list(rows.columns())
 
 
 def test_prepare_writes_exactly_these_files(tmp_path):

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")  # `bench` times training too
+
 from recsys_bnn.bench import bench
 from recsys_bnn.benchmarks.prepare import OURS, PEER
 from recsys_bnn.settings.training import BenchSettings

@@ -5,6 +5,9 @@ from itertools import permutations
 import numpy as np
 import pyarrow as pa
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from recsys_bnn import prepare
@@ -264,3 +267,10 @@ def test_files_that_do_not_belong_together_are_refused(copied):
         open_dataset(copied)
     edit(path, cardinalities=described["cardinalities"])
     assert open_dataset(copied).name == "criteo-250"
+
+
+def test_rows_as_arrays_are_those_of_the_batches(data):
+    rows = data.rows("val", "test")
+    (batch,) = rows.batches(VAL + TEST)
+    for array, tensor in zip(rows.columns(), (batch.labels, batch.integers, batch.categoricals), strict=True):
+        np.testing.assert_array_equal(array, tensor.numpy())

@@ -67,17 +67,22 @@ class Batch:
     """Ids within each field, int32 [B, F]."""
 
 
-class _Columns(NamedTuple):
-    """Labels [N], integers [N, I] and categoricals [N, F] of some rows."""
+class Columns(NamedTuple):
+    """Some rows as arrays."""
 
     labels: np.ndarray
+    """uint8 [N], 0 or 1."""
     integers: np.ndarray
+    """Normalised integer features, float32 [N, I]; NaN where missing."""
     categoricals: np.ndarray
+    """Ids within each field, int32 [N, F]."""
 
-    def take(self, rows: np.ndarray | slice) -> "_Columns":
-        return _Columns(*(column[rows] for column in self))
+    def take(self, rows: np.ndarray | slice) -> "Columns":
+        """Return some of the rows."""
+        return Columns(*(column[rows] for column in self))
 
     def batch(self) -> Batch:
+        """Return the rows as tensors."""
         import torch
 
         # A slice of the mapped file is read-only, which a tensor can't be; a shuffled batch is not copied again.
@@ -85,8 +90,8 @@ class _Columns(NamedTuple):
         return Batch(torch.from_numpy(self.labels.astype(np.float32)), integers, categoricals)
 
 
-def _concatenated(parts: Sequence[_Columns]) -> _Columns:
-    return parts[0] if len(parts) == 1 else _Columns(*map(np.concatenate, zip(*parts, strict=True)))
+def _concatenated(parts: Sequence[Columns]) -> Columns:
+    return parts[0] if len(parts) == 1 else Columns(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 class _Split:
@@ -128,12 +133,12 @@ class _Split:
                 f"{self.path}: does not hold the {self.rows} rows that {DESCRIPTION} tells of; {_AGAIN}"
             )
 
-    def block(self, index: int) -> _Columns:
+    def block(self, index: int) -> Columns:
         """Return views of record batch ``index`` in the mapped file."""
         batch = self.reader.get_batch(index)
         lists = (batch.column("integers"), batch.column("categoricals"))
         matrices = (c.flatten().to_numpy().reshape(batch.num_rows, c.type.list_size) for c in lists)
-        return _Columns(batch.column(LABEL).to_numpy(), *matrices)
+        return Columns(batch.column(LABEL).to_numpy(), *matrices)
 
     def column(self, name: str) -> np.ndarray:
         """Return a plain column in memory."""
@@ -150,7 +155,7 @@ class _Window(NamedTuple):
     seed: int | None
     """Seed of the order of the window's rows; None keeps them in order."""
 
-    def load(self) -> _Columns:
+    def load(self) -> Columns:
         return _concatenated([split.block(index) for split, index in self.blocks])
 
     def order(self) -> np.ndarray | range:
@@ -177,6 +182,10 @@ class Rows:
         if any(PROBABILITY not in split.reader.schema.names for split in self._splits):
             return None
         return np.concatenate([split.column(PROBABILITY) for split in self._splits])
+
+    def columns(self) -> Columns:
+        """Return all rows, at least one, in order and in memory; this needs no PyTorch."""
+        return _concatenated([split.block(i) for split in self._splits for i in range(split.blocks)])
 
     def batches(
         self,
@@ -224,7 +233,7 @@ def _rows(blocks: Sequence[tuple[_Split, int]]) -> int:
 
 
 def _batches(windows: Sequence[_Window], size: int, drop_last: bool, skip: int) -> Iterator[Batch]:
-    held: list[_Columns] = []  # rows of earlier windows that did not fill a batch
+    held: list[Columns] = []  # rows of earlier windows that did not fill a batch
     need = size
     for window in windows:
         if skip >= window.rows:

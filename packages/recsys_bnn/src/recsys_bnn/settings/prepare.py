@@ -42,8 +42,8 @@ class PrepareConfig:
     test_fraction: float = 0.2
     """Share of all rows for the test."""
     on_error: Literal["fail", "skip"] = "fail"
-    """`fail` stops at the first bad row and names it; `skip` leaves bad rows out, counts them by reason and lists them
-    in `skipped.csv`."""
+    """`fail` stops at the first bad row and names it; `skip` leaves bad rows out, counts them by reason and lists the
+    first thousand in `skipped.csv`."""
     vocabulary: Path | None = None
     """Run of `train`, or folder of `prepare`. Its vocabulary and normalisation encode this log, and none are fitted:
     the same value gets the same id, so that the run's model can be measured on these rows (`evaluate --data`). A value

@@ -56,7 +56,7 @@ def test_features_are_all_columns_but_the_id_with_the_hour_as_two(tmp_path, gz):
     assert data.categorical_names == ("hour_of_day", "weekday", *HEADER[3:])
     assert len(data.categorical_names) == 23
     assert data.cardinalities[:4] == (26, 9, 3, 3)
-    batch = next(data.rows("train").batches(1000))
+    batch = data.rows("train").columns()
     table = pq.read_table(data.folder / "vocabulary.parquet").to_pylist()
     values = {r["id"]: r["value"] for r in table if r["field"] == "hour_of_day"}
     assert [values[i] for i in batch.categoricals[:24, 0].tolist()] == [str(h) for h in range(24)]

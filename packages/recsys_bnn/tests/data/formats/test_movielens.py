@@ -91,7 +91,7 @@ def decoded(data: Dataset) -> list[dict]:
     """The rows as texts, in order; None for a missing value and ``?`` for one out of vocabulary."""
     table = pq.read_table(data.folder / "vocabulary.parquet").to_pylist()
     texts = {(row["field"], row["id"]): row["value"] for row in table}
-    batch = next(data.rows("train", "val", "test").batches(1000))
+    batch = data.rows("train", "val", "test").columns()
     rows = []
     for label, ids in zip(batch.labels.tolist(), batch.categoricals.tolist(), strict=True):
         values = [texts[name, i] for name, i in zip(data.categorical_names, ids, strict=True)]

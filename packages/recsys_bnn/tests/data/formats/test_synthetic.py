@@ -1,7 +1,7 @@
 import numpy as np
 
 from recsys_bnn.data.criteo_log import write_log
-from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.dataset import SPLITS, open_dataset
 from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
@@ -9,20 +9,12 @@ from recsys_bnn.settings.prepare import PrepareConfig
 ROWS = 3000
 
 
-def rows(data: Dataset) -> tuple[np.ndarray, ...]:
-    batches = list(data.rows("train", "val", "test").batches(ROWS))
-    return tuple(
-        np.concatenate([getattr(b, name).numpy() for b in batches])
-        for name in ("labels", "integers", "categoricals")
-    )
-
-
 def test_rows_are_those_of_the_text_log_with_their_probabilities(tmp_path):
     probabilities = write_log(tmp_path / "log.txt", SyntheticConfig(ROWS, seed=3))
     prepare(PrepareConfig(format="criteo-kaggle", input=(tmp_path / "log.txt",), out=tmp_path / "text"))
     prepare(PrepareConfig(format="synthetic", rows=ROWS, seed=3, out=tmp_path / "direct"))
     text, direct = open_dataset(tmp_path / "text"), open_dataset(tmp_path / "direct")
-    for a, b in zip(rows(text), rows(direct), strict=True):
+    for a, b in zip(*(data.rows(*SPLITS).columns() for data in (text, direct)), strict=True):
         np.testing.assert_array_equal(a, b)  # NaN, a missing integer, counts as equal
     assert direct.name == "synthetic"
     stored = direct.rows("train", "val", "test").probabilities()
