@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from gcd_longtail import study as module
+from gcd_longtail.discovery.methods import METHODS
 from gcd_longtail.features import features
 from gcd_longtail.figures import k_rows
 from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
-from gcd_longtail.settings.methods import StudySettings
+from gcd_longtail.settings.methods import STUDY_METHODS, StudySettings
 from gcd_longtail.split import split
 from gcd_longtail.study import study
 from seminar_common.device import DeviceConfig
@@ -71,11 +72,17 @@ def test_a_study_that_was_killed_goes_on_where_it_was(
     assert len(done) == 4
 
 
+def test_a_study_compares_every_method_unless_told_otherwise() -> None:
+    assert set(STUDY_METHODS) == set(METHODS)
+
+
 def test_a_study_without_splits_or_with_an_unknown_method_is_refused(tmp_path: Path, data: Path) -> None:
     with pytest.raises(UserError, match="holds no split"):
         study(settings(tmp_path, tmp_path / "study"))
-    with pytest.raises(UserError, match="no such method"):
+    with pytest.raises(UserError, match="--methods nothing: no such method"):
         study(settings(data, tmp_path / "study", methods=("nothing",)))
+    with pytest.raises(UserError, match="--resamples 0: an interval needs 100 or more"):
+        settings(data, tmp_path / "study", resamples=0)
 
 
 @pytest.fixture

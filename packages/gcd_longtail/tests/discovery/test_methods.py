@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from gcd_longtail.discovery.methods import METHODS, make_method
+from gcd_longtail.discovery.methods import METHODS, make_method, ward
 from gcd_longtail.discovery.methods.bacon import BaCon
 from gcd_longtail.discovery.methods.kmeans import known_first
 from gcd_longtail.discovery.methods.losses import (
@@ -28,6 +28,7 @@ from gcd_longtail.settings.methods import (
     SimGCDConfig,
     SupervisedConfig,
     UNOConfig,
+    WardConfig,
 )
 from seminar_common.errors import UserError
 
@@ -63,7 +64,7 @@ def accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
 
 def quick(name: str) -> Method:
     """Return the method with few and small steps."""
-    head = HeadConfig(epochs=8, batch=64, hidden=16, projection=8)
+    head = HeadConfig(epochs=8, batch_size=64, hidden=16, projection=8)
     simgcd = SimGCDConfig(head=head)
     faster = {
         "supervised": Supervised(SupervisedConfig(head=head)),
@@ -91,6 +92,15 @@ def test_every_method_finds_blobs_in_training_and_test_images(name: str) -> None
     floor = FLOOR.get(name, 0.9)
     assert accuracy(found.assignments, labels) >= floor
     assert accuracy(found.predict(test), test_labels) >= floor
+
+
+def test_very_many_images_are_first_joined_to_small_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, labels, test, test_labels = blobs()
+    monkeypatch.setattr(ward, "MOST_NODES", 40)
+    assert ward.grow(problem, WardConfig(), 0).merges.nodes <= 40 + KNOWN < len(labels)
+    found = make_method("ward").fit(problem, CLASSES, 0)
+    assert accuracy(found.assignments, labels) >= 0.9
+    assert accuracy(found.predict(test), test_labels) >= 0.9
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -247,7 +257,7 @@ def test_balanced_softmax_finds_a_rare_class_that_cross_entropy_misses() -> None
 
     labels, truth = np.repeat([0, 1], [190, 10]), np.repeat([0, 1, 2], [200, 200, 700])
     problem = Problem(draw(labels), labels, draw(truth), 2)
-    head = HeadConfig(epochs=8, lr=2e-2, hidden=16, projection=8)
+    head = HeadConfig(epochs=8, learning_rate=2e-2, hidden=16, projection=8)
     recall = {}
     for name in ("supervised", "supervised-balanced"):
         method = make_method(name)

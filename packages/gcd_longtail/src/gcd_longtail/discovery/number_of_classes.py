@@ -208,7 +208,7 @@ def _see(
     # Of a hidden class's images the labelled share is seen: a cluster is its own if that suggests a majority.
     own = (shown >= VISIBLE) & (shown > fraction / 2 * sizes) & (np.arange(k) >= known)
     owners = table.argmax(1)[own]
-    shares = table / table.sum(0)
+    shares = table / table.sum(0)  # a class counts as much as any other, whatever its size
     row, column = linear_sum_assignment(shares, maximize=True)
     macro = shares[row, column].sum() / hidden
     micro = table[row, column].sum() / len(classes)
@@ -237,6 +237,7 @@ def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> fl
 def _conclude(problem: Problem, rounds: list[_Round]) -> KEstimate:
     found = np.array([_count(one) for one in rounds])
     counts, outside, doubt = found.mean(0)
+    # 1.645 deviations hold 90% of a normal distribution; in logs, for counts are off by a factor, not by a sum.
     spread = 1.645 * math.hypot(float(found[:, 0].std(ddof=1)) / max(counts, 1), float(doubt))
     k = problem.known + counts
     criteria = {
@@ -280,6 +281,7 @@ def _count_at(one: _Round, cut: int) -> tuple[float, float, float]:
         points.append((size, math.log(max(mine.sum(), 0.5) / len(group))))
     sizes, splits = np.array(points).T
     size = float(np.log(novel).mean())
+    # A hidden class makes exp(overall) clusters on the average, and more or fewer of them by its size.
     overall = math.log(max(len(one.owners[cut]), 0.5) / len(one.sizes))
     centre = float(np.log(one.owner_sizes[cut]).mean()) if len(one.owner_sizes[cut]) else size
     slope = _slope(sizes, splits)

@@ -31,14 +31,6 @@ class KMeansConfig:
     minibatch_steps: int = 60
     """Mini-batches of a start."""
 
-    def __post_init__(self) -> None:
-        positive = ("inits", "iterations", "block_values", "seed_rows", "minibatch_rows", "minibatch_steps")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be 1 or more")
-        if self.tolerance < 0:
-            raise UserError(f"--tolerance {self.tolerance}: must be 0 or more")
-
 
 @dataclass(frozen=True)
 class SpaceConfig:
@@ -69,16 +61,12 @@ class WardConfig:
 
     gamma: float = 0.7
     """Exponent of the sizes in the cost of a merge; 1 is Ward's method."""
-    most_nodes: int = 12_000
-    """Above so many unlabelled images, k-means first makes this many small clusters of them."""
     space: SpaceConfig = WHITENED
     """Where distances are taken."""
 
     def __post_init__(self) -> None:
         if not 0 < self.gamma <= 1:
             raise UserError(f"--gamma {self.gamma}: must lie in (0, 1]")
-        if self.most_nodes < 2:
-            raise UserError(f"--most-nodes {self.most_nodes}: must be 2 or more")
 
 
 @dataclass(frozen=True)
@@ -87,9 +75,9 @@ class HeadConfig:
 
     epochs: int = 15
     """Passes over the training images."""
-    batch: int = 128
+    batch_size: int = 128
     """Images of a step, half of them labelled; each comes in two views."""
-    lr: float = 2e-3
+    learning_rate: float = 2e-3
     """Peak learning rate of AdamW; it falls to zero along a cosine."""
     weight_decay: float = 1e-3
     """Decoupled weight decay."""
@@ -103,17 +91,6 @@ class HeadConfig:
     """Its output width."""
     space: SpaceConfig = SpaceConfig(dimensions=128)
     """Where the adapter starts from."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "hidden", "projection"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be 1 or more")
-        if self.batch < 4:
-            raise UserError(f"--batch {self.batch}: must be 4 or more")
-        if self.lr <= 0 or self.weight_decay < 0 or self.noise < 0 or not 0 <= self.dropout < 1:
-            raise UserError(
-                "--lr must be positive, --weight-decay and --noise 0 or more, --dropout in [0, 1)"
-            )
 
 
 @dataclass(frozen=True)
@@ -243,6 +220,10 @@ class StudySettings:
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
 
 
 @dataclass(frozen=True)

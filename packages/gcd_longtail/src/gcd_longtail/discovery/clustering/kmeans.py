@@ -179,7 +179,7 @@ def _plus_plus(data: _Data, k: int, generator: np.random.Generator, config: KMea
         chosen = _draw(nearest, generator)
         centres[index] = rows[chosen]
         torch.minimum(nearest, _square_distance(rows, square, centres[index]), out=nearest)
-        nearest[chosen] = 0
+        nearest[chosen] = 0  # rounding leaves a little, with which the row could be drawn again
     return centres
 
 
@@ -261,6 +261,7 @@ class _Bounds:
 
     def move(self, shift: torch.Tensor) -> None:
         """Loosen the bounds after centre ``c`` moved by ``shift[c]``."""
+        # By the triangle inequality: a distance changes by no more than its centre moved.
         self.upper += shift[self.assigned]
         far = shift.topk(min(2, len(shift)))
         others = far.values[0].expand_as(self.lower).clone()
@@ -339,6 +340,7 @@ def _move_sums(
     before: torch.Tensor,
     assigned: torch.Tensor,
 ) -> None:
+    # In float64, for rows come and go for a hundred iterations, and float32 would keep the rounding of each.
     for index, old in zip(changed.split(data.block), before.split(data.block), strict=True):
         rows, new = data.take(index).double(), assigned[index]
         sums.index_add_(0, new, rows)
@@ -373,6 +375,7 @@ def _result(
         if settled is None:
             assigned[part], _, _ = _nearest(rows, data.square[part], centres)
         inertia += float((rows - centres[assigned[part]]).square_().sum(dtype=torch.float64))
+    # Labelled rows are known by their sums alone: sum |x - c|^2 = sum |x|^2 + n |c|^2 - 2 c . sum x.
     wide, n = centres.double(), data.known_counts
     inertia += data.known_inertia
     inertia += float((n * wide.square().sum(1)).sum() - 2 * (wide * data.known_sums).sum())

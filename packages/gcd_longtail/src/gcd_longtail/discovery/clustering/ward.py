@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gcd_longtail.discovery.problem import check_k
+from seminar_common.progress import progress
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,21 @@ def constrained_ward(
         ]
     ).astype(np.float64)
     centroids = np.concatenate([sums / own[:, None], unlabelled]).astype(np.float32)
-    forest = _Forest(known, centroids, sizes, gamma)
-    steps = []
-    while forest.alive > max(one_by_one, known):
-        steps.append(forest.merge_mutual())
-    at_once = len(centroids) - forest.alive
-    while forest.alive > known:
-        steps.append(forest.merge_cheapest())
-    return Merges(known, len(centroids), *_in_order(steps, at_once))
+    return Merges(known, len(centroids), *_merge_all(_Forest(known, centroids, sizes, gamma), one_by_one))
+
+
+def _merge_all(forest: "_Forest", one_by_one: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs and heights of all merges in order, down to the labelled classes."""
+    steps, nodes = [], forest.alive
+    with progress("merging", nodes - forest.known) as advance:
+        while forest.alive > max(one_by_one, forest.known):
+            steps.append(forest.merge_mutual())
+            advance(len(steps[-1][0]))
+        at_once = nodes - forest.alive
+        while forest.alive > forest.known:
+            steps.append(forest.merge_cheapest())
+            advance()
+    return _in_order(steps, at_once)
 
 
 def _in_order(steps: list[tuple[np.ndarray, np.ndarray]], at_once: int) -> tuple[np.ndarray, np.ndarray]:

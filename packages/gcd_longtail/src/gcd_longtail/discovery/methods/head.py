@@ -17,6 +17,7 @@ from torch.nn.functional import linear, normalize
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import HeadConfig
+from seminar_common.progress import progress
 from seminar_common.seeds import torch_generator
 
 
@@ -98,11 +99,11 @@ class Images:
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return max(20, (len(self.labels) + len(self.unlabelled)) // self.config.batch)
+        return max(20, (len(self.labels) + len(self.unlabelled)) // self.config.batch_size)
 
     def batch(self) -> Batch:
         """Draw a batch with replacement."""
-        half = self.config.batch // 2
+        half = self.config.batch_size // 2
         of_labelled = self._draw(len(self.labels), half)
         of_unlabelled = self._draw(len(self.unlabelled), half)
         views = [
@@ -173,16 +174,21 @@ class Training:
     def run(self, loss: Loss, each_epoch: Callable[[int], None] = lambda epoch: None) -> None:
         """Train with AdamW under a cosine schedule; ``each_epoch`` is called before every epoch."""
         config, steps = self.config, self.images.steps
-        optimizer = torch.optim.AdamW(self.head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
-        for epoch in range(config.epochs):
-            each_epoch(epoch)
-            for _ in range(steps):
-                value = loss(self.head, self.images.batch(), epoch / config.epochs)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                optimizer.step()
-                schedule.step()
+        with progress("training", config.epochs * steps) as advance:
+            for epoch in range(config.epochs):
+                each_epoch(epoch)
+                for _ in range(steps):
+                    value = loss(self.head, self.images.batch(), epoch / config.epochs)
+                    optimizer.zero_grad(set_to_none=True)
+                    value.backward()
+                    optimizer.step()
+                    schedule.step()
+                    advance()
+                advance(0, f"loss {value.item():.3f}")
 
     @torch.no_grad()
     def embedded(self) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ def distillation(
         prior: log-probabilities of the classes to subtract from the teacher's logits, [K] (logit adjustment).
     """
     first, second = (logits / student_temperature).chunk(2)
+    # Detached: only the student follows. Where both move, they agree soonest on one class for all images.
     teacher = logits.detach() / teacher_temperature
     if prior is not None:
         teacher = teacher - prior
@@ -42,7 +43,7 @@ def entropy_gap(probabilities: Tensor) -> Tensor:
     Args:
         probabilities: mean prediction over a batch, [K].
     """
-    logs = probabilities.clamp(min=1e-12).log()
+    logs = probabilities.clamp(min=1e-12).log()  # 0 log 0 is 0, but NaN in floats
     return (probabilities * logs).sum() + torch.log(torch.tensor(float(len(probabilities))))
 
 
@@ -85,6 +86,7 @@ def supervised_contrastive(projections: Tensor, positives: Tensor, temperature: 
     """
     itself = torch.eye(len(projections), dtype=torch.bool, device=projections.device)
     similarities = (projections @ projections.T / temperature).masked_fill(itself, -torch.inf)
+    # The diagonal is -inf for the sum and 0 afterwards: its weight is 0, but 0 times infinity is NaN.
     likelihoods = (similarities - similarities.logsumexp(1, keepdim=True)).masked_fill(itself, 0)
     weights = positives.to(likelihoods.dtype).masked_fill(itself, 0)
     total = weights.sum(1)
@@ -107,6 +109,7 @@ def sinkhorn(logits: Tensor, epsilon: float, iterations: int) -> Tensor:
     Source: Caron et al. 2020 (SwAV), algorithm 1 and appendix A.1, as UNO uses it (Fini et al. 2021, section
     3.3): rows and columns of exp(logits / epsilon) are scaled in turn.
     """
+    # In logarithms: no exponential over- or underflows then, whatever the logits and epsilon.
     log_q = (logits.double() / epsilon).T
     log_q = log_q - log_q.logsumexp((0, 1))
     rows, columns = log_q.shape

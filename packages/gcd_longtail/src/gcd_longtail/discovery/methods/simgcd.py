@@ -9,7 +9,7 @@ or constrained Ward clustering in a space whitened by its own pseudo-labels.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -114,14 +114,12 @@ class SimGCDFromWard:
 
     config: SimGCDConfig = SimGCDConfig()
     ward: ConstrainedWard = ConstrainedWard()
-    shrinkage: float = 0.3
 
     def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
         """Cluster, train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         clusters = self.ward.fit(problem, k, seed).assignments
-        space_config = replace(self.ward.config.space, shrinkage=self.shrinkage)
-        space = fit_space(problem, space_config, pseudo_labels=clusters)
+        space = fit_space(problem, self.ward.config.space, pseudo_labels=clusters)
         training = Training.start(problem, k, self.config.head, seed, space)
         labelled, unlabelled = training.embedded()
         training.start_at(means(labelled, problem.labels, unlabelled, clusters, k))

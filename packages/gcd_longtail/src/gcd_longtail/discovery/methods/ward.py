@@ -16,6 +16,9 @@ from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import KMeansConfig, WardConfig
 
+MOST_NODES = 12_000
+"""Above so many unlabelled images, k-means first makes this many small clusters of them: time grows with the square."""
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -40,9 +43,9 @@ def grow(problem: Problem, config: WardConfig, seed: int) -> Tree:
     space = fit_space(problem, config.space)
     labelled, unlabelled = space.transform(problem.labelled), space.transform(problem.unlabelled)
     rows, leaves, counts = unlabelled, np.arange(len(unlabelled)), None
-    if len(unlabelled) > config.most_nodes:
+    if len(unlabelled) > MOST_NODES:
         few = KMeansConfig(inits=1, iterations=5)
-        small = kmeans(unlabelled, config.most_nodes, seed=seed, device=problem.device, config=few)
+        small = kmeans(unlabelled, MOST_NODES, seed=seed, device=problem.device, config=few)
         used, leaves, counts = np.unique(small.assignments, return_inverse=True, return_counts=True)
         rows = small.centres[used]
     merges = constrained_ward(rows, labelled, problem.labels, gamma=config.gamma, counts=counts)
