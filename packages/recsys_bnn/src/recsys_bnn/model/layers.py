@@ -241,7 +241,7 @@ def _group_starts(cardinalities: Tensor) -> Tensor:
 class _PairProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, pairs: Tensor) -> Tensor:
-        # All V x V products, though less than half are wanted: to gather both sides of P pairs would copy 2 P D values.
+        # All V x V products, though half suffice: a gather of both sides of P pairs would copy 2 P D values.
         ctx.save_for_backward(vectors, pairs)
         return (vectors @ vectors.transpose(1, 2)).flatten(1).index_select(1, pairs)
 

@@ -102,9 +102,11 @@ class ScaledQuantizer(Quantizer):
         Source: the search over clipping ranges of Guan et al., "Post-Training 4-bit Quantization on Embedding
         Tables", 2019, over multiples of the root mean square.
         """
+        # A step is the clipping range over the 2^(bits - 1) steps of one side of zero.
         count = self.sums(torch.ones_like(x), index).clamp_(min=1)
         spread = (self.sums(x.square(), index) / count).sqrt_() / 2 ** (self.use.bits - 1)
         best, least = self.log_scale.clone(), torch.full_like(self.log_scale, torch.inf)
+        # All scales try a range at once, and each keeps the one that is best for its own values.
         for clipping_range in _CLIPPING_RANGES:
             candidate = torch.where(spread > 0, (spread * clipping_range).log(), best)
             self.log_scale.copy_(candidate)

@@ -28,6 +28,7 @@ class _LSQ(torch.autograd.Function):
         out = out.sub_(offset).round_().add_(offset) if offset else out.round_()
         out.mul_(step)
         ctx.save_for_backward(x, step, out)
+        # Two bits end at 1.5 steps. Values of up to 2 steps are nearest to that result, so they pass gradients.
         ctx.range, ctx.gradient_scale = (lowest - offset, highest + offset), gradient_scale
         return out
 

@@ -32,6 +32,7 @@ class RowMinMax(Quantizer):
     def _quantized(self, x: Tensor) -> Tensor:
         highest = 2**self.use.bits - 1
         low, high = torch.aminmax(x, dim=-1, keepdim=True)
+        # Bias and step are rounded as they are stored before the values are: a reader of the row has no others.
         bias = _in_half(low)
         step = _in_half((high - bias) / highest)
         step = torch.where(step > 0, step, 1.0)  # a constant row, or one too narrow for a half
