@@ -3,6 +3,7 @@
 Only the first process of several speaks, and always to standard error, so that standard output stays clean for pipes.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -27,8 +28,9 @@ _said_at: float | None = None
 """When this process last said something, by the monotonic clock."""
 
 
+@functools.cache  # bars on one console stack: on two they would write over each other
 def console() -> "Console":
-    """Return a console on standard error, so that standard output stays clean for pipes."""
+    """Return the console on standard error, so that standard output stays clean for pipes."""
     from rich.console import Console
 
     return Console(stderr=True, quiet=not is_first_process())
