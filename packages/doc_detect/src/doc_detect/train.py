@@ -181,7 +181,7 @@ class Trainer:
             batch_size=config.batch_size // world,
             sampler=numbers,
             collate_fn=collate,
-            num_workers=self.settings.workers,
+            num_workers=self.settings.loaders,
         )
 
     def _train_step(self, images: list[Tensor], targets: list[Target]) -> float:

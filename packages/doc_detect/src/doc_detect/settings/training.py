@@ -124,7 +124,7 @@ class TrainSettings:
     """Steps between two looks at validation pages; 0 looks at none."""
     validation_pages: int = 100
     """Validation pages of each look."""
-    workers: int = 0
+    loaders: int = 0
     """Processes that prepare pages besides the one that trains; 0 prepares them in turn."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
@@ -134,8 +134,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if min(self.log_every, self.checkpoint_every, self.validation_pages) < 1:
             raise UserError("--log-every, --checkpoint-every and --validation-pages must be 1 or more")
-        if self.workers < 0 or self.validate_every < 0:
-            raise UserError("--workers and --validate-every must not be negative")
+        if self.loaders < 0 or self.validate_every < 0:
+            raise UserError("--loaders and --validate-every must not be negative")
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def paper() -> TrainSettings:
         steps=30_000, batch_size=16, sizes=(800, 1024), ema_decay=0.9998, backbone_learning_rate=2e-4
     )
     return TrainSettings(
-        preset="paper", workers=8, validate_every=2000, model=model, optimization=optimization
+        preset="paper", loaders=8, validate_every=2000, model=model, optimization=optimization
     )
 
 
