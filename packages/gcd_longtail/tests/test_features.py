@@ -310,16 +310,11 @@ def test_a_feature_has_the_same_bits_whoever_its_neighbours_are(images: Path) ->
 
 
 @pytest.fixture(scope="module")
-def one_process(tmp_path_factory: pytest.TempPathFactory, colours: dict[str, int], make_images):
-    """The images of all the tests of workers, and what one process stores of them."""
+def few(tmp_path_factory: pytest.TempPathFactory, colours: dict[str, int], make_images) -> Path:
+    """Three images of each class."""
     images = tmp_path_factory.mktemp("workers") / "images"
     make_images(images, {name: 3 for name in colours})
-    made = extractor(images, WorkConfig(1))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "PART", 8)
-        assert made.extract(wanted(images)) == []
-    assert len(stored(made)) == 3
-    return images, stored(made)
+    return images
 
 
 @pytest.fixture
@@ -327,36 +322,45 @@ def parts_of_8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extract, "PART", 8)
 
 
-@pytest.mark.parametrize("victim", ["", "c/001.png"])
-@pytest.mark.usefixtures("parts_of_8")
-def test_two_processes_store_what_one_does_though_one_is_killed(one_process, victim: str) -> None:
-    images, expected = one_process
-    made = extractor(images, WorkConfig(2), victim)
-    assert made.extract(wanted(images)) == []
-    assert stored(made) == expected
-    assert len(list((made.cache.parent / "tries").iterdir())) == bool(victim)
-
-
-def test_an_image_that_no_process_survives_is_left_out_alone(one_process) -> None:
-    images, _ = one_process
-    made = extractor(images, WorkConfig(2), "c/001.png", times=99, config=PIXELS)
-    (failure,) = made.extract(wanted(images))
-    assert failure.file == "c/001.png" and "died" in failure.reason
-    assert len(made.store(0)) == len(wanted(images)) - 1
+def store_as_one_process(images: Path, work: WorkConfig, config: FeatureConfig, victim: str = "") -> int:
+    """Check that workers store what one process does; return how many of them died."""
+    alone, together = (
+        extractor(images, WorkConfig(1), config=config),
+        extractor(images, work, victim, 1, config),
+    )
+    assert alone.extract(wanted(images)) == together.extract(wanted(images)) == []
+    assert stored(alone) == stored(together) and len(stored(alone)) == 3
+    return len(list((together.cache.parent / "tries").iterdir()))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("parts_of_8")
-def test_a_cluster_stores_what_one_process_does_though_a_worker_is_killed(one_process) -> None:
+def test_two_processes_store_the_bytes_of_one(few: Path) -> None:
+    assert store_as_one_process(few, WorkConfig(2), SMALL) == 0
+
+
+@pytest.mark.usefixtures("parts_of_8")
+def test_the_piece_of_a_killed_process_is_done_again(few: Path) -> None:
+    assert store_as_one_process(few, WorkConfig(2), PIXELS, "c/001.png") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("parts_of_8")
+def test_a_cluster_stores_the_bytes_of_one_process_though_a_worker_is_killed(few: Path) -> None:
     distributed = pytest.importorskip("distributed")
-    images, expected = one_process
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
-        made = extractor(images, WorkConfig(cluster=cluster.scheduler_address), "c/001.png")
-        assert made.extract(wanted(images)) == []
-    assert stored(made) == expected
-    assert len(list((made.cache.parent / "tries").iterdir())) == 1
+        work = WorkConfig(cluster=cluster.scheduler_address)
+        assert store_as_one_process(few, work, PIXELS, "c/001.png") == 1
+
+
+@pytest.mark.slow
+def test_an_image_that_no_process_survives_is_left_out_alone(few: Path) -> None:
+    made = extractor(few, WorkConfig(2), "c/001.png", times=99, config=PIXELS)
+    (failure,) = made.extract(wanted(few))
+    assert failure.file == "c/001.png" and "died" in failure.reason
+    assert len(made.store(0)) == len(wanted(few)) - 1
 
 
 def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path, monkeypatch) -> None:
