@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from doc_detect.predictions import (
     writing,
 )
 from doc_detect.settings.job import ConvertSettings, CropSettings, PredictSettings
+from seminar_common import failures
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
 
@@ -184,6 +186,30 @@ def test_boxes_end_where_the_margins_that_were_cut_off_begin() -> None:
     page = Page(np.zeros((100, 100, 3), np.uint8), 400, 400, (100.0, 100.0, 300.0, 300.0))
     found = Detections(np.array([[-20, 10, 130, 90]], np.float32), np.array([0.9]), np.array([0]))
     np.testing.assert_allclose(to_page(found, (100, 100), page).boxes, [[100, 120, 300, 280]])
+
+
+DEADLY = """
+import os, signal
+from seminar_common import images
+opened = images.open_image
+def open_image(source):
+    if getattr(source, "name", "") == "2.png":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return opened(source)
+images.open_image = open_image
+"""
+
+
+def test_a_page_that_kills_its_worker_is_a_failure_and_the_others_are_done(
+    scans: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)  # which each worker process imports as it starts
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    given = dataclasses.replace(settings(scans, tmp_path / "out", tiny_model), work=WorkConfig(2))
+    summary = predict(given)
+    assert (summary.pages, summary.failures) == (4, 2)
+    found = {failure.file: failure.reason for failure in failures.read(tmp_path / "out" / FAILURES)}
+    assert set(found) == {"broken.png", "b/2.png"} and "worker process died 3 times" in found["b/2.png"]
 
 
 def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ COMMANDS = {
             "/archive/scans --out /archive/found --cluster tcp://host:8786",
         ),
         inputs=("inputs", "model", "run"),
+        required=("inputs",),
     ),
     "filter": Command(
         FilterSettings,

@@ -19,7 +19,7 @@ def _check_share(option: str, value: float) -> None:
 class PredictSettings:
     """Find illustrations, initials, tables and stamps on pages. The same --out again goes on where it stopped."""
 
-    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    inputs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT [INPUT ...]")]
     """Images, PDFs, folders with all that is below them, or globs in quotes ('scans/**/*.tif')."""
     out: Path
     """Folder of the predictions. If a run of `predict` on it was stopped, finished pages are not done again."""
