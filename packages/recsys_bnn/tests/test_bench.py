@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+
 from recsys_bnn.bench import PEER, bench
 from recsys_bnn.settings.training import BenchSettings
 from seminar_common.device import DeviceConfig

@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+
 from recsys_bnn import demo as module
 from recsys_bnn.checks import checks
 from recsys_bnn.data.criteo_log import criteo_log

@@ -3,6 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from sklearn.metrics import log_loss, roc_auc_score
 
 from recsys_bnn.data.dataset import Dataset, open_dataset

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.model.trained import build_model
 from recsys_bnn.prepare import prepare

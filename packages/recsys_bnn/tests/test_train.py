@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from recsys_bnn.data.dataset import Dataset

@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+
 from recsys_bnn.benchmarks.scaling import CARDINALITIES, DIM, model_config, row_bytes, scaling
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.settings.training import BenchSettings

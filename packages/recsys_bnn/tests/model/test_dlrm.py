@@ -1,7 +1,10 @@
 import math
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
+import numpy as np
 import torch
 
 from recsys_bnn.model.dlrm import DLRM

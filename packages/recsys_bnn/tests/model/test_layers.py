@@ -2,6 +2,9 @@ import itertools
 import math
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from recsys_bnn.model.layers import GROUPS, QuantEmbedding, QuantLinear, SeededDropout, capped, pair_products

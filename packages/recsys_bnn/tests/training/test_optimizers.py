@@ -1,5 +1,9 @@
 import math
 
+import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from recsys_bnn.training.optimizers import RowwiseAdagrad, summed_by_row

@@ -1,6 +1,9 @@
 from typing import get_args, get_type_hints
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
