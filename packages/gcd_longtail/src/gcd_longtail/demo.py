@@ -54,11 +54,10 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     loaded, best = load(folder / "data"), folder / "runs" / METHODS[-1]
     write_run_gallery(folder / "gallery.html", best, loaded)
     say(f"what {METHODS[-1]} found: open {folder / 'gallery.html'}")
-    gallery = f"What {METHODS[-1]} found is shown in {folder.name}/gallery.html."
-    story = Results("", notes=(f"{_number_found(best)} There are {len(loaded.split.classes)}. {gallery}",))
-    return DemoPage(
-        f"Discovery of unknown classes in {loaded.split.name}", merge([story, *parts], command_line())
-    )
+    story = Results("", notes=(f"{_number_found(best)} There are {len(loaded.split.classes)}.",))
+    title = f"Discovery of unknown classes in {loaded.split.name}"
+    links = [(f"Gallery of what {METHODS[-1]} found", "gallery.html")]
+    return DemoPage(title, merge([story, *parts], command_line()), links=links)
 
 
 def _number_found(run: Path) -> str:

@@ -4,31 +4,23 @@ from collections.abc import Mapping
 
 from seminar_common.display import Metric, percent, quality
 
+_SIZES = {"many": "with many images", "medium": "of medium size", "few": "with few images"}
+
 METRICS: Mapping[str, Metric] = {
     "acc_all": percent("Acc. all", "Clustering accuracy over all classes"),
     "acc_known": percent("Acc. known", "Clustering accuracy over known classes"),
     "acc_novel": percent("Acc. novel", "Clustering accuracy over novel classes"),
-    "macro_all": percent("Macro acc. all", "Mean of the accuracies of all classes"),
-    "macro_known": percent("Macro acc. known", "Mean of the accuracies of known classes"),
-    "macro_novel": percent("Macro acc. novel", "Mean of the accuracies of novel classes"),
-    "macro_known_many": percent(
-        "Macro acc. known, many", "Mean of the accuracies of known classes with many images"
-    ),
-    "macro_known_medium": percent(
-        "Macro acc. known, medium", "Mean of the accuracies of known classes of medium size"
-    ),
-    "macro_known_few": percent(
-        "Macro acc. known, few", "Mean of the accuracies of known classes with few images"
-    ),
-    "macro_novel_many": percent(
-        "Macro acc. novel, many", "Mean of the accuracies of novel classes with many images"
-    ),
-    "macro_novel_medium": percent(
-        "Macro acc. novel, medium", "Mean of the accuracies of novel classes of medium size"
-    ),
-    "macro_novel_few": percent(
-        "Macro acc. novel, few", "Mean of the accuracies of novel classes with few images"
-    ),
+    **{
+        f"macro_{part}": percent(f"Macro acc. {part}", f"Mean of the accuracies of {part} classes")
+        for part in ("all", "known", "novel")
+    },
+    **{
+        f"macro_{part}_{size}": percent(
+            f"Macro acc. {part}, {size}", f"Mean of the accuracies of {part} classes {which}"
+        )
+        for part in ("known", "novel")
+        for size, which in _SIZES.items()
+    },
     "acc_known_v1": percent(
         "Acc. known, v1", "Known classes' accuracy under an assignment of its own (optimistic)"
     ),

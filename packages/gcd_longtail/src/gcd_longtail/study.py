@@ -149,7 +149,7 @@ class _Measured:
 
     def __init__(self, splits: Sequence[Data], settings: StudySettings):
         self.splits, self.settings = splits, settings
-        self.by_k = {
+        self.by_k: dict[str, dict[str, list[dict[str, Scored]]]] = {
             k: {
                 method: [scored(Case(method, k, data), settings.out) for data in splits]
                 for method in settings.methods

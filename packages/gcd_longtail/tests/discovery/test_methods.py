@@ -27,7 +27,6 @@ from gcd_longtail.settings.methods import (
     HeadConfig,
     SimGCDConfig,
     SupervisedConfig,
-    UNOConfig,
     WardConfig,
 )
 from seminar_common.errors import UserError
@@ -69,7 +68,7 @@ def quick(name: str) -> Method:
     faster = {
         "supervised": Supervised(SupervisedConfig(head=head)),
         "supervised-balanced": Supervised(SupervisedConfig(head=head, adjustment=1.0)),
-        "uno": UNO(UNOConfig(head=head)),
+        "uno": UNO(head),
         "simgcd": SimGCD(simgcd),
         "simgcd-ss-kmeans": SimGCD(simgcd, make_method("simgcd-ss-kmeans").start),  # ty: ignore
         "bacon": BaCon(BaConConfig(simgcd=dataclasses.replace(simgcd, entropy_weight=1.0))),

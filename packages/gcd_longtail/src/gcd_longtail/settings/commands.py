@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gcd_longtail.settings.methods import MethodName
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
@@ -135,8 +136,8 @@ class TrainSettings:
 
     data: Path | None = None
     """Folder that `split` and `features` filled."""
-    method: str = "ward"
-    """Discovery method; `methods/__init__.py` lists them."""
+    method: MethodName = "ward"
+    """Discovery method."""
     out: Path | None = None
     """Run folder to make; by default runs/gcd_longtail/train-METHOD-seedK-TIME."""
     resume: Path | None = None
@@ -193,8 +194,8 @@ class DiscoverSettings:
     """CSV file with the columns path (relative to the folder) and label, for the images whose class is known."""
     out: Path
     """Run folder to make; open its gallery.html afterwards."""
-    method: str = "ward"
-    """Discovery method; `methods/__init__.py` lists them."""
+    method: MethodName = "ward"
+    """Discovery method."""
     k: int | Literal["estimated"] = "estimated"
     """Number of classes in all, labelled and to be discovered."""
     features: FeatureConfig = field(default_factory=FeatureConfig)

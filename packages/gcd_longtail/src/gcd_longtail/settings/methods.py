@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -117,19 +117,6 @@ class SimGCDConfig:
 
 
 @dataclass(frozen=True)
-class UNOConfig:
-    """UNO (Fini et al. 2021) for known and novel classes together."""
-
-    head: HeadConfig = HeadConfig()
-    temperature: float = 0.1
-    """Temperature of predictions."""
-    epsilon: float = 0.05
-    """Entropy of the Sinkhorn assignments."""
-    iterations: int = 3
-    """Sinkhorn iterations."""
-
-
-@dataclass(frozen=True)
 class SupervisedConfig:
     """A classifier of the known classes; novel classes are clusters of what it is least sure of."""
 
@@ -191,7 +178,7 @@ class EstimateKSettings:
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
 
 
-STUDY_METHODS = (
+MethodName = Literal[
     "supervised",
     "supervised-balanced",
     "kmeans",
@@ -202,7 +189,8 @@ STUDY_METHODS = (
     "bacon",
     "ward",
     "simgcd-ward",
-)
+]
+"""The methods that `gcd_longtail.discovery.methods` registers."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +201,7 @@ class StudySettings:
     """Folder of a split, or a folder that holds several at any depth: those of one data set are its seeds."""
     out: Path
     """Folder for results.json and report.html. What is done in it already is kept and not done again."""
-    methods: tuple[str, ...] = STUDY_METHODS
+    methods: tuple[MethodName, ...] = get_args(MethodName)
     """Methods to compare."""
     k: tuple[Literal["true", "estimated"], ...] = ("true", "estimated")
     """Which numbers of classes the methods are given."""

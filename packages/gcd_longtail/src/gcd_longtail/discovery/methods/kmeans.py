@@ -5,31 +5,23 @@ images of each class, by one optimal assignment, take the known classes' places;
 which matches clusters to classes by one assignment over all of them, is unchanged by that.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import fit_space
-from gcd_longtail.settings.methods import KMeansConfig, SpaceConfig
+from gcd_longtail.settings.methods import SpaceConfig
 
 
-@dataclass(frozen=True)
 class KMeans:
     """k-means on the unlabelled images in the space of the principal components."""
-
-    config: KMeansConfig = KMeansConfig()
-    space: SpaceConfig = SpaceConfig()
 
     def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
         """Cluster the unlabelled images; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
-        space = fit_space(problem, self.space)
-        found = kmeans(
-            space.transform(problem.unlabelled), k, seed=seed, device=problem.device, config=self.config
-        )
+        space = fit_space(problem, SpaceConfig())
+        found = kmeans(space.transform(problem.unlabelled), k, seed=seed, device=problem.device)
         predictor = space.nearest(found.centres)
         order = known_first(predictor.predict(problem.labelled), problem.labels, problem.known, k)
         return Discovery(np.argsort(order)[found.assignments], space.nearest(found.centres[order]))

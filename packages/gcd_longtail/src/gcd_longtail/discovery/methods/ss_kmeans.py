@@ -4,24 +4,18 @@ Source: Vaze, Han, Vedaldi & Zisserman 2022, "Generalized Category Discovery", s
 Lloyd's iterations in which labelled images stay in the cluster of their class.
 """
 
-from dataclasses import dataclass
-
 from gcd_longtail.discovery.clustering.kmeans import kmeans
 from gcd_longtail.discovery.problem import Discovery, Problem
 from gcd_longtail.discovery.spaces import fit_space
-from gcd_longtail.settings.methods import KMeansConfig, SpaceConfig
+from gcd_longtail.settings.methods import SpaceConfig
 
 
-@dataclass(frozen=True)
 class SemiSupervisedKMeans:
     """Semi-supervised k-means in the space of the principal components."""
 
-    config: KMeansConfig = KMeansConfig()
-    space: SpaceConfig = SpaceConfig()
-
     def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
         """Cluster all training images; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
-        space = fit_space(problem, self.space)
+        space = fit_space(problem, SpaceConfig())
         found = kmeans(
             space.transform(problem.unlabelled),
             k,
@@ -29,6 +23,5 @@ class SemiSupervisedKMeans:
             labels=problem.labels,
             seed=seed,
             device=problem.device,
-            config=self.config,
         )
         return Discovery(found.assignments, space.nearest(found.centres))

@@ -16,29 +16,32 @@ from torch.nn.functional import one_hot
 from gcd_longtail.discovery.methods.head import Batch, Head, Training
 from gcd_longtail.discovery.methods.losses import sinkhorn, soft_cross_entropy
 from gcd_longtail.discovery.problem import Discovery, Problem
-from gcd_longtail.settings.methods import UNOConfig
+from gcd_longtail.settings.methods import HeadConfig
+
+TEMPERATURE = 0.1  # of predictions
+EPSILON, ITERATIONS = 0.05, 3  # entropy of the Sinkhorn assignments, and how often they are scaled
 
 
 @dataclass(frozen=True)
 class UNO:
     """UNO on frozen features."""
 
-    config: UNOConfig = UNOConfig()
+    head: HeadConfig = HeadConfig()
 
     def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
         """Train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
-        training = Training.start(problem, k, self.config.head, seed)
+        training = Training.start(problem, k, self.head, seed)
         training.run(self.loss)
         return training.discovery()
 
     def loss(self, head: Head, batch: Batch, progress: float) -> Tensor:
         """Return the unified cross-entropy of each view against the labels or the other view's pseudo-labels."""
         cosines = head.cosines(head.embed(batch.features))
-        first, second = (cosines / self.config.temperature).chunk(2)
+        first, second = (cosines / TEMPERATURE).chunk(2)
         of_first, of_second = (self._targets(view, batch.labels) for view in cosines.detach().chunk(2))
         return (soft_cross_entropy(first, of_second) + soft_cross_entropy(second, of_first)) / 2
 
     def _targets(self, cosines: Tensor, labels: Tensor) -> Tensor:
         known = one_hot(labels, cosines.shape[1]).to(cosines.dtype)
-        pseudo = sinkhorn(cosines[len(labels) :], self.config.epsilon, self.config.iterations)
+        pseudo = sinkhorn(cosines[len(labels) :], EPSILON, ITERATIONS)
         return torch.cat([known, pseudo])
