@@ -218,9 +218,12 @@ def test_a_loss_that_is_not_finite_is_found_before_validation(
     prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "_targets", lambda self, batch, mine, features: batch.labels * float("nan"))
-    optimization = OptimizationConfig(batch_size=128)  # 21 steps, none of them logged
+    optimization = OptimizationConfig(batch_size=128)  # 21 steps, none of them logged or kept
+    chosen = dataclasses.replace(
+        settings(prepared, tmp_path / "run", optimization=optimization), log_every=1000
+    )
     with pytest.raises(UserError, match="no longer finite at step 21"):
-        train(settings(prepared, tmp_path / "run", optimization=optimization, log_every=1000))
+        train(dataclasses.replace(chosen, checkpoint_every=1000))
 
 
 def test_missing_data_and_too_few_rows_are_refused_before_a_folder_is_made(
