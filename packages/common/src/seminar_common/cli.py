@@ -309,7 +309,8 @@ def _help_registry(command: Command | None, args: list[str]) -> Any:
         kind, text = field.type, field.helptext
         if field.name in hidden:
             kind = Annotated[kind, tyro.conf.Suppress]  # ty: ignore[invalid-type-form]
-        elif field.name in command.required or field.default in (None, (), ""):  # "(default: None)" says nothing that the text doesn't
+        elif field.name in command.required or field.default in (None, (), ""):
+            # "(default: None)" says nothing that the text doesn't
             hint = "(required)" if field.name in command.required else ""
             hinted = tyro.conf.arg(help_behavior_hint=hint)
             kind = Annotated[kind, hinted]  # ty: ignore[invalid-type-form]
