@@ -324,3 +324,39 @@ def is_empty_soon(group: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+THREADS = """
+import dataclasses, sys
+from seminar_common import cli
+from seminar_common.device import DeviceConfig
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    '''Count threads.'''
+
+    device: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    '''Do something else.'''
+
+def count(settings):
+    from threadpoolctl import threadpool_info
+    import numpy
+
+    print({pool["num_threads"] for pool in threadpool_info()})
+
+if __name__ == "__main__":
+    commands = {"count": cli.Command(Count, "__main__:count"), "other": cli.Command(Other, "__main__:count")}
+    cli.main("count", "", commands, ["count", "--threads", "1"])
+"""
+
+
+def test_threads_bind_the_pools_of_numpy_too(tmp_path: Path) -> None:
+    pytest.importorskip("threadpoolctl")
+    script = tmp_path / "count.py"
+    script.write_text(THREADS)
+    environment = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+    assert done.stdout == "{1}\n", done.stderr

@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from seminar_common import runs
+from seminar_common.checkpoints import save_tensors
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.training import (
@@ -69,6 +70,13 @@ def test_a_resumed_training_ends_with_the_weights_and_the_log_of_an_unbroken_one
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert resumed.run.logged() == unbroken.run.logged()
     assert [path.name for path in sorted(resumed.run.checkpoints.iterdir())] == [WEIGHTS]
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    shell = new_shell(tmp_path / "run")
+    save_tensors(shell.run.checkpoints / RESUME, {"x": torch.zeros(1)}, {"step": 3, "losses": [0.1]})
+    with pytest.raises(UserError, match="another version wrote it"):
+        shell.restore()
 
 
 def test_only_an_ended_training_has_weights(tmp_path: Path) -> None:

@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from seminar_common import extras
+from seminar_common.device import PASSIVE_WAITING, environment_set, thread_variables
 from seminar_common.errors import UserError, choices
 from seminar_common.files import is_disk_full
 from seminar_common.progress import MOST_SILENCE, duration, heartbeat
 from seminar_common.signals import Terminated, terminable
-
-# Threads that wait for work sleep; by default OpenMP's spin, which takes whole cores from others. Read as it loads.
-PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 @dataclass(frozen=True)
@@ -131,12 +129,19 @@ class _Line:
         with (
             heartbeat(_still_working(f"{self.prog} {name}"), MOST_SILENCE),
             _mendable_errors(f"{self.prog} {name}", self.distribution, settings),
+            environment_set(_thread_variables(settings)),
         ):
             command.run(settings)
 
     def _say(self, message: str) -> None:
         with contextlib.suppress(BrokenPipeError):
             print(f"{self.prog}: {message}", file=sys.stderr, flush=True)
+
+
+def _thread_variables(settings: Any) -> dict[str, str]:
+    """Return what tells every library of ``--threads``: NumPy's own pools read it as they load, and never again."""
+    threads = getattr(getattr(settings, "device", None), "threads", 0)
+    return thread_variables(threads) if threads else {}
 
 
 def _still_working(command: str) -> Callable[[], str]:

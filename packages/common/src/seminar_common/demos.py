@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seminar_common import files
-from seminar_common.device import choose_threads
+from seminar_common.device import choose_threads, environment_set, thread_variables
 from seminar_common.errors import UserError
 from seminar_common.progress import say
 from seminar_common.results import Results, write_results
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from seminar_common.report import Picture
 
 GROUP = "seminar.demos"
-THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,13 @@ def main(settings: DemoSettings) -> None:
 def same_threads(asked: int) -> Generator[None]:
     """Decide the number of threads once, for every step and library of the demos, and for processes that they start.
 
-    OMP_NUM_THREADS is what NumPy, scikit-learn and :mod:`seminar_common.device` go by; a library reads it as it loads.
+    NumPy, scikit-learn and :mod:`seminar_common.device` go by the environment; a library reads it as it loads.
     """
-    before = os.environ.get(THREADS)
     threads, reason = choose_threads(asked)
-    if before != str(threads):
+    if os.environ.get("OMP_NUM_THREADS") != str(threads):
         say(f"demo: {threads} thread{'s' * (threads > 1)} ({reason})")
-    os.environ[THREADS] = str(threads)
-    try:
+    with environment_set(thread_variables(threads)):
         yield
-    finally:
-        del os.environ[THREADS]
-        if before is not None:
-            os.environ[THREADS] = before
 
 
 def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:

@@ -8,6 +8,8 @@ tests, which have no GPU; the CPU and two-process CPU runs are tested.
 import atexit
 import os
 import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Threads that wait for work sleep; by default OpenMP's spin, which takes whole cores from others. Read as it loads."""
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,29 @@ def choose_threads(asked: int = 0) -> tuple[int, str]:
         return max(1, cores // processes), "an equal share of the cores"
     free = free_cores()
     return free, "all cores" if free == cores else f"of {cores} cores, which others use, too"
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables that give numerical libraries ``threads`` threads, which wait without spinning."""
+    return {**dict.fromkeys(_VARIABLES, str(threads)), **PASSIVE_WAITING}
+
+
+@contextmanager
+def environment_set(variables: Mapping[str, str]) -> Generator[None]:
+    """Set environment variables in the block: for libraries that load in it, and processes that start in it.
+
+    The environment is the whole process's: threads that do this at once must take turns.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def usable_cores() -> int:

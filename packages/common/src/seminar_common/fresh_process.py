@@ -19,17 +19,9 @@ from time import perf_counter
 from typing import Any
 
 from seminar_common import files
+from seminar_common.device import thread_variables
 from seminar_common.errors import UserError
 from seminar_common.files import jsonable
-
-_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-    "RAYON_NUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -43,11 +35,6 @@ class Measured:
     """Processor seconds of the call in all threads and ended children."""
     peak_rss_mb: float
     """Most memory of the whole process at once, in MB of 10^6 bytes."""
-
-
-def thread_variables(threads: int) -> dict[str, str]:
-    """Return the environment variables that give numerical libraries ``threads`` threads, which wait without spinning."""
-    return {**dict.fromkeys(_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 def call(

@@ -33,6 +33,8 @@ WEIGHTS = "model.safetensors"
 """In a run's checkpoints once its training has ended: the weights to use."""
 RESUME = "resume.safetensors"
 """In a run's checkpoints while it trains: everything that the next step depends on."""
+SCHEMA = 2
+"""Form of what stands in RESUME."""
 T = TypeVar("T")
 
 
@@ -214,7 +216,7 @@ class TrainingShell:
         if not self.fabric.is_global_zero:
             return
         tensors: dict[str, Tensor] = {}
-        facts: dict[str, Any] = {"step": self.step, "losses": self.losses, "optimizers": []}
+        facts: dict[str, Any] = {"schema": SCHEMA, "step": self.step, "losses": self.losses, "optimizers": []}
         for name, module in self.modules.items():
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
         for index, optimizer in enumerate(self.optimizers):
@@ -227,11 +229,15 @@ class TrainingShell:
         """Go back to the last checkpoint, or to the start where there is none; the log is cut to it.
 
         Raises:
-            UserError: the checkpoint is damaged or of another architecture.
+            UserError: the checkpoint is damaged, of another architecture or of another version.
         """
         path = self.run.checkpoints / RESUME
         if path.exists():
             tensors, facts = load_tensors(path)
+            if facts.get("schema") != SCHEMA:
+                raise UserError(
+                    f"{path}: another version wrote it, which this one can't go on from; train again"
+                )
             for name, module in self.modules.items():
                 load_weights(module, _with_prefix(tensors, f"{name}."), path)
             for index, optimizer in enumerate(self.optimizers):

@@ -34,9 +34,8 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from seminar_common.device import free_cores
+from seminar_common.device import environment_set, free_cores, thread_variables
 from seminar_common.errors import UserError
-from seminar_common.fresh_process import thread_variables
 from seminar_common.progress import say
 
 if TYPE_CHECKING:
@@ -294,6 +293,9 @@ class _Threads(ThreadPoolExecutor, Workers):
         return AHEAD * self.count
 
 
+_starting = threading.Lock()
+
+
 class _Processes(_Threads):
     """Threads that each keep one process at work.
 
@@ -336,7 +338,7 @@ class _Processes(_Threads):
             pool = ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (self._lifeline,))
             self._pools.add(pool)
             try:
-                with _environment(thread_variables(1)):
+                with _starting, environment_set(thread_variables(1)):
                     started = pool.submit(os.getpid)
                 started.result()
             except BrokenProcessPool as error:
@@ -354,25 +356,6 @@ class _Processes(_Threads):
             pool.shutdown(wait)
         self._held.close()
         self._lifeline.close()
-
-
-_environment_lock = threading.Lock()
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Generator[None]:
-    """Set environment variables for a process that is started in the block: libraries read them when they load."""
-    with _environment_lock:
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
 def _start_worker(lifeline: connection.Connection) -> None:
