@@ -29,6 +29,13 @@ def test_a_path_is_stored_absolute_so_that_resume_works_from_anywhere() -> None:
     assert Path(to_dict(Outer(Path("data")))["data"]).is_absolute()
 
 
+def test_a_missing_setting_is_named_and_not_filled_with_the_default_of_today(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="missing setting 'rate'; another version wrote it"):
+        from_dict(Outer, {"data": None, "inner": {"sizes": [1]}}, tmp_path)
+    with pytest.raises(UserError, match="missing setting 'sizes'"):
+        from_dict(Outer, {"data": None, "rate": 0.5, "inner": {}}, tmp_path)
+
+
 def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'typo'"):
         from_dict(Outer, {"typo": 1}, tmp_path)

@@ -27,15 +27,13 @@ def from_dict(kind: type[T], values: dict[str, Any], source: Path) -> T:
         UserError: a key is missing or unknown, as after an update that changed the settings.
     """
     hints = typing.get_type_hints(kind)
-    unknown = values.keys() - hints.keys()
-    if unknown:
-        raise UserError(
-            f"{source}: unknown setting {sorted(unknown)[0]!r}; it was written by another version"
-        )
-    try:
-        return kind(**{name: _restore(hints[name], value, source) for name, value in values.items()})
-    except TypeError as error:
-        raise UserError(f"{source}: {error}; it was written by another version") from error
+    # A default may have changed since: it would stand for a value that the stored thing was not made with.
+    for what, names in (("unknown", values.keys() - hints.keys()), ("missing", hints.keys() - values.keys())):
+        if names:
+            raise UserError(
+                f"{source}: {what} setting {sorted(names)[0]!r}; another version wrote it, so make it again"
+            )
+    return kind(**{name: _restore(hints[name], value, source) for name, value in values.items()})
 
 
 def _restore(hint: Any, value: Any, source: Path) -> Any:
