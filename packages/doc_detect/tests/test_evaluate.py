@@ -199,6 +199,18 @@ def test_the_file_tells_how_to_use_it_and_where_it_comes_from(model: Path) -> No
     assert half > 60 and model.stat().st_size < 8e6
 
 
+def test_a_file_that_answers_otherwise_than_pytorch_is_not_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_boxes(self: OnnxDetector, page: Page) -> Detections:
+        return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+
+    monkeypatch.setattr(OnnxDetector, "detect", without_boxes)
+    with pytest.raises(UserError, match=r"model.onnx: not written, since its AP differs"):
+        export(ExportSettings(run=run.folder, out=tmp_path / "model.onnx"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_export_does_not_overwrite(run: Run, model: Path) -> None:
     with pytest.raises(UserError, match="exists already"):
         export(ExportSettings(run=run.folder, out=model))

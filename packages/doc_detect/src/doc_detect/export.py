@@ -10,7 +10,7 @@ from doc_detect.settings.training import ExportSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors
 from seminar_common.errors import UserError
-from seminar_common.files import refuse_existing
+from seminar_common.files import atomic_path, refuse_existing
 from seminar_common.progress import say
 from seminar_common.runs import Run
 from seminar_common.training import WEIGHTS
@@ -38,6 +38,8 @@ class Parity:
 def export(settings: ExportSettings) -> Parity | None:
     """Write the detector of a run as ONNX and compare the two on labelled pages, where there are any.
 
+    A file that fails the comparison is not kept.
+
     Raises:
         UserError: the run is missing or unfinished, its engine has no ONNX form, the file exists, or the answers
             differ by more than a point of AP.
@@ -46,23 +48,30 @@ def export(settings: ExportSettings) -> Parity | None:
 
     run = runs.open_run(settings.run)
     refuse_existing(settings.out)
-    detector = load_detector(run)
-    detector.export(settings.out, model_card(run))
-    size = settings.out.stat().st_size / 1e6
-    say(f"wrote {settings.out}: {size:.2f} MB")
-    trained = stored_settings(run)
-    pages = settings.data or trained.data
-    if pages is None or not pages.exists():
+    detector, data = load_detector(run), settings.data or stored_settings(run).data
+    with atomic_path(settings.out) as unchecked:
+        detector.export(unchecked, model_card(run))
+        parity = None
+        if data is not None and data.exists():
+            parity = compare(detector, unchecked, data, settings.pages)
+            _check(parity, settings.out)
+    say(f"wrote {settings.out}: {settings.out.stat().st_size / 1e6:.2f} MB")
+    if parity is None:
         say("not compared with PyTorch: give labelled pages by --data")
-        return None
-    parity = compare(detector, settings.out, pages, settings.pages)
+    return parity
+
+
+def _check(parity: Parity, path: Path) -> None:
+    """Say how far the two are apart; raise a UserError if that is too far."""
     say(
         f"on {parity.pages} pages: AP {100 * parity.ap:.2f}% in PyTorch, {100 * parity.ap_onnx:.2f}% in ONNX; "
         f"best scores of a page differ by at most {parity.largest_score:.4f}"
     )
     if abs(parity.ap - parity.ap_onnx) > TOLERANCE:
-        raise UserError(f"{settings.out}: differs from PyTorch by more than a point of AP; do not use it")
-    return parity
+        raise UserError(
+            f"{path}: not written, since its AP differs from PyTorch's by more than a point; "
+            "compare on more pages by --data"
+        )
 
 
 def model_card(run: Run) -> dict[str, Any]:

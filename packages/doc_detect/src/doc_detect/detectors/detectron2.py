@@ -71,7 +71,7 @@ class Detectron2Detector(Detector):
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:
         """Refuse: the package's runtime reads one-stage detectors alone."""
-        raise UserError(f"{path}: detectron2 has no ONNX form here; train --engine torchvision to export")
+        raise UserError("detectron2 has no ONNX form here; train --engine torchvision to export")
 
 
 def make_config(config: ModelConfig) -> CfgNode:

@@ -63,7 +63,7 @@ class FasterRCNNDetector(Detector):
 
     def export(self, path: Path, card: Mapping[str, Any]) -> None:
         """Refuse: the package's runtime reads one-stage detectors alone."""
-        raise UserError(f"{path}: Faster R-CNN has no ONNX form here; train --architecture fcos to export")
+        raise UserError("Faster R-CNN has no ONNX form here; train --architecture fcos to export")
 
 
 class _PadOnly(GeneralizedRCNNTransform):
