@@ -14,8 +14,6 @@ from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
 EXPERT = (
-    "log_every",
-    "checkpoint_every",
     "missing_flags",
     "bottom_mlp_bits",
     "layer_bits",
@@ -38,6 +36,9 @@ EXPERT = (
 )
 """Options of the ablations, and those that the presets set well; `--help-all` shows them."""
 
+DATA = {"dataset.json": "recsys-bnn prepare"}
+RUN = {"config.json": "recsys-bnn train"}
+
 COMMANDS = {
     "prepare": Command(
         PrepareConfig,
@@ -47,6 +48,8 @@ COMMANDS = {
             "table --input clicks.csv --schema columns.toml --out data/clicks",
         ),
         inputs=("input", "schema", "vocabulary"),
+        new=("out",),
+        marks={"vocabulary": DATA | RUN},
     ),
     "train": Command(
         TrainSettings,
@@ -58,8 +61,10 @@ COMMANDS = {
         ),
         extra="train",
         inputs=("data", "resume", "init", "teacher"),
+        new=("out",),
+        marks={"data": DATA, "resume": RUN, "init": RUN, "teacher": RUN},
         required=("data",),
-        advanced=EXPERT,
+        advanced=("log_every", "checkpoint_every", *EXPERT),
     ),
     "evaluate": Command(
         EvaluateSettings,
@@ -67,6 +72,8 @@ COMMANDS = {
         examples=("--run runs/float", "--run runs/binary --baseline runs/float"),
         extra="train",
         inputs=("run", "data", "baseline"),
+        new=("out",),
+        marks={"run": RUN, "data": DATA, "baseline": RUN},
     ),
     "study": Command(
         StudySettings,
@@ -79,6 +86,8 @@ COMMANDS = {
         extra="train",
         inputs=("data",),
         required=("data", "out"),
+        new=("out",),
+        marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
         advanced=EXPERT,
     ),
     "bench": Command(
@@ -87,6 +96,7 @@ COMMANDS = {
         examples=("--out runs/bench --parts prepare", "--out runs/bench --peer dlrm --rows 1000000"),
         extra="train",
         inputs=("peer",),
+        new=("out",),
     ),
     "demo": Command(
         DemoSettings,
@@ -94,6 +104,7 @@ COMMANDS = {
         examples=("", "--out runs/first-look --threads 1"),
         extra="train",
         inputs=("data",),
+        new=("out",),
     ),
 }
 

@@ -35,7 +35,11 @@ def test_prepare_is_timed_beside_the_peers_script_on_the_same_rows(tmp_path: Pat
     assert ratio.value == pytest.approx(speeds[OURS] / speeds[PEER])
     assert all(row.value > 20 for row in results.rows if row.metric == "peak_rss_mb")
     assert "chatter" not in capfd.readouterr().out
-    assert sorted(path.name for path in settings.out.iterdir()) == ["report.html", "results.json"]
+    assert sorted(path.name for path in settings.out.iterdir()) == [
+        "environment.json",
+        "report.html",
+        "results.json",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench", "dlrm"]
 
 

@@ -75,24 +75,23 @@ def scaling(settings: BenchSettings) -> Iterator[Row]:
         ):
             yield Row(f"{bits}-bit", DATASET, "", metric, rows * each / 1e9, unit="GB", bits=bits, n=rows)
     for bits in BITS:
-        yield from _measured(bits, settings)
+        yield from measured(bits, settings)
 
 
-def _measured(bits: int, settings: BenchSettings) -> Iterator[Row]:
+def measured(bits: int, settings: BenchSettings) -> Iterator[Row]:
+    """Yield the time of a step and the bytes of a row, measured on tables of two sizes, each in a fresh process."""
     memory, sizes = [], [settings.table_rows // SMALL, settings.table_rows // LARGE]
     for rows in sizes:
         arguments = {"bits": bits, "rows": rows, "seed": settings.seed}
-        measured = fresh_process.call(f"{__name__}:step_milliseconds", arguments)
-        memory.append(measured.peak_rss_mb)
+        call = fresh_process.call(f"{__name__}:step_milliseconds", arguments)
+        memory.append(call.peak_rss_mb)
         facts: dict[str, Any] = {
             "bits": bits,
             "batch": _BATCH,
             "threads": 1,
             "subset": f"{rows} rows a table",
         }
-        yield Row(
-            f"{bits}-bit", "generated", "", "train_step_ms", measured.result, unit="ms", n=_STEPS, **facts
-        )
+        yield Row(f"{bits}-bit", "generated", "", "train_step_ms", call.result, unit="ms", n=_STEPS, **facts)
     grown = 1e6 * (memory[1] - memory[0]) / (len(CARDINALITIES) * (sizes[1] - sizes[0]))
     for metric, value in (
         ("bytes_per_row", grown),
