@@ -73,6 +73,16 @@ class Look:
     """What to look at."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Gather:
+    """Gather what others wrote."""
+
+    run: Path
+    """What to read."""
+    out: Path
+    """What to make, or to go on with."""
+
+
 def greet(settings: Greet) -> None:
     print(f"{settings.name} {settings.preset} {settings.times}")
 
@@ -109,6 +119,13 @@ COMMANDS = {
         advanced=("knob",),
     ),
     "look": cli.Command(Look, "a_module_that_nobody_has:look", inputs=("files",)),
+    "gather": cli.Command(
+        Gather,
+        "a_module_that_nobody_has:gather",
+        inputs=("run",),
+        new=("out",),
+        marks={"run": {"config.json": "prog train"}, "out": {"gathered.json": "prog gather"}},
+    ),
 }
 
 
@@ -215,6 +232,29 @@ def test_a_wrong_path_is_refused_before_anything_is_imported(tmp_path: Path, cap
     ):
         assert "a_module_that_nobody_has" in refused(capsys, "work", *args)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "the check leaves nothing"
+
+
+def test_a_folder_of_another_kind_is_refused_before_anything_is_imported(tmp_path: Path, capsys) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    gather = ["gather", "--run", str(run), "--out", str(out)]
+    assert (
+        refused(capsys, *gather)
+        == f"--run {run}: holds no config.json; give a folder that `prog train` wrote"
+    )
+    (run / "config.json").write_text("{}")
+    assert "a_module_that_nobody_has" in refused(capsys, *gather), (
+        "nothing is wrong, so the import is reached"
+    )
+    out.mkdir()
+    assert "a_module_that_nobody_has" in refused(capsys, *gather), "an empty folder is as good as none"
+    (out / "mine.txt").write_text("kept")
+    assert (
+        refused(capsys, *gather)
+        == f"{out}: exists already and is not overwritten; choose another --out, or remove it first"
+    )
+    (out / "gathered.json").write_text("{}")
+    assert "a_module_that_nobody_has" in refused(capsys, *gather), "its own folder is gone on with"
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:

@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from seminar_common import extras
+from seminar_common import extras, files
 from seminar_common.device import PASSIVE_WAITING, environment_set, thread_variables
 from seminar_common.errors import UserError, choices
 from seminar_common.files import is_disk_full
@@ -46,6 +46,11 @@ class Command:
     """Fields with files or folders that must be there, checked before anything heavy is imported."""
     outputs: tuple[str, ...] = ("out",)
     """Fields with files or folders that are written, checked as early."""
+    new: tuple[str, ...] = ()
+    """Those of the outputs that are refused, as early, if they hold anything, unless ``--resume`` is given."""
+    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By field: the files by which a folder is known, with the command that writes each. An input must hold one of
+    them; an output of ``new`` that holds one is gone on with."""
     required: tuple[str, ...] = ()
     """Fields that must be given unless ``--resume`` is, although their default is None."""
     advanced: tuple[str, ...] = ()
@@ -238,9 +243,12 @@ def check_paths(command: Command, settings: Any) -> None:
         for path in _paths(_value(settings, name)):
             if not path.exists() and not set(str(path)) & set("*?["):
                 raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")
+            _check_mark(_option(settings, name), path, command.marks.get(name, {}))
     for name in command.outputs:
         for path in _paths(_value(settings, name)):
             _check_writable(_option(settings, name), path)
+            if name in command.new and getattr(settings, "resume", None) is None:
+                _refuse_existing(path, command.marks.get(name, {}), resumable=hasattr(settings, "resume"))
 
 
 def _value(settings: Any, name: str) -> Any:
@@ -258,6 +266,27 @@ def _option(settings: Any, name: str) -> str:
     if tyro.conf.Positional in getattr(hint, "__metadata__", ()):
         return ""
     return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-") + " "
+
+
+def _check_mark(option: str, path: Path, marks: Mapping[str, str]) -> None:
+    if marks and path.exists() and not _has_mark(path, marks):
+        makers = choices(f"`{command}`" for command in marks.values())
+        raise UserError(f"{option}{path}: holds no {choices(marks)}; give a folder that {makers} wrote")
+
+
+def _has_mark(path: Path, marks: Mapping[str, str]) -> bool:
+    return any((path / file).is_file() for file in marks)
+
+
+def _refuse_existing(path: Path, marks: Mapping[str, str], resumable: bool) -> None:
+    if not path.exists() or _has_mark(path, marks):
+        return
+    from seminar_common import runs
+
+    if resumable:
+        runs.refuse_existing(path)
+    else:
+        files.refuse_existing(path)
 
 
 def _check_writable(option: str, path: Path) -> None:

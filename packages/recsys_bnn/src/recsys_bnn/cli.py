@@ -39,6 +39,9 @@ EXPERT = (
 DATA = {"dataset.json": "recsys-bnn prepare"}
 RUN = {"config.json": "recsys-bnn train"}
 
+DATA = {"dataset.json": "recsys-bnn prepare"}
+RUN = {"config.json": "recsys-bnn train"}
+
 COMMANDS = {
     "prepare": Command(
         PrepareConfig,
@@ -48,6 +51,8 @@ COMMANDS = {
             "table --input clicks.csv --schema columns.toml --out data/clicks",
         ),
         inputs=("input", "schema", "vocabulary"),
+        new=("out",),
+        marks={"vocabulary": DATA | RUN},
         new=("out",),
         marks={"vocabulary": DATA | RUN},
     ),
@@ -63,6 +68,8 @@ COMMANDS = {
         inputs=("data", "resume", "init", "teacher"),
         new=("out",),
         marks={"data": DATA, "resume": RUN, "init": RUN, "teacher": RUN},
+        new=("out",),
+        marks={"data": DATA, "resume": RUN, "init": RUN, "teacher": RUN},
         required=("data",),
         advanced=("log_every", "checkpoint_every", *EXPERT),
     ),
@@ -72,6 +79,8 @@ COMMANDS = {
         examples=("--run runs/float", "--run runs/binary --baseline runs/float"),
         extra="train",
         inputs=("run", "data", "baseline"),
+        new=("out",),
+        marks={"run": RUN, "data": DATA, "baseline": RUN},
         new=("out",),
         marks={"run": RUN, "data": DATA, "baseline": RUN},
     ),
@@ -88,6 +97,8 @@ COMMANDS = {
         required=("data", "out"),
         new=("out",),
         marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
+        new=("out",),
+        marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
         advanced=EXPERT,
     ),
     "bench": Command(
@@ -97,6 +108,7 @@ COMMANDS = {
         extra="train",
         inputs=("peer",),
         new=("out",),
+        new=("out",),
     ),
     "demo": Command(
         DemoSettings,
@@ -104,6 +116,7 @@ COMMANDS = {
         examples=("", "--out runs/first-look --threads 1"),
         extra="train",
         inputs=("data",),
+        new=("out",),
         new=("out",),
     ),
 }
