@@ -39,9 +39,6 @@ EXPERT = (
 DATA = {"dataset.json": "recsys-bnn prepare"}
 RUN = {"config.json": "recsys-bnn train"}
 
-DATA = {"dataset.json": "recsys-bnn prepare"}
-RUN = {"config.json": "recsys-bnn train"}
-
 COMMANDS = {
     "prepare": Command(
         PrepareConfig,
@@ -51,8 +48,6 @@ COMMANDS = {
             "table --input clicks.csv --schema columns.toml --out data/clicks",
         ),
         inputs=("input", "schema", "vocabulary"),
-        new=("out",),
-        marks={"vocabulary": DATA | RUN},
         new=("out",),
         marks={"vocabulary": DATA | RUN},
     ),
@@ -68,8 +63,6 @@ COMMANDS = {
         inputs=("data", "resume", "init", "teacher"),
         new=("out",),
         marks={"data": DATA, "resume": RUN, "init": RUN, "teacher": RUN},
-        new=("out",),
-        marks={"data": DATA, "resume": RUN, "init": RUN, "teacher": RUN},
         required=("data",),
         advanced=("log_every", "checkpoint_every", *EXPERT),
     ),
@@ -79,8 +72,6 @@ COMMANDS = {
         examples=("--run runs/float", "--run runs/binary --baseline runs/float"),
         extra="train",
         inputs=("run", "data", "baseline"),
-        new=("out",),
-        marks={"run": RUN, "data": DATA, "baseline": RUN},
         new=("out",),
         marks={"run": RUN, "data": DATA, "baseline": RUN},
     ),
@@ -97,8 +88,6 @@ COMMANDS = {
         required=("data", "out"),
         new=("out",),
         marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
-        new=("out",),
-        marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
         advanced=EXPERT,
     ),
     "bench": Command(
@@ -108,7 +97,6 @@ COMMANDS = {
         extra="train",
         inputs=("peer",),
         new=("out",),
-        new=("out",),
     ),
     "demo": Command(
         DemoSettings,
@@ -116,7 +104,6 @@ COMMANDS = {
         examples=("", "--out runs/first-look --threads 1"),
         extra="train",
         inputs=("data",),
-        new=("out",),
         new=("out",),
     ),
 }
