@@ -78,6 +78,10 @@ def test_bytes_are_readable_and_an_unknown_total_promises_nothing(clock: Clock) 
     assert count.line() == "reading: 1,000.0 MB, 100.0 MB/s"
 
 
+def test_a_small_file_is_not_zero_megabytes() -> None:
+    assert module._Count("reading", 12_300, "B", lambda: 0.0).amount() == "reading: 0.0 kB of 12.3 kB"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (99, "99 s"), (720, "12 min"), (11_100, "3 h 05 min")]
 )

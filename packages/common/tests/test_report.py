@@ -126,6 +126,18 @@ def test_best_of_each_column_is_bold_in_its_own_direction(tmp_path):
     assert re.findall(r"<strong>([^<]*)</strong>", text) == ["0.7389", "78.15", "0.4712", "0.904"]
 
 
+def test_the_legend_names_only_the_marks_that_are_there(tmp_path):
+    bold, brackets = "Bold: best of its column", "Brackets: 95% confidence interval"
+    for rows, expected in (
+        (ROWS, (True, True)),
+        (ROWS[:1], (False, True)),
+        (ROWS[4:6], (True, False)),
+        (ROWS[4:5], (False, False)),
+    ):
+        text = Page(write(tmp_path, [("one", Results(COMMAND, rows))]).read_text(encoding="utf-8")).text
+        assert (bold in text, brackets in text) == expected
+
+
 def test_paired_differences_say_whether_the_interval_excludes_zero(tmp_path):
     page = Page(write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8"))
     assert page.line("binary − float", "criteo-10k, test", "ROC AUC")[-1].strip() == "excludes zero: worse"

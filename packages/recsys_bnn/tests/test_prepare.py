@@ -502,3 +502,11 @@ def test_rechunking_keeps_every_row_in_order():
     ]
     found = [batch.column(0).to_pylist() for batch in chunks.rechunk(batches, 4)]
     assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_pipe_does_not_say_how_much_will_come(tmp_path):
+    file, pipe = tmp_path / "train.txt", tmp_path / "pipe"
+    file.write_text("0123")
+    os.mkfifo(pipe)
+    assert prepare.bytes_to_read([file, file]) == 8
+    assert prepare.bytes_to_read([file, pipe]) is None

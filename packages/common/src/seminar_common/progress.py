@@ -135,7 +135,9 @@ class _Count:
         return f"{self._amount(rate) if self.unit == 'B' or rate >= 100 else f'{rate:.1f}'}/s"
 
     def _amount(self, value: float) -> str:
-        return f"{value / 1e6:,.1f} MB" if self.unit == "B" else f"{value:,.0f}"
+        if self.unit != "B":
+            return f"{value:,.0f}"
+        return f"{value / 1e6:,.1f} MB" if value >= 1e6 else f"{value / 1e3:,.1f} kB"
 
 
 def duration(seconds: float) -> str:

@@ -230,13 +230,15 @@ def _page(sections: Sequence[Section], title: str) -> dict[str, Any]:
     """Return the whole content of a report, as JSON knows it."""
     parts = []
     for number, section in enumerate(sections, start=1):
+        tables = figure_tables(section.results.rows)
         parts.append(
             {
                 "id": f"section-{number}",
                 "title": section.title,
                 "links": [{"text": text, "target": target} for text, target in section.links],
                 "summary": summary(section.results.rows),
-                "tables": [{**t, "heading": section.lines} for t in figure_tables(section.results.rows)],
+                "tables": [{**table, "heading": section.lines} for table in tables],
+                "legend": _legend(tables),
                 "differences": paired_differences(section.results.rows),
                 "notes": section.results.notes,
                 "figures": _figures(section, f"plot-{number}"),
@@ -249,6 +251,17 @@ def _page(sections: Sequence[Section], title: str) -> dict[str, Any]:
             }
         )
     return _printable({"title": title, "sections": parts})
+
+
+def _legend(tables: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the marks in the tables mean, those that are there."""
+    lines = [line for table in tables for group in table["groups"] for line in group["lines"]]
+    figures = [figure for line in lines for cell in line["cells"] for figure in cell]
+    marks = {
+        "best": "Bold: best of its column among lines that compare.",
+        "interval": "Brackets: 95% confidence interval.",
+    }
+    return " ".join(text for mark, text in marks.items() if any(figure[mark] for figure in figures))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

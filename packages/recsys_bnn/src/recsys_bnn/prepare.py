@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,11 +151,9 @@ def _stage(
     """Parse the input into a staged file, and count its ``clicks``; return the sources that were read."""
     for source in layout.paths:
         files.check_file(source)
-    total = sum(source.stat().st_size for source in layout.paths)
     generated = not layout.paths
-    with progress(
-        "reading", config.rows if generated else total, unit="rows" if generated else "B"
-    ) as advance:
+    total = config.rows if generated else bytes_to_read(layout.paths)
+    with progress("reading", total, unit="rows" if generated else "B") as advance:
         block_bytes = CLUSTER_BLOCK_BYTES if config.work.cluster else None
         sources = [Source(path, advance, block_bytes) for path in layout.paths]
         batches = layout.chunks(sources, bad_rows, ordered_map)
@@ -165,6 +163,11 @@ def _stage(
             f"{layout.paths[0]}: holds no row of the format {config.format}; is it the right file?"
         )
     return sources
+
+
+def bytes_to_read(paths: Sequence[Path]) -> int | None:
+    """Return the size of the input, or None where a pipe is among it, which doesn't say how much will come."""
+    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
 
 
 def _counted(batches: Iterator[pa.RecordBatch], advance: Advance) -> Iterator[pa.RecordBatch]:

@@ -17,8 +17,8 @@ def data_sections(described: Description) -> list[Section]:
     """
     name, settings = described["name"], described["settings"]
     parts, fields = (
-        Results("prepare", (*_splits(described), *_periods(described))),
-        Results("prepare", _fields(described)),
+        Results("", (*_splits(described), *_periods(described))),
+        Results("", _fields(described)),
     )
     return [
         Section(f"Rows of {name}", parts, settings, lines="Part"),
