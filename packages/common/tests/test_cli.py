@@ -372,10 +372,14 @@ from seminar_common import cli
 from seminar_common.device import DeviceConfig
 
 @dataclasses.dataclass(frozen=True)
+class Work:
+    device: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
+
+@dataclasses.dataclass(frozen=True)
 class Count:
     '''Count threads.'''
 
-    device: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
+    work: Work = dataclasses.field(default_factory=Work)
 
 @dataclasses.dataclass(frozen=True)
 class Other:

@@ -11,6 +11,7 @@ import torch
 from seminar_common import device
 from seminar_common.device import (
     DeviceConfig,
+    PlaceConfig,
     cgroup_quota,
     choose,
     choose_threads,
@@ -149,6 +150,14 @@ def test_cuda_is_refused_where_there_is_none() -> None:
 def test_half_precision_is_refused_on_the_cpu() -> None:
     with pytest.raises(UserError, match="needs a GPU"):
         choose(DeviceConfig(device="cpu", precision="16-mixed"))
+
+
+def test_what_has_no_choice_of_precision_computes_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert choose(DeviceConfig()).precision == "bf16-mixed"
+    assert choose(PlaceConfig()).precision == "32-true"
 
 
 def test_bf16_computes_in_bf16() -> None:

@@ -41,8 +41,8 @@ def data(images: Path, tmp_path: Path) -> Path:
     return tmp_path / "sets" / "seed0"
 
 
-def run(data: Path, config: FeatureConfig = PIXELS) -> None:
-    features.features(FeaturesSettings(data, config, extraction=ExtractionConfig(8)))
+def run(data: Path, config: FeatureConfig = PIXELS, views: int = 0) -> None:
+    features.features(FeaturesSettings(data, config, views, extraction=ExtractionConfig(8)))
 
 
 @pytest.fixture
@@ -102,17 +102,16 @@ def test_a_store_is_named_by_all_that_features_depend_on(
         PIXELS,
         dataclasses.replace(PIXELS, size=9),
         dataclasses.replace(PIXELS, backbone="other"),
+        dataclasses.replace(PIXELS, precision="bf16-mixed"),
         dataclasses.replace(PIXELS, weights=weights),
     ]
     names = {store_name(feature_facts(config), 0) for config in configs}
     names |= {store_name(feature_facts(PIXELS), 1)}
-    assert len(names) == 5
+    assert len(names) == 6
     weights.write_bytes(b"2")
     assert store_name(feature_facts(configs[-1]), 0) not in names
     monkeypatch.setattr(cache, "PIXELS_VERSION", PIXELS_VERSION + 1)
     assert store_name(feature_facts(PIXELS), 0) not in names
-    more_views = feature_facts(dataclasses.replace(PIXELS, views=3))
-    assert store_name(more_views, 0) == store_name(feature_facts(PIXELS), 0)  # the plain view is the same
 
 
 def test_other_pixels_of_an_image_have_another_version() -> None:
@@ -286,6 +285,16 @@ def extractor(
     return extract.Extractor(open_images, config, home / "cache", ExtractionConfig(4, work))
 
 
+def test_mixed_precision_gives_other_features_which_are_kept_apart(images: Path) -> None:
+    exact = extractor(images, WorkConfig(1))
+    mixed = extractor(images, WorkConfig(1), config=dataclasses.replace(SMALL, precision="bf16-mixed"))
+    assert exact.store(0).folder.name != mixed.store(0).folder.name
+    batch = extract.Batch(0, tuple(wanted(images)[:4]))
+    first, second = (made._extract(batch).features for made in (exact, mixed))
+    assert not np.array_equal(first, second)
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.9  # bf16 keeps 8 bits in each of 50 layers
+
+
 def stored(made: extract.Extractor) -> dict[str, bytes]:
     """Return name and content of each file of the plain view's store."""
     return {file.name: file.read_bytes() for file in made.store(0).folder.iterdir()}
@@ -381,8 +390,12 @@ def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path,
 
 
 def test_views_are_extracted_for_training_images(data: Path) -> None:
-    run(data, dataclasses.replace(PIXELS, views=2))
+    run(data)
+    plain = load(data)
+    run(data, views=2)
     problem = load(data).problem
+    np.testing.assert_array_equal(problem.unlabelled, plain.problem.unlabelled)
+    assert load(data).identity != plain.identity  # a method finds other classes with views
     assert problem.labelled_views is not None and problem.unlabelled_views is not None
     assert problem.labelled_views.shape == (2, *problem.labelled.shape)
     assert problem.unlabelled_views.shape == (2, *problem.unlabelled.shape)

@@ -18,14 +18,16 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from seminar_common import extras, files
-from seminar_common.device import PASSIVE_WAITING, environment_set, thread_variables
+from seminar_common.device import PASSIVE_WAITING, PlaceConfig, environment_set, thread_variables
 from seminar_common.errors import UserError, choices
 from seminar_common.files import is_disk_full
 from seminar_common.progress import MOST_SILENCE, duration, heartbeat
 from seminar_common.signals import Terminated, terminable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Line:
 
 def _thread_variables(settings: Any) -> dict[str, str]:
     """Return what tells every library of ``--threads``: NumPy's own pools read it as they load, and never again."""
-    threads = getattr(getattr(settings, "device", None), "threads", 0)
+    threads = max((place.threads for place in _instances(settings, PlaceConfig)), default=0)
     return thread_variables(threads) if threads else {}
 
 
@@ -188,7 +190,7 @@ def _mendable_errors(command: str, distribution: str, settings: Any) -> Generato
             raise  # a mistake of ours
         raise UserError(extras.missing_module(command, distribution, error.name)) from error
     except OSError as error:
-        message = _of_the_system(error, list(_paths(settings)))
+        message = _of_the_system(error, list(_instances(settings, Path)))
         if message is None:
             raise
         raise UserError(message) from error
@@ -208,16 +210,16 @@ def _of_the_system(error: OSError, given: Sequence[Path]) -> str | None:
     return None
 
 
-def _paths(settings: Any) -> Iterator[Path]:
-    """Yield every path in ``settings``, also of groups and tuples."""
-    if isinstance(settings, Path):
+def _instances(settings: Any, kind: type[T]) -> Iterator[T]:
+    """Yield every value of ``kind`` in ``settings``, also of groups and tuples."""
+    if isinstance(settings, kind):
         yield settings
     elif isinstance(settings, tuple):
         for value in settings:
-            yield from _paths(value)
+            yield from _instances(value, kind)
     elif dataclasses.is_dataclass(settings):
         for field in dataclasses.fields(settings):
-            yield from _paths(getattr(settings, field.name))
+            yield from _instances(getattr(settings, field.name), kind)
 
 
 def _closed_outputs() -> Iterator[int]:
@@ -240,12 +242,12 @@ def check_paths(command: Command, settings: Any) -> None:
             way_out = ", or --resume RUN" if hasattr(settings, "resume") else ""
             raise UserError(f"{_option(settings, name).strip()}: must be given{way_out}")
     for name in command.inputs:
-        for path in _paths(_value(settings, name)):
+        for path in _instances(_value(settings, name), Path):
             if not path.exists() and not set(str(path)) & set("*?["):
                 raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")
             _check_mark(_option(settings, name), path, command.marks.get(name, {}))
     for name in command.outputs:
-        for path in _paths(_value(settings, name)):
+        for path in _instances(_value(settings, name), Path):
             _check_writable(_option(settings, name), path)
             if name in command.new and getattr(settings, "resume", None) is None:
                 _refuse_existing(path, command.marks.get(name, {}), resumable=hasattr(settings, "resume"))

@@ -35,13 +35,11 @@ _VARIABLES = (
 
 
 @dataclass(frozen=True)
-class DeviceConfig:
-    """Where and how to compute."""
+class PlaceConfig:
+    """Where to compute."""
 
     device: Device = "auto"
     """`auto` takes a CUDA GPU if there is one, else the CPU, and says why."""
-    precision: Precision = "auto"
-    """`auto` is 32-bit on the CPU, bf16 mixed precision on a GPU that has it."""
     threads: int = 0
     """CPU threads of each process; 0 takes OMP_NUM_THREADS, else the cores that others leave free (with several
     processes on a machine, an equal share of all)."""
@@ -49,6 +47,14 @@ class DeviceConfig:
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise UserError(f"--threads {self.threads}: must be 0 (automatic) or more")
+
+
+@dataclass(frozen=True)
+class DeviceConfig(PlaceConfig):
+    """Where and how to compute, for what also runs in mixed precision; everything else is computed in 32 bits."""
+
+    precision: Precision = "auto"
+    """`auto` is 32-bit on the CPU, bf16 mixed precision on a GPU that has it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Choice:
     reason: str
 
 
-def choose(config: DeviceConfig) -> Choice:
+def choose(config: PlaceConfig) -> Choice:
     """Decide accelerator, precision and threads from ``config`` and what this machine has.
 
     Raises:
@@ -76,7 +82,8 @@ def choose(config: DeviceConfig) -> Choice:
             "--device cuda: PyTorch finds no CUDA GPU here; use --device cpu, or see `seminar doctor`"
         )
     accelerator: Literal["cpu", "cuda"] = "cuda" if available and config.device != "cpu" else "cpu"
-    precision, precision_reason = _choose_precision(config.precision, accelerator)
+    asked = config.precision if isinstance(config, DeviceConfig) else None
+    precision, precision_reason = _choose_precision(asked, accelerator)
     if config.device != "auto":
         device_reason = "asked for"
     else:
@@ -90,8 +97,11 @@ def choose(config: DeviceConfig) -> Choice:
     return Choice(accelerator, precision, threads, processes, reason)
 
 
-def _choose_precision(asked: Precision, accelerator: str) -> tuple[str, str]:
+def _choose_precision(asked: Precision | None, accelerator: str) -> tuple[str, str]:
     import torch
+
+    if asked is None:
+        return "32-true", "always"
 
     if asked == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on the CPU use 32-true or bf16-mixed")
@@ -231,7 +241,7 @@ def _ticks(stat: Path) -> dict[int, tuple[int, int]]:
     return ticks
 
 
-def launch(config: DeviceConfig, quiet: bool = False) -> "Fabric":
+def launch(config: PlaceConfig, quiet: bool = False) -> "Fabric":
     """Set the thread count, print the choice with its reason unless ``quiet``, and return a launched Fabric.
 
     Under ``torchrun`` the returned Fabric joins the process group that the environment describes.

@@ -13,6 +13,13 @@ from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
+SPLIT = {"split.json": "gcd-longtail split"}
+FEATURES = {"features.json": "gcd-longtail features"}
+TRAINED = {"config.json": "gcd-longtail train"}
+FOUND = {"config.json": "gcd-longtail train` or `gcd-longtail discover"}
+EXPERT = ("cache", "batch_size", "cluster", "precision", "download")
+"""Knobs of the extraction of features."""
+
 COMMANDS = {
     "split": Command(
         SplitSettings,
@@ -22,6 +29,7 @@ COMMANDS = {
             "--images photos/ --imbalance-ratio 100 --out data/long-tail",
         ),
         inputs=("reuse", "source.index", "source.test_index"),
+        new=("out",),
     ),
     "features": Command(
         FeaturesSettings,
@@ -31,7 +39,9 @@ COMMANDS = {
             "--data data/caltech101/seed0 --backbone dino-vits16 --weights dino.safetensors --size 224",
         ),
         inputs=("data", "features.weights"),
+        marks={"data": SPLIT},
         outputs=("cache",),
+        advanced=EXPERT,
     ),
     "estimate-k": Command(
         EstimateKSettings,
@@ -48,6 +58,8 @@ COMMANDS = {
             "--data data/caltech101/seed0 --method simgcd --k estimated",
         ),
         inputs=("data", "resume"),
+        new=("out",),
+        marks={"data": FEATURES, "resume": TRAINED},
         required=("data",),
     ),
     "evaluate": Command(
@@ -55,6 +67,7 @@ COMMANDS = {
         "gcd_longtail.evaluate:evaluate",
         examples=("--run runs/ward", "--run runs/ward --resamples 5000"),
         inputs=("run", "data"),
+        marks={"run": TRAINED, "data": FEATURES},
     ),
     "predict": Command(
         PredictSettings,
@@ -64,7 +77,10 @@ COMMANDS = {
             "--run runs/ward --images photos/ --out sorted --threads 2",
         ),
         inputs=("run", "images", "weights"),
+        new=("out",),
+        marks={"run": FOUND},
         outputs=("out", "cache"),
+        advanced=EXPERT,
     ),
     "discover": Command(
         DiscoverSettings,
@@ -74,7 +90,9 @@ COMMANDS = {
             "--images photos/ --labels labels.csv --k 40 --method ss-kmeans --out found",
         ),
         inputs=("images", "labels", "features.weights"),
+        new=("out",),
         outputs=("out", "cache"),
+        advanced=EXPERT,
     ),
     "study": Command(
         StudySettings,
@@ -90,12 +108,14 @@ COMMANDS = {
         "gcd_longtail.bench:bench",
         examples=("--out runs/bench", "--rows 50000 --k 200 --pictures 0 --out runs/bench"),
         inputs=("peer",),
+        new=("out",),
     ),
     "demo": Command(
         DemoSettings,
         "gcd_longtail.demo:main",
         examples=("", "--out runs/first-look --threads 1"),
         inputs=("data",),
+        new=("out",),
     ),
 }
 

@@ -89,10 +89,9 @@ def write_run_gallery(out: Path, run: Path, data: Data) -> None:
     labelled, unlabelled = data.where("L"), data.where("U")
     order = np.concatenate([labelled, unlabelled])
     source = open_source(read_source(data.folder))
-    numbers = {key: number for number, key in enumerate(source.listing.keys)}
     shown = Shown(
         source,
-        np.array([numbers[data.split.keys[i]] for i in order]),
+        np.array([source.numbers[data.split.keys[i]] for i in order]),
         data.problem.features,
         np.concatenate([data.problem.labels, found.discovery.assignments]),
         np.arange(len(order)) < len(labelled),

@@ -39,7 +39,7 @@ def features(settings: FeaturesSettings) -> None:
     images = _wanted(split, extractor.source)
     _check_cached(extractor.store(0), images, extractor.source)
     train = [one for one, role in zip(images, split.roles, strict=True) if role != "T"]
-    lost = extractor.extract(images, *[train] * settings.features.views)
+    lost = extractor.extract(images, *[train] * settings.views)
     if lost:
         failures.add(settings.data / failures.FILE, lost)
         say(f"{len(lost)} images can't be decoded and are left out: see {settings.data / failures.FILE}")
@@ -78,4 +78,5 @@ def _document(settings: FeaturesSettings, cache: Path, facts: Facts, split: Spli
     folder, cache = settings.data.absolute(), cache.absolute()
     # A cache beside the split moves with it.
     place = os.path.relpath(cache, folder) if cache.is_relative_to(folder.parent) else str(cache)
-    return {"split": split.hash, "features": to_dict(settings.features), "facts": facts, "cache": place}
+    document = {"split": split.hash, "features": to_dict(settings.features), "facts": facts}
+    return {**document, "views": settings.views, "cache": place}

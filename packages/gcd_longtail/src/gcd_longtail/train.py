@@ -99,5 +99,5 @@ def check_same(run: Run, data: Data) -> None:
     config, source = read_config(run, "train"), run.folder / runs.MARKER
     stored, features = config["identity"], from_dict(FeatureConfig, config["features"], source)
     require_same(stored, {"split": data.split.hash}, source, "give its own split with --data, or train again")
-    command = features_command(data.folder, features)
+    command = features_command(data.folder, features, stored.get("views", 0))
     require_same(stored, data.identity, source, f"take its own features again with {command}, or train again")

@@ -35,16 +35,15 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "backbone": config.backbone,
         "weights": weights_digest(config),
         "image_size": config.size,
-        "views": config.views,
+        "precision": config.precision,
         "pixels_version": PIXELS_VERSION,
     }
 
 
 def store_name(facts: Facts, view: int) -> str:
-    """Return the folder's name of the store of a view: its digest is of all ``facts`` but the number of views."""
+    """Return the folder's name of the store of a view of the features that ``facts`` describe."""
     safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in facts["backbone"])
-    key = digest({name: value for name, value in facts.items() if name != "views"})
-    return f"{safe}-{facts['image_size']}px-{key[:12]}-view{view}"
+    return f"{safe}-{facts['image_size']}px-{digest(facts)[:12]}-view{view}"
 
 
 class FeatureStore:

@@ -173,7 +173,7 @@ class Extractor:
         weights = features.weights and features.weights.absolute()  # workers may have another current folder
         features, device = (
             dataclasses.replace(features, weights=weights),
-            dataclasses.replace(config.device, threads=1),
+            DeviceConfig(config.device.device, threads=1, precision=features.precision),
         )
         self.cache, self.config = cache, config
         self._extract = BatchExtractor(open_images, features, config.batch_size, device)
@@ -246,7 +246,8 @@ class Extractor:
         """Yield the workers for so many images; on a GPU they are threads, which share it and one backbone."""
         import torch
 
-        work, choice = self.config.work, choose(self.config.device)
+        work = self.config.work
+        choice = choose(dataclasses.replace(self._extract.device, threads=self.config.device.threads))
         count = work.workers or max(1, min(choice.threads, images // START))
         say(
             f"device: {choice.reason}; {f'{count} at work' if work.cluster is None else 'workers of a cluster'}"

@@ -51,7 +51,7 @@ def splits_below(folder: Path) -> Iterator[Data]:
     for data in map(load, found):
         same = first.setdefault(data.split.name, data)
         way_out = f"{data.split.name} needs the same features in {same.folder} and here: extract them again"
-        require_same(data.facts, same.facts, data.folder, way_out)
+        require_same(data.features, same.features, data.folder, way_out)
         yield data
 
 

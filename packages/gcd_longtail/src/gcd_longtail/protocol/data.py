@@ -44,10 +44,15 @@ class Data:
     usable: np.ndarray
     """Whether each image of the split has features, bool."""
 
+    @property
+    def features(self) -> dict[str, Any]:
+        """What a method sees of an image depends on these."""
+        return {**self.facts, "views": len(self.stores) - 1}
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What every figure on this data depends on, to be stored with it and compared when it is read again."""
-        return {"split": self.split.hash, **self.facts, "usable_images": int(self.usable.sum())}
+        return {"split": self.split.hash, **self.features, "usable_images": int(self.usable.sum())}
 
     @cached_property
     def problem(self) -> Problem:
@@ -101,14 +106,17 @@ def load(folder: Path) -> Data:
             f"{folder}: has no features yet; make them with `gcd-longtail features --data {folder}`"
         )
     document = files.read_json(file)
-    if not isinstance(document, dict) or not {"split", "features", "facts", "cache"} <= document.keys():
+    if (
+        not isinstance(document, dict)
+        or not {"split", "features", "facts", "views", "cache"} <= document.keys()
+    ):
         raise UserError(
             f"{file}: does not say what the features depend on; run `gcd-longtail features --data {folder}` again, "
             "with the options of then"
         )
     config, facts = from_dict(FeatureConfig, document["features"], file), document["facts"]
     cache = Path(os.path.normpath(folder / document["cache"]))
-    stores = tuple(FeatureStore(cache / store_name(facts, view)) for view in range(config.views + 1))
+    stores = tuple(FeatureStore(cache / store_name(facts, view)) for view in range(document["views"] + 1))
     missing = set(stores[0].missing(split.hashes))
     unreadable = {one.file for one in failures.read(folder / failures.FILE)}
     usable = np.array([digest not in missing for digest in split.hashes])
@@ -116,7 +124,7 @@ def load(folder: Path) -> Data:
     if lost or document["split"] != split.hash:
         raise UserError(
             f"{folder}: {len(lost):,} images have no features in {cache}; make them with "
-            f"{features_command(folder, config)}"
+            f"{features_command(folder, config, document['views'])}"
         )
     _check_known(split, usable)
     return Data(folder, split, config, facts, stores, usable)
@@ -134,11 +142,12 @@ def _check_known(split: Split, usable: np.ndarray) -> None:
         )
 
 
-def features_command(folder: Path, config: FeatureConfig) -> str:
-    """Return the command that makes the features ``config`` of the split in ``folder``."""
+def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
+    """Return the command that makes the features ``config`` and ``views`` of the split in ``folder``."""
     words = ["gcd-longtail", "features", "--data", str(folder), "--backbone", config.backbone]
     words += ["--size", str(config.size)]
-    words += ["--views", str(config.views)] if config.views else []
+    words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []
+    words += ["--views", str(views)] if views else []
     words += ["--weights", str(config.weights)] if config.weights else []
     words += ["--download"] if config.download else []
     return f"`{shlex.join(words)}`"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcd_longtail.settings.methods import MethodName
-from seminar_common.device import DeviceConfig
+from seminar_common.device import PlaceConfig
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
 
@@ -90,8 +90,8 @@ class FeatureConfig:
     dinov2-vitb14, any timm model by its name, or pixels."""
     size: int = 96
     """Side of the square that the backbone sees, in pixels."""
-    views: int = 0
-    """Augmented views of each training image, besides the plain one."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Mixed precision is quicker on a GPU. It gives other features, which are kept apart."""
     weights: Path | None = None
     """A safetensors file with the weights of the backbone."""
     download: bool = False
@@ -100,8 +100,6 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         if self.size < 8:
             raise UserError(f"--size {self.size}: must be 8 pixels or more")
-        if self.views < 0:
-            raise UserError(f"--views {self.views}: must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class ExtractionConfig:
     batch_size: int = 16
     """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
     work: WorkConfig = field(default_factory=WorkConfig)
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    device: PlaceConfig = field(default_factory=PlaceConfig)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -125,9 +123,15 @@ class FeaturesSettings:
     data: Path
     """Folder that `split` wrote."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
+    views: int = 0
+    """Augmented views of each training image, besides the plain one, for the methods that learn from views."""
     cache: Path | None = None
     """Folder of the feature cache; by default `features` beside the data folder, shared by all splits there."""
     extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+
+    def __post_init__(self) -> None:
+        if self.views < 0:
+            raise UserError(f"--views {self.views}: must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class TrainSettings:
     """Number of classes in all, known and novel: that of the split (true), an estimate, or a number."""
     seed: int = 0
     """Seed of the method."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    device: PlaceConfig = field(default_factory=PlaceConfig)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from seminar_common.device import DeviceConfig
+from seminar_common.device import PlaceConfig
 from seminar_common.errors import UserError
 
 
@@ -207,7 +207,7 @@ class StudySettings:
     """Which numbers of classes the methods are given."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    device: PlaceConfig = field(default_factory=PlaceConfig)
 
     def __post_init__(self) -> None:
         if self.resamples < 100:
@@ -235,7 +235,7 @@ class BenchSettings:
     """Also cluster 1,000,000 x 384 rows into 1,000 clusters in a fresh process and measure its memory."""
     seed: int = 0
     """Seed of the data and of the starts."""
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    device: PlaceConfig = field(default_factory=PlaceConfig)
 
     def __post_init__(self) -> None:
         if self.rows < 4 * self.k or self.k < 4 or self.width < 2:
