@@ -103,6 +103,13 @@ def test_workers_have_one_thread_each_that_waits_without_spinning(functions, mon
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
+def test_ctrl_c_does_not_reach_a_worker_that_still_starts(functions) -> None:
+    with executor(WorkConfig(2)) as pool:
+        found = dict(results_in_order(pool, functions.is_interrupt_blocked, [0, 1]))
+    assert found == {0: True, 1: True}
+    assert not functions.is_interrupt_blocked(0)
+
+
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(UserError, match="--workers -1"):
         WorkConfig(-1)

@@ -33,6 +33,10 @@ class Squares:
         return len(list(self.folder.glob(f"{number}-*")))
 
 
+def is_interrupt_blocked(piece: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 @dataclass(frozen=True)
 class Loaded:
     """Loads something once in each worker."""

@@ -338,7 +338,7 @@ class _Processes(_Threads):
             pool = ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (self._lifeline,))
             self._pools.add(pool)
             try:
-                with _starting, environment_set(thread_variables(1)):
+                with _starting, environment_set(thread_variables(1)), _interrupts_blocked():
                     started = pool.submit(os.getpid)
                 started.result()
             except BrokenProcessPool as error:
@@ -358,10 +358,25 @@ class _Processes(_Threads):
         self._lifeline.close()
 
 
+@contextmanager
+def _interrupts_blocked() -> Generator[None]:
+    """Keep SIGINT from this thread and from the processes that it starts.
+
+    Ctrl-C reaches the whole group, and the first process answers it. A worker that still imports would end in a
+    traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(lifeline: connection.Connection) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group: the first process answers it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
