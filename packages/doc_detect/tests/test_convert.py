@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -54,6 +55,19 @@ def test_every_form_gives_back_what_was_written(form: str, scored: bool, tmp_pat
     # PAGE-XML knows whole pixels; ALTO has no place for a score.
     tolerance = 0.5 if form == "page-xml" else 0.01
     assert_same(read_any(out), layouts(scored), tolerance, scored and form != "alto")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_name_in_another_encoding_is_kept_or_shown_by_its_bytes(form: str, tmp_path: Path) -> None:
+    name = os.fsdecode(b"vol 1/\xe4.jpg")
+    write_any(
+        [Layout(name, 700, 900, layouts(scored=True)[1].regions)],
+        form,
+        path_of(form, tmp_path),
+        "/data/local-files/?d=",
+    )
+    (found,) = read_any(path_of(form, tmp_path))
+    assert found.name == (name if form in ("coco", "label-studio") else "vol 1/\\xe4.jpg")
 
 
 @pytest.mark.parametrize("second", FORMS)

@@ -1,5 +1,8 @@
 import csv
+import dataclasses
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from doc_detect.pages import Page, PageRef, read_page
 from doc_detect.pages.names import inside
 from doc_detect.pages.tiff import extract_page
 from doc_detect.predict import predict
-from doc_detect.predictions import Box, PredictedPage, open_predictions
+from doc_detect.predictions import PAGES, Box, PredictedPage, open_predictions
 from doc_detect.settings.job import CropSettings, FilterSettings, PredictSettings
 from seminar_common import failures
 from seminar_common.errors import UserError
@@ -71,6 +74,28 @@ def test_prints_one_page_a_line(predicted: Path, capsys: pytest.CaptureFixture) 
         f"{scans / 'book.pdf'}#page=1",
         str(scans / "vol 1/plate.png"),
     ]
+
+
+def test_names_in_another_encoding_are_those_of_the_files(tmp_path: Path, tiny_model: Path, paint) -> None:
+    name = os.fsdecode(b"pl\xe4te.png")
+    (tmp_path / "scans").mkdir()
+    Image.fromarray(paint(300, 500, graphic=(20, 20, 200, 200))).save(tmp_path / "scans" / name)
+    settings = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
+    predict(dataclasses.replace(settings, work=WorkConfig(1)))
+    chosen = FilterSettings(predictions=tmp_path / "found", has=("graphic",))
+    main(dataclasses.replace(chosen, copy=tmp_path / "kept"))
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [name]
+    code = "from doc_detect.cli import main; main()"
+    command = [sys.executable, "-c", code, "filter", "--predictions", tmp_path / "found", "--has", "graphic"]
+    printed = subprocess.run(command, check=True, capture_output=True).stdout
+    assert printed == os.fsencode(tmp_path / "scans" / name) + b"\n"
+
+
+@pytest.mark.parametrize("damaged", ["xx", ""])
+def test_a_damaged_table_is_refused_in_one_line(predicted: Path, damaged: str) -> None:
+    (predicted / PAGES).write_text(damaged)
+    with pytest.raises(UserError, match="pages.parquet: damaged; the same `predict` makes it again"):
+        names(predicted, has=("graphic",))
 
 
 def test_copies_pages_with_their_folders_and_a_page_of_a_pdf_alone(predicted: Path, tmp_path: Path) -> None:

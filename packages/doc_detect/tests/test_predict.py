@@ -144,6 +144,28 @@ def test_other_predictions_are_never_mixed_in(scans: Path, tiny_model: Path, tmp
         predict(settings(scans, scans, tiny_model))
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"command": "predict", "labels": ["graphic"], "root": "/"}'),
+        ("config.json", '{"command": "predict", "labels": ["graphic"], "root": "/", "settings": {}}'),
+        ("config.json", '{"command": "predict", "labels": ["graphic"], "root": "/", "settings": 1}'),
+        (JOURNAL, '{"file": "a"}\n'),
+        (JOURNAL, "[1]\n"),
+    ],
+)
+def test_what_another_version_wrote_is_refused_in_one_line(
+    file: str, content: str, scans: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(settings(scans, out, tiny_model))
+    (out / file).write_text(content)
+    with pytest.raises(UserError, match=rf"{file}.*: damaged, or of another version"):
+        list(open_predictions(out))
+    with pytest.raises(UserError, match=rf"{file}.*: damaged, or of another version"):
+        predict(settings(scans, out, tiny_model))
+
+
 def test_another_version_of_the_code_does_not_go_on(
     scans: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 """Pages that hold a class and not another: the command ``filter``."""
 
 import shutil
+import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from doc_detect.pages import PageRef
@@ -21,6 +23,8 @@ def main(settings: FilterSettings) -> None:
     refs = matching(predictions, settings)
     folder = settings.copy or settings.link
     if folder is None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # file names are bytes, of any encoding
         for ref in refs:
             print(page_name(str(ref.path), ref.number))
         return
@@ -45,15 +49,23 @@ def matching(predictions: Predictions, settings: FilterSettings) -> Iterator[Pag
 
 
 def _matching(predictions: Predictions, settings: FilterSettings) -> Iterator[PageRef]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = [f"score_{label}" for label in (*settings.has, *settings.lacks)]
-    table = pq.ParquetFile(predictions.folder / PAGES)
-    for batch in table.iter_batches(_BATCH, columns=["file", "page", *wanted]):
+    path = predictions.folder / PAGES
+    try:
+        table = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: damaged; the same `predict` makes it again") from error
+    names: dict[int, str] = {}
+    for batch in table.iter_batches(_BATCH, columns=["image_id", "file", "page", *wanted]):
         for row in batch.to_pylist():
             present = [(row[name] or 0) >= settings.min_score and row[name] is not None for name in wanted]
             if all(present[: len(settings.has)]) and not any(present[len(settings.has) :]):
-                yield PageRef(predictions.root / row["file"], row["page"])
+                if "\\" in row["file"]:  # it may stand for bytes that are no UTF-8, which the journal holds
+                    names = names or {page.image_id: page.file for page in predictions}
+                yield PageRef(predictions.root / names.get(row["image_id"], row["file"]), row["page"])
 
 
 def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -> int:

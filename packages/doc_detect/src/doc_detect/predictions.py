@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from doc_detect.pages import PageRef
-from doc_detect.pages.names import page_name
+from doc_detect.pages.names import encodable, page_name
 from seminar_common import failures, files, journal
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
@@ -30,6 +30,8 @@ from seminar_common.identity import require_same
 CONFIG, JOURNAL = "config.json", "journal.jsonl"
 IMAGES, RESULTS, PAGES, FAILURES = "coco_images.json", "coco_results.json", "pages.parquet", failures.FILE
 _ROWS_OF_A_GROUP = 5000
+_CONFIG, _SETTINGS = {"labels": list, "root": str, "settings": dict}, {"model", "pdf_pixels"}
+_READ, _FAILED = {"file", "page", "size", "state", "boxes"}, {"file", "page", "error"}
 SURE = 0.5
 """Score from which a class counts as found in a summary."""
 
@@ -172,7 +174,7 @@ def _start(folder: Path, config: Mapping[str, Any], labels: tuple[str, ...], roo
 def _latest(path: Path) -> dict[Key, tuple[int, int] | None]:
     """Return the state of each page's file by its last line; None where that line is a failure."""
     latest: dict[Key, tuple[int, int] | None] = {}
-    for _, record in journal.records(path):
+    for _, record in _records(path):
         state = record.get("state")
         latest[record["file"], record["page"]] = None if state is None else (state[0], state[1])
     return latest
@@ -267,8 +269,8 @@ class _Tables:
     def _row(self, page: PredictedPage) -> dict[str, Any]:
         row: dict[str, Any] = {
             "image_id": page.image_id,
-            "name": _encodable(page.name),
-            "file": _encodable(page.file),
+            "name": encodable(page.name),
+            "file": encodable(page.file),
             "page": page.number,
             "width": page.width,
             "height": page.height,
@@ -311,11 +313,6 @@ class _JsonList:
 def _xywh(xyxy: tuple[float, float, float, float]) -> list[float]:
     x1, y1, x2, y2 = xyxy
     return [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]
-
-
-def _encodable(text: str) -> str:
-    """Return a file name that UTF-8 can hold; bytes that are no UTF-8 are shown as their number."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 # --------------------------------------------------------------------------------------------------- reading
@@ -375,7 +372,23 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = files.read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
     if not isinstance(config, dict) or config.get("command") != "predict":
         raise UserError(f"{folder}: not a folder of predictions; give the --out of `doc-detect predict`")
+    whole = all(isinstance(config.get(name), kind) for name, kind in _CONFIG.items())
+    if not whole or not config["settings"].keys() >= _SETTINGS:
+        raise UserError(
+            f"{folder / CONFIG}: damaged, or of another version; run `predict` again with another --out"
+        )
     return config
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield position and content of each line of a journal."""
+    for position, record in journal.records(path):
+        known = record.keys() if isinstance(record, dict) else set()
+        if not (known >= _FAILED or known >= _READ):
+            raise UserError(
+                f"{path}, byte {position}: damaged, or of another version; run `predict` again with another --out"
+            )
+        yield position, record
 
 
 def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
@@ -386,7 +399,7 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
     labels = _read_config(folder)["labels"]
     path = folder / JOURNAL
     last: dict[Key, int] = {}
-    for position, record in journal.records(path):
+    for position, record in _records(path):
         last[record["file"], record["page"]] = position
         if record["page"] is not None:
             last.pop((record["file"], None), None)

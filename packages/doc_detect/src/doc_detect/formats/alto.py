@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from doc_detect.classes import CLASSES, IGNORE, map_name
 from doc_detect.formats.regions import Layout, Region, children, local_name, number, own_label, parse_xml
+from doc_detect.pages.names import encodable
 from seminar_common.errors import UserError
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -85,7 +86,7 @@ def alto(layout: Layout) -> ElementTree.Element:
     root = _add(None, "alto")
     description = _add(root, "Description")
     _add(description, "MeasurementUnit").text = "pixel"
-    _add(_add(description, "sourceImageInformation"), "fileName").text = layout.name
+    _add(_add(description, "sourceImageInformation"), "fileName").text = encodable(layout.name)
     tags = _add(root, "Tags")
     present = [
         label for label in (*CLASSES, IGNORE) if any(region.label == label for region in layout.regions)

@@ -83,8 +83,8 @@ def _box(value: Mapping[str, Any], width: int, height: int) -> tuple[float, floa
 def _file_name(data: Mapping[str, Any]) -> str:
     """Return the image's name from its address, e.g. ``/data/local-files/?d=vol%201/1.jpg``."""
     address = str(data.get("image") or next(iter(data.values()), ""))
-    local = parse_qs(urlsplit(address).query).get("d")
-    return local[0] if local else unquote(urlsplit(address).path).lstrip("/")
+    local = parse_qs(urlsplit(address).query, errors="surrogateescape").get("d")
+    return local[0] if local else unquote(urlsplit(address).path, errors="surrogateescape").lstrip("/")
 
 
 def label_studio(layouts: Sequence[Layout], image_url: str) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def label_studio(layouts: Sequence[Layout], image_url: str) -> list[dict[str, An
 
 
 def _task(layout: Layout, image_url: str) -> dict[str, Any]:
-    task: dict[str, Any] = {"data": {"image": image_url + quote(layout.name)}}
+    task: dict[str, Any] = {"data": {"image": image_url + quote(layout.name, errors="surrogateescape")}}
     drawn = [region for region in layout.regions if region.score is None]
     found = [region for region in layout.regions if region.score is not None]
     if drawn or not found:

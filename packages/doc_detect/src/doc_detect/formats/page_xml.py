@@ -21,6 +21,7 @@ from doc_detect.formats.regions import (
     own_label,
     parse_xml,
 )
+from doc_detect.pages.names import encodable
 from seminar_common.errors import UserError
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
@@ -118,7 +119,11 @@ def page_xml(layout: Layout, made: str) -> ElementTree.Element:
     metadata = ElementTree.SubElement(root, f"{{{NAMESPACE}}}Metadata")
     for name, text in (("Creator", "doc-detect"), ("Created", made), ("LastChange", made)):
         ElementTree.SubElement(metadata, f"{{{NAMESPACE}}}{name}").text = text
-    facts = {"imageFilename": layout.name, "imageWidth": str(layout.width), "imageHeight": str(layout.height)}
+    facts = {
+        "imageFilename": encodable(layout.name),
+        "imageWidth": str(layout.width),
+        "imageHeight": str(layout.height),
+    }
     page = ElementTree.SubElement(root, f"{{{NAMESPACE}}}Page", facts)
     for index, region in enumerate(layout.regions, start=1):
         _add_region(page, region, f"r{index}")
