@@ -2,9 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 import doc_detect
+from doc_detect.cli import COMMANDS
+from seminar_common.cli import check_paths, parse
+from seminar_common.errors import UserError
 
 
 def test_the_package_offers_its_main_names_and_loads_them_when_they_are_used(tmp_path: Path, paint) -> None:
@@ -29,3 +33,28 @@ def test_the_package_offers_its_main_names_and_loads_them_when_they_are_used(tmp
 def test_every_name_that_it_offers_is_there() -> None:
     names = [name for name in dir(doc_detect) if not name.startswith("_") and name != "lazy_exports"]
     assert "Detector" in names and all(getattr(doc_detect, name) is not None for name in names)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train --data . --out full", "full: exists already"),
+        ("demo --out full", "full: exists already"),
+        ("bench --out full", "full: exists already"),
+        ("study --test . --out full", "full: exists already"),
+        ("export --run run --out full/model.onnx", "model.onnx: exists already"),
+        ("predict . --out found --run full", "--run full: holds no config.json"),
+        ("evaluate --run full --data .", "--run full: holds no config.json"),
+    ],
+)
+def test_a_folder_of_another_kind_is_refused_before_pytorch_is_imported(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("full/model.onnx", "run/config.json"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text("{}")
+    name, *options = line.split()
+    settings = parse("doc-detect", "", COMMANDS, [name, *options])
+    with pytest.raises(UserError, match=message):
+        check_paths(COMMANDS[name], settings)

@@ -40,6 +40,9 @@ EXPERT = (
 )
 """Options of `train` that the presets set well; `--help-all` shows them."""
 
+RUN = {"config.json": "doc-detect train"}
+PREDICTIONS = {"config.json": "doc-detect predict"}
+
 COMMANDS = {
     "synth": Command(
         SynthSettings,
@@ -50,6 +53,8 @@ COMMANDS = {
             "--out data/catalogues --world catalogue --pages 500 --workers 4",
         ),
         inputs=("pictures", "fonts"),
+        new=("out",),
+        marks={"out": {"synth.json": "doc-detect synth"}},
     ),
     "train": Command(
         TrainSettings,
@@ -58,6 +63,8 @@ COMMANDS = {
         examples=("--data data/pages --out runs/source-only", "--resume runs/source-only"),
         extra="train",
         inputs=("data", "resume", "init"),
+        new=("out",),
+        marks={"resume": RUN, "init": RUN},
         required=("data",),
         advanced=EXPERT,
     ),
@@ -70,6 +77,7 @@ COMMANDS = {
         ),
         extra="train",
         inputs=("run", "data", "model"),
+        marks={"run": RUN},
         advanced=("precision", "resamples"),
     ),
     "predict": Command(
@@ -81,6 +89,8 @@ COMMANDS = {
             "/archive/scans --out /archive/found --cluster tcp://host:8786",
         ),
         inputs=("inputs", "model", "run"),
+        new=("out",),
+        marks={"run": RUN, "out": PREDICTIONS},
         required=("inputs",),
     ),
     "filter": Command(
@@ -92,6 +102,8 @@ COMMANDS = {
         ),
         inputs=("predictions", "images"),
         outputs=("copy", "link"),
+        new=("copy", "link"),
+        marks={"predictions": PREDICTIONS},
     ),
     "crop": Command(
         CropSettings,
@@ -101,6 +113,8 @@ COMMANDS = {
             "--predictions found --out stamps --label stamp --caption none",
         ),
         inputs=("predictions", "images"),
+        new=("out",),
+        marks={"predictions": PREDICTIONS},
     ),
     "gallery": Command(
         GallerySettings,
@@ -113,6 +127,7 @@ COMMANDS = {
         "doc_detect.convert:main",
         examples=("found --to page-xml --out xml", "labels.json --to coco --out truth.json"),
         inputs=("input",),
+        new=("out",),
     ),
     "export": Command(
         ExportSettings,
@@ -123,6 +138,8 @@ COMMANDS = {
         ),
         extra="train",
         inputs=("run", "data"),
+        new=("out",),
+        marks={"run": RUN},
     ),
     "study": Command(
         StudySettings,
@@ -133,6 +150,8 @@ COMMANDS = {
         ),
         extra="train",
         inputs=("test", "target", "run", "model"),
+        new=("out",),
+        marks={"run": RUN, "out": {"study.json": "doc-detect study"}},
         advanced=("precision", "resamples"),
     ),
     "bench": Command(
@@ -141,6 +160,8 @@ COMMANDS = {
         examples=("--out runs/bench", "--out runs/bench --data historical/test.json --threads 1 2 4"),
         extra="train",
         inputs=("data", "model", "run"),
+        new=("out",),
+        marks={"run": RUN},
     ),
     "demo": Command(
         DemoSettings,
@@ -148,6 +169,7 @@ COMMANDS = {
         examples=("", "--out runs/first-look --threads 1"),
         extra="train",
         inputs=("data",),
+        new=("out",),
     ),
 }
 
