@@ -16,27 +16,21 @@ WIDTH, HEIGHT = 300, 420
 MARK = (30, 60, 120, 200)  # x1, y1, x2, y2 of the dark rectangle on every test page
 
 
-def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+def picture() -> Image.Image:
     """Light paper with a dark rectangle off the centre, so that a turn or a mirror shows."""
-    pixels = np.full((height, width, 3), (240, 230, 200), np.uint8)
-    x1, y1, x2, y2 = (MARK[i] * (width, height)[i % 2] // (WIDTH, HEIGHT)[i % 2] for i in range(4))
+    pixels = np.full((HEIGHT, WIDTH, 3), (240, 230, 200), np.uint8)
+    x1, y1, x2, y2 = MARK
     pixels[y1:y2, x1:x2] = (60, 20, 20)
     return Image.fromarray(pixels)
 
 
-def mark_of(pixels: np.ndarray) -> tuple[float, ...]:
+def mark_of(pixels: np.ndarray) -> np.ndarray:
     """Return the extent of what is dark, as fractions of the page."""
-    rows, columns = np.nonzero(pixels.mean(axis=2) < 120)
-    height, width = pixels.shape[:2]
-    return (
-        columns.min() / width,
-        rows.min() / height,
-        (columns.max() + 1) / width,
-        (rows.max() + 1) / height,
-    )
+    dark = Image.fromarray(pixels.mean(axis=2) < 120)
+    return np.divide(dark.getbbox(), dark.size * 2)
 
 
-EXPECTED = (MARK[0] / WIDTH, MARK[1] / HEIGHT, MARK[2] / WIDTH, MARK[3] / HEIGHT)
+EXPECTED = tuple(np.divide(MARK, (WIDTH, HEIGHT, WIDTH, HEIGHT)))
 
 
 def grey() -> np.ndarray:

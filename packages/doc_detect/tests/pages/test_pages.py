@@ -15,34 +15,28 @@ WIDTH, HEIGHT = 300, 420
 MARK = (30, 60, 120, 200)  # x1, y1, x2, y2 of the dark rectangle on every test page
 
 
-def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """Light paper with a dark rectangle off the centre, so that a turn or a mirror shows."""
-    pixels = np.full((height, width, 3), (240, 230, 200), np.uint8)
-    x1, y1, x2, y2 = (MARK[i] * (width, height)[i % 2] // (WIDTH, HEIGHT)[i % 2] for i in range(4))
-    pixels[y1:y2, x1:x2] = (60, 20, 20)
-    return Image.fromarray(pixels)
+@pytest.fixture
+def picture(paint) -> Image.Image:
+    """A page with a dark rectangle off the centre, so that a turn or a mirror shows."""
+    return Image.fromarray(paint(WIDTH, HEIGHT, graphic=MARK))
 
 
-def mark_of(pixels: np.ndarray) -> tuple[float, ...]:
+def mark_of(pixels: np.ndarray) -> np.ndarray:
     """Return the extent of what is dark, as fractions of the page."""
-    rows, columns = np.nonzero(pixels.mean(axis=2) < 120)
-    height, width = pixels.shape[:2]
-    return (
-        columns.min() / width,
-        rows.min() / height,
-        (columns.max() + 1) / width,
-        (rows.max() + 1) / height,
-    )
+    dark = Image.fromarray(pixels.mean(axis=2) < 120)
+    return np.divide(dark.getbbox(), dark.size * 2)
 
 
-EXPECTED = (MARK[0] / WIDTH, MARK[1] / HEIGHT, MARK[2] / WIDTH, MARK[3] / HEIGHT)
+EXPECTED = tuple(np.divide(MARK, (WIDTH, HEIGHT, WIDTH, HEIGHT)))
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_page_is_upright_and_counts_its_own_pixels(orientation: int, tmp_path: Path) -> None:
+def test_a_page_is_upright_and_counts_its_own_pixels(
+    orientation: int, picture: Image.Image, tmp_path: Path
+) -> None:
     exif = Image.Exif()
     exif[274] = orientation
-    picture().save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    picture.save(tmp_path / "photo.jpg", exif=exif, quality=95)
     (ref,) = page_refs(tmp_path / "photo.jpg")
     page = read_page(ref, 140)
     x1, y1, x2, y2 = EXPECTED
@@ -54,9 +48,9 @@ def test_a_page_is_upright_and_counts_its_own_pixels(orientation: int, tmp_path:
     )
 
 
-def broken(path: Path, kind: str) -> None:
+def broken(path: Path, kind: str, picture: Image.Image) -> None:
     buffer = io.BytesIO()
-    picture().save(
+    picture.save(
         buffer, {"jpg": "jpeg", "tif": "tiff", "jp2": "jpeg2000"}.get(path.suffix[1:], path.suffix[1:])
     )
     data = buffer.getvalue()
@@ -73,9 +67,11 @@ def broken(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "pdf"])
 @pytest.mark.parametrize("kind", ["empty", "truncated", "head", "noise"])
-def test_a_broken_file_is_reported_in_one_line(suffix: str, kind: str, tmp_path: Path) -> None:
+def test_a_broken_file_is_reported_in_one_line(
+    suffix: str, kind: str, picture: Image.Image, tmp_path: Path
+) -> None:
     path = tmp_path / f"page.{suffix}"
-    broken(path, kind)
+    broken(path, kind, picture)
     if (suffix, kind) == ("pdf", "truncated"):
         pytest.skip("PDFium mends a PDF that lacks its end")
     with pytest.raises(BadPage) as error:
@@ -137,11 +133,10 @@ def test_an_encrypted_or_empty_pdf_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def pdf(tmp_path: Path) -> Path:
+def pdf(picture: Image.Image, tmp_path: Path) -> Path:
     """A PDF of three pages with the test picture: plain, turned by 90 degrees, and cropped to its left half."""
     path: Path = tmp_path / "three.pdf"
-    image = picture()
-    image.save(path, save_all=True, append_images=[image.copy(), image.copy()], resolution=72)
+    picture.save(path, save_all=True, append_images=[picture.copy(), picture.copy()], resolution=72)
     document = pypdfium2.PdfDocument(path)
     document[1].set_rotation(90)
     document[2].set_cropbox(0, 0, WIDTH / 2, HEIGHT)
@@ -166,10 +161,10 @@ def test_a_pdf_is_rendered_at_fixed_pixels_as_its_viewer_shows_it(pdf: Path) -> 
     assert read_page(refs[0], None, options).pixels.shape == (840, 600, 3)
 
 
-def test_a_tiff_of_several_pages_leaves_out_previews(tmp_path: Path) -> None:
-    small = picture(60, 84)
+def test_a_tiff_of_several_pages_leaves_out_previews(picture: Image.Image, tmp_path: Path) -> None:
+    small = picture.resize((60, 84))
     small.encoderinfo = {"tiffinfo": {254: 1}}  # NewSubfileType: a reduced copy of another frame
-    picture().save(tmp_path / "book.tif", save_all=True, append_images=[small, picture(420, 300)])
+    picture.save(tmp_path / "book.tif", save_all=True, append_images=[small, picture.resize((420, 300))])
     refs = page_refs(tmp_path / "book.tif")
     assert [ref.number for ref in refs] == [1, 3]
     assert (read_page(refs[1]).width, read_page(refs[1]).height) == (420, 300)
