@@ -68,6 +68,19 @@ def test_a_narrow_terminal_gets_more_lines_and_no_cut_name(capsys, monkeypatch, 
     assert "".join("".join(lines).split()).count("[bold]") == 1  # text, not markup
 
 
+def test_intervals_get_lines_of_their_own_where_a_table_is_too_wide_for_the_terminal(capsys, monkeypatch):
+    from rich.console import Console
+
+    monkeypatch.setattr(summary, "_console", lambda: Console(width=50, highlight=False))
+    lines = printed(
+        capsys, [Row("float", "d", "test", name, 0.5, 0.4, 0.6) for name in ("roc_auc", "accuracy")]
+    )
+    assert [line.split() for line in lines[3:]] == [
+        ["float", "0.5000", "50.00"],
+        ["[0.4000,", "0.6000]", "[40.00,", "60.00]"],
+    ]
+
+
 def test_conditions_that_all_lines_share_are_said_once(capsys):
     rows = [Row("m", "d", split, "accuracy", 0.5) for split in ("val", "test")]
     lines = printed(capsys, rows)

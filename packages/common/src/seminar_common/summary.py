@@ -48,7 +48,8 @@ def _print(console: "Console", heading: str, forms: Sequence["Table"]) -> None:
     """Print the first of ``forms`` that fits the console, else the last."""
     from rich.text import Text
 
-    fits = (form for form in forms if console.measure(form).maximum <= console.width)
+    unbound = console.options.update(width=_ANY_WIDTH)  # else what is measured is cut to the console's width
+    fits = (form for form in forms if console.measure(form, options=unbound).maximum <= console.width)
     console.print(Text(heading, "bold"), next(fits, forms[-1]), sep="\n")
 
 
