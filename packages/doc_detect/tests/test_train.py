@@ -5,6 +5,7 @@ pytest.importorskip("torch")
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,6 +128,15 @@ def test_a_run_is_not_resumed_on_other_pages(data: Path, tmp_path: Path, unbroke
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="computed from another data fingerprint .*start a new run"):
         train(dataclasses.replace(smoke(), resume=tmp_path / "run"))
+
+
+def test_a_validation_set_without_pages_is_refused_before_the_training(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    write_coco(tmp_path / "data" / "val.json", [], {"name": "synthetic", "ink": True})
+    chosen = settings(tmp_path / "data", tmp_path / "run")
+    with pytest.raises(UserError, match="val.json: lists no page; make more pages"):
+        train(dataclasses.replace(chosen, validate_every=500))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_set_that_labels_none_of_the_classes_is_refused(tmp_path: Path) -> None:

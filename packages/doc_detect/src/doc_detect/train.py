@@ -52,7 +52,7 @@ def train(settings: TrainSettings) -> Run:
     run, settings = open_or_resume(settings, PRESETS, stored_settings)
     if settings.data is None:
         raise UserError("--data is missing: give the folder that `doc-detect synth` wrote, or a COCO file")
-    pages = open_training(settings.data)
+    pages, validation = open_training(settings.data), _validation_pages(settings)
     if run is None:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
     else:
@@ -64,9 +64,17 @@ def train(settings: TrainSettings) -> Run:
     fabric = launch(settings.device)
     refuse_uneven_batch(settings.optimization.batch_size, fabric)
     run = run or _start(fabric, settings, pages)
-    Trainer(fabric, run, settings, detector, pages).fit()
+    Trainer(fabric, run, settings, detector, pages, validation).fit()
     say(f"trained {settings.name}: {run.folder}")
     return run
+
+
+def _validation_pages(settings: TrainSettings) -> CocoSet | None:
+    """Return the pages to validate on: those of a folder that has some, unless ``validate_every`` is 0."""
+    folder = settings.data
+    if not settings.validate_every or folder is None or not (folder / "val.json").exists():
+        return None
+    return open_validation(folder)
 
 
 def _new_folder(settings: TrainSettings) -> Path:
@@ -139,8 +147,17 @@ def make_optimizer(detector: Detector, config: OptimizationConfig) -> torch.opti
 class Trainer:
     """One training run: batches, steps, validation, and the moving average of the weights."""
 
-    def __init__(self, fabric: Fabric, run: Run, settings: TrainSettings, detector: Detector, pages: CocoSet):
+    def __init__(
+        self,
+        fabric: Fabric,
+        run: Run,
+        settings: TrainSettings,
+        detector: Detector,
+        pages: CocoSet,
+        validation: CocoSet | None,
+    ):
         self.fabric, self.settings, self.pages, self.detector = fabric, settings, pages, detector
+        self.validation = validation
         config = settings.optimization
         for module in detector.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -228,12 +245,9 @@ class Trainer:
 
     def _validate(self) -> None:
         """Log AP and AP50 of the moving average on the first validation pages, where there are any."""
-        assert self.settings.data is not None
-        folder = self.settings.data
-        if self.fabric.is_global_zero and folder.is_dir() and (folder / "val.json").exists():
-            pages = open_validation(folder)
+        if self.fabric.is_global_zero and self.validation is not None:
             detector = TorchDetector(self.average, self.fabric.device)
-            figures = quick_figures(detector, pages, self.settings.validation_pages)
+            figures = quick_figures(detector, self.validation, self.settings.validation_pages)
             self.shell.log({f"val_{name}": value for name, value in figures.items()})
             text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
             say(f"step {self.shell.step} of {self.shell.steps}: validation {text}")

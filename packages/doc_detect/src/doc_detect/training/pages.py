@@ -59,7 +59,7 @@ def _open(path: Path, name: str) -> CocoSet:
         )
     pages = read_coco(file)
     if not pages.pages:
-        raise UserError(f"{file}: lists no page")
+        raise UserError(f"{file}: lists no page; make more pages, or give another file")
     return pages
 
 
