@@ -124,7 +124,10 @@ COMMANDS = {
         "a_module_that_nobody_has:gather",
         inputs=("run",),
         new=("out",),
-        marks={"run": {"config.json": "prog train"}, "out": {"gathered.json": "prog gather"}},
+        marks={
+            "run": {"config.json": ("prog train", "prog find")},
+            "out": {"gathered.json": ("prog gather",)},
+        },
     ),
 }
 
@@ -240,8 +243,15 @@ def test_a_folder_of_another_kind_is_refused_before_anything_is_imported(tmp_pat
     gather = ["gather", "--run", str(run), "--out", str(out)]
     assert (
         refused(capsys, *gather)
-        == f"--run {run}: holds no config.json; give a folder that `prog train` wrote"
+        == f"--run {run}: holds no config.json; give a folder that `prog find` or `prog train` wrote"
     )
+    (run / "config.json").write_text('{"topic": "other", "command": "train"}')
+    assert (
+        refused(capsys, *gather)
+        == f"--run {run}: `other train` wrote it; give a folder that `prog find` or `prog train` wrote"
+    )
+    (run / "config.json").write_text('{"topic": "prog", "command": "find"}')
+    assert "a_module_that_nobody_has" in refused(capsys, *gather)
     (run / "config.json").write_text("{}")
     assert "a_module_that_nobody_has" in refused(capsys, *gather), (
         "nothing is wrong, so the import is reached"

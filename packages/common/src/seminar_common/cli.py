@@ -50,7 +50,7 @@ class Command:
     """Fields with files or folders that are written, checked as early."""
     new: tuple[str, ...] = ()
     """Those of the outputs that are refused, as early, if they hold anything, unless ``--resume`` is given."""
-    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    marks: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """By field: the files by which a folder is known, with the command that writes each. An input must hold one of
     them; an output of ``new`` that holds one is gone on with."""
     required: tuple[str, ...] = ()
@@ -270,17 +270,33 @@ def _option(settings: Any, name: str) -> str:
     return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-") + " "
 
 
-def _check_mark(option: str, path: Path, marks: Mapping[str, str]) -> None:
-    if marks and path.exists() and not _has_mark(path, marks):
-        makers = choices(f"`{command}`" for command in marks.values())
-        raise UserError(f"{option}{path}: holds no {choices(marks)}; give a folder that {makers} wrote")
+def _check_mark(option: str, path: Path, marks: Mapping[str, Sequence[str]]) -> None:
+    if not marks or not path.exists():
+        return
+    makers = [maker for file in marks.values() for maker in file]
+    named = choices(f"`{maker}`" for maker in makers)
+    if not _has_mark(path, marks):
+        raise UserError(f"{option}{path}: holds no {choices(marks)}; give a folder that {named} wrote")
+    made_by = _maker(path)
+    if made_by is not None and made_by not in makers:
+        raise UserError(f"{option}{path}: `{made_by}` wrote it; give a folder that {named} wrote")
 
 
-def _has_mark(path: Path, marks: Mapping[str, str]) -> bool:
+def _maker(run: Path) -> str | None:
+    """Return topic and command of the envelope in a run folder, None where there is none that can be read."""
+    from seminar_common import runs
+
+    with contextlib.suppress(UserError, TypeError, KeyError):
+        config = files.read_json(run / runs.MARKER)
+        return f"{config['topic']} {config['command']}"
+    return None
+
+
+def _has_mark(path: Path, marks: Mapping[str, Sequence[str]]) -> bool:
     return any((path / file).is_file() for file in marks)
 
 
-def _refuse_existing(path: Path, marks: Mapping[str, str], resumable: bool) -> None:
+def _refuse_existing(path: Path, marks: Mapping[str, Sequence[str]], resumable: bool) -> None:
     if not path.exists() or _has_mark(path, marks):
         return
     from seminar_common import runs

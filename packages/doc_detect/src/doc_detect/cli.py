@@ -40,8 +40,8 @@ EXPERT = (
 )
 """Options of `train` that the presets set well; `--help-all` shows them."""
 
-RUN = {"config.json": "doc-detect train"}
-PREDICTIONS = {"config.json": "doc-detect predict"}
+RUN = {"config.json": ("doc-detect train",)}
+PREDICTIONS = {"config.json": ("doc-detect predict",)}
 
 COMMANDS = {
     "synth": Command(
@@ -54,7 +54,7 @@ COMMANDS = {
         ),
         inputs=("pictures", "fonts"),
         new=("out",),
-        marks={"out": {"synth.json": "doc-detect synth"}},
+        marks={"out": {"synth.json": ("doc-detect synth",)}},
     ),
     "train": Command(
         TrainSettings,
@@ -151,7 +151,7 @@ COMMANDS = {
         extra="train",
         inputs=("test", "target", "run", "model"),
         new=("out",),
-        marks={"run": RUN, "out": {"study.json": "doc-detect study"}},
+        marks={"run": RUN, "out": {"study.json": ("doc-detect study",)}},
         advanced=("precision", "resamples"),
     ),
     "bench": Command(

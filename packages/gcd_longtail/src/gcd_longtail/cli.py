@@ -13,11 +13,12 @@ from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
 
-SPLIT = {"split.json": "gcd-longtail split"}
-FEATURES = {"features.json": "gcd-longtail features"}
-TRAINED = {"config.json": "gcd-longtail train"}
-FOUND = {"config.json": "gcd-longtail train` or `gcd-longtail discover"}
-EXPERT = ("cache", "batch_size", "cluster", "precision", "download")
+SPLIT = {"split.json": ("gcd-longtail split",)}
+FEATURES = {"features.json": ("gcd-longtail features",)}
+TRAINED = {"config.json": ("gcd-longtail train",)}
+FOUND = {"config.json": ("gcd-longtail train", "gcd-longtail discover")}
+WHERE = ("cache", "batch_size", "cluster")
+EXPERT = (*WHERE, "precision", "download")
 """Knobs of the extraction of features."""
 
 COMMANDS = {
@@ -80,7 +81,7 @@ COMMANDS = {
         new=("out",),
         marks={"run": FOUND},
         outputs=("out", "cache"),
-        advanced=EXPERT,
+        advanced=WHERE,
     ),
     "discover": Command(
         DiscoverSettings,

@@ -36,8 +36,8 @@ EXPERT = (
 )
 """Options of the ablations, and those that the presets set well; `--help-all` shows them."""
 
-DATA = {"dataset.json": "recsys-bnn prepare"}
-RUN = {"config.json": "recsys-bnn train"}
+DATA = {"dataset.json": ("recsys-bnn prepare",)}
+RUN = {"config.json": ("recsys-bnn train",)}
 
 COMMANDS = {
     "prepare": Command(
@@ -87,7 +87,7 @@ COMMANDS = {
         inputs=("data",),
         required=("data", "out"),
         new=("out",),
-        marks={"data": DATA, "out": {"study.json": "recsys-bnn study"}},
+        marks={"data": DATA, "out": {"study.json": ("recsys-bnn study",)}},
         advanced=EXPERT,
     ),
     "bench": Command(
