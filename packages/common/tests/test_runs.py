@@ -50,6 +50,13 @@ def test_every_config_has_one_envelope(tmp_path: Path) -> None:
     assert runs.stored_settings(run, Settings, "made-up", "train") == Settings(3)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "7"])
+def test_settings_that_are_no_object_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json: expected a JSON object"):
+        runs.open_run(tmp_path).config()
+
+
 def test_a_run_of_another_topic_is_refused(tmp_path: Path) -> None:
     run = runs.create(tmp_path / "run", runs.envelope("made-up", "train", Settings()), {})
     with pytest.raises(

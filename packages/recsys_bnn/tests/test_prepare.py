@@ -510,3 +510,14 @@ def test_a_pipe_does_not_say_how_much_will_come(tmp_path):
     os.mkfifo(pipe)
     assert prepare.bytes_to_read([file, file]) == 8
     assert prepare.bytes_to_read([file, pipe]) is None
+
+
+def test_a_name_that_arrow_cannot_take_is_one_line(tmp_path):
+    log, out = tmp_path / "train.txt", tmp_path / os.fsdecode(b"\xe9")
+    with pytest.raises(UserError, match="the name is not UTF-8"):
+        prepare.prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=out))
+    write_log(log, [log_line(i % 2, categoricals=("0000000a",)) for i in range(60)])
+    prepare.prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=tmp_path / "data"))
+    (tmp_path / "data").rename(out)
+    with pytest.raises(UserError, match="the name is not UTF-8, and Arrow .*; rename it"):
+        open_dataset(out)

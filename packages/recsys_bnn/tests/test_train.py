@@ -385,6 +385,12 @@ def test_a_student_that_follows_its_teacher_alone_never_reads_the_clicks(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_teacher_of_another_topic_is_named_so(prepared: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"topic": "other", "command": "train", "settings": {}}')
+    with pytest.raises(UserError, match="--teacher .*but `other train` made this one"):
+        train(settings(prepared, tmp_path / "run", teacher=tmp_path))
+
+
 def test_a_missing_teacher_is_refused_before_a_folder_is_made(prepared: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--teacher .*not a run folder"):
         train(settings(prepared, tmp_path / "run", teacher=tmp_path))

@@ -167,6 +167,17 @@ def check_file(path: Path, hint: str = "check the path") -> None:
         raise UserError(f"{path}: the file is empty; {hint}")
 
 
+def check_utf8(path: Path, hint: str = "choose another") -> None:
+    """Raise a UserError unless the name of ``path`` is UTF-8, for libraries that take no other (Arrow)."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="replace").decode()
+        raise UserError(
+            f"{shown}: the name is not UTF-8, and Arrow reads and writes no other; {hint}"
+        ) from error
+
+
 def refuse_existing(path: Path, instead: str = "choose another --out, or remove it first") -> None:
     """Raise a UserError if ``path`` exists and is not an empty folder."""
     if path.is_dir() and not any(path.iterdir()):

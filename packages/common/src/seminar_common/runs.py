@@ -71,7 +71,11 @@ class Run:
         Raises:
             UserError: they are missing or broken.
         """
-        return files.read_json(self.folder / MARKER)
+        path = self.folder / MARKER
+        config = files.read_json(path)
+        if not isinstance(config, dict):
+            raise UserError(f"{path}: expected a JSON object; is it the right file?")
+        return config
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``; ``record`` has a ``step``."""

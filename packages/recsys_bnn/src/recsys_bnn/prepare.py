@@ -57,6 +57,7 @@ def prepare(config: PrepareConfig) -> Path:
             the disk is full. Nothing is left behind.
     """
     files.refuse_existing(config.out)
+    files.check_utf8(config.out.absolute())
     layout = FORMATS[config.format](config)
     with parallel_map(config.work) as ordered_map, files.atomic_path(config.out.absolute()) as folder:
         folder.mkdir()

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from recsys_bnn.data.chunks import LABEL, PROBABILITY
 from recsys_bnn.data.vocabulary import FILE, read_counts
 from seminar_common.errors import UserError, choices
-from seminar_common.files import read_json
+from seminar_common.files import check_utf8, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -315,6 +315,7 @@ def open_dataset(folder: Path) -> Dataset:
         UserError: it is no such folder, of another schema, or its files are missing, cut short or mixed up.
     """
     description = _description(folder)
+    check_utf8(folder, "rename it")
     try:
         splits = {name: _Split(folder / f"{name}.arrow", int(description["rows"][name])) for name in SPLITS}
         dataset = Dataset(

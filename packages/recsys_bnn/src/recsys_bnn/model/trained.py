@@ -38,8 +38,8 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
         UserError: the training has not ended, ``dataset`` has another vocabulary, or the weights don't fit the
             settings.
     """
+    settings = stored_settings(run)  # first, as it refuses a run of another topic
     weights, path = final_weights(run)
-    settings = stored_settings(run)
     require_vocabulary(run, dataset)
     model = DLRM(settings.model, len(dataset.integer_names), run.config()["table_rows"])
     load_weights(model, weights, path)

@@ -151,6 +151,19 @@ def test_a_wrong_schema_is_refused(tmp_path, schema, message):
         read_schema(path)
 
 
+def test_a_schema_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text('\ufefflabel = "a"\nintegers = ["b"]')
+    assert read_schema(path).columns == ["a", "b"]
+
+
+def test_a_space_in_a_name_is_seen(tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text('label = "a"\nintegers = ["b"]')
+    with pytest.raises(UserError, match="'b' that .* names is not there; the file has a, ' b'"):
+        read_schema(path).check(tmp_path / "x.csv", ["a", " b"])
+
+
 def test_a_missing_schema_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"nowhere.toml: no such file"):
         read_schema(tmp_path / "nowhere.toml")

@@ -33,7 +33,7 @@ from recsys_bnn.data.formats.text import Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
-from seminar_common.files import check_file
+from seminar_common.files import check_file, check_utf8
 
 PARQUET = (".parquet", ".pq")
 
@@ -143,6 +143,7 @@ def _at_least(threshold: float, text: str) -> int:
 
 def _opened(path: Path) -> pq.ParquetFile:
     check_file(path)
+    check_utf8(path, "rename it")
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -41,8 +41,13 @@ class TableSchema:
                 found = "twice" if name in present else "not there"
                 raise UserError(
                     f"{path}: the column {name!r} that {self.path} names is {found}; "
-                    f"the file has {', '.join(present[:20])}{', ...' if len(present) > 20 else ''}"
+                    f"the file has {', '.join(map(_shown, present[:20]))}{', ...' if len(present) > 20 else ''}"
                 )
+
+
+def _shown(name: str) -> str:
+    """Return the name of a column, in quotes where spaces at its ends would not be seen."""
+    return name if name == name.strip() else repr(name)
 
 
 def read_schema(path: Path) -> TableSchema:
@@ -53,7 +58,7 @@ def read_schema(path: Path) -> TableSchema:
             column for two purposes.
     """
     try:
-        content = tomllib.loads(read_text(path))
+        content = tomllib.loads(read_text(path).removeprefix("\ufeff"))  # some editors begin a file so
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from error
     unknown = content.keys() - _KEYS.keys()
