@@ -34,6 +34,17 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_slower_of_two_runs_into_one_folder_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="another run made it meanwhile"), files.atomic_path(out) as slower:
+        slower.mkdir()
+        with files.atomic_path(out) as faster:
+            faster.mkdir()
+            (faster / "kept").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in out.iterdir()] == ["kept"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, number: int) -> None:
     with (

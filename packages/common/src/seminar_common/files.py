@@ -24,20 +24,31 @@ def atomic_path(path: Path) -> Generator[Path]:
     library made readable for its owner alone, as safetensors does, gets the mode that any new file gets here.
 
     Raises:
-        UserError: the disk is full, or nothing can be made at that place.
+        UserError: the disk is full, nothing can be made at that place, or another run made the folder meanwhile.
     """
     _make_parent(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         _share(temporary)
-        temporary.replace(path)
+        if temporary.is_dir():
+            _rename_folder(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException as error:
         remove(temporary)
         if is_disk_full(error):
             raise UserError(
                 f"{path}: no space left on the disk; nothing was written. Free some space or choose another --out"
             ) from error
+        raise
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)  # an empty folder gives way, any other doesn't
+    except OSError:
+        refuse_existing(path, "another run made it meanwhile; choose another --out")
         raise
 
 
