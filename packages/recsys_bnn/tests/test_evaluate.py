@@ -155,3 +155,19 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_too_few_resamples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--resamples 10"):
         EvaluateSettings(run=tmp_path, resamples=10)
+
+
+def test_the_summary_breaks_no_figure_on_a_terminal_of_80_columns(
+    runs: dict[str, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    from seminar_common import summary
+
+    monkeypatch.setattr(summary, "_console", lambda: Console(width=80, highlight=False))
+    rows = evaluate(EvaluateSettings(runs["float"].folder, resamples=100)).rows
+    words = set(capsys.readouterr().out.split())
+    for row in rows:
+        if row.metric == "roc_auc":
+            assert row.ci_low is not None and row.ci_high is not None
+            assert {f"{row.value:.4f}", f"[{row.ci_low:.4f},", f"{row.ci_high:.4f}]"} <= words

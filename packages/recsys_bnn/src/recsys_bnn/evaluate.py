@@ -24,6 +24,8 @@ from seminar_common.runs import Run
 
 QUALITY = ("roc_auc", "accuracy", "log_loss", "normalized_entropy")
 PAIRED = ("roc_auc", "accuracy", "log_loss")
+SHOWN = (*PAIRED, "size_mb", "mflops_per_sample", *(f"{name}_difference" for name in PAIRED))
+"""What a terminal of 80 columns has room for; the report has every figure."""
 
 
 def evaluate(settings: EvaluateSettings) -> Results:
@@ -57,7 +59,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     curves = [*learning_curves(run, dataset.name), *measured.curves]
     results = Results(runs.command_line(), tuple(rows), tuple(curves))
     section = Section(measured.name, results, run.config(), _environment(run, folder, dataset))
-    return publish(folder, f"{measured.name} DLRM", section, *data_sections(dataset.description))
+    return publish(folder, f"{measured.name} DLRM", section, *data_sections(dataset.description), shown=SHOWN)
 
 
 def held_out_splits(run: Run) -> list[str]:
