@@ -1,6 +1,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -11,9 +12,9 @@ from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.model.trained import build_model
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
-from recsys_bnn.settings.training import STUDY_PRESETS, StudySettings
+from recsys_bnn.settings.training import STUDY_PRESETS, StudyModel, StudySettings
 from recsys_bnn.study import _ALL, study, train_settings
-from recsys_bnn.study_models.variants import ABLATIONS, VARIANTS
+from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, VARIANTS
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
@@ -165,3 +166,7 @@ def test_every_step_of_the_ablation_changes_its_model(prepared: Dataset, tmp_pat
     changed = dataclasses.replace(train_settings(name, 0, chosen), out=None)
     assert changed != dataclasses.replace(train_settings(step.model, 0, chosen), out=None)
     assert step.ablation
+
+
+def test_help_lists_the_models_that_there_are() -> None:
+    assert set(get_args(StudyModel)) == {*VARIANTS, *ABLATIONS, BASELINE}

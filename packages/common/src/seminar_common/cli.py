@@ -12,8 +12,10 @@ import importlib
 import operator
 import os
 import select
+import shutil
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -336,11 +338,12 @@ def parse(prog: str, description: str, commands: Mapping[str, Command], args: li
         default = _preset_default(each, args) if key == name else None
         more = {} if default is None else {"default": default}
         kinds.append(Annotated[each.settings, tyro.conf.subcommand(key, **more)])  # ty: ignore[invalid-type-form]
+    about = f"{description} `{prog} COMMAND --help` explains a command, `--version` prints the version."
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.DisallowNone)
     return tyro.cli(
         functools.reduce(operator.or_, kinds),
         prog=prog,
-        description=description,
+        description=textwrap.fill(about, shutil.get_terminal_size().columns),
         args=["--help" if a == "--help-all" else a for a in args],
         config=markers,
         registry=_help_registry(command, args),

@@ -221,6 +221,43 @@ class EvaluateSettings:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
 
 
+StudyModel = Literal[
+    "float",
+    "8-bit",
+    "mixed-e4h8-b32-w8-a8",
+    "4-bit",
+    "2-bit",
+    "binary",
+    "binary-a4",
+    "binary-d64",
+    "binary-a4-d64",
+    "mixed-e1h8-b8-w1-a1",
+    "mixed-e1h8-b8-w1-a4",
+    "mixed-e1h8-b8-w8-a8",
+    "bitorch-binary",
+    "4-bit-d4",
+    "float-d2",
+    "float-d1",
+    "float-hashed-8x",
+    "float-hashed-32x",
+    "float-threshold-8x",
+    "float-threshold-32x",
+    "logistic-regression",
+    "binary--one-sign-an-input",
+    "binary-a4--no-scales-in-the-tables",
+    "binary-a4--a-scale-a-field",
+    "binary-a4--a-scale-a-row",
+    "binary-a4--float-activations",
+    "binary-a4--float-MLP",
+    "binary-a4--tables-by-Adam",
+    "binary-a4--from-the-float-weights",
+    "binary-a4--distilled-from-float",
+    "binary-a4--from-float-and-distilled",
+    "4-bit--trained-with-its-bits",
+]
+"""Models that a study compares: the variants, the baseline, and the steps of the ablation (with two hyphens)."""
+
+
 @dataclass(frozen=True)
 class StudySettings:
     """Compare models over several seeds on one data set; the same command goes on with a study that stopped."""
@@ -229,8 +266,8 @@ class StudySettings:
     """Folder that `prepare` wrote."""
     out: Path | None = None
     """Folder of the study: a run for each model and seed, results.json and report.html."""
-    models: tuple[str, ...] = ()
-    """Models to compare; by default all of recsys_bnn/study_models/variants.py and logistic regression."""
+    models: tuple[StudyModel, ...] = ()
+    """Models to compare; by default all without two hyphens in their name."""
     ablate: bool = False
     """Add the steps of the ablation to the models."""
     seeds: tuple[int, ...] = (0, 1, 2)
