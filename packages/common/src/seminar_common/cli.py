@@ -12,10 +12,8 @@ import importlib
 import operator
 import os
 import select
-import shutil
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -343,7 +341,7 @@ def parse(prog: str, description: str, commands: Mapping[str, Command], args: li
     return tyro.cli(
         functools.reduce(operator.or_, kinds),
         prog=prog,
-        description=textwrap.fill(about, shutil.get_terminal_size().columns),
+        description=about,
         args=["--help" if a == "--help-all" else a for a in args],
         config=markers,
         registry=_help_registry(command, args),
