@@ -8,15 +8,18 @@ import numpy as np
 from scipy import stats
 
 from seminar_common.bootstrap import (
+    FEWEST,
     Interval,
     _multinomial,
+    _resample,
     bootstrap_interval,
     cluster_weights,
     paired_bootstrap,
     percentile_interval,
+    remark,
     seed_interval,
 )
-from seminar_common.metrics import STATISTICS, roc_auc
+from seminar_common.metrics import STATISTICS, has_value, roc_auc
 from seminar_common.seeds import numpy_generator
 
 
@@ -98,9 +101,43 @@ def test_a_model_does_not_differ_from_itself():
 
 @pytest.mark.parametrize("metric", ["roc_auc", "normalized_entropy"])
 def test_resamples_without_both_classes_are_drawn_again(metric):
-    # With one click in four rows, nearly a third of all resamples have none.
-    interval = bootstrap_interval(metric, [0, 0, 0, 1], [0.1, 0.6, 0.2, 0.5], seed=0, resamples=200)
-    assert math.isfinite(interval.low) and math.isfinite(interval.high)
+    # Of a click in four rows, nearly a third of all resamples have none.
+    generator = np.random.default_rng(0)
+    drawn = [_resample(generator, np.array([0, 0, 0, 1])) for _ in range(200)]
+    assert all(0 < weights[3] < 4 for weights in drawn)
+    assert {STATISTICS[metric]([0, 0, 0, 1], [0.1, 0.6, 0.2, 0.5])(weights) for weights in drawn}
+
+
+@pytest.mark.parametrize("metric", STATISTICS)
+@pytest.mark.parametrize("clicks", [1, FEWEST - 1, 200 - FEWEST + 1, 199])
+def test_few_rows_of_a_class_have_a_figure_without_an_interval(metric, clicks):
+    labels, probabilities = np.arange(200) < clicks, np.linspace(0.9, 0.1, 200)
+    alone = bootstrap_interval(metric, labels, probabilities, seed=0, resamples=50)
+    paired = paired_bootstrap(metric, labels, probabilities, probabilities / 2, seed=0, resamples=50)
+    assert math.isfinite(alone.value) and math.isfinite(paired.value)
+    assert {alone.low, alone.high, paired.low, paired.high} == {None}
+    assert f"{clicks} of 200 rows are clicks" in remark(labels)
+
+
+def test_ten_rows_of_each_class_have_an_interval():
+    labels = np.arange(200) < FEWEST
+    assert bootstrap_interval("accuracy", labels, labels * 0.9, seed=0, resamples=50).low is not None
+    assert remark(labels) is None
+
+
+def test_rows_of_one_class_have_only_figures_that_need_no_other():
+    labels, probabilities = np.zeros(50, int), np.full(50, 0.1)
+    assert [name for name in STATISTICS if has_value(name, labels)] == [
+        "accuracy",
+        "log_loss",
+        "calibration_error",
+    ]
+    interval = bootstrap_interval("log_loss", labels, probabilities, seed=0)
+    assert (interval.value, interval.low) == (pytest.approx(-math.log(0.9)), None)
+    assert remark(labels) == remark(list(labels))
+    assert "none of them clicks" in remark(labels) and "all of them clicks" in remark(1 - labels)
+    assert not any(has_value(name, []) for name in STATISTICS)
+    assert "no rows" in remark([])
 
 
 @pytest.mark.parametrize("n", [1, 7, 1000, 100_001])
@@ -122,7 +159,7 @@ def test_multinomial_weights_vary_as_single_draws_do_within_and_across_blocks():
     [
         ("auc", [0, 1], [0.1, 0.2], {}, "unknown metric 'auc'; expected accuracy, "),
         ("roc_auc", [0, 1], [0.1], {}, "of one length"),
-        ("accuracy", [1, 1], [0.1, 0.2], {}, "needs both classes"),
+        ("roc_auc", [1, 1], [0.1, 0.2], {}, "needs both classes"),
         ("log_loss", [0, 1], [0.1, 2.0], {}, "outside"),
         ("roc_auc", [0, 1], [0.1, 0.2], {"resamples": 0}, "resamples must be"),
         ("roc_auc", [0, 1], [0.1, 0.2], {"level": 95}, "level must lie"),

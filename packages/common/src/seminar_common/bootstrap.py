@@ -17,6 +17,10 @@ from seminar_common.errors import choices
 from seminar_common.metrics import STATISTICS, Statistic
 from seminar_common.seeds import numpy_generator
 
+FEWEST = 10
+"""Rows of the rarer class below which a figure has no interval: resamples of a few rows repeat those rows and know
+nothing of others. One click would give every model an interval that excludes any other value."""
+
 SeedStatistic = Callable[[np.ndarray, np.ndarray], float]
 """Maps row weights (n,) and the seeds to average over to a figure."""
 
@@ -27,10 +31,10 @@ class Interval:
 
     value: float
     """The figure on all rows, or the mean over seeds."""
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
+    low: float | None
+    """Lower end of the interval; None where there are too few rows for one."""
+    high: float | None
+    """Upper end of the interval; None where there are too few rows for one."""
     n: int
     """Rows, or seeds, that it rests on."""
     level: float
@@ -91,6 +95,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a metric with its percentile bootstrap interval over examples.
 
+    With fewer than :data:`FEWEST` rows of either class the figure stands without an interval.
+
     Calibration error averages absolute gaps, which resampling noise only widens: of a nearly calibrated
     model its resamples lie above the sample's own value, and the interval may leave that value out. Trust
     the paired difference of two models further than either interval.
@@ -107,8 +113,8 @@ def bootstrap_interval(
         level: nominal coverage.
 
     Raises:
-        ValueError: an unknown metric, fewer than one resample, a level outside (0, 1), a missing class, or
-            what the metric raises.
+        ValueError: an unknown metric, fewer than one resample, a level outside (0, 1), or what the metric raises,
+            such as a missing class (see :func:`seminar_common.metrics.has_value`).
     """
     labels, probabilities = _by_probability(labels, probabilities)
     statistic = _mean_over_seeds(metric, labels, probabilities)
@@ -178,17 +184,42 @@ def _percentile_interval(
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, not {resamples}")
     clicks = labels.astype(np.int64)
-    if not 0 < clicks.sum() < len(clicks):
-        raise ValueError(f"the bootstrap needs both classes, but all {len(clicks)} labels are the same")
-    generator = numpy_generator(seed, "bootstrap")
     every = np.arange(seeds)
+    value = statistic(np.ones(len(clicks), np.int64), every)
+    if _rarer(clicks) < FEWEST:
+        return Interval(value, None, None, len(clicks), level)
+    generator = numpy_generator(seed, "bootstrap")
     values = [
         statistic(_resample(generator, clicks), generator.integers(seeds, size=seeds) if seeds > 1 else every)
         for _ in range(resamples)
     ]
     low, high = percentile_interval(values, level)
-    value = statistic(np.ones(len(clicks), np.int64), every)
     return Interval(value, low, high, len(clicks), level)
+
+
+def _rarer(clicks: np.ndarray) -> int:
+    return min(int(clicks.sum()), len(clicks) - int(clicks.sum()))
+
+
+def remark(labels: ArrayLike) -> str | None:
+    """Return what a reader must know of figures of these rows: why some, or their intervals, are missing; else None.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+    """
+    clicks = np.asarray(labels).astype(np.int64)
+    n, clicked = len(clicks), int(clicks.sum())
+    if n == 0:
+        return "no rows, so nothing was measured"
+    if clicked in (0, n):
+        which = "all" if clicked else "none"
+        return (
+            f"{n:,} rows, {which} of them clicks, so ROC AUC and normalized entropy have no value, "
+            "and the other figures no interval"
+        )
+    if _rarer(clicks) < FEWEST:
+        return f"{clicked:,} of {n:,} rows are clicks; an interval needs {FEWEST} of either class, so there is none"
+    return None
 
 
 def _check_level(level: float) -> None:

@@ -196,6 +196,15 @@ STATISTICS: dict[str, Callable[[ArrayLike, ArrayLike], Statistic]] = {
 weights (one a row, not negative, not all zero). Calibration keeps the bins of the rows given to ``prepare``.
 """
 
+NEED_BOTH_CLASSES = frozenset({"roc_auc", "normalized_entropy"})
+"""Metrics that compare clicks with non-clicks, and so have no value where either is missing."""
+
+
+def has_value(metric: str, labels: ArrayLike) -> bool:
+    """Say whether a key of :data:`STATISTICS` has a value on rows with these labels, 0 or 1 of shape (n,)."""
+    clicks, n = int(np.count_nonzero(labels)), np.size(labels)
+    return 0 < clicks < n if metric in NEED_BOTH_CLASSES else n > 0
+
 
 def _bin_index(probabilities: np.ndarray, bins: int, strategy: Strategy) -> np.ndarray:
     if bins < 1:
