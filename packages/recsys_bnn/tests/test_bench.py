@@ -6,7 +6,7 @@ pytest.importorskip("torch")
 
 
 from recsys_bnn.bench import PEER, bench
-from recsys_bnn.settings.training import BenchSettings
+from recsys_bnn.settings.bench import BenchSettings
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from recsys_bnn.benchmarks.prepare import prepare_speed
 from recsys_bnn.benchmarks.scaling import scaling
 from recsys_bnn.model.dlrm import DLRM
-from recsys_bnn.settings.training import BenchSettings, ModelConfig, OptimizationConfig
+from recsys_bnn.settings.bench import BenchSettings
+from recsys_bnn.settings.training import ModelConfig, OptimizationConfig
 from recsys_bnn.train import make_optimizers
 from seminar_common import files, runs, seeds
 from seminar_common.device import choose

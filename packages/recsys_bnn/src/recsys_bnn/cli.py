@@ -1,10 +1,10 @@
 """The `recsys-bnn` command line: a table from command to settings and function."""
 
+from recsys_bnn.settings.bench import BenchSettings
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import (
     PRESETS,
     STUDY_PRESETS,
-    BenchSettings,
     EvaluateSettings,
     StudySettings,
     TrainSettings,

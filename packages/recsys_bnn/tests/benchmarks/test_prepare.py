@@ -6,7 +6,7 @@ pytest.importorskip("torch")  # `bench` times training too
 
 from recsys_bnn.bench import bench
 from recsys_bnn.benchmarks.prepare import OURS, PEER
-from recsys_bnn.settings.training import BenchSettings
+from recsys_bnn.settings.bench import BenchSettings
 from seminar_common.errors import UserError
 
 SCRIPT = """

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 from recsys_bnn.benchmarks.scaling import CARDINALITIES, DIM, measured, model_config, row_bytes, scaling
 from recsys_bnn.model.dlrm import DLRM
-from recsys_bnn.settings.training import BenchSettings
+from recsys_bnn.settings.bench import BenchSettings
 from seminar_common.cost import size_mb
 from seminar_common.errors import UserError
 

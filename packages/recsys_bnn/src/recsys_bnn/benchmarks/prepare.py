@@ -28,8 +28,8 @@ from typing import Any
 from recsys_bnn.data.criteo_log import write_log
 from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
+from recsys_bnn.settings.bench import BenchSettings
 from recsys_bnn.settings.prepare import PrepareConfig
-from recsys_bnn.settings.training import BenchSettings
 from seminar_common.cost import peak_rss_mb
 from seminar_common.device import usable_cores
 from seminar_common.errors import UserError

@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from recsys_bnn.model.dlrm import DLRM
-from recsys_bnn.settings.training import BenchSettings, ModelConfig, OptimizationConfig
+from recsys_bnn.settings.bench import BenchSettings
+from recsys_bnn.settings.training import ModelConfig, OptimizationConfig
 from recsys_bnn.train import make_optimizers
 from seminar_common import fresh_process, seeds
 from seminar_common.errors import UserError
