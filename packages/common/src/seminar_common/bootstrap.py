@@ -201,8 +201,8 @@ def _rarer(clicks: np.ndarray) -> int:
     return min(int(clicks.sum()), len(clicks) - int(clicks.sum()))
 
 
-def remark(labels: ArrayLike) -> str | None:
-    """Return what a reader must know of figures of these rows: why some, or their intervals, are missing; else None.
+def remark(labels: ArrayLike) -> str:
+    """Return what a reader must know of figures of these rows: why some, or their intervals, are missing; else "".
 
     Args:
         labels: 0 or 1, shape (n,).
@@ -219,7 +219,7 @@ def remark(labels: ArrayLike) -> str | None:
         )
     if _rarer(clicks) < FEWEST:
         return f"{clicked:,} of {n:,} rows are clicks; an interval needs {FEWEST} of either class, so there is none"
-    return None
+    return ""
 
 
 def _check_level(level: float) -> None:
