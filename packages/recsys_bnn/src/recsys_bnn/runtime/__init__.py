@@ -1,0 +1,1 @@
+"""Packed models and what runs them: NumPy and kernels of ours, no PyTorch."""
