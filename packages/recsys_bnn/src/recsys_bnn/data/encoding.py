@@ -116,10 +116,10 @@ def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normali
         field.encode(features[len(integers) + index], ids[index])
     known = PROBABILITY in chunk.schema.names
     probabilities = chunk.column(PROBABILITY).to_numpy() if known else None
-    return Encoded(chunk.column(LABEL).to_numpy(), _transposed(integers), _transposed(ids), probabilities)
+    return Encoded(chunk.column(LABEL).to_numpy(), transposed(integers), transposed(ids), probabilities)
 
 
-def _transposed(columns: np.ndarray) -> np.ndarray:
+def transposed(columns: np.ndarray) -> np.ndarray:
     """Return columns [C, N] as rows [N, C], copied in pieces that stay in the cache."""
     rows = np.empty(columns.shape[::-1], columns.dtype)
     for start in range(0, len(rows), _TILE):

@@ -128,6 +128,21 @@ def test_rows_out_of_order_are_found_across_files(tmp_path):
         prepare(settings)
 
 
+def test_columns_are_found_by_name_whatever_their_order(tmp_path):
+    order = [
+        "click",
+        *sorted(HEADER[2:]),
+        "mday",
+    ]  # as other libraries write them: no id, and features of their own
+    rows = [dict(zip(HEADER, line.rstrip().split(","), strict=True)) | {"mday": "21"} for line in GOOD]
+    lines = [",".join(order), *(",".join(row[name] for name in order) for row in rows)]
+    (tmp_path / "other").write_text("\n".join(lines))
+    (tmp_path / "train").write_text(log(GOOD))
+    expected, found = run(tmp_path / "train", tmp_path / "a"), run(tmp_path / "other", tmp_path / "b")
+    assert found.vocabulary == expected.vocabulary
+    assert (found.rows("test").columns().categoricals == expected.rows("test").columns().categoricals).all()
+
+
 def test_the_header_is_checked_before_anything_is_read(tmp_path):
     (tmp_path / "x").write_text("id,click\n1,0\n")
     with pytest.raises(UserError, match="with 24 columns, found 'id,click' with 2"):

@@ -7,17 +7,15 @@ from hypothesis import strategies as st
 
 from recsys_bnn.data.dataset import open_dataset
 from recsys_bnn.data.formats.bad_rows import RowError
-from recsys_bnn.data.formats.libfm import LibFM
+from recsys_bnn.data.formats.libfm import LineParser
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def two_fields(tmp_path_factory):
-    path = tmp_path_factory.mktemp("libfm") / "log.libfm"
-    path.write_text("1 3:1 10:1\n")
-    return LibFM([path])
+def two_fields():
+    return LineParser(2, labelled=True)
 
 
 def run(paths, out, **settings):
@@ -64,8 +62,8 @@ lines = st.lists(
 @settings(deadline=None)
 @given(lines)
 def test_the_fast_parser_agrees_with_the_line_parser(two_fields, lines):
-    fast = two_fields._fast.parse_text(b"".join(line + b"\n" for line in lines))
-    expected, errors = two_fields._plain(lines)
+    fast = two_fields.parse_text(b"".join(line + b"\n" for line in lines))
+    expected, errors = two_fields.parse_lines(lines)
     assert fast is None or (not errors and fast.equals(expected))
 
 

@@ -230,7 +230,8 @@ def test_other_folders_are_refused(tmp_path):
     (tmp_path / "ml.item").write_text("")
     with pytest.raises(UserError, match=r"ml.item: the file is empty"):
         MovieLens([tmp_path])
-    (tmp_path / "other.inter").write_text("")
+    (tmp_path / "other.inter").write_text("")  # pairs to score, perhaps: they come without films of their own
+    (tmp_path / "other.item").write_text("")
     with pytest.raises(UserError, match=r"other.inter: a second file of ratings"):
         MovieLens([tmp_path])
 

@@ -15,10 +15,18 @@ import pyarrow as pa
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
-from recsys_bnn.data.formats.base import Format, counted_name
-from recsys_bnn.data.formats.delimited import Column, Delimited, header, hex_key, integer_key, label
+from recsys_bnn.data.formats.base import Format, RowReader, counted_name
+from recsys_bnn.data.formats.delimited import (
+    Column,
+    Delimited,
+    header,
+    hex_key,
+    integer_key,
+    label,
+    present_columns,
+)
 from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys
-from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.formats.text import Lines, Source
 from recsys_bnn.data.formats.time_order import TimeOrder
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
@@ -49,33 +57,28 @@ _COLUMNS = (
 )
 
 
+CATEGORICALS = ("hour_of_day", "weekday", *_FEATURES)
+
+
 class Avazu(Format):
     """The format `avazu`.
 
     Args:
-        paths: The training file, plain or gzip; the test file of the competition has no labels.
+        paths: The training file, plain or compressed; the test file of the competition has no labels. The header names
+            the columns, which may stand in any order, as other libraries write them; further ones are not read.
 
     Raises:
-        UserError: a file can't be read or has another header.
+        UserError: a file can't be read or lacks a column.
     """
 
     integer_names: tuple[str, ...] = ()
-    categorical_names = ("hour_of_day", "weekday", *_FEATURES)
-    keys = (
-        IntegerKeys(),
-        IntegerKeys(),
-        *(HexKeys() if name in _HEX else IntegerKeys() for name in _FEATURES),
-    )
+    categorical_names = CATEGORICALS
+    keys = tuple(HexKeys() if name in _HEX else IntegerKeys() for name in CATEGORICALS)
 
     def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
-        for path in paths:
-            found = header(path)
-            if found != list(HEADER):
-                raise UserError(
-                    f"{path}, line 1: expected the header of Avazu's train file, {','.join(HEADER[:6])},..., "
-                    f"with {len(HEADER)} columns, found {','.join(found[:6])!r} with {len(found)}"
-                )
+        self.paths, self._headers = paths, [header(path) for path in paths]
+        for path, found in zip(paths, self._headers, strict=True):
+            _check_header(path, found, [column.name for column in _COLUMNS])
         self._days: dict[int, int] = {}
 
     def chunks(
@@ -90,15 +93,21 @@ class Avazu(Format):
         order = TimeOrder(
             self.paths[-1], "hour", "give the files in time order, each sorted by its column hour"
         )
-        for batch in Delimited(_COLUMNS, HEADER, header=HEADER).read(sources, bad_rows, ordered_map):
+        for batch in self._batches(sources, bad_rows, ordered_map):
             if not batch.num_rows:
                 continue
             hours = batch.column("hour").to_numpy()
             order.check(hours)
             for day, count in zip(*np.unique(hours // 24, return_counts=True), strict=True):
                 self._days[int(day)] = self._days.get(int(day), 0) + int(count)
-            times = [pa.array((v % n).astype(np.uint32)) for v, n in ((hours, 24), (hours // 24, 7))]
-            yield pa.RecordBatch.from_arrays([batch.column(0), *times, *batch.columns[2:]], schema=schema)
+            columns = [batch.column(0), *_times(batch.column("hour")), *batch.columns[2:]]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _batches(
+        self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap
+    ) -> Iterator[pa.RecordBatch]:
+        for source, found in zip(sources, self._headers, strict=True):
+            yield from Delimited(_COLUMNS, found, header=found).read([source], bad_rows, ordered_map)
 
     def days(self) -> dict[str, int]:
         """Return the rows of each date."""
@@ -107,3 +116,52 @@ class Avazu(Format):
     def default_name(self, rows: int) -> str:
         """Return ``avazu`` for the whole log, and a name with the number of rows for a part."""
         return "avazu" if rows == OFFICIAL_ROWS else counted_name("avazu", rows)
+
+
+class AvazuRows(RowReader):
+    """Rows of Avazu's train or test file: the column ``click`` is not read where it is there.
+
+    Args:
+        paths: The files.
+        fill: Take the features of a column that is not there as missing, instead of refusing the file.
+    """
+
+    integer_names: tuple[str, ...] = ()
+    categorical_names = CATEGORICALS
+    kinds = tuple(keys.kind for keys in Avazu.keys)
+
+    def __init__(self, paths: Sequence[Path], *, fill: bool = False):
+        self.paths, self.decisions, self._fill = paths, [], fill
+
+    def pieces(self, source: Source) -> Iterator[Lines]:
+        """Yield the lines of ``source`` after its header."""
+        found = header(source.path)
+        columns = present_columns(_COLUMNS[1:], source.path, found, self.decisions, fill=self._fill)
+        self.decisions.append(
+            f"{source.path}: {'a column click, not used' if 'click' in found else 'no column click'}"
+        )
+        return Delimited(columns, found, header=found).pieces(source, _row_features)
+
+
+def _row_features(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the features of rows, of which some columns may be absent."""
+    if "hour" not in batch.schema.names:
+        return batch
+    names = [*CATEGORICALS[:2], *batch.schema.names[1:]]
+    return pa.RecordBatch.from_arrays([*_times(batch.column(0)), *batch.columns[1:]], names)
+
+
+def _times(hours: pa.Array) -> list[pa.Array]:
+    """Return hour of the day and weekday of hours since the first Monday of 2000."""
+    values = hours.to_numpy()
+    return [pa.array((v % n).astype(np.uint32)) for v, n in ((values, 24), (values // 24, 7))]
+
+
+def _check_header(path: Path, found: list[str], needed: list[str]) -> None:
+    for name in needed:
+        if found.count(name) != 1:
+            raise UserError(
+                f"{path}, line 1: expected the header of Avazu's train file, {','.join(HEADER[:6])},..., in any order, "
+                f"with {len(HEADER)} columns, found {','.join(found[:6])!r} with {len(found)}; the column {name} is "
+                f"{'there twice' if name in found else 'not there'}"
+            )

@@ -1,4 +1,4 @@
-"""What `prepare` asks of a format."""
+"""What `prepare` asks of a format, and what `score` asks of it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.keys import Keys
-from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.formats.text import Parsed, Source
 from recsys_bnn.data.parallel import OrderedMap
 
 
@@ -46,6 +46,57 @@ class Format(Protocol):
     def settings(self) -> dict[str, Any]:
         """Return what else determined the rows, as JSON values, for the description of the data set."""
         return {}
+
+
+class RowPiece(Protocol):
+    """Some consecutive rows of one file that are not parsed yet; it can be pickled."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, bad ones included."""
+        ...
+
+    @property
+    def first(self) -> int:
+        """Number of the first row in its file, in the count that a bad row is named by."""
+        ...
+
+    def without(self, rows: int) -> "RowPiece":
+        """Leave out the first ``rows`` rows, which are fewer than all."""
+        ...
+
+    def parse(self) -> Parsed:
+        """Return batches with a column for each feature that the file has, by its name."""
+        ...
+
+
+class RowReader(Protocol):
+    """Reads rows with or without a label in the order of their files, each by itself and in constant memory.
+
+    A categorical column holds keys (uint32) or, of the kind ``text``, the texts themselves. A null is a missing value.
+    """
+
+    paths: Sequence[Path]
+    """Files of rows, in order."""
+    integer_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """For each categorical field, the kind of its :class:`Keys`."""
+    decisions: list[str]
+    """What a look at the files decided, such as whether they hold labels, a line each; filled as they are read."""
+
+    def pieces(self, source: Source) -> Iterator[RowPiece]:
+        """Yield the rows of one of ``paths``, which is open as ``source``.
+
+        Raises:
+            UserError: the file can't be read, or is not of this format.
+        """
+        ...
 
 
 def counted_name(stem: str, rows: int) -> str:

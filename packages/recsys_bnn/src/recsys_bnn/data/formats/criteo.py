@@ -9,6 +9,7 @@ header. Lines end with a line feed, optionally after a carriage return; the last
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +17,10 @@ import pyarrow as pa
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
-from recsys_bnn.data.formats.base import Format, counted_name
+from recsys_bnn.data.formats.base import Format, RowReader, counted_name
 from recsys_bnn.data.formats.criteo_kernel import parse_columns
 from recsys_bnn.data.formats.keys import HexKeys
-from recsys_bnn.data.formats.text import Source, all_blocks, check_text, parse_each, read_rows, shown
+from recsys_bnn.data.formats.text import Lines, Source, all_blocks, check_text, parse_each, read_rows, shown
 from recsys_bnn.data.parallel import OrderedMap
 
 OFFICIAL_ROWS = 45_840_617
@@ -61,8 +62,41 @@ class Row(NamedTuple):
     categoricals: tuple[int | None, ...]
 
 
-def parse_line(line: bytes) -> Row:
-    """Parse one line, with or without its line end.
+class CriteoRows(RowReader):
+    """Rows of either of Criteo's logs, with a label as in ``train.txt`` or without one as in ``test.txt``.
+
+    The first line of a file tells which: it has 40 columns or 39.
+    """
+
+    integer_names = INTEGERS
+    categorical_names = CATEGORICALS
+    kinds = ("hex",) * len(CATEGORICALS)
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths, self.decisions = paths, []
+
+    def pieces(self, source: Source) -> Iterator[Lines]:
+        """Yield the lines of ``source``."""
+        labelled = None
+        for block in source.blocks():
+            if labelled is None:
+                labelled = block.text[: block.text.index(b"\n")].count(b"\t") != COLUMNS - 2
+                found = "40 columns, of which the label is not used" if labelled else "39 columns, no label"
+                self.decisions.append(f"{source.path}: {found}")
+            yield Lines(
+                block,
+                partial(parse_text, labelled=labelled),
+                partial(parse_lines, labelled=labelled),
+                _features,
+            )
+
+
+def _features(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.remove_column(0)
+
+
+def parse_line(line: bytes, *, labelled: bool = True) -> Row:
+    """Parse one line, with or without its line end; the label of a row without one is 0.
 
     Raises:
         RowError: the line is no row; its reason is ``blank``, ``nul``, ``utf-8``, ``columns``, ``label``,
@@ -71,11 +105,13 @@ def parse_line(line: bytes) -> Row:
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     check_text(line)
     cells = line.split(b"\t")
-    if len(cells) != COLUMNS:
+    if len(cells) != COLUMNS - (not labelled):
         raise RowError(
             "columns",
-            f"{len(cells)} columns, expected {COLUMNS} with tabs between them (label, 13 integers, 26 categoricals)",
+            f"{len(cells)} columns, expected {COLUMNS - (not labelled)} with tabs between them "
+            f"({'label, ' if labelled else ''}13 integers, 26 categoricals)",
         )
+    cells = cells if labelled else [b"0", *cells]
     if cells[0] not in (b"0", b"1"):
         raise RowError("label", f"the label is {shown(cells[0].decode())}, expected 0 or 1")
     integers = tuple(map(_integer, INTEGERS, cells[1:14]))
@@ -104,19 +140,21 @@ def _categorical(name: str, cell: bytes) -> int | None:
     return int(cell, 16)
 
 
-def parse_lines(lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+def parse_lines(
+    lines: list[bytes], *, labelled: bool = True
+) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
     """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
-    return parse_each(lines, _cells, SCHEMA)
+    return parse_each(lines, partial(_cells, labelled=labelled), SCHEMA)
 
 
-def _cells(line: bytes) -> tuple[int | None, ...]:
-    row = parse_line(line)
+def _cells(line: bytes, labelled: bool) -> tuple[int | None, ...]:
+    row = parse_line(line, labelled=labelled)
     return (row.label, *row.integers, *row.categoricals)
 
 
-def parse_text(text: bytes) -> pa.RecordBatch | None:
+def parse_text(text: bytes, *, labelled: bool = True) -> pa.RecordBatch | None:
     """Parse many whole lines at once; return None unless every line is certainly a row."""
-    columns = parse_columns(text)
+    columns = parse_columns(text, labelled=labelled)
     if columns is None:
         return None
     values = [*columns.integers, *columns.categoricals]

@@ -64,7 +64,7 @@ def day_files(inputs: Sequence[Path]) -> list[Path]:
         UserError: none is found, a file has another name, or a day is missing between others or there twice.
     """
     found: dict[int, Path] = {}
-    for path in _files(inputs):
+    for path in listed_files(inputs):
         day = _day(path)
         if day in found:
             raise UserError(f"{path}: day {day} is there twice, also as {found[day]}; leave one out")
@@ -80,15 +80,20 @@ def day_files(inputs: Sequence[Path]) -> list[Path]:
     return [found[day] for day in order]
 
 
-def _files(inputs: Sequence[Path]) -> Iterator[Path]:
-    for path in inputs:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = [file for file in sorted(path.iterdir()) if _DAY.fullmatch(file.name)]
-        if not inside:
-            raise UserError(f"{path}: holds no file day_0, day_1, ... (plain or .gz); check the path")
-        yield from inside
+def listed_files(inputs: Sequence[Path]) -> list[Path]:
+    """Return the files among ``inputs``, and the daily files in the folders among them.
+
+    Raises:
+        UserError: a folder holds none.
+    """
+    return [file for path in inputs for file in (_inside(path) if path.is_dir() else [path])]
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = [file for file in sorted(folder.iterdir()) if _DAY.fullmatch(file.name)]
+    if not found:
+        raise UserError(f"{folder}: holds no file day_0, day_1, ... (plain or .gz); check the path")
+    return found
 
 
 def _day(path: Path) -> int:

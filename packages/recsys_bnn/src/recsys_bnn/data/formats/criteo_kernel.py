@@ -25,7 +25,7 @@ class Columns(NamedTuple):
     """Cells of N rows; validity is a bitmap of N bits a column, least significant first, as Arrow has it."""
 
     labels: np.ndarray
-    """uint8 [N]."""
+    """uint8 [N]; 0 where rows have none."""
     integers: np.ndarray
     """int32 [13, N]; 0 where missing."""
     categoricals: np.ndarray
@@ -34,33 +34,39 @@ class Columns(NamedTuple):
     """Bitmaps of integers and categoricals, uint8 [39, ceil(N / 8)]."""
 
 
-def parse_columns(text: bytes) -> Columns | None:
-    """Parse whole lines, each with its line end; return None unless every line is certainly a row."""
+def parse_columns(text: bytes, *, labelled: bool = True) -> Columns | None:
+    """Parse whole lines, each with its line end; return None unless every line is certainly a row.
+
+    Without ``labelled`` a line begins with its first integer.
+    """
     rows = count_lines(text)
     columns = Columns(
-        np.empty(rows, np.uint8),
+        np.zeros(rows, np.uint8),
         np.zeros((INTEGERS, rows), np.int32),
         np.zeros((CATEGORICALS, rows), np.uint32),
         np.zeros((INTEGERS + CATEGORICALS, -(-rows // 8)), np.uint8),
     )
-    return columns if _parse(np.frombuffer(text, np.uint8), rows, *columns, _DIGIT) else None
+    return columns if _parse(np.frombuffer(text, np.uint8), rows, *columns, _DIGIT, labelled) else None
 
 
 @njit(nogil=True, cache=True)
-def _parse(text, rows, labels, integers, categoricals, valid, digit) -> bool:  # noqa: C901, a function for each cell halves the speed
+def _parse(text, rows, labels, integers, categoricals, valid, digit, labelled) -> bool:  # noqa: C901, a function for each cell halves the speed
     """Fill the columns; return False at the first byte that is not as expected."""
     at = 0
     for row in range(rows):
         byte, bit = row >> 3, np.uint8(1 << (row & 7))
-        label = text[at] - _ZERO
-        if label != 0 and label != 1:
-            return False
-        labels[row] = label
-        at += 1
-        for field in range(INTEGERS):
-            if text[at] != _TAB:
+        if labelled:
+            label = text[at] - _ZERO
+            if label != 0 and label != 1:
                 return False
-            start = at + 1
+            labels[row] = label
+            at += 1
+        for field in range(INTEGERS):
+            start = at
+            if labelled or field:
+                if text[at] != _TAB:
+                    return False
+                start += 1
             at, value = _integer(text, start)
             if at < 0:
                 return False

@@ -15,15 +15,22 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
-from recsys_bnn.data.formats.text import Block, Source, check_text, parse_each, read_rows, shown
+from recsys_bnn.data.formats.text import (
+    BYTE_ORDER_MARK,
+    Block,
+    Lines,
+    Source,
+    check_text,
+    parse_each,
+    read_rows,
+    shown,
+)
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 _WHOLE = re.compile(r"(-?)0*([0-9]{1,10})", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,16 @@ class Delimited:
         """
         return read_rows(self._blocks(sources), self.parse_text, self.parse_lines, bad_rows, ordered_map)
 
+    def pieces(
+        self, source: Source, finish: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+    ) -> Iterator[Lines]:
+        """Yield the rows of ``source``, to be parsed later; ``finish`` turns a batch into what is wanted."""
+        return (
+            Lines(block, self.parse_text, self.parse_lines, finish)
+            for block in self._blocks([source])
+            if block.text
+        )
+
     def _blocks(self, sources: Sequence[Source]) -> Iterator[Block]:
         for source in sources:
             blocks = source.blocks()
@@ -174,7 +191,7 @@ class Delimited:
         """Return the cells of each column, or None where the lines are not plainly a table."""
         # The CSV reader takes a blank line for a row of empty cells, a lone carriage return for a line end, and a
         # byte order mark at the start of any block for nothing.
-        odd = text.startswith((b"\n", b"\r\n", _BYTE_ORDER_MARK)) or b"\n\n" in text or b"\n\r\n" in text
+        odd = text.startswith((b"\n", b"\r\n", BYTE_ORDER_MARK)) or b"\n\n" in text or b"\n\r\n" in text
         if odd or b"\0" in text or text.count(b"\r") != text.count(b"\r\n"):
             return None
         if self._quoted and b'"' in text:
@@ -236,7 +253,7 @@ def cells(line: bytes, path: Path, separator: str, *, quoted: bool = False) -> l
     Raises:
         UserError: the line is no text.
     """
-    line = line.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")  # some programs write a byte order mark
+    line = line.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\r")  # some programs write a byte order mark
     try:
         check_text(line)
         return split_cells(line.decode(), separator, quoted=quoted)
@@ -254,3 +271,26 @@ def header(path: Path, separator: str = ",", *, quoted: bool = False) -> list[st
     if first is None:
         raise UserError(f"{path}: the file is empty; check the path")
     return cells(first.text.split(b"\n", 1)[0], path, separator, quoted=quoted)
+
+
+def present_columns(
+    columns: Sequence[Column], path: Path, present: Sequence[str], decisions: list[str], *, fill: bool
+) -> list[Column]:
+    """Return the ``columns`` that are among ``present``, those of the file ``path``.
+
+    Raises:
+        UserError: one is there twice, or not there and not to be filled; with ``fill`` a line goes to ``decisions``.
+    """
+    for column in columns:
+        if present.count(column.name) > 1:
+            raise UserError(f"{path}: the column {column.name!r} is there twice; leave one out")
+    absent = [column.name for column in columns if column.name not in present]
+    if absent and not fill:
+        raise UserError(
+            f"{path}: the column {absent[0]!r} that the model reads is not there; the file has "
+            f"{', '.join(map(repr, present[:20]))}{', ...' if len(present) > 20 else ''}; add it, or take such columns "
+            "as missing values with --missing-columns fill"
+        )
+    if absent:
+        decisions.append(f"{path}: no column {', '.join(absent)}, taken as missing values")
+    return [column for column in columns if column.name in present]

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
-from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.base import Format, RowReader
 from recsys_bnn.data.formats.delimited import Column, Delimited
 from recsys_bnn.data.formats.keys import IntegerKeys
-from recsys_bnn.data.formats.text import Source, all_blocks, check_text, parse_each, read_rows
+from recsys_bnn.data.formats.text import Lines, Source, all_blocks, check_text, parse_each, read_rows
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
@@ -44,30 +44,83 @@ class LibFM(Format):
         fields = len(first.text.split(b"\n", 1)[0].split()) - 1 if first else 0
         if fields < 1:
             raise UserError(f"{paths[0]}, line 1: expected a label and index:1 for each field")
-        self.categorical_names = tuple(f"field_{i}" for i in range(1, fields + 1))
+        self.categorical_names = field_names(fields)
         self.keys = (IntegerKeys(),) * fields
-        self._columns = (
-            Column(chunks.LABEL, label, pa.uint8(), "label"),
-            *(Column(name, feature, pa.uint32(), "feature") for name in self.categorical_names),
-        )
-        present = [column.name for column in self._columns]
-        self._fast = Delimited(self._columns, present, separator=" ")
+        self._parser = LineParser(fields, labelled=True)
 
     def chunks(
         self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``sources`` in order; a value's key is its index."""
-        return read_rows(all_blocks(sources), self._fast.parse_text, self._plain, bad_rows, ordered_map)
+        parser = self._parser
+        return read_rows(all_blocks(sources), parser.parse_text, parser.parse_lines, bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
         """Return the first file's name up to its first dot, such as ``frappe``."""
         return self.paths[0].name.split(".")[0] or "libfm"
 
-    def _plain(self, lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+
+class LibFMRows(RowReader):
+    """Rows of a libFM file: a file whose first line begins with an index has no labels."""
+
+    integer_names: tuple[str, ...] = ()
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths, self.decisions = paths, []
+        self.categorical_names = field_names(sum(b":" in cell for cell in first_cells(paths[0])))
+        self.kinds = (IntegerKeys.kind,) * len(self.categorical_names)
+
+    def pieces(self, source: Source) -> Iterator[Lines]:
+        """Yield the lines of ``source``."""
+        labelled = b":" not in first_cells(source.path)[0]
+        self.decisions.append(f"{source.path}: {'labels, not used' if labelled else 'no labels'}")
+        parser = LineParser(len(self.categorical_names), labelled=labelled)
+        for block in source.blocks():
+            yield Lines(block, parser.parse_text, parser.parse_lines, parser.features)
+
+
+def field_names(count: int) -> tuple[str, ...]:
+    """Return the names of so many fields."""
+    return tuple(f"field_{i}" for i in range(1, count + 1))
+
+
+def first_cells(path: Path) -> list[bytes]:
+    """Return the cells of the first line of ``path``.
+
+    Raises:
+        UserError: the file can't be read, or has no index in its first line.
+    """
+    first = next(Source(path).blocks(), None)
+    cells = first.text.split(b"\n", 1)[0].split() if first else []
+    if not any(b":" in cell for cell in cells):
+        raise UserError(f"{path}, line 1: expected a label and index:1 for each field")
+    return cells
+
+
+class LineParser:
+    """Reads lines of so many fields, with or without a label before them."""
+
+    def __init__(self, fields: int, *, labelled: bool):
+        label_column = (Column(chunks.LABEL, label, pa.uint8(), "label"),) if labelled else ()
+        features = (Column(name, feature, pa.uint32(), "feature") for name in field_names(fields))
+        self._columns = (*label_column, *features)
+        self._labelled = labelled
+        self._fast = Delimited(self._columns, [column.name for column in self._columns], separator=" ")
+
+    def parse_text(self, text: bytes) -> pa.RecordBatch | None:
+        """Parse many whole lines at once; return None unless every line is certainly a row."""
+        return self._fast.parse_text(text)
+
+    def parse_lines(self, lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
+        """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
         return parse_each(lines, self.parse_line, self._fast.schema)
 
+    def features(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return parsed rows without their labels."""
+        return batch.remove_column(0) if self._labelled else batch
+
     def parse_line(self, line: bytes) -> list[Any]:
-        """Return the label and the keys of one line; any white space may stand between them.
+        """Return the label, if there is one, and the keys of one line; any white space may stand between them.
 
         Raises:
             RowError: the line is no row; its reason is ``blank``, ``nul``, ``utf-8``, ``columns``, ``label`` or
@@ -78,7 +131,8 @@ class LibFM(Format):
         if len(cells) != len(self._columns):
             raise RowError(
                 "columns",
-                f"{len(cells) - 1} features after the label, expected {len(self._columns) - 1} as in the first line",
+                f"{len(cells) - self._labelled} features{' after the label' * self._labelled}, expected "
+                f"{len(self._columns) - self._labelled} as in the first line",
             )
         return [column.value(cell) for column, cell in zip(self._columns, cells, strict=True)]
 

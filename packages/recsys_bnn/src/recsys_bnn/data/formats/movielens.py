@@ -8,24 +8,28 @@ ones are left out, so that every field has one value.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
-from recsys_bnn.data.formats.base import Format, counted_name
+from recsys_bnn.data.formats.base import Format, RowReader, counted_name
 from recsys_bnn.data.formats.delimited import Column, Delimited, number
 from recsys_bnn.data.formats.keys import IntegerKeys, Keys, TextKeys
 from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout, identity
-from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.formats.text import Lines, Source
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 CLICK_RATING = 4.0
 GENRE_FIELDS = 3
+_GENRES = tuple(f"genre_{i + 1}" for i in range(GENRE_FIELDS))
+_PAIR = ("user_id", "item_id")
 _NAMES = {
     100_000: "ml-100k",
     1_000_209: "ml-1m",
@@ -71,7 +75,7 @@ class MovieLens(Format):
             "user_id": IntegerKeys(),
             "item_id": IntegerKeys(),
             **(of_users if users else {}),
-            **{f"genre_{i + 1}": self._genres for i in range(GENRE_FIELDS)},
+            **dict.fromkeys(_GENRES, self._genres),
         }
         self.integer_names = ("age", "release_year") if users else ("release_year",)
         self.categorical_names, self.keys = tuple(fields), tuple(fields.values())
@@ -123,25 +127,18 @@ class MovieLens(Format):
 
     def _item_features(self, items: Sequence[Item]) -> dict[str, pa.Array]:
         """Return each feature by film, in the form of a chunk's columns."""
-        features = {
-            "item_id": pa.array([item.id for item in items], pa.uint32()),
-            "release_year": pa.array([item.year for item in items], pa.int32()),
-        }
-        for i in range(GENRE_FIELDS):
-            genres = [item.genres[i] if i < len(item.genres) else None for item in items]
-            features[f"genre_{i + 1}"] = self._genres.column(pa.array(genres, pa.string()))
-        return features
+        found = _of_items(items)
+        genres = {name: self._genres.column(found[name]) for name in found if name.startswith("genre_")}
+        return {"item_id": _numbers(items), **found, **genres}
 
     def _user_features(self, users: Sequence[User]) -> dict[str, pa.Array]:
         """Return each feature by user, in the form of a chunk's columns."""
-        genders = pa.array([user.gender for user in users], pa.string())
-        occupations = pa.array([user.occupation for user in users], pa.string())
-        return {
-            "user_id": pa.array([user.id for user in users], pa.uint32()),
-            "age": pa.array([user.age for user in users], pa.int32()),
-            "gender": self._gender.column(genders),
-            "occupation": self._occupation.column(occupations),
-        }
+        found = _of_users(users)
+        gender, occupation = (
+            self._gender.column(found["gender"]),
+            self._occupation.column(found["occupation"]),
+        )
+        return {"user_id": _numbers(users), **found, "gender": gender, "occupation": occupation}
 
     def default_name(self, rows: int) -> str:
         """Return the usual name of the set of so many ratings, such as ``ml-100k``."""
@@ -172,3 +169,85 @@ class _Place:
 
 def _taken(features: dict[str, pa.Array], places: np.ndarray) -> dict[str, pa.Array]:
     return {name: column.take(pa.array(places)) for name, column in features.items()}
+
+
+class MovieLensRows(RowReader):
+    """Pairs of user and film, with or without a rating, joined with what is known of both.
+
+    A user or film without a line of features keeps its number, and its features are missing.
+
+    Args:
+        inputs: The folder of the data set, or files of pairs in it. Where the folder's ratings have a header, that of
+            a file names user and film as they do; elsewhere they are its first two columns.
+    """
+
+    def __init__(self, inputs: Sequence[Path]):
+        self._layout = find_layout(inputs[0])
+        given = [path for path in inputs if path.is_file()]
+        self.paths, self.decisions = given or [self._layout.ratings], []
+        with_users = self._layout.users is not None
+        self.integer_names = ("age", "release_year") if with_users else ("release_year",)
+        texts = (*(("gender", "occupation") if with_users else ()), *_GENRES)
+        self.categorical_names = (*_PAIR, *texts)
+        self.kinds = (*(IntegerKeys.kind,) * len(_PAIR), *(TextKeys.kind,) * len(texts))
+
+    def pieces(self, source: Source) -> Iterator[Lines]:
+        """Yield the lines of ``source``."""
+        columns, first = self._layout.columns_in(source.path)
+        self.decisions.append(
+            f"{source.path}: {'ratings, not used' if 'rating' in columns else 'no ratings'}"
+        )
+        pair = [Column(name, identity, pa.uint32(), "id") for name in _PAIR]
+        return Delimited(pair, columns, separator=self._layout.separator, header=first).pieces(
+            source, self._joined
+        )
+
+    @cached_property
+    def _joined(self) -> "_Joined":
+        bad, layout = BadRows("skip"), self._layout
+        items = list(layout.items.read(Source(layout.items.path), bad).values())
+        users = list(layout.users.read(Source(layout.users.path), bad).values()) if layout.users else []
+        if bad.reasons:
+            self.decisions.append(f"{bad.reasons.total()} bad lines of films or users left out")
+        features = (_numbers(users), _of_users(users)) if layout.users else None
+        return _Joined((_numbers(items), _of_items(items)), features)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Adds the features of film and user to pairs of them."""
+
+    items: tuple[pa.Array, dict[str, pa.Array]]
+    """Numbers, and each feature by film."""
+    users: tuple[pa.Array, dict[str, pa.Array]] | None
+
+    def __call__(self, pairs: pa.RecordBatch) -> pa.RecordBatch:
+        columns = dict(zip(_PAIR, pairs.columns, strict=True))
+        for name, known in (("item_id", self.items), ("user_id", self.users)):
+            if known is not None:
+                places = pc.call_function("index_in", [columns[name]], pc.SetLookupOptions(known[0]))
+                columns |= {feature: values.take(places) for feature, values in known[1].items()}
+        return pa.RecordBatch.from_pydict(columns)
+
+
+def _numbers(found: Sequence[Item] | Sequence[User]) -> pa.Array:
+    return pa.array([one.id for one in found], pa.uint32())
+
+
+def _of_items(items: Sequence[Item]) -> dict[str, pa.Array]:
+    """Return each feature by film; texts are as in the source."""
+    features = {"release_year": pa.array([item.year for item in items], pa.int32())}
+    for i, name in enumerate(_GENRES):
+        features[name] = pa.array(
+            [item.genres[i] if i < len(item.genres) else None for item in items], pa.string()
+        )
+    return features
+
+
+def _of_users(users: Sequence[User]) -> dict[str, pa.Array]:
+    """Return each feature by user; texts are as in the source."""
+    return {
+        "age": pa.array([user.age for user in users], pa.int32()),
+        "gender": pa.array([user.gender for user in users], pa.string()),
+        "occupation": pa.array([user.occupation for user in users], pa.string()),
+    }

@@ -123,6 +123,27 @@ class Layout:
     items: FeatureFile[Item]
     users: FeatureFile[User] | None
 
+    def columns_in(self, path: Path) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the names of all columns of a file of pairs with or without ratings, and its header if it has one.
+
+        Raises:
+            UserError: it names no users or films, or has one column.
+        """
+        first = header(path, self.separator)
+        if not self.header:
+            if len(first) < 2:
+                raise UserError(
+                    f"{path}, line 1: one column, expected user and film with {self.separator!r} between"
+                )
+            return [*_RATING_COLUMNS, *map(str, range(len(first)))][: len(first)], ()
+        own = dict(zip(self.header, self.columns, strict=True))
+        names = [own.get(cell, cell.split(":")[0]) for cell in first]
+        for name in ("user_id", "item_id"):
+            if names.count(name) != 1:
+                wanted = next(cell for cell, known in own.items() if known == name)
+                raise UserError(f"{path}, line 1: no column {wanted}; expected a header with one such column")
+        return names, first
+
 
 def find_layout(path: Path) -> Layout:
     """Return the layout in the folder ``path``, or in the folder of the file ``path``.
@@ -170,6 +191,9 @@ def _csv(folder: Path) -> Layout:
 
 
 def _recbole(found: Sequence[Path]) -> Layout:
+    found = [
+        path for path in found if path.with_suffix(".item").exists()
+    ] or found  # others may list pairs to score
     if len(found) > 1:
         raise UserError(
             f"{found[1]}: a second file of ratings beside {found[0].name}; keep one in the folder"

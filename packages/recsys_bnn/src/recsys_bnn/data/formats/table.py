@@ -6,7 +6,9 @@ quotes, but a line end in one is refused.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,19 +19,20 @@ import pyarrow.parquet as pq
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows, RowError
-from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.base import Format, RowPiece, RowReader
 from recsys_bnn.data.formats.delimited import (
     Column,
     Delimited,
     header,
     label,
     number,
+    present_columns,
     text_or_missing,
     whole,
 )
 from recsys_bnn.data.formats.keys import TextKeys
-from recsys_bnn.data.formats.table_schema import read_schema
-from recsys_bnn.data.formats.text import Source, batch_of
+from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
+from recsys_bnn.data.formats.text import Parsed, Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
@@ -53,7 +56,7 @@ class Table(Format):
     def __init__(self, paths: Sequence[Path], schema: Path, *, in_time_order: bool = True):
         self.paths, self._schema = paths, read_schema(schema)
         self._in_time_order = in_time_order and self._schema.time is not None
-        self._present = [self._names(path) for path in paths]
+        self._present = [names_in(path, self._schema) for path in paths]
         for path, present in zip(paths, self._present, strict=True):
             self._schema.check(path, present)
         self.integer_names, self.categorical_names = self._schema.integers, self._schema.categoricals
@@ -62,15 +65,8 @@ class Table(Format):
         self._columns = [
             Column(self._schema.label, _label(self._schema.threshold), pa.uint8(), "label"),
             *([Column(self._schema.time, time, pa.float64(), "time")] if self._schema.time else []),
-            *(Column(name, whole, pa.int32(), "integer") for name in self.integer_names),
-            *(Column(name, text_or_missing, pa.string(), "categorical") for name in self.categorical_names),
+            *feature_columns(self._schema),
         ]
-
-    def _names(self, path: Path) -> list[str]:
-        if path.suffix not in PARQUET:
-            return header(path, self._schema.separator, quoted=True)
-        with _opened(path) as file:
-            return file.schema_arrow.names
 
     def chunks(
         self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
@@ -118,6 +114,57 @@ class Table(Format):
         return {"label": schema.label, "threshold": schema.threshold, "time": schema.time}
 
 
+class TableRows(RowReader):
+    """Rows of tables with the features of a schema; its label and time are not read, and need not be there.
+
+    Args:
+        paths: Tables, Parquet if the name ends so.
+        schema: What the columns are.
+        fill: Take the features of a column that is not there as missing, instead of refusing the file.
+    """
+
+    def __init__(self, paths: Sequence[Path], schema: TableSchema, *, fill: bool = False):
+        self.paths, self.decisions, self._schema, self._fill = paths, [], schema, fill
+        self.integer_names, self.categorical_names = schema.integers, schema.categoricals
+        self.kinds = (TextKeys.kind,) * len(schema.categoricals)
+
+    def pieces(self, source: Source) -> Iterator[RowPiece]:
+        """Yield the rows of ``source``."""
+        present = names_in(source.path, self._schema)
+        columns = present_columns(
+            feature_columns(self._schema), source.path, present, self.decisions, fill=self._fill
+        )
+        label = self._schema.label
+        self.decisions.append(
+            f"{source.path}: {'a' if label in present else 'no'} column {label}{', not used' * (label in present)}"
+        )
+        if source.path.suffix in PARQUET:
+            return parquet_pieces(source, columns)
+        return Delimited(
+            columns, present, separator=self._schema.separator, quoted=True, header=present
+        ).pieces(source)
+
+
+def feature_columns(schema: TableSchema) -> list[Column]:
+    """Return what reads the features: integers, then categoricals as texts."""
+    return [
+        *(Column(name, whole, pa.int32(), "integer") for name in schema.integers),
+        *(Column(name, text_or_missing, pa.string(), "categorical") for name in schema.categoricals),
+    ]
+
+
+def names_in(path: Path, schema: TableSchema) -> list[str]:
+    """Return the names of the columns of a table.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    if path.suffix not in PARQUET:
+        return header(path, schema.separator, quoted=True)
+    with _opened(path) as file:
+        return file.schema_arrow.names
+
+
 def time(text: str) -> float:
     """Read a number, or an ISO 8601 date and time (UTC unless it says otherwise) as seconds since 1970."""
     try:
@@ -154,29 +201,64 @@ def _parquet_batches(
     source: Source, columns: Sequence[Column], bad_rows: BadRows, ordered_map: OrderedMap
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file, group by group; bad ones go to ``bad_rows``."""
+    with _reading(source):
+        for parsed in ordered_map(Cells.parse, parquet_pieces(source, columns)):
+            for row in parsed.bad:
+                bad_rows.add(row)
+            yield from parsed.batches
+
+
+def parquet_pieces(source: Source, columns: Sequence[Column]) -> "Iterator[Cells]":
+    """Yield the cells of some columns of a Parquet file, group by group."""
     source.digest_all()
     names = [column.name for column in columns]
     row = 1
-    with _opened(source.path) as file:
-        try:
-            read = (
-                [_as_texts(b.column(n), f"{source.path}: the column {n!r}") for n in names]
-                for b in file.iter_batches(columns=names)
-            )
-            for batch, errors in ordered_map(partial(_converted, columns=columns), read):
-                for at, error in errors:
-                    bad_rows.add(BadRow(source.path, row + at, error.reason, str(error), "row"))
-                row += batch.num_rows + len(errors)
-                yield batch
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{source.path}: {error}; is the file damaged?") from error
+    with _opened(source.path) as file, _reading(source):
+        for batch in file.iter_batches(columns=names):
+            texts = [as_texts(batch.column(n), f"{source.path}: the column {n!r}") for n in names]
+            yield Cells(source.path, row, texts, tuple(columns), batch.num_rows)
+            row += batch.num_rows
 
 
-def _as_texts(values: pa.Array, what: str) -> pa.Array:
+@contextmanager
+def _reading(source: Source) -> Generator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{source.path}: {error}; is the file damaged?") from error
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Consecutive rows of a Parquet file as texts, with the columns that read them."""
+
+    path: Path
+    first: int
+    """Number of the first row in the file, from 1."""
+    texts: Sequence[pa.Array]
+    columns: tuple[Column, ...]
+    rows: int
+
+    def without(self, rows: int) -> "Cells":
+        """Leave out the first ``rows`` rows."""
+        texts = [text.slice(rows) for text in self.texts]
+        return Cells(self.path, self.first + rows, texts, self.columns, self.rows - rows)
+
+    def parse(self) -> Parsed:
+        """Parse the rows."""
+        batch, errors = _converted(self.texts, self.columns)
+        bad = [BadRow(self.path, self.first + at, e.reason, str(e), "row") for at, e in errors]
+        return Parsed([batch], bad)
+
+    def __str__(self) -> str:
+        return f"{self.path}, from row {self.first} on"
+
+
+def as_texts(values: pa.Array, what: str) -> pa.Array:
     """Return a column of a Parquet file as it would stand in a CSV file."""
     kind = values.type
     if pa.types.is_dictionary(kind):
-        return _as_texts(values.dictionary_decode(), what)
+        return as_texts(values.dictionary_decode(), what)
     if pa.types.is_boolean(kind):
         return values.cast(pa.uint8()).cast(pa.string())
     if pa.types.is_floating(kind):

@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ BLOCK_BYTES = 4 << 20
 """Text in one block, about 17,000 rows of Criteo: enough work to make a thread worth it, small enough to hold many."""
 CLUSTER_BLOCK_BYTES = 32 << 20
 """The same on a cluster, where a block must be worth its way over the network."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PLAIN_LINES = 64
 """Blocks of at most so many lines go to the plain parser rather than being halved once more."""
 
@@ -103,6 +104,8 @@ class Source:
     def blocks(self) -> Iterator[Block]:
         """Yield all lines of the file in blocks; a last line without a line feed gets one.
 
+        A byte order mark at the start and blank lines at the end are left out, as many programs write them.
+
         Raises:
             UserError: the file can't be opened, its gzip data are damaged, or a line is so long that it can't
                 be a table.
@@ -112,17 +115,26 @@ class Source:
         with self._open() as file, memoryview(buffer) as view:
             plain = isinstance(file, _Digesting)
             while size := self._fill(file, view):
+                if (
+                    size >= len(BYTE_ORDER_MARK)
+                    and not at
+                    and not rest
+                    and buffer.startswith(BYTE_ORDER_MARK)
+                ):
+                    at, size = at + len(BYTE_ORDER_MARK), size - len(BYTE_ORDER_MARK)
+                    view[:size] = bytes(view[len(BYTE_ORDER_MARK) : size + len(BYTE_ORDER_MARK)])
                 cut = buffer.rfind(b"\n", 0, size) + 1
                 if cut:
-                    text = b"".join((rest, view[:cut]))
-                    yield Block(self.path, line, text, at if plain else None)
-                    line, rest, at = line + count_lines(text), b"", at + len(text)
+                    text, rest = _without_blank_end(b"".join((rest, view[:cut])))
+                    if text:
+                        yield Block(self.path, line, text, at if plain else None)
+                    line, at = line + count_lines(text), at + len(text)
                 rest += view[cut:size]
                 if len(rest) > BLOCK_BYTES:
                     raise UserError(
                         f"{self.path}, line {line}: longer than {BLOCK_BYTES >> 20} MiB; is it a text table, with line ends?"
                     )
-        if rest:
+        if rest.strip(b"\r\n"):
             yield Block(self.path, line, rest + b"\n")
 
     def digest_all(self) -> None:
@@ -184,6 +196,15 @@ class _Digesting(io.RawIOBase):
         return size
 
 
+def _without_blank_end(text: bytes) -> tuple[bytes, bytes]:
+    """Part whole lines from the blank ones at their end, which are left out unless more lines follow."""
+    if not text.endswith((b"\n\n", b"\n\r\n")) and text[:2] not in (b"\n", b"\r\n"):
+        return text, b""
+    filled = len(text.rstrip(b"\r\n"))
+    end = text.index(b"\n", filled) + 1 if filled else 0
+    return text[:end], text[end:]
+
+
 def count_lines(text: bytes) -> int:
     """Return the number of line feeds."""
     # bytes.count stops at each one it finds, which is slow for so many.
@@ -239,6 +260,45 @@ def batch_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Consecutive lines of one file with what parses them: a piece of work that can be pickled."""
+
+    block: Block
+    fast: Fast
+    plain: Plain
+    finish: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+    """Turns what was parsed into what is wanted, if that is something else."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, bad ones included."""
+        return count_lines(self.block.text)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.block.path
+
+    @property
+    def first(self) -> int:
+        """Number of the first row in its file, as a :class:`BadRow` counts."""
+        return self.block.line
+
+    def without(self, rows: int) -> "Lines":
+        """Leave out the first ``rows`` rows."""
+        starts = np.flatnonzero(np.frombuffer(self.block.text, np.uint8) == ord("\n")) + 1
+        return replace(self, block=self.block.part(int(starts[rows - 1]))) if rows else self
+
+    def parse(self) -> Parsed:
+        """Parse the lines."""
+        parsed = parse_block(self.block, self.fast, self.plain)
+        return parsed if self.finish is None else Parsed(list(map(self.finish, parsed.batches)), parsed.bad)
+
+    def __str__(self) -> str:
+        return str(self.block)
 
 
 def parse_block(block: Block, fast: Fast, plain: Plain) -> Parsed:
