@@ -19,9 +19,11 @@ from recsys_bnn.model.post_training import quantize_after_training
 from recsys_bnn.model.trained import build_model, load_model, predict
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
+from recsys_bnn.training.ftrl import FTRL
 from recsys_bnn.training.optimizers import RowwiseAdagrad
-from seminar_common import metrics, runs, seeds
+from seminar_common import bootstrap, metrics, runs, seeds
 from seminar_common.device import launch
+from seminar_common.display import metric_named
 from seminar_common.errors import UserError
 from seminar_common.files import fingerprint
 from seminar_common.identity import require_same
@@ -39,6 +41,10 @@ from seminar_common.training import (
 
 CALIBRATION_ROWS = 16_384
 """Training rows that fit the scales of a model that starts from another one."""
+LARGEST_LOSS = 20.0
+"""Log loss of a step, in nats, above which a training has diverged: the model would give what happened a chance
+below e^-20, less than a 32-bit probability can tell from none."""
+WAY_OUT = "lower --learning-rate or --embedding-learning-rate"
 
 
 def train(settings: TrainSettings) -> Run:
@@ -48,7 +54,7 @@ def train(settings: TrainSettings) -> Run:
     an unbroken one, bit for bit on the CPU with the same number of threads.
 
     Raises:
-        UserError: unusable settings, data or run folder, or a loss that is no longer finite.
+        UserError: unusable settings, data or run folder, or a training that diverged.
     """
     run, settings = open_or_resume(settings, PRESETS, stored_settings)
     if settings.data is None:
@@ -60,6 +66,7 @@ def train(settings: TrainSettings) -> Run:
         _check_same_origin(run, settings, dataset)
     else:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
+    dataset.verify()
     rows = _training_rows(settings, dataset)
     teacher = _load_other(settings.teacher, "--teacher", dataset)
     model = initial_model(settings, dataset, rows)
@@ -99,7 +106,6 @@ def _check_same_origin(run: Run, settings: TrainSettings, dataset: Dataset) -> N
     """Raise a UserError unless the data and the other runs are those that ``run`` was started with."""
     facts = {"data_fingerprint": dataset.fingerprint, **_other_weights(settings)}
     require_same(run.config(), facts, run.folder, "bring back what it was started with, or start a new run")
-    dataset.verify()
 
 
 def _other_weights(settings: TrainSettings) -> dict[str, str | None]:
@@ -117,6 +123,7 @@ def _training_rows(settings: TrainSettings, dataset: Dataset) -> Rows:
             f"{dataset.folder}: {len(rows)} training rows don't fill one batch of "
             f"{settings.optimization.batch_size}; lower --batch-size"
         )
+    dataset.require_both_classes(*splits)
     return rows
 
 
@@ -174,7 +181,9 @@ class Trainer:
         self.dropouts = [m for m in self.model.modules() if isinstance(m, SeededDropout)]
         self.steps_per_epoch = len(rows) // settings.optimization.batch_size
         steps = self.steps_per_epoch * settings.optimization.epochs
-        self.shell = TrainingShell(fabric, run, steps, {"model": model}, self.optimizers)
+        self.shell = TrainingShell(
+            fabric, run, steps, {"model": model}, self.optimizers, LARGEST_LOSS, WAY_OUT
+        )
 
     def fit(self) -> None:
         """Run the steps that remain and write the weights."""
@@ -185,6 +194,8 @@ class Trainer:
             while shell.step < shell.steps:
                 self._epoch(shell.step // self.steps_per_epoch, advance)
         settle_batch_norms(self.plain, self.rows, self.settings, self.fabric.device)
+        if self.plain.first_order is not None:
+            self.plain.first_order.round_to_codes()
         shell.finish("model")
 
     def _epoch(self, epoch: int, advance: Any) -> None:
@@ -243,6 +254,9 @@ class Trainer:
         if config.fresh_tables:
             step, steps = step % self.steps_per_epoch, self.steps_per_epoch
         factor = learning_rate_factor(step, steps, config.warmup, embedding_schedule(self.settings))
+        if self.plain.first_order is not None:
+            [first_order] = self.optimizers[1].param_groups
+            first_order["lr"] = config.first_order_rate
         [table] = self.optimizers[-1].param_groups
         table["lr"] = config.embedding_learning_rate * factor
 
@@ -281,16 +295,22 @@ class Trainer:
         self.shell.log({"epoch": round(self.shell.step / self.steps_per_epoch, 4), **record})
 
     def _validate(self, epoch: int) -> None:
-        """Log loss and AUC of the validation rows, unless they are learned from."""
+        """Log loss and AUC of the validation rows, where they have them, unless they are learned from."""
         if self.settings.optimization.fit_on != "train":
             return
-        self.shell.require_finite(weights=True)
+        self.shell.require_finite()
         rows = self.dataset.rows("val")
+        labels, known = rows.labels(), {}
         with settled(self.plain, self.rows, self.settings, self.fabric.device) as model:
-            probabilities, labels = predict(model, rows, self.fabric.device), rows.labels()
-        loss, auc = metrics.log_loss(labels, probabilities), metrics.roc_auc(labels, probabilities)
-        self._log({"val_log_loss": loss, "val_roc_auc": auc})
-        say(f"epoch {epoch}: validation log loss {loss:.4f}, ROC AUC {auc:.4f}")
+            probabilities = predict(model, rows, self.fabric.device)
+        for name, metric in (("log_loss", metrics.log_loss), ("roc_auc", metrics.roc_auc)):
+            if metrics.has_value(name, labels):
+                known[name] = metric(labels, probabilities)
+        if known:
+            self._log({f"val_{name}": value for name, value in known.items()})
+        figures = ", ".join(f"{metric_named(name).name} {value:.4f}" for name, value in known.items())
+        why = bootstrap.remark(labels) if len(known) < 2 else ""
+        say(f"epoch {epoch}: validation: " + "; ".join(filter(None, [figures, why])))
 
 
 def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -> Tensor:
@@ -303,18 +323,26 @@ def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -
 
 
 def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim.Optimizer]:
-    """Return AdamW for the MLPs and scales, and for the tables' sparse gradients one that leaves other rows alone.
+    """Return AdamW for the MLPs and scales, FTRL for first-order weights, and at last the optimizer of the tables.
+
+    The latter takes sparse gradients and leaves other rows alone.
 
     Scales are logarithms: they learn ten times faster than weights and never decay, which would pull each
     towards a scale of one.
     """
     table, scales = model.embedding.weight, model.scales()
-    apart = {id(table), *map(id, scales)}
+    first_order = [] if model.first_order is None else list(model.first_order.parameters())
+    apart = {id(parameter) for parameter in (table, *scales, *first_order)}
     groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart]}]
     if scales:
         groups.append({"params": scales, "lr": 10 * config.learning_rate, "weight_decay": 0.0})
     sparse = {"adam": torch.optim.SparseAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
-    return [
+    optimizers = [
         torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay),
         sparse([table], lr=config.embedding_learning_rate),
     ]
+    if first_order:
+        # Each pass adds its gradients to the leader, so the penalty grows with the passes to weigh the same.
+        penalty = config.first_order_l2 * max(config.epochs, 1)
+        optimizers.insert(1, FTRL(first_order, config.first_order_rate, penalty, config.batch_size))
+    return optimizers

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recsys_bnn.model.first_order import FIRST_ORDER_BITS, FirstOrder
 from recsys_bnn.model.layers import (
     BatchNorm,
     LinearLayer,
@@ -70,6 +71,7 @@ class DLRM(nn.Module):
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
         top_sizes = [dim * bool(integer_count) + len(self.pairs), *config.top_mlp, 1]
         self.top = mlp(top_sizes, config, config.top_bits)
+        self.first_order = FirstOrder(cardinalities, inputs) if config.first_order else None
 
     def reset_parameters(self, generator: torch.Generator, click_rate: float = 0.5) -> None:
         """Draw all weights anew from ``generator`` and start at the logit of ``click_rate``.
@@ -80,6 +82,8 @@ class DLRM(nn.Module):
         for module in self.modules():
             if isinstance(module, LinearLayer | QuantEmbedding):
                 module.reset_parameters(generator)
+            elif isinstance(module, FirstOrder):
+                module.reset_parameters()
         last_norm = self.top[-1]
         assert isinstance(last_norm, nn.BatchNorm1d)
         nn.init.constant_(last_norm.bias, math.log(click_rate / (1 - click_rate)))
@@ -91,14 +95,20 @@ class DLRM(nn.Module):
             integers: Normalised integer features, float [B, I]; NaN is a missing one, and counts as the mean, 0.
             categoricals: Ids within each field, int [B, F].
         """
-        vectors_BVD = self.embedding(categoricals)
-        if self.bottom is None:
-            return self.top(pair_products(vectors_BVD, self.pairs)).squeeze(1)
+        inputs = self._integer_inputs(integers)
+        logits = self._interactions(inputs, self.embedding(categoricals))
+        return logits if self.first_order is None else logits + self.first_order(inputs, categoricals)
+
+    def _integer_inputs(self, integers: Tensor) -> Tensor:
+        """Return what the bottom MLP reads, [B, I] or [B, 2 I]: zeros for missing integers, and flags if asked for."""
         missing = integers.isnan()
         integers = integers.masked_fill(missing, 0)
-        if self.config.missing_flags:
-            integers = torch.cat([integers, missing.to(integers)], dim=1)
-        dense_BD = self.bottom(integers)
+        return torch.cat([integers, missing.to(integers)], dim=1) if self.config.missing_flags else integers
+
+    def _interactions(self, inputs: Tensor, vectors_BVD: Tensor) -> Tensor:
+        if self.bottom is None:
+            return self.top(pair_products(vectors_BVD, self.pairs)).squeeze(1)
+        dense_BD = self.bottom(inputs)
         vectors_BVD = torch.cat([dense_BD.unsqueeze(1), vectors_BVD], dim=1)
         return self.top(torch.cat([dense_BD, pair_products(vectors_BVD, self.pairs)], dim=1)).squeeze(1)
 
@@ -126,7 +136,11 @@ class DLRM(nn.Module):
         bits = {f"{n}.weight": m.weight_bits for n, m in self.named_modules() if isinstance(m, LinearLayer)}
         skipped = (table, "num_batches_tracked")
         tensors = {k: v for k, v in self.state_dict().items() if not k.endswith(skipped)}
+        if self.first_order is not None:
+            bits["first_order.weight"] = FIRST_ORDER_BITS
         sizes = [TensorSize(name, tensor.numel(), bits.get(name, 32)) for name, tensor in tensors.items()]
+        if self.first_order is not None:
+            sizes.append(TensorSize("first_order.scales", len(self.first_order.rows), 32))
         hot = self.embedding.hot_count * self.embedding.dim
         sizes.append(TensorSize(table, self.embedding.weight.numel() - hot, self.embedding.bits))
         if hot:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from recsys_bnn.data.dataset import Batch
 from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.first_order import FirstOrder
 from recsys_bnn.model.layers import LinearLayer, QuantEmbedding
 from recsys_bnn.model.quantizers import Quantizer
 from recsys_bnn.settings.training import ModelConfig
@@ -39,7 +40,7 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
     Raises:
         UserError: ``config`` has other sizes than ``model``.
     """
-    for name in ("embedding_dim", "bottom_mlp", "top_mlp", "hashed_share"):
+    for name in ("embedding_dim", "bottom_mlp", "top_mlp", "hashed_share", "missing_flags", "first_order"):
         ours, theirs = getattr(config, name), getattr(model.config, name)
         if ours != theirs:
             option = f"--{name.replace('_', '-')}"
@@ -55,7 +56,7 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
 
 def _parts(model: DLRM) -> Iterator[nn.Module]:
     """Yield the modules with weights or statistics; dropouts in between don't count."""
-    kinds = (QuantEmbedding, LinearLayer, nn.BatchNorm1d, nn.PReLU)
+    kinds = (QuantEmbedding, LinearLayer, nn.BatchNorm1d, nn.PReLU, FirstOrder)
     return (module for module in model.modules() if isinstance(module, kinds))
 
 

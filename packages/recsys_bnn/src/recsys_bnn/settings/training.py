@@ -30,6 +30,8 @@ class ModelConfig:
     """Share of the hidden values of both MLPs dropped in training."""
     missing_flags: bool = False
     """Tell the bottom MLP, beside each integer, whether it is missing; else a missing one is just the mean."""
+    first_order: bool = False
+    """Add a weight for each frequent value and each integer to the logit, beside the interactions (Wide & Deep)."""
     bottom_mlp_bits: Bits = 32
     """Bits of the weights and inputs of the bottom MLP's layers."""
     layer_bits: tuple[str, ...] = ()
@@ -127,6 +129,10 @@ class OptimizationConfig:
     """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
     embedding_optimizer: Literal["adam", "rowwise-adagrad"] = "adam"
     """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller."""
+    first_order_rate: float = 0.1
+    """With --first-order: learning rate of its weights (alpha of FTRL), which falls by itself."""
+    first_order_l2: float = 10.0
+    """With --first-order: L2 penalty of its weights; as strong as C = 1 / this in scikit-learn's logistic regression."""
     embedding_schedule: Literal["auto", "cosine", "constant"] = "auto"
     """What follows the warm-up of the embeddings' learning rate. auto is constant for 32-bit tables under Adagrad,
     which slows down by itself, row by row: under a cosine the late reads of a rare value would hardly count. It is
@@ -157,6 +163,8 @@ class OptimizationConfig:
             raise UserError(
                 "--warmup must lie in [0, 1]; --weight-decay and --min-count must not be negative"
             )
+        if self.first_order_rate <= 0 or self.first_order_l2 < 0:
+            raise UserError("--first-order-rate must be above 0 and --first-order-l2 must not be negative")
         if not 0 < self.kept_share <= 1:
             raise UserError(f"--kept-share {self.kept_share}: must lie in (0, 1]")
 
