@@ -127,6 +127,9 @@ def test_rows_with_and_without_labels_are_encoded_as_prepare_does(
         np.testing.assert_array_equal(ids, expected.categoricals)
         assert [part.start for part in parts] == np.cumsum([0, *(part.rows for part in parts)])[:-1].tolist()
         assert len(rows.decisions) == 1
+        labels = [click for part in parts if part.labels is not None for click in part.labels.to_pylist()]
+        assert labels == (expected.labels.tolist() if path == log else [])
+        assert all((part.names is None) == (name != "avazu") for part in parts)
     assert rows.decisions[0].startswith(f"{new}: ") and " no " in rows.decisions[0].replace("39 columns,", "")
 
 
@@ -149,6 +152,13 @@ def test_a_bad_row_leaves_a_gap_in_its_place(visits: Path, tmp_path: Path) -> No
     assert part.rows == 3 and part.good is not None and part.good.tolist() == [0, 2]
     np.testing.assert_array_equal(part.spread(np.array([0.1, 0.3])), [0.1, np.nan, 0.3])
     assert rows.bad_rows.summary()["reasons"] == {"integer": 1}
+
+
+def test_a_label_that_cannot_be_read_costs_no_row(visits: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("age,user,rating\n1,a,5\n2,b,\n3,c,soon\n4,c,3.5\n")
+    (part,) = read("table", visits, visits / "data", path).read()
+    assert part.labels is not None and part.labels.to_pylist() == [1, None, None, 0]
 
 
 def test_reading_goes_on_from_any_row(visits: Path, monkeypatch: pytest.MonkeyPatch) -> None:

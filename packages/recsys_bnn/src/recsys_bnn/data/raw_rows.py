@@ -8,7 +8,7 @@ itself, keeps its number, and is encoded with a vocabulary and a normalisation t
         for rows in RawRows("criteo-kaggle", [path], encoder).read(ordered_map):
             scores = rows.spread(model(rows.integers, rows.ids))  # NaN where a row is bad
 
-A file need not hold labels; where it does they are not read. What was decided is told in ``RawRows.decisions``.
+A file need not hold labels. What was decided is told in ``RawRows.decisions``.
 """
 
 import hashlib
@@ -176,6 +176,10 @@ class EncodedRows:
     """int32 [N, F]."""
     bad: list[BadRow]
     """The other rows, if bad rows are skipped."""
+    labels: pa.Array | None
+    """Labels, uint8 [N] with a null where one can't be read; None if the file has none."""
+    names: pa.Array | None
+    """A text that names each row, [N]; None if the file has none."""
 
     def spread(self, scores: np.ndarray) -> np.ndarray:
         """Return one score for each row, [rows], NaN for a bad one, from those of the good rows, [N]."""
@@ -258,11 +262,15 @@ class RawRows:
             UserError: a file can't be read, or a row is bad and bad rows are not to be skipped.
         """
         for bad, answer in ordered_map(
-            partial(_encoded, encoder=self.encoder, then=then), self._parts(start)
+            partial(_encoded, encoder=self.encoder, beside=self._beside, then=then), self._parts(start)
         ):
             for row in bad:
                 self.bad_rows.add(row)
             yield answer
+
+    @property
+    def _beside(self) -> tuple[str | None, str | None]:
+        return self._reader.label_column, self._reader.id_column
 
     def _parts(self, start: int) -> Iterator["_Part"]:
         at = 0
@@ -298,7 +306,10 @@ class _Part:
 
 
 def _encoded(
-    part: _Part, encoder: RowEncoder, then: Callable[[EncodedRows], Answer]
+    part: _Part,
+    encoder: RowEncoder,
+    beside: tuple[str | None, str | None],
+    then: Callable[[EncodedRows], Answer],
 ) -> tuple[list[BadRow], Answer]:
     piece, parsed = part.piece, part.piece.parse()
     rows = sum(batch.num_rows for batch in parsed.batches) + len(parsed.bad)
@@ -310,5 +321,12 @@ def _encoded(
         for batch in parsed.batches
     ]
     integers, ids = encoded[0] if len(encoded) == 1 else map(np.concatenate, zip(*encoded, strict=True))
-    found = EncodedRows(piece.path, part.start, rows, good, integers, ids, parsed.bad)
+    labels, names = (_column(parsed.batches, name) for name in beside)
+    found = EncodedRows(piece.path, part.start, rows, good, integers, ids, parsed.bad, labels, names)
     return parsed.bad, then(found)
+
+
+def _column(batches: Sequence[pa.RecordBatch], name: str | None) -> pa.Array | None:
+    if name is None or name not in batches[0].schema.names:
+        return None
+    return pa.concat_arrays([batch.column(name) for batch in batches])

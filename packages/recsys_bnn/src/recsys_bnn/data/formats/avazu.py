@@ -8,6 +8,7 @@ columns are categorical.
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from recsys_bnn.data.formats.delimited import (
     hex_key,
     integer_key,
     label,
+    or_none,
     present_columns,
+    text_or_missing,
 )
 from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys
 from recsys_bnn.data.formats.text import Lines, Source
@@ -119,7 +122,7 @@ class Avazu(Format):
 
 
 class AvazuRows(RowReader):
-    """Rows of Avazu's train or test file: the column ``click`` is not read where it is there.
+    """Rows of Avazu's train or test file, which has no column ``click``.
 
     Args:
         paths: The files.
@@ -129,6 +132,7 @@ class AvazuRows(RowReader):
     integer_names: tuple[str, ...] = ()
     categorical_names = CATEGORICALS
     kinds = tuple(keys.kind for keys in Avazu.keys)
+    label_column, id_column = "click", "id"
 
     def __init__(self, paths: Sequence[Path], *, fill: bool = False):
         self.paths, self.decisions, self._fill = paths, [], fill
@@ -137,10 +141,15 @@ class AvazuRows(RowReader):
         """Yield the lines of ``source`` after its header."""
         found = header(source.path)
         columns = present_columns(_COLUMNS[1:], source.path, found, self.decisions, fill=self._fill)
-        self.decisions.append(
-            f"{source.path}: {'a column click, not used' if 'click' in found else 'no column click'}"
-        )
+        self.decisions.append(f"{source.path}: {'a' if 'click' in found else 'no'} column click")
+        columns += [column for column in _BESIDE if found.count(column.name) == 1]
         return Delimited(columns, found, header=found).pieces(source, _row_features)
+
+
+_BESIDE = (
+    Column("click", partial(or_none, label), pa.uint8(), "label"),
+    Column("id", text_or_missing, pa.string(), "id"),
+)
 
 
 def _row_features(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -87,6 +87,11 @@ class RowReader(Protocol):
     categorical_names: tuple[str, ...]
     kinds: tuple[str, ...]
     """For each categorical field, the kind of its :class:`Keys`."""
+    label_column: str
+    """Column of a batch, beside the features, with the labels (uint8, a null where one can't be read) of a file that
+    has them."""
+    id_column: str | None = None
+    """Column of a batch with a text that names each row, where the format has one."""
     decisions: list[str]
     """What a look at the files decided, such as whether they hold labels, a line each; filled as they are read."""
 

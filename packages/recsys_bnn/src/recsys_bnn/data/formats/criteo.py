@@ -71,6 +71,7 @@ class CriteoRows(RowReader):
     integer_names = INTEGERS
     categorical_names = CATEGORICALS
     kinds = ("hex",) * len(CATEGORICALS)
+    label_column = chunks.LABEL
 
     def __init__(self, paths: Sequence[Path]):
         self.paths, self.decisions = paths, []
@@ -81,13 +82,13 @@ class CriteoRows(RowReader):
         for block in source.blocks():
             if labelled is None:
                 labelled = block.text[: block.text.index(b"\n")].count(b"\t") != COLUMNS - 2
-                found = "40 columns, of which the label is not used" if labelled else "39 columns, no label"
+                found = "40 columns, a label first" if labelled else "39 columns, no label"
                 self.decisions.append(f"{source.path}: {found}")
             yield Lines(
                 block,
                 partial(parse_text, labelled=labelled),
                 partial(parse_lines, labelled=labelled),
-                _features,
+                None if labelled else _features,
             )
 
 

@@ -100,6 +100,14 @@ def hex_key(text: str) -> int | None:
     return int(text, 16)
 
 
+def or_none(parse: Callable[[str], Any], text: str) -> Any:
+    """Return what ``parse`` reads, None where that is bad."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
 def number(text: str) -> float:
     """Read a finite decimal number."""
     if not _NUMBER.fullmatch(text):

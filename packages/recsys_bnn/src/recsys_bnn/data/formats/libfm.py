@@ -64,6 +64,7 @@ class LibFMRows(RowReader):
     """Rows of a libFM file: a file whose first line begins with an index has no labels."""
 
     integer_names: tuple[str, ...] = ()
+    label_column = chunks.LABEL
 
     def __init__(self, paths: Sequence[Path]):
         self.paths, self.decisions = paths, []
@@ -73,10 +74,10 @@ class LibFMRows(RowReader):
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source``."""
         labelled = b":" not in first_cells(source.path)[0]
-        self.decisions.append(f"{source.path}: {'labels, not used' if labelled else 'no labels'}")
+        self.decisions.append(f"{source.path}: {'labels' if labelled else 'no labels'}")
         parser = LineParser(len(self.categorical_names), labelled=labelled)
         for block in source.blocks():
-            yield Lines(block, parser.parse_text, parser.parse_lines, parser.features)
+            yield Lines(block, parser.parse_text, parser.parse_lines)
 
 
 def field_names(count: int) -> tuple[str, ...]:
@@ -114,10 +115,6 @@ class LineParser:
     def parse_lines(self, lines: list[bytes]) -> tuple[pa.RecordBatch, list[tuple[int, RowError]]]:
         """Parse ``lines`` one by one; return the rows, and the position and error of each line that is none."""
         return parse_each(lines, self.parse_line, self._fast.schema)
-
-    def features(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return parsed rows without their labels."""
-        return batch.remove_column(0) if self._labelled else batch
 
     def parse_line(self, line: bytes) -> list[Any]:
         """Return the label, if there is one, and the keys of one line; any white space may stand between them.

@@ -8,7 +8,7 @@ ones are left out, so that every field has one value.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format, RowReader, counted_name
-from recsys_bnn.data.formats.delimited import Column, Delimited, number
+from recsys_bnn.data.formats.delimited import Column, Delimited, number, or_none
 from recsys_bnn.data.formats.keys import IntegerKeys, Keys, TextKeys
 from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout, identity
 from recsys_bnn.data.formats.text import Lines, Source
@@ -181,6 +181,8 @@ class MovieLensRows(RowReader):
             a file names user and film as they do; elsewhere they are its first two columns.
     """
 
+    label_column = "rating"
+
     def __init__(self, inputs: Sequence[Path]):
         self._layout = find_layout(inputs[0])
         given = [path for path in inputs if path.is_file()]
@@ -194,11 +196,11 @@ class MovieLensRows(RowReader):
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source``."""
         columns, first = self._layout.columns_in(source.path)
-        self.decisions.append(
-            f"{source.path}: {'ratings, not used' if 'rating' in columns else 'no ratings'}"
-        )
-        pair = [Column(name, identity, pa.uint32(), "id") for name in _PAIR]
-        return Delimited(pair, columns, separator=self._layout.separator, header=first).pieces(
+        self.decisions.append(f"{source.path}: {'ratings' if 'rating' in columns else 'no ratings'}")
+        wanted = [Column(name, identity, pa.uint32(), "id") for name in _PAIR]
+        if "rating" in columns:
+            wanted.append(Column("rating", partial(or_none, click), pa.uint8(), "label"))
+        return Delimited(wanted, columns, separator=self._layout.separator, header=first).pieces(
             source, self._joined
         )
 
@@ -222,7 +224,7 @@ class _Joined:
     users: tuple[pa.Array, dict[str, pa.Array]] | None
 
     def __call__(self, pairs: pa.RecordBatch) -> pa.RecordBatch:
-        columns = dict(zip(_PAIR, pairs.columns, strict=True))
+        columns = dict(zip(pairs.schema.names, pairs.columns, strict=True))
         for name, known in (("item_id", self.items), ("user_id", self.users)):
             if known is not None:
                 places = pc.call_function("index_in", [columns[name]], pc.SetLookupOptions(known[0]))

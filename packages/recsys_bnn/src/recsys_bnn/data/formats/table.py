@@ -26,6 +26,7 @@ from recsys_bnn.data.formats.delimited import (
     header,
     label,
     number,
+    or_none,
     present_columns,
     text_or_missing,
     whole,
@@ -115,7 +116,7 @@ class Table(Format):
 
 
 class TableRows(RowReader):
-    """Rows of tables with the features of a schema; its label and time are not read, and need not be there.
+    """Rows of tables with the features of a schema; its time is not read, and its label need not be there.
 
     Args:
         paths: Tables, Parquet if the name ends so.
@@ -127,6 +128,7 @@ class TableRows(RowReader):
         self.paths, self.decisions, self._schema, self._fill = paths, [], schema, fill
         self.integer_names, self.categorical_names = schema.integers, schema.categoricals
         self.kinds = (TextKeys.kind,) * len(schema.categoricals)
+        self.label_column = schema.label
 
     def pieces(self, source: Source) -> Iterator[RowPiece]:
         """Yield the rows of ``source``."""
@@ -135,9 +137,11 @@ class TableRows(RowReader):
             feature_columns(self._schema), source.path, present, self.decisions, fill=self._fill
         )
         label = self._schema.label
-        self.decisions.append(
-            f"{source.path}: {'a' if label in present else 'no'} column {label}{', not used' * (label in present)}"
-        )
+        self.decisions.append(f"{source.path}: {'a' if label in present else 'no'} column {label}")
+        if present.count(label) == 1:
+            columns.append(
+                Column(label, partial(or_none, _label(self._schema.threshold)), pa.uint8(), "label")
+            )
         if source.path.suffix in PARQUET:
             return parquet_pieces(source, columns)
         return Delimited(
