@@ -27,9 +27,10 @@ from recsys_bnn.data.encoding import Normalisation, transposed
 from recsys_bnn.data.formats import ROW_READERS, RowSource
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows
 from recsys_bnn.data.formats.base import RowPiece
+from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, Keys, TextKeys
 from recsys_bnn.data.formats.table_schema import TableSchema
-from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.formats.text import TO_SCORE, Source
 from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, OUT_OF_VOCABULARY
 from recsys_bnn.data.parallel import OrderedMap
 from recsys_bnn.data.vocabulary import FILE, FieldVocabulary, HashedVocabulary
@@ -228,7 +229,7 @@ class RawRows:
             )
         for path in paths:
             if not path.is_dir():
-                check_file(path)
+                check_file(parted(path)[0])
         self.encoder, self.bad_rows, self._advance = encoder, BadRows(on_error), advance
         self._reader = ROW_READERS[format_name](RowSource(paths, schema, missing_columns == "fill"))
         self._check_features(format_name)
@@ -275,7 +276,7 @@ class RawRows:
     def _parts(self, start: int) -> Iterator["_Part"]:
         at = 0
         for path in self.paths:
-            for piece in self._reader.pieces(Source(path, self._advance)):
+            for piece in self._reader.pieces(Source(path, self._advance, prefer=TO_SCORE, digested=False)):
                 before, at = at, at + piece.rows
                 if at > start:
                     skipped = max(start - before, 0)

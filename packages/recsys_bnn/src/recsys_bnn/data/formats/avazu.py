@@ -139,7 +139,7 @@ class AvazuRows(RowReader):
 
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source`` after its header."""
-        found = header(source.path)
+        found = header(source.path, prefer=source.prefer)
         columns = present_columns(_COLUMNS[1:], source.path, found, self.decisions, fill=self._fill)
         self.decisions.append(f"{source.path}: {'a' if 'click' in found else 'no'} column click")
         columns += [column for column in _BESIDE if found.count(column.name) == 1]

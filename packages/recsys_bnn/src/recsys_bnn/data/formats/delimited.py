@@ -17,6 +17,7 @@ from pyarrow import csv as arrow_csv
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.text import (
     BYTE_ORDER_MARK,
+    TO_LEARN_FROM,
     Block,
     Lines,
     Source,
@@ -261,7 +262,7 @@ def cells(line: bytes, path: Path, separator: str, *, quoted: bool = False) -> l
     Raises:
         UserError: the line is no text.
     """
-    line = line.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\r")  # some programs write a byte order mark
+    line = line.removesuffix(b"\r")
     try:
         check_text(line)
         return split_cells(line.decode(), separator, quoted=quoted)
@@ -269,16 +270,18 @@ def cells(line: bytes, path: Path, separator: str, *, quoted: bool = False) -> l
         raise UserError(f"{path}, line 1: {error}; expected a header that names the columns") from error
 
 
-def header(path: Path, separator: str = ",", *, quoted: bool = False) -> list[str]:
+def header(
+    path: Path, separator: str = ",", *, quoted: bool = False, prefer: Sequence[str] = TO_LEARN_FROM
+) -> list[str]:
     """Return the cells of the first line of ``path``.
 
     Raises:
         UserError: the file can't be read, or its first line is no text.
     """
-    first = next(Source(path).blocks(), None)
-    if first is None:
+    line = Source(path, prefer=prefer).first_line()
+    if not line:
         raise UserError(f"{path}: the file is empty; check the path")
-    return cells(first.text.split(b"\n", 1)[0], path, separator, quoted=quoted)
+    return cells(line, path, separator, quoted=quoted)
 
 
 def present_columns(

@@ -18,7 +18,15 @@ from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.base import Format, RowReader
 from recsys_bnn.data.formats.delimited import Column, Delimited
 from recsys_bnn.data.formats.keys import IntegerKeys
-from recsys_bnn.data.formats.text import Lines, Source, all_blocks, check_text, parse_each, read_rows
+from recsys_bnn.data.formats.text import (
+    TO_SCORE,
+    Lines,
+    Source,
+    all_blocks,
+    check_text,
+    parse_each,
+    read_rows,
+)
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
@@ -40,8 +48,7 @@ class LibFM(Format):
 
     def __init__(self, paths: Sequence[Path]):
         self.paths = paths
-        first = next(Source(paths[0]).blocks(), None)
-        fields = len(first.text.split(b"\n", 1)[0].split()) - 1 if first else 0
+        fields = len(Source(paths[0]).first_line().split()) - 1
         if fields < 1:
             raise UserError(f"{paths[0]}, line 1: expected a label and index:1 for each field")
         self.categorical_names = field_names(fields)
@@ -68,12 +75,12 @@ class LibFMRows(RowReader):
 
     def __init__(self, paths: Sequence[Path]):
         self.paths, self.decisions = paths, []
-        self.categorical_names = field_names(sum(b":" in cell for cell in first_cells(paths[0])))
+        self.categorical_names = field_names(sum(b":" in cell for cell in first_cells(paths[0], TO_SCORE)))
         self.kinds = (IntegerKeys.kind,) * len(self.categorical_names)
 
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source``."""
-        labelled = b":" not in first_cells(source.path)[0]
+        labelled = b":" not in first_cells(source.path, source.prefer)[0]
         self.decisions.append(f"{source.path}: {'labels' if labelled else 'no labels'}")
         parser = LineParser(len(self.categorical_names), labelled=labelled)
         for block in source.blocks():
@@ -85,14 +92,13 @@ def field_names(count: int) -> tuple[str, ...]:
     return tuple(f"field_{i}" for i in range(1, count + 1))
 
 
-def first_cells(path: Path) -> list[bytes]:
+def first_cells(path: Path, prefer: Sequence[str]) -> list[bytes]:
     """Return the cells of the first line of ``path``.
 
     Raises:
         UserError: the file can't be read, or has no index in its first line.
     """
-    first = next(Source(path).blocks(), None)
-    cells = first.text.split(b"\n", 1)[0].split() if first else []
+    cells = Source(path, prefer=prefer).first_line().split()
     if not any(b":" in cell for cell in cells):
         raise UserError(f"{path}, line 1: expected a label and index:1 for each field")
     return cells

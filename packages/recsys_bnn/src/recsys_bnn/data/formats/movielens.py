@@ -195,7 +195,7 @@ class MovieLensRows(RowReader):
 
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source``."""
-        columns, first = self._layout.columns_in(source.path)
+        columns, first = self._layout.columns_in(source.path, source.prefer)
         self.decisions.append(f"{source.path}: {'ratings' if 'rating' in columns else 'no ratings'}")
         wanted = [Column(name, identity, pa.uint32(), "id") for name in _PAIR]
         if "rating" in columns:

@@ -123,13 +123,13 @@ class Layout:
     items: FeatureFile[Item]
     users: FeatureFile[User] | None
 
-    def columns_in(self, path: Path) -> tuple[Sequence[str], Sequence[str]]:
+    def columns_in(self, path: Path, prefer: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         """Return the names of all columns of a file of pairs with or without ratings, and its header if it has one.
 
         Raises:
             UserError: it names no users or films, or has one column.
         """
-        first = header(path, self.separator)
+        first = header(path, self.separator, prefer=prefer)
         if not self.header:
             if len(first) < 2:
                 raise UserError(

@@ -33,7 +33,7 @@ from recsys_bnn.data.formats.delimited import (
 )
 from recsys_bnn.data.formats.keys import TextKeys
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
-from recsys_bnn.data.formats.text import Parsed, Source, batch_of
+from recsys_bnn.data.formats.text import TO_LEARN_FROM, Parsed, Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
@@ -132,7 +132,7 @@ class TableRows(RowReader):
 
     def pieces(self, source: Source) -> Iterator[RowPiece]:
         """Yield the rows of ``source``."""
-        present = names_in(source.path, self._schema)
+        present = names_in(source.path, self._schema, source.prefer)
         columns = present_columns(
             feature_columns(self._schema), source.path, present, self.decisions, fill=self._fill
         )
@@ -157,14 +157,14 @@ def feature_columns(schema: TableSchema) -> list[Column]:
     ]
 
 
-def names_in(path: Path, schema: TableSchema) -> list[str]:
+def names_in(path: Path, schema: TableSchema, prefer: Sequence[str] = TO_LEARN_FROM) -> list[str]:
     """Return the names of the columns of a table.
 
     Raises:
         UserError: it can't be read.
     """
     if path.suffix not in PARQUET:
-        return header(path, schema.separator, quoted=True)
+        return header(path, schema.separator, quoted=True, prefer=prefer)
     with _opened(path) as file:
         return file.schema_arrow.names
 

@@ -5,10 +5,9 @@ irregularity; the plain one takes one line and is the specification. A block tha
 is halved until the trouble is cornered in a few lines, which the plain parser then reads or names.
 """
 
-import gzip
 import hashlib
 import io
-import zlib
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,15 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows, RowError
+from recsys_bnn.data.formats.compression import (
+    Readable,
+    damage_named,
+    is_wanted,
+    kind_of,
+    member_of,
+    parted,
+    unpacked,
+)
 from recsys_bnn.data.parallel import OrderedMap, on_shared_disk
 from seminar_common.errors import UserError
 from seminar_common.files import check_file
@@ -28,6 +36,8 @@ BLOCK_BYTES = 4 << 20
 """Text in one block, about 17,000 rows of Criteo: enough work to make a thread worth it, small enough to hold many."""
 CLUSTER_BLOCK_BYTES = 32 << 20
 """The same on a cluster, where a block must be worth its way over the network."""
+TO_LEARN_FROM, TO_SCORE = ("train",), ("test", "train")
+"""What the name of the file begins with that is read in an archive of several."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PLAIN_LINES = 64
 """Blocks of at most so many lines go to the plain parser rather than being halved once more."""
@@ -74,12 +84,14 @@ def _read_block(path: Path, absolute: Path, line: int, at: int, size: int) -> Bl
 
 
 class Source:
-    """One input file, plain or gzip, read once from front to back; its bytes are digested as they pass.
+    """One input file, plain or compressed, read once from front to back; its bytes are digested as they pass.
 
     Args:
-        path: The file.
+        path: The file; ``archive::member`` names one file in an archive.
         advance: Called with the number of bytes after each read, for a progress bar.
         block_bytes: Text in one block; by default ``BLOCK_BYTES``.
+        prefer: What the name of the file to read begins with, if an archive holds several.
+        digested: Whether a digest of the bytes is wanted, which takes as long as parsing.
 
     Raises:
         UserError: there is no such file, or it is empty or a folder.
@@ -90,16 +102,27 @@ class Source:
         path: Path,
         advance: Callable[[int], None] = lambda count: None,
         block_bytes: int | None = None,
+        *,
+        prefer: Sequence[str] = TO_LEARN_FROM,
+        digested: bool = True,
     ):
-        check_file(path)
-        self.path, self.bytes = path, 0
+        self.path, self.bytes, self.prefer = path, 0, prefer
+        self.file, self._member = parted(path)
+        check_file(self.file)
         self._block_bytes = block_bytes or BLOCK_BYTES
-        self._advance, self._digest = advance, hashlib.blake2b(digest_size=16)
+        self._advance, self._digest = advance, hashlib.blake2b(digest_size=16) if digested else None
+
+    def first_line(self) -> bytes:
+        """Return the first line without its end, empty if there is none; the file is opened anew for it."""
+        first = next(
+            Source(self.path, block_bytes=1 << 16, prefer=self.prefer, digested=False).blocks(), None
+        )
+        return first.text.split(b"\n", 1)[0] if first else b""
 
     @property
     def digest(self) -> str:
         """BLAKE2 digest of the bytes so far, as :func:`seminar_common.files.fingerprint` gives it."""
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._digest else ""
 
     def blocks(self) -> Iterator[Block]:
         """Yield all lines of the file in blocks; a last line without a line feed gets one.
@@ -107,77 +130,82 @@ class Source:
         A byte order mark at the start and blank lines at the end are left out, as many programs write them.
 
         Raises:
-            UserError: the file can't be opened, its gzip data are damaged, or a line is so long that it can't
-                be a table.
+            UserError: the file can't be opened, its compressed data are damaged, or a line is so long that it
+                can't be a table.
         """
         line, rest, at = 1, b"", 0
         buffer = bytearray(self._block_bytes)  # used again, as fresh memory costs more than the copy
         with self._open() as file, memoryview(buffer) as view:
             plain = isinstance(file, _Digesting)
             while size := self._fill(file, view):
-                if (
-                    size >= len(BYTE_ORDER_MARK)
-                    and not at
-                    and not rest
-                    and buffer.startswith(BYTE_ORDER_MARK)
-                ):
-                    at, size = at + len(BYTE_ORDER_MARK), size - len(BYTE_ORDER_MARK)
-                    view[:size] = bytes(view[len(BYTE_ORDER_MARK) : size + len(BYTE_ORDER_MARK)])
                 cut = buffer.rfind(b"\n", 0, size) + 1
                 if cut:
                     text, rest = _without_blank_end(b"".join((rest, view[:cut])))
-                    if text:
-                        yield Block(self.path, line, text, at if plain else None)
+                    mark = 0 if at else _mark(text)
+                    if len(text) > mark:
+                        yield Block(self.path, line, text[mark:], at + mark if plain else None)
                     line, at = line + count_lines(text), at + len(text)
                 rest += view[cut:size]
                 if len(rest) > BLOCK_BYTES:
                     raise UserError(
                         f"{self.path}, line {line}: longer than {BLOCK_BYTES >> 20} MiB; is it a text table, with line ends?"
                     )
+        rest = rest if at else rest[_mark(rest) :]
         if rest.strip(b"\r\n"):
             yield Block(self.path, line, rest + b"\n")
 
-    def digest_all(self) -> None:
+    def digest_all(self, *, advancing: bool = True) -> None:
         """Digest the bytes of a file that another reader takes apart."""
-        with self.path.open("rb") as file:
+        with self.file.open("rb") as file:
             while data := file.read(BLOCK_BYTES):
-                self._count(memoryview(data))
+                self._count(memoryview(data), advancing=advancing)
 
     @contextmanager
-    def _open(self) -> "Generator[gzip.GzipFile | _Digesting, None, None]":
-        """Open the file; reading gives its text, decompressed if it is gzip."""
+    def _open(self) -> "Generator[Readable]":
+        """Open the file; reading gives its text."""
         try:
-            file = self.path.open("rb")
+            file = self.file.open("rb")
         except OSError as error:
             raise UserError(
-                f"{self.path}: can't be read ({error.strerror}); check its permissions"
+                f"{self.file}: can't be read ({error.strerror}); check its permissions"
             ) from error
         with file:
-            is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
-            if self.path.suffix == ".gz" and not is_gzip:
+            kind = kind_of(self.file, file.peek(16)[:16])
+            if kind is None and self._member is not None:
                 raise UserError(
-                    f"{self.path}: named .gz, but not gzip; drop the ending if it is plain text, else fetch the file again"
+                    f"{self.file}: is no archive; leave {self.path.name.partition(self.file.name)[2]} out"
                 )
             digesting = _Digesting(file, self._count)
-            yield gzip.GzipFile(fileobj=digesting) if is_gzip else digesting
+            if kind is None:
+                yield digesting
+            else:
+                with self._unpacked(file, digesting, kind) as text:
+                    yield text
 
-    def _count(self, data: memoryview) -> None:
-        self._digest.update(data)
+    @contextmanager
+    def _unpacked(self, file: io.BufferedReader, digesting: "_Digesting", kind: str) -> "Generator[Readable]":
+        # A pipe can't be opened twice, and holds no archive then.
+        member = member_of(self.file, kind, self._member, self.prefer) if self.file.is_file() else None
+        if kind == "zip":
+            self.digest_all(advancing=False)
+        chosen = [begin for begin in self.prefer if member and is_wanted(member, self._member, (begin,))]
+        also = partial(is_wanted, member=self._member, prefer=chosen[:1])
+        with damage_named(self.file, kind), unpacked(self.file, file, digesting, kind, member, also) as text:
+            yield _Followed(text, file, self._advance) if kind == "zip" else text
+        while kind != "zip" and digesting.read(BLOCK_BYTES):  # what stands behind the file in an archive
+            pass
+
+    def _count(self, data: memoryview, *, advancing: bool = True) -> None:
+        if self._digest:
+            self._digest.update(data)
         self.bytes += len(data)
-        self._advance(len(data))
+        if advancing:
+            self._advance(len(data))
 
-    def _fill(self, file: "gzip.GzipFile | _Digesting", view: memoryview) -> int:
+    @staticmethod
+    def _fill(file: Readable, view: memoryview) -> int:
         """Read text into ``view``; return the number of bytes, 0 at the end."""
-        try:
-            return file.readinto(view)
-        except EOFError as error:
-            raise UserError(
-                f"{self.path}: the gzip data end too early; copy or fetch the file again"
-            ) from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(
-                f"{self.path}: damaged gzip data ({error}); copy or fetch the file again"
-            ) from error
+        return file.readinto(view) or 0
 
 
 class _Digesting(io.RawIOBase):
@@ -194,6 +222,26 @@ class _Digesting(io.RawIOBase):
         size = self._file.readinto(view)
         self._count(view[:size])
         return size
+
+
+class _Followed:
+    """A file in a zip archive that tells how far in the archive it is."""
+
+    def __init__(self, text: Readable, file: io.BufferedReader, advance: Callable[[int], None]):
+        self._text, self._file, self._advance = text, file, advance
+        self._at = 0
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        size, at = self._text.readinto(buffer), self._file.tell()
+        if not size:  # the archive holds other files, too
+            at = os.fstat(self._file.fileno()).st_size
+        self._advance(max(at - self._at, 0))
+        self._at = max(at, self._at)
+        return size
+
+
+def _mark(text: bytes) -> int:
+    return len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
 
 
 def _without_blank_end(text: bytes) -> tuple[bytes, bytes]:
