@@ -34,7 +34,13 @@ def _numpy(spec: ModelSpec, threads: int) -> Engine:
     return NumpyEngine(spec)
 
 
-ENGINES: dict[str, Callable[[ModelSpec, int], Engine]] = {"numpy": _numpy}
+def _native(spec: ModelSpec, threads: int) -> Engine:
+    from recsys_bnn.runtime.native.engine import NativeEngine
+
+    return NativeEngine(spec, threads)
+
+
+ENGINES: dict[str, Callable[[ModelSpec, int], Engine]] = {"native": _native, "numpy": _numpy}
 """What makes the engine of a name for a model and a number of threads; the fastest first."""
 
 

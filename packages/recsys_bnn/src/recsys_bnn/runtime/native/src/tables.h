@@ -1,0 +1,123 @@
+// From ids to the rows that they name: addresses, scales, prefetching.
+#pragma once
+#include "common.h"
+
+enum scale_kind { CONSTANT, GROUPED, OF_ROW };
+enum { GROUPS = 16 };
+
+typedef struct {
+    const uint8_t *const *base;  // [F] where id 0 of each field would stand
+    int32_t bits, bytes, mul, add;
+} Part;
+
+// Arrays of a field are padded to `lanes`, F up to a multiple of 32.
+typedef struct {
+    int32_t fields, dim, lanes, kind, has_hot, hashed;
+    int32_t fixed, plain;  // no id decides a scale; all scales are 1 and all rows floats
+    Part parts[2];  // cold, hot
+    const uint32_t *cardinality, *rows, *hot_rows;
+    const float *scale, *hot_scale;           // [lanes], or [lanes][GROUPS]
+    const uint16_t *row_scale, *row_bias;     // float16 [cold rows] or NULL
+    const int64_t *cold_offset;               // [F]
+    const int32_t *group_starts;              // [F][GROUPS], the last INT32_MAX
+    const float *pair_scale;                  // what each product is multiplied by, where it is fixed; else NULL
+} Table;
+
+// The rows of one row of the batch.
+typedef struct {
+    const uint8_t **at;   // [lanes]
+    uint32_t *id;         // [lanes]
+    int32_t *hot;         // [lanes]
+} Rows;
+
+INLINE void prefetch(const void *p, int64_t bytes) {
+    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch((const char *)p + b);
+}
+
+static void known_ids(const Table *t, const int32_t *restrict ids, uint32_t *restrict to) {
+    const uint32_t *restrict cardinality = t->cardinality, *restrict rows = t->rows;
+    for (int f = 0; f < t->fields; f++) {
+        uint32_t id = (uint32_t)ids[f];
+        to[f] = id < cardinality[f] ? id : 0;  // a negative id is a large one here
+    }
+    if (t->hashed)
+        for (int f = 0; f < t->fields; f++) if (to[f] >= rows[f]) to[f] %= rows[f];
+}
+
+// Find the rows of a row of ids, and fetch them.
+static void find_rows(const Table *t, const int32_t *ids, Rows *r) {
+    known_ids(t, ids, r->id);
+    int64_t cold = t->parts[0].bytes, hot = t->parts[1].bytes;
+    if (t->has_hot)
+        for (int f = 0; f < t->fields; f++) {
+            uint32_t is_hot = r->id[f] < t->hot_rows[f];
+            const uint8_t *c = t->parts[0].base[f] + r->id[f] * cold, *h = t->parts[1].base[f] + r->id[f] * hot;
+            r->hot[f] = (int32_t)is_hot;
+            r->at[f] = is_hot ? h : c;
+            prefetch(r->at[f], cold > hot ? cold : hot);
+        }
+    else
+        for (int f = 0; f < t->fields; f++) {
+            r->at[f] = t->parts[0].base[f] + r->id[f] * cold;
+            prefetch(r->at[f], cold);
+        }
+    if (t->kind == OF_ROW)
+        for (int f = 0; f < t->fields; f++) {
+            prefetch(t->row_scale + t->cold_offset[f] + r->id[f], 1);
+            if (t->row_bias) prefetch(t->row_bias + t->cold_offset[f] + r->id[f], 1);
+        }
+}
+
+INLINE float half_to_float(uint16_t h) {
+#if defined(__F16C__)
+    return _cvtsh_ss(h);
+#else
+    union { uint32_t i; float f; } bits = {((uint32_t)(h & 0x7FFF) << 13) + 0x38000000u};
+    if ((h & 0x7C00) == 0x7C00) bits.i += 0x38000000u;  // infinite or no number
+    if (!(h & 0x7C00)) bits.f = (float)(h & 0x3FF) * 5.9604644775390625e-8f;  // below the smallest normal half: steps of 2^-24
+    bits.i |= (uint32_t)(h & 0x8000) << 16;
+    return bits.f;
+#endif
+}
+
+INLINE float group_scale(const Table *t, int f, uint32_t id) {
+    const int32_t *starts = t->group_starts + f * GROUPS;
+    int group = 0;
+#if defined(__AVX2__)
+    __m256i x = _mm256_set1_epi32((int32_t)id);
+    __m256i a = _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)starts), x);
+    __m256i b = _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)(starts + 8)), x);
+    group = GROUPS - __builtin_popcount((unsigned)_mm256_movemask_epi8(_mm256_packs_epi32(a, b))) / 2;
+#else
+    for (int g = 0; g < GROUPS - 1; g++) group += starts[g] <= (int32_t)id;
+#endif
+    return t->scale[f * GROUPS + group];
+}
+
+// The scale of each row at hand, and the bias of its values (0 without).
+static void row_scales(const Table *t, const Rows *r, float *scale, float *bias) {
+    for (int f = 0; f < t->fields; f++) {
+        bias[f] = 0;
+        if (t->has_hot && r->hot[f]) { scale[f] = t->hot_scale[f]; continue; }
+        int64_t row = t->kind == OF_ROW ? t->cold_offset[f] + r->id[f] : 0;
+        if (t->kind == CONSTANT) scale[f] = t->scale[f];
+        else if (t->kind == GROUPED) scale[f] = group_scale(t, f, r->id[f]);
+        else scale[f] = half_to_float(t->row_scale[row]);
+        if (t->row_bias) bias[f] = half_to_float(t->row_bias[row]);
+    }
+}
+
+// 8 codes of `bits` bits (1, 2, 4 or 8) as bytes, the first one in the lowest. Reads up to 7 bytes beyond them.
+INLINE uint64_t eight_codes(const uint8_t *at, int bits) {
+    uint64_t packed;
+    memcpy(&packed, at, 8);
+#if defined(__BMI2__)
+    const uint64_t each = 0x0101010101010101u;
+    return _pdep_u64(packed, each * ((1u << bits) - 1));
+#else
+    if (bits == 8) return packed;
+    uint64_t codes = 0;
+    for (int j = 0; j < 8; j++) codes |= (packed >> (bits * j) & ((1u << bits) - 1)) << (8 * j);
+    return codes;
+#endif
+}
