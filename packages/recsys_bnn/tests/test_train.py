@@ -92,7 +92,7 @@ def test_a_killed_run_ends_with_the_same_bits(
     step: int,
 ) -> None:
     # 21 steps an epoch and a checkpoint every 20: before the first one, on one, inside and near an epoch's end.
-    optimization = OptimizationConfig(epochs=2, batch_size=128, fresh_tables=fresh)
+    optimization = OptimizationConfig(epochs=2, batch_size=128, fresh_tables="yes" if fresh else "no")
     unbroken = train(settings(prepared, tmp_path / "unbroken", model=model, optimization=optimization))
     original = Trainer._train_step
 
@@ -208,13 +208,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         return float("nan") if self.shell.step > 24 else loss
 
     monkeypatch.setattr(Trainer, "_train_step", broken)
-    with pytest.raises(UserError, match="no longer finite at step 30; lower --learning-rate"):
+    with pytest.raises(UserError, match="the loss is nan at step 25; lower --learning-rate"):
         train(settings(prepared, tmp_path / "run", optimization=OptimizationConfig(epochs=2, batch_size=128)))
     _, facts = load_tensors(tmp_path / "run" / "checkpoints" / RESUME)
     assert facts["step"] == 20
 
 
-def test_a_loss_that_is_not_finite_is_found_before_validation(
+def test_a_loss_that_is_not_finite_is_found_at_the_next_step(
     prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "_targets", lambda self, batch, mine, features: batch.labels * float("nan"))
@@ -222,8 +222,16 @@ def test_a_loss_that_is_not_finite_is_found_before_validation(
     chosen = dataclasses.replace(
         settings(prepared, tmp_path / "run", optimization=optimization), log_every=1000
     )
-    with pytest.raises(UserError, match="no longer finite at step 21"):
+    with pytest.raises(UserError, match="the loss is nan at step 1; .* There was no checkpoint yet"):
         train(dataclasses.replace(chosen, checkpoint_every=1000))
+
+
+def test_a_loss_that_explodes_ends_the_run(prepared: Dataset, tmp_path: Path) -> None:
+    config = OptimizationConfig(batch_size=128, learning_rate=1e4)
+    chosen = dataclasses.replace(settings(prepared, tmp_path / "run", optimization=config), log_every=1000)
+    with pytest.raises(UserError, match=r"the loss is \S+ at step \d+; lower --learning-rate or --emb"):
+        train(chosen)
+    assert not (tmp_path / "run" / "checkpoints" / "model.safetensors").exists()
 
 
 def test_missing_data_and_too_few_rows_are_refused_before_a_folder_is_made(
@@ -272,7 +280,7 @@ def test_only_float_tables_under_adagrad_keep_their_rate(
 
 
 def test_each_pass_may_begin_with_new_tables(prepared: Dataset, tmp_path: Path) -> None:
-    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=1e-12, fresh_tables=True)
+    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=1e-12, fresh_tables="yes")
     run = train(settings(prepared, tmp_path / "run", optimization=config))
     model = load_model(run, prepared)
     model.embedding.reset_parameters(seeds.torch_generator(0, "tables", 1))
@@ -290,7 +298,7 @@ def test_only_the_rate_of_the_tables_restarts_with_new_tables(
         rates.append([group["lr"] for o in self.optimizers for group in o.param_groups])
 
     monkeypatch.setattr(Trainer, "_set_learning_rates", recorded)
-    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=0.1, fresh_tables=True)
+    config = OptimizationConfig(epochs=2, batch_size=128, embedding_learning_rate=0.1, fresh_tables="yes")
     train(settings(prepared, tmp_path / "run", optimization=config))
     first, second = rates[:21], rates[21:]
     assert [each[-1] for each in second] == [each[-1] for each in first]

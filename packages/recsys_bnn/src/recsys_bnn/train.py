@@ -19,6 +19,7 @@ from recsys_bnn.model.post_training import quantize_after_training
 from recsys_bnn.model.trained import build_model, load_model, predict
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
+from recsys_bnn.training.complete import complete_settings
 from recsys_bnn.training.ftrl import FTRL
 from recsys_bnn.training.optimizers import RowwiseAdagrad
 from seminar_common import bootstrap, metrics, runs, seeds
@@ -66,6 +67,7 @@ def train(settings: TrainSettings) -> Run:
         _check_same_origin(run, settings, dataset)
     else:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
+    settings = complete_settings(settings, dataset)
     dataset.verify()
     rows = _training_rows(settings, dataset)
     teacher = _load_other(settings.teacher, "--teacher", dataset)
@@ -209,7 +211,7 @@ class Trainer:
             drop_last=True,
             start=skip,
         )
-        if config.fresh_tables and epoch and not skip:
+        if config.fresh_tables == "yes" and epoch and not skip:
             self._renew_tables(epoch)
         self.model.train()
         started, first = self._clocks(), shell.step
@@ -251,7 +253,7 @@ class Trainer:
     def _set_learning_rates(self) -> None:
         config, (step, steps) = self.settings.optimization, (self.shell.step, self.shell.steps)
         self.shell.set_learning_rates(learning_rate_factor(step, steps, config.warmup))
-        if config.fresh_tables:
+        if config.fresh_tables == "yes":
             step, steps = step % self.steps_per_epoch, self.steps_per_epoch
         factor = learning_rate_factor(step, steps, config.warmup, embedding_schedule(self.settings))
         if self.plain.first_order is not None:
@@ -343,6 +345,7 @@ def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim
     ]
     if first_order:
         # Each pass adds its gradients to the leader, so the penalty grows with the passes to weigh the same.
-        penalty = config.first_order_l2 * max(config.epochs, 1)
+        features = len(model.embedding.cardinalities) + model.integer_count
+        penalty = config.first_order_l2 * features * max(config.epochs, 1)
         optimizers.insert(1, FTRL(first_order, config.first_order_rate, penalty, config.batch_size))
     return optimizers

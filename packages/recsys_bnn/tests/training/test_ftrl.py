@@ -41,7 +41,7 @@ def test_it_comes_close_to_logistic_regression_with_the_same_penalty() -> None:
         logits = features[part] @ weight
         torch.nn.functional.binary_cross_entropy_with_logits(logits, clicks[part]).backward()
         optimizer.step()
-    np.testing.assert_allclose(weight.detach().numpy(), expected, atol=0.05)
+    np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=0.1, atol=0.01)
 
 
 def test_a_weight_that_does_not_begin_at_zero_stays_where_no_row_names_it() -> None:
@@ -49,4 +49,5 @@ def test_a_weight_that_does_not_begin_at_zero_stays_where_no_row_names_it() -> N
     optimizer = FTRL([weight], 0.1, 10.0, 4)
     weight.grad = torch.tensor([0.0, 0.5])
     optimizer.step()
-    assert abs(float(weight[0]) - 0.7) < 1e-6 and float(weight[1]) < -0.2
+    first, second = weight.tolist()
+    assert abs(first - 0.7) < 1e-6 and second < -0.2

@@ -38,11 +38,12 @@ class FirstOrder(nn.Module):
 
     def __init__(self, cardinalities: Sequence[int], integer_inputs: int):
         super().__init__()
-        rows = torch.tensor(capped(cardinalities, max(SHARE, LEAST_ROWS / sum(cardinalities))))
+        counts = capped(cardinalities, max(SHARE, LEAST_ROWS / sum(cardinalities)))
+        rows = torch.tensor(counts)
         self.register_buffer("cardinalities", torch.tensor(list(cardinalities)), persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("offsets", rows.cumsum(0) - rows, persistent=False)
-        self.weight = nn.Parameter(torch.zeros(int(rows.sum())))
+        self.weight = nn.Parameter(torch.zeros(sum(counts)))
         self.integer_weight = nn.Parameter(torch.zeros(integer_inputs)) if integer_inputs else None
 
     def forward(self, integers: Tensor, ids: Tensor) -> Tensor:

@@ -1,13 +1,17 @@
 """Settings of every command, and the presets. Imports nothing heavy, so that ``--help`` is quick."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from recsys_bnn.settings.bits import Bits, LayerBits, MLPBits, mlp_bits, model_name
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
+
+FOLLOW = -1
+"""In place of a number: it follows the length of the log (:mod:`recsys_bnn.settings.log_length`)."""
+_OR_FOLLOW = "-1, where an option takes it, follows the log's length"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class ModelConfig:
     top_mlp: tuple[int, ...] = (512, 256)
     """Hidden sizes of the MLP over the interactions; the logit follows."""
     dropout: float = 0.0
-    """Share of the hidden values of both MLPs dropped in training."""
+    """Share of the hidden values of both MLPs dropped in training; -1 follows the log's length."""
     missing_flags: bool = False
     """Tell the bottom MLP, beside each integer, whether it is missing; else a missing one is just the mean."""
     first_order: bool = False
@@ -57,8 +61,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if min(self.embedding_dim, *self.bottom_mlp, *self.top_mlp) < 1:
             raise UserError("--embedding-dim, --bottom-mlp and --top-mlp: every size must be 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout {self.dropout}: must lie in [0, 1)")
+        if not 0 <= self.dropout < 1 and self.dropout != FOLLOW:
+            raise UserError(
+                f"--dropout {self.dropout}: must lie in [0, 1), or be -1 to follow the log's length"
+            )
         if not 0 < self.hashed_share <= 1 or not 0 <= self.hot_share <= 1 or self.thresholds < 1:
             raise UserError(
                 "--hashed-share must lie in (0, 1], --hot-share in [0, 1]; --thresholds must be 1 or more"
@@ -116,33 +122,35 @@ class OptimizationConfig:
     """How a model is fitted."""
 
     epochs: int = 1
-    """Passes over the training rows; 0 only quantizes the run of --init."""
+    """Passes over the training rows; 0 only quantizes the run of --init, -1 follows the log's length."""
     batch_size: int = 2048
-    """Rows of a step, over all processes."""
+    """Rows of a step, over all processes; -1 follows the log's length."""
     learning_rate: float = 1e-3
-    """Peak learning rate of the MLPs (AdamW)."""
+    """Peak learning rate of the MLPs (AdamW); -1 follows the log's length."""
     embedding_learning_rate: float = 1e-3
-    """Peak learning rate of the embeddings."""
+    """Peak learning rate of the embeddings; -1 follows the log's length and --embedding-optimizer."""
     min_count: int = 0
-    """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept."""
+    """Values seen fewer times than this in training share the out-of-vocabulary row; 0 keeps what `prepare` kept, -1
+    follows the log's length."""
     fit_on: Literal["train", "train+val"] = "train"
     """Rows to learn from. `train+val` is for a final fit, when nothing is left to choose on the validation rows."""
-    embedding_optimizer: Literal["adam", "rowwise-adagrad"] = "adam"
-    """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller."""
+    embedding_optimizer: Literal["auto", "adam", "rowwise-adagrad"] = "adam"
+    """How embeddings learn: Adam on the rows of the batch, or row-wise Adagrad, whose state is 2 D times smaller. auto
+    follows the log's length."""
     first_order_rate: float = 0.1
     """With --first-order: learning rate of its weights (alpha of FTRL), which falls by itself."""
-    first_order_l2: float = 10.0
-    """With --first-order: L2 penalty of its weights; as strong as C = 1 / this in scikit-learn's logistic regression."""
+    first_order_l2: float = 0.3
+    """With --first-order: L2 penalty of its weights, times the number of features; more features say less each."""
     embedding_schedule: Literal["auto", "cosine", "constant"] = "auto"
     """What follows the warm-up of the embeddings' learning rate. auto is constant for 32-bit tables under Adagrad,
     which slows down by itself, row by row: under a cosine the late reads of a rare value would hardly count. It is
     cosine for all others: at a constant rate values of few bits would go on flipping to the end."""
-    fresh_tables: bool = False
+    fresh_tables: Literal["auto", "yes", "no"] = "no"
     """Begin each pass with new tables and keep the MLPs. A second pass over the same tables learns rare values by
-    heart; over new ones it finds MLPs that know already what to do with them."""
-    order: Literal["random", "time"] = "random"
+    heart; over new ones it finds MLPs that know already what to do with them. auto follows the log's length."""
+    order: Literal["auto", "random", "time"] = "random"
     """Order of the rows in a pass: at random, or as they came, shuffled only within a quarter of a million. In a
-    single pass over clicks that drift, the latest rows then count most."""
+    single pass over clicks that drift, the latest rows then count most. auto follows the log's length."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of the MLPs."""
     warmup: float = 0.1
@@ -153,15 +161,16 @@ class OptimizationConfig:
     """With --teacher: share of the loss that follows the teacher's probabilities; the rest follows the clicks."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch_size < 2:
-            raise UserError("--epochs must be 0 or more and --batch-size 2 or more")
-        if self.learning_rate <= 0 or self.embedding_learning_rate <= 0:
-            raise UserError("--learning-rate and --embedding-learning-rate must be above 0")
+        if self.epochs < FOLLOW or (self.batch_size < 2 and self.batch_size != FOLLOW):
+            raise UserError(f"--epochs must be 0 or more and --batch-size 2 or more; {_OR_FOLLOW}")
+        rates = (self.learning_rate, self.embedding_learning_rate)
+        if any(rate <= 0 and rate != FOLLOW for rate in rates):
+            raise UserError(f"--learning-rate and --embedding-learning-rate must be above 0; {_OR_FOLLOW}")
         if not 0 <= self.distillation <= 1:
             raise UserError(f"--distillation {self.distillation}: must lie in [0, 1]")
-        if not 0 <= self.warmup <= 1 or self.weight_decay < 0 or self.min_count < 0:
+        if not 0 <= self.warmup <= 1 or self.weight_decay < 0 or self.min_count < FOLLOW:
             raise UserError(
-                "--warmup must lie in [0, 1]; --weight-decay and --min-count must not be negative"
+                f"--warmup must lie in [0, 1]; --weight-decay and --min-count must not be negative; {_OR_FOLLOW}"
             )
         if self.first_order_rate <= 0 or self.first_order_l2 < 0:
             raise UserError("--first-order-rate must be above 0 and --first-order-l2 must not be negative")
@@ -299,7 +308,7 @@ class StudySettings:
 
 def smoke() -> TrainSettings:
     """A tiny model and one short pass: seconds on a CPU, for tests and a first look."""
-    model = ModelConfig(embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,))
+    model = ModelConfig(embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,), first_order=True)
     optimization = OptimizationConfig(batch_size=128)
     return TrainSettings(
         preset="smoke", log_every=10, checkpoint_every=20, model=model, optimization=optimization
@@ -307,32 +316,32 @@ def smoke() -> TrainSettings:
 
 
 def small() -> TrainSettings:
-    """The reference's architecture with strong regularisation, for some thousand rows.
-
-    Chosen on folds inside the first 8,000 rows of Criteo's log: half of the hidden values dropped, values seen
-    under 20 times left out, few epochs, small initial embeddings, training and validation rows together.
-    """
-    model = ModelConfig(dropout=0.5, embedding_init=0.01)
-    optimization = OptimizationConfig(epochs=5, batch_size=128, min_count=20, fit_on="train+val")
-    return TrainSettings(preset="small", model=model, optimization=optimization)
+    """MLPs of 64 values and a first-order term, for some thousand rows; the rest follows the log's length."""
+    return _following("small", bottom_mlp=(64,), top_mlp=(64,))
 
 
 def medium() -> TrainSettings:
-    """Smaller MLPs, row-wise Adagrad and two passes, for a hundred thousand rows to tens of millions.
+    """MLPs of 128 and 64 values and a first-order term, for tens of thousands of rows to tens of millions.
 
-    Chosen on the validation rows of five million generated ones.
+    The rest follows the log's length.
     """
-    model = ModelConfig(bottom_mlp=(128,), top_mlp=(128, 64), embedding_init=0.05, missing_flags=True)
+    return _following("medium", bottom_mlp=(128,), top_mlp=(128, 64))
+
+
+def _following(preset: Literal["small", "medium"], **sizes: tuple[int, ...]) -> TrainSettings:
+    model = ModelConfig(dropout=FOLLOW, embedding_init=0.01, missing_flags=True, first_order=True)
     optimization = OptimizationConfig(
-        epochs=2,
-        batch_size=1024,
-        learning_rate=4e-3,
-        embedding_optimizer="rowwise-adagrad",
-        embedding_learning_rate=0.1,
-        order="time",
-        fresh_tables=True,
+        epochs=FOLLOW,
+        batch_size=FOLLOW,
+        learning_rate=FOLLOW,
+        embedding_learning_rate=FOLLOW,
+        min_count=FOLLOW,
+        embedding_optimizer="auto",
+        fresh_tables="auto",
+        order="auto",
+        fit_on="train+val",
     )
-    return TrainSettings(preset="medium", model=model, optimization=optimization)
+    return TrainSettings(preset=preset, model=replace(model, **sizes), optimization=optimization)
 
 
 def paper() -> TrainSettings:

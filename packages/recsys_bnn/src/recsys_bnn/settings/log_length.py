@@ -1,0 +1,67 @@
+"""Settings that follow the length of the log: what a preset leaves open with :data:`FOLLOW` or ``auto``.
+
+How the values were found is told in docs/recsys_study.md. Imports nothing heavy.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from recsys_bnn.settings.training import FOLLOW, TrainSettings
+
+SHORT, LONG = 30_000, 300_000
+"""A log with fewer rows to learn from than the first is short, one with as many as the second is long."""
+_BATCHES = 128
+"""Steps of a pass, or up to twice as many, within the limits of a batch."""
+
+_SHORT: Mapping[str, Any] = {
+    "epochs": 5,
+    "learning_rate": 1e-3,
+    "embedding_optimizer": "adam",
+    "min_count": 10,
+    "fresh_tables": "no",
+    "order": "random",
+}
+_MIDDLE = _SHORT | {"min_count": 0, "epochs": 3}
+_LONG = _SHORT | {
+    "epochs": 2,
+    "learning_rate": 4e-3,
+    "embedding_optimizer": "rowwise-adagrad",
+    "min_count": 0,
+    "fresh_tables": "yes",
+    "order": "time",
+}
+_TABLE_RATES = {"adam": 1e-3, "rowwise-adagrad": 0.1}
+
+
+def follow_length(settings: TrainSettings, rows: Mapping[str, int]) -> TrainSettings:
+    """Return ``settings`` with every value that was left open.
+
+    Args:
+        settings: Settings of a training.
+        rows: Rows of each split of the data set.
+    """
+    length = sum(rows[split] for split in settings.optimization.fit_on.split("+"))
+    chosen: dict[str, Any] = dict(_SHORT if length < SHORT else _MIDDLE if length < LONG else _LONG)
+    chosen["batch_size"] = batch_size(length)
+    given = settings.optimization
+    optimizer = (
+        chosen["embedding_optimizer"] if _is_open(given.embedding_optimizer) else given.embedding_optimizer
+    )
+    chosen["embedding_learning_rate"] = _TABLE_RATES[optimizer]
+    filled = {name: value for name, value in chosen.items() if _is_open(getattr(given, name))}
+    model = settings.model
+    if _is_open(model.dropout):
+        model = replace(model, dropout=0.5 if length < LONG else 0.0)
+    return replace(settings, model=model, optimization=replace(given, **filled))
+
+
+def batch_size(rows: int) -> int:
+    """Return the power of two from 128 to 1024 that divides a pass over ``rows`` into 128 steps, or a few more."""
+    power = int(math.log2(max(rows / _BATCHES, 1)))
+    return min(max(2**power, 128), 1024)
+
+
+def _is_open(value: object) -> bool:
+    return value in (FOLLOW, "auto")
