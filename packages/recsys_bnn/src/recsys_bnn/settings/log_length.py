@@ -19,7 +19,7 @@ _SHORT: Mapping[str, Any] = {
     "epochs": 5,
     "learning_rate": 1e-3,
     "embedding_optimizer": "adam",
-    "min_count": 10,
+    "min_count": 20,
     "fresh_tables": "no",
     "order": "random",
 }

@@ -1,5 +1,6 @@
 """Settings of every command, and the presets. Imports nothing heavy, so that ``--help`` is quick."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -197,6 +198,8 @@ class TrainSettings:
     """Ended run, e.g. the full-precision one, whose weights to start from: a second stage of training."""
     teacher: Path | None = None
     """Ended run whose probabilities to learn from, too (distillation)."""
+    target_size: str = ""
+    """How many times smaller than float the model is to be, as 30x: chooses the bits of all parts, and says which."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the dropout."""
     log_every: int = 50
@@ -212,6 +215,23 @@ class TrainSettings:
             raise UserError("--log-every and --checkpoint-every must be 1 or more")
         if not self.optimization.epochs and self.init is None and self.resume is None:
             raise UserError("--epochs 0 trains nothing: give the run to quantize with --init")
+        if self.size_factor is not None and (self.model.name != "float" or self.model.engine != "native"):
+            raise UserError(
+                "--target-size chooses the bits: give no options of bits and no --engine beside it"
+            )
+
+    @property
+    def size_factor(self) -> float | None:
+        """Megabytes of the float model over those of --target-size, or None without one."""
+        if not self.target_size:
+            return None
+        try:
+            factor = float(self.target_size.removesuffix("x"))
+        except ValueError:
+            factor = 0.0
+        if not 1 <= factor < math.inf:
+            raise UserError(f"--target-size {self.target_size}: expected how many times smaller, such as 30x")
+        return factor
 
 
 @dataclass(frozen=True)
@@ -240,6 +260,7 @@ class EvaluateSettings:
 
 StudyModel = Literal[
     "float",
+    "reference-dlrm",
     "8-bit",
     "mixed-e4h8-b32-w8-a8",
     "4-bit",
@@ -251,6 +272,8 @@ StudyModel = Literal[
     "mixed-e1h8-b8-w1-a1",
     "mixed-e1h8-b8-w1-a4",
     "mixed-e1h8-b8-w8-a8",
+    "mixed-e1h2-b8-w1-a4",
+    "mixed-e1h2-b8-w8-a8",
     "bitorch-binary",
     "4-bit-d4",
     "float-d2",
@@ -260,6 +283,7 @@ StudyModel = Literal[
     "float-threshold-8x",
     "float-threshold-32x",
     "logistic-regression",
+    "float--no-first-order-term",
     "binary--one-sign-an-input",
     "binary-a4--no-scales-in-the-tables",
     "binary-a4--a-scale-a-field",

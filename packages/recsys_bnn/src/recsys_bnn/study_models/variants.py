@@ -9,6 +9,8 @@ from recsys_bnn.settings.training import TrainSettings
 Change = Callable[[TrainSettings], TrainSettings]
 
 FLOAT = "float"
+REFERENCE = "reference-dlrm"
+"""The float model of BITorch's example: its sizes, no first-order term, no flags of missing integers."""
 BASELINE = "logistic-regression"
 """Hashed logistic regression, which has no run of its own."""
 
@@ -53,6 +55,13 @@ _BINARY = {"embedding_bits": 1, "mlp_bits": 1, "embedding_scale": "group"}
 _A4 = _BINARY | {"activation_bits": 4}
 _HOT = {"hot_bits": 8, "bottom_mlp_bits": 8}
 _PLAIN = {"embedding_bits": 1, "mlp_bits": 1}
+_TWO_SIGNS = {"hot_bits": 2, "hot_share": 0.1, "bottom_mlp_bits": 8}
+_REFERENCE = {
+    "bottom_mlp": (512, 256, 64),
+    "top_mlp": (512, 256),
+    "first_order": False,
+    "missing_flags": False,
+}
 
 
 def _quantized(name: str, rivals: tuple[str, ...] = (), **values: Any) -> Variant:
@@ -63,6 +72,7 @@ def _quantized(name: str, rivals: tuple[str, ...] = (), **values: Any) -> Varian
 
 _COMPARED = (
     Variant(FLOAT),
+    Variant(REFERENCE, _model(**_REFERENCE)),
     _quantized("8-bit", embedding_bits=8, mlp_bits=8),
     _quantized(
         "mixed-e4h8-b32-w8-a8",
@@ -96,6 +106,10 @@ _COMPARED = (
         teacher=FLOAT,
         rivals=SIZE_1,
     ),
+    Variant("mixed-e1h2-b8-w1-a4", _model(**_A4, **_TWO_SIGNS), teacher=FLOAT, rivals=SIZE_1),
+    Variant(
+        "mixed-e1h2-b8-w8-a8", _model(**_BINARY | {"mlp_bits": 8}, **_TWO_SIGNS), teacher=FLOAT, rivals=SIZE_1
+    ),
     Variant("bitorch-binary", _model(**_PLAIN, engine="bitorch")),
     Variant("4-bit-d4", _model(embedding_dim=4, embedding_bits=4, mlp_bits=4, embedding_scale="group")),
     Variant("float-d2", _model(embedding_dim=2)),
@@ -109,6 +123,7 @@ VARIANTS: dict[str, Variant] = {variant.model: variant for variant in _COMPARED}
 """`-dD` is a narrower table: at D = 2 a float row has the bytes of a 4-bit one at D = 16, and a 4-bit row at D = 4
 those of a binary one; at D = 64 a 1-bit row has those of a 4-bit one at D = 16. `-hashed-Nx` and `-threshold-Nx` have one row for N, by hashing and by leaving out rare values."""
 
+_FLOAT_STEPS = {"no first-order term": _model(first_order=False)}
 _BINARY_STEPS = {"one sign an input": _model(**_BINARY)}
 _A4_STEPS = {
     "no scales in the tables": _model(**_A4 | {"embedding_scale": "auto"}),
@@ -123,6 +138,8 @@ _A4_STEPS = {
 
 
 def _steps() -> Iterator[Variant]:
+    for text, change in _FLOAT_STEPS.items():
+        yield Variant(FLOAT, change, ablation=text)
     for text, change in _BINARY_STEPS.items():
         yield Variant("binary", change, ablation=text)
     for text, change in _A4_STEPS.items():

@@ -1,0 +1,65 @@
+"""Bits that make a model so many times smaller than the float one: what ``--target-size`` chooses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.settings.training import ModelConfig
+from seminar_common.cost import size_mb
+
+_EIGHT = {"bottom_mlp_bits": 8, "mlp_bits": 8}
+_ONE = {"embedding_bits": 1, "embedding_scale": "group"}
+_A4 = {"bottom_mlp_bits": 8, "mlp_bits": 1, "activation_bits": 4}
+HOT_SHARES = (0.2, 0.1, 0.05, 0.02, 0.01)
+"""Shares of rows with 2 bits that are tried, the largest first."""
+
+
+class Chosen(NamedTuple):
+    """Bits, and what they come to."""
+
+    config: ModelConfig
+    factor: float
+    """How many times smaller than the float model the stored numbers are."""
+
+
+def choose_bits(config: ModelConfig, integers: int, cardinalities: Sequence[int], factor: float) -> Chosen:
+    """Return the first of the :func:`candidates` that is ``factor`` times smaller, or else the smallest of them.
+
+    Args:
+        config: Sizes of the model, with 32 bits in every part.
+        integers: Integer features.
+        cardinalities: Table rows of each field.
+        factor: Megabytes of the float model over those to have.
+    """
+    float_size = _size(config, integers, cardinalities)
+    best = Chosen(config, 1.0)
+    for changes in candidates():
+        tried = replace(config, **changes)
+        reached = float_size / _size(tried, integers, cardinalities)
+        if reached >= factor:
+            return Chosen(tried, reached)
+        if reached > best.factor:
+            best = Chosen(tried, reached)
+    return best
+
+
+def candidates() -> Iterator[dict[str, Any]]:
+    """Yield bits from many to few, each set losing less AUC than those after it (docs/recsys_study.md).
+
+    The rows with 2 bits are sums of two scaled signs, so that popcounts still multiply them.
+    """
+    yield {"embedding_bits": 8, **_EIGHT}
+    yield {"embedding_bits": 4, "embedding_scale": "group", "hot_bits": 8, "hot_share": 0.04, **_EIGHT}
+    yield {"embedding_bits": 2, "embedding_scale": "group", **_EIGHT}
+    for mlps in (_EIGHT, _A4):
+        for share in HOT_SHARES:
+            yield {**_ONE, "hot_bits": 2, "hot_share": share, **mlps}
+        yield {**_ONE, **mlps}
+
+
+def _size(config: ModelConfig, integers: int, cardinalities: Sequence[int]) -> float:
+    with torch.device("meta"):  # sizes without memory
+        return size_mb(DLRM(config, integers, cardinalities).tensor_sizes())
