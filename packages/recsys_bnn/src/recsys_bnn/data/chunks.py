@@ -1,7 +1,7 @@
 """Rows between a format and the encoder: Arrow record batches of one common form, in memory or staged on disk.
 
-A chunk has the columns ``label`` (uint8, 0 or 1), one int32 column per integer feature and one uint32 column
-of keys per categorical feature, and optionally ``probability`` (float64, the true click probability of
+A chunk has the columns ``label`` (uint8, 0 or 1), one column per integer feature (int32, in a table int64, or float64
+for decimal numbers) and one uint32 column of keys per categorical feature, and optionally ``probability`` (float64, the true click probability of
 generated rows). A null is a missing value. A key stands for one value of its field; its format knows which.
 """
 
@@ -19,11 +19,17 @@ STAGED_ROWS = 131_072
 """Rows of a staged batch: a work item of the later passes."""
 
 
-def schema(integers: Sequence[str], categoricals: Sequence[str], *, probability: bool = False) -> pa.Schema:
-    """Return the schema of chunks with these integer and categorical features."""
+def schema(
+    integers: Sequence[str],
+    categoricals: Sequence[str],
+    *,
+    numeric: Sequence[pa.DataType] | None = None,
+    probability: bool = False,
+) -> pa.Schema:
+    """Return the schema of chunks with these integer and categorical features; ``numeric`` types the former."""
     fields = [
         (LABEL, pa.uint8()),
-        *((n, pa.int32()) for n in integers),
+        *zip(integers, numeric or [pa.int32()] * len(integers), strict=True),
         *((n, pa.uint32()) for n in categoricals),
     ]
     return pa.schema([*fields, (PROBABILITY, pa.float64())] if probability else fields)

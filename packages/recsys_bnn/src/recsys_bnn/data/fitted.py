@@ -1,15 +1,16 @@
 """What rows are encoded with: a vocabulary and a normalisation, fitted to training rows or taken from earlier data."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from recsys_bnn.data.chunks import StagedRows
 from recsys_bnn.data.dataset import Dataset, open_dataset
-from recsys_bnn.data.encoding import Moments, Normalisation, logarithms
+from recsys_bnn.data.encoding import Moments, Normalisation, logarithms, signed_logarithms
 from recsys_bnn.data.formats.base import Format
 from recsys_bnn.data.formats.keys import Keys
 from recsys_bnn.data.parallel import OrderedMap
@@ -55,7 +56,7 @@ class Fitted:
             {"name": name, "kind": keys.kind, **field.facts(keys)}
             for name, field, keys in zip(self.vocabulary.names, self.vocabulary.fields, spelling, strict=True)
         ]
-        normalisation = dataclasses.asdict(self.normalisation)
+        normalisation = self.normalisation.facts()
         return digest({"integers": integer_names, "normalisation": normalisation, "fields": fields})
 
 
@@ -67,8 +68,10 @@ def read_fitted(folder: Path, layout: Format) -> Fitted:
     """
     dataset = _dataset(folder)
     described = dataset.description
-    stored = _features(described["integer_names"], described["categorical_names"], described["kinds"])
-    now = _features(layout.integer_names, layout.categorical_names, [keys.kind for keys in layout.keys])
+    signed = described["normalisation"].get("signed", 0)
+    stored = _features(described["integer_names"], signed, described["categorical_names"], described["kinds"])
+    kinds = [keys.kind for keys in layout.keys]
+    now = _features(layout.integer_names, layout.signed, layout.categorical_names, kinds)
     require_same(stored, now, folder, "--vocabulary encodes a log of the same features")
     return Fitted(
         read_vocabulary(dataset.folder / FILE, layout.categorical_names, layout.keys),
@@ -78,9 +81,12 @@ def read_fitted(folder: Path, layout: Format) -> Fitted:
     )
 
 
-def _features(integers: Sequence[str], categoricals: Sequence[str], kinds: Sequence[str]) -> dict[str, Any]:
+def _features(
+    integers: Sequence[str], signed: int, categoricals: Sequence[str], kinds: Sequence[str]
+) -> dict[str, Any]:
     return {
         "list_of_integers": integers,
+        "number_of_decimal_ones": signed,
         "list_of_categoricals": categoricals,
         "kind_of_categoricals": kinds,
     }
@@ -119,7 +125,7 @@ def fit(config: PrepareConfig, layout: Format, splits: Splits, ordered_map: Orde
     names = layout.categorical_names
     return Fitted(
         Vocabulary(names, tuple(field for field, _ in fields)),
-        Normalisation.fit(moments),
+        Normalisation.fit(moments, layout.signed),
         {name: what for name, (_, what) in zip(names, fields, strict=True) if what},
         {name: getattr(config, name) for name in SETTINGS},
     )
@@ -146,6 +152,10 @@ class _Summary:
 def _summarise(piece: StagedRows, integers: int, categoricals: int) -> _Summary:
     chunk = piece.read()
     columns = chunk.columns
-    moments = [Moments.of(logarithms(column.drop_null())) for column in columns[1 : 1 + integers]]
+    moments = [_moments(column.drop_null()) for column in columns[1 : 1 + integers]]
     counts = [Counts.of(column) for column in columns[1 + integers : 1 + integers + categoricals]]
     return _Summary(chunk.num_rows, moments, counts)
+
+
+def _moments(column: pa.Array) -> Moments:
+    return Moments.of(signed_logarithms(column) if pa.types.is_floating(column.type) else logarithms(column))

@@ -283,8 +283,10 @@ class RawRows:
                     yield _Part(piece.without(skipped) if skipped else piece, before + skipped)
 
     def _check_features(self, format_name: str) -> None:
-        wanted = self.encoder.integer_names, self.encoder.categorical_names, self.encoder.kinds
-        found = self._reader.integer_names, self._reader.categorical_names, self._reader.kinds
+        encoder, reader = self.encoder, self._reader
+        signed = encoder.normalisation.signed
+        wanted = encoder.integer_names, signed, encoder.categorical_names, encoder.kinds
+        found = reader.integer_names, reader.signed, reader.categorical_names, reader.kinds
         if found != wanted:
             raise UserError(
                 f"{self.paths[0]}: rows of the format {format_name} with the features {_listed(*found)}; the model "
@@ -292,8 +294,13 @@ class RawRows:
             )
 
 
-def _listed(integers: Sequence[str], categoricals: Sequence[str], kinds: Sequence[str]) -> str:
-    names = [*integers, *(f"{name} ({kind})" for name, kind in zip(categoricals, kinds, strict=True))]
+def _listed(integers: Sequence[str], signed: int, categoricals: Sequence[str], kinds: Sequence[str]) -> str:
+    whole = len(integers) - signed
+    names = [
+        *integers[:whole],
+        *(f"{name} (decimal)" for name in integers[whole:]),
+        *(f"{name} ({kind})" for name, kind in zip(categoricals, kinds, strict=True)),
+    ]
     return ", ".join([*names[:12], f"and {len(names) - 12} more"] if len(names) > 12 else names)
 
 

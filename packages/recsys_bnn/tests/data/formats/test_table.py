@@ -1,5 +1,6 @@
 import csv
 import gzip
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.data.formats import table
 from recsys_bnn.data.formats.table import time
-from recsys_bnn.data.formats.table_schema import read_schema
+from recsys_bnn.data.formats.table_schema import parse_schema, read_schema
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common.errors import UserError
@@ -136,11 +140,14 @@ def test_times_are_numbers_or_iso_dates(text, seconds):
         ('label = "a"', "names no features"),
         (
             'label = "a"\ncategorical = ["b"]',
-            "unknown key 'categorical'; the keys are categoricals, integers",
+            "unknown key 'categorical'; the keys are categoricals, header, integers",
         ),
         ('label = "a"\ncategoricals = "b"', "categoricals must be a list of names of columns, not 'b'"),
         ('label = "a"\nintegers = ["b"]\nthreshold = "4"', "threshold must be a number, not '4'"),
-        ('label = "a"\nintegers = ["b"]\nseparator = "::"', "separator must be one ASCII character"),
+        (
+            'label = "a"\nintegers = ["b"]\nseparator = "::::"',
+            "separator must be one to three ASCII characters",
+        ),
         ('label = "a"\nintegers = ["b"]\ncategoricals = ["b"]', "names the column 'b' twice"),
     ],
 )
@@ -221,7 +228,9 @@ def test_bad_input_is_named_and_nothing_is_written(tmp_path, name, data, message
 def test_a_bad_row_of_a_parquet_file_is_numbered_and_can_be_skipped(tmp_path):
     rows = list(records())
     rows[10]["stars"] = None
-    rows[40]["age"] = 2**40
+    rows[40]["age"] = 1.5
+    for row in rows:
+        row["age"] = None if row["age"] is None else float(row["age"])
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet", row_group_size=9)
     with pytest.raises(UserError, match=r"x.parquet, row 11: stars is '', expected a number"):
         run(tmp_path, tmp_path / "x.parquet")
@@ -244,3 +253,171 @@ def test_a_random_split_needs_no_order(tmp_path):
     with pytest.raises(UserError, match="row 3 of the log has an earlier when"):
         run(tmp_path, path)
     assert run(tmp_path, path, split="random").description["settings"]["split"] == "random"
+
+
+VALUES = """
+label = "clicked"
+integers = ["visits", "stamp"]
+numbers = ["price"]
+categoricals = ["shop", "id"]
+missing = ["-", "?"]
+"""
+
+
+def values(count=60):
+    """Rows with whole numbers beyond 32 bits, decimal ones, and ids that only text tells apart."""
+    generator = np.random.default_rng(1)
+    for i in range(count):
+        yield {
+            "clicked": i % 2 == 1,
+            "visits": None if i % 6 == 0 else int(generator.integers(-3, 200_000)),
+            "stamp": 1_700_000_000_000_000_000 + i,
+            "price": None if i % 4 == 0 else round(float(generator.normal() * 10 ** (i % 5)), 3),
+            "shop": None if i % 7 == 0 else i % 3,
+            "id": 9_007_199_254_740_992 + i % 2,
+        }
+
+
+def spelled(kind, value):
+    """Spell a value as a program would."""
+    if kind == "pandas" and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**50:
+        return f"{value}.0"  # a column of whole numbers with missing ones becomes one of decimals
+    if kind == "R" and isinstance(value, bool):
+        return str(value).upper()
+    if kind == "" and isinstance(value, bool):
+        return str(int(value))
+    if kind == "labels of -1 and 1" and isinstance(value, bool):
+        return "1.0" if value else "-1"
+    if value is None:
+        return {"pandas": "", "R": "NA", "MySQL": "\\N", "str": "None", "own": "?"}.get(kind, "")
+    return str(value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["pandas", "R", "MySQL", "str", "own", "labels of -1 and 1", "parquet", "blanks"]
+)
+def test_values_are_read_as_programs_write_them(tmp_path, kind):
+    rows = list(values())
+    plain = [{name: spelled("", value) for name, value in row.items()} for row in rows]
+    expected = run(tmp_path, write_csv(tmp_path / "a.csv", plain), schema=VALUES)
+    assert expected.integer_names == ("visits", "stamp", "price")
+    path, schema = tmp_path / "b", VALUES
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif kind == "blanks":
+        header, body = (tmp_path / "a.csv").read_text().split("\n", 1)
+        path.write_text(header.replace(",", " , ") + "\n" + body)
+    else:
+        write_csv(path, [{name: spelled(kind, value) for name, value in row.items()} for row in rows])
+    if kind in ("R", "str"):  # a category may be called NA
+        schema = VALUES.replace('"-"', '"NA", "None"')
+    found = run(tmp_path, path, schema=schema, out="other")
+    assert content(found) == content(expected)
+    assert found.vocabulary == expected.vocabulary
+
+
+def test_decimal_numbers_keep_their_sign_and_are_standardised(tmp_path):
+    rows = [{"clicked": i % 2, "rate": (i - 30) / 1000, "price": -(10.0 ** (i % 7))} for i in range(60)]
+    schema = 'label = "clicked"\nnumbers = ["rate", "price"]'
+    data = run(tmp_path, write_csv(tmp_path / "x.csv", rows), schema=schema)
+    raw = np.array([[row["rate"], row["price"]] for row in rows])
+    logs = np.sign(raw) * np.log1p(np.abs(raw))
+    expected = (logs - logs[:42].mean(axis=0)) / logs[:42].std(axis=0)
+    found = data.rows("train", "val", "test").columns().integers
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert data.description["normalisation"]["signed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "bad"),
+    [
+        (
+            table.integer,
+            {
+                "": None,
+                " 25.0": 25,
+                "1e5": 100_000,
+                "True": 1,
+                "-9223372036854775808": -(2**63),
+                "<NA>": None,
+            },
+            ["25.5", "9223372036854775808", "1_000", "inf", "x"],
+        ),
+        (
+            table.decimal,
+            {"2": 2, "-1.5e3": -1500, "False": 0, "nan": None, "NULL": None, ".5 ": 0.5},
+            ["inf", "1e999", "1,5", "x"],
+        ),
+        (
+            table.category,
+            {
+                "": None,
+                "\\N": None,
+                "25.0": "25",
+                "-1.0": "-1",
+                "1.50": "1.50",
+                "NA": "NA",
+                " a": " a",
+                "1.": "1.",
+            },
+            [],
+        ),
+        (
+            table.click,
+            {"1": 1, "0": 0, "-1": 0, "1.0": 1, "0.0": 0, "True": 1, "false": 0, "+1": 1},
+            ["", "2", "0.5", "yes", "nan"],
+        ),
+    ],
+)
+def test_each_spelling_has_one_meaning(read, good, bad):
+    assert {text: read(text) for text in good} == good
+    for text in bad:
+        with pytest.raises(ValueError, match=r"0 or 1|number"):
+            read(text)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.floats(width=64).map(repr)
+        | st.sampled_from(["", " 1", "1 ", "NA", "1e400", "x", "0x1p3", "1_0", "+5", "١", "Infinity", "1e5"]),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_numbers_are_read_at_once_as_one_by_one(texts):
+    column = table.feature_columns(parse_schema('label = "a"\nnumbers = ["n"]', Path("s")))[0]
+    try:
+        expected = [column.parse(text) for text in texts]
+    except ValueError:
+        with pytest.raises(ValueError, match="a finite number"):
+            column.convert(pa.array(texts))
+    else:
+        assert column.convert(pa.array(texts)).to_pylist() == expected
+
+
+@pytest.mark.parametrize("separator", ["::", "|", "\t", ";"])
+def test_files_without_a_header_and_with_any_separator(tmp_path, separator):
+    expected = content(
+        run(tmp_path, write_csv(tmp_path / "a.csv", [{**row, "city": "x"} for row in records()]))
+    )
+    names = ["note", "when", "age", "city", "shop", "stars"]
+    lines = [
+        separator.join("" if row[n] is None else str(row[n]) for n in names)
+        for row in ({**r, "city": "x"} for r in records())
+    ]
+    (tmp_path / "b.dat").write_text("\n".join(lines) + "\n")
+    schema = SCHEMA + f"separator = {json.dumps(separator)}\nheader = {json.dumps(names)}\n"
+    assert content(run(tmp_path, tmp_path / "b.dat", schema=schema, out="other")) == expected
+    with pytest.raises(UserError, match=r"b.dat, line 1: 6 columns, expected 5"):
+        run(tmp_path, tmp_path / "b.dat", schema=schema.replace('"note", ', ""), out="third")
+
+
+def test_a_table_with_a_mark_an_index_and_quotes_in_its_header(tmp_path):
+    rows = list(records())
+    expected = content(run(tmp_path, write_csv(tmp_path / "a.csv", rows)))
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    header = ",".join(["", *(f'"{name}"' for name in lines[0].split(","))])
+    text = "\r\n".join([header, *(f"{number},{line}" for number, line in enumerate(lines[1:])), "", ""])
+    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert content(run(tmp_path, tmp_path / "b.csv", out="other")) == expected

@@ -13,7 +13,7 @@ from recsys_bnn.data.formats.movielens import MovieLens, MovieLensRows
 from recsys_bnn.data.formats.synthetic import Synthetic
 from recsys_bnn.data.formats.table import Table, TableRows
 from recsys_bnn.data.formats.table_schema import TableSchema
-from recsys_bnn.data.generator import SyntheticConfig
+from recsys_bnn.data.generator import log_config
 from recsys_bnn.settings.prepare import PrepareConfig
 
 FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
@@ -25,7 +25,7 @@ FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
     "table": lambda config: Table(
         config.input, config.schema or Path("schema.toml"), in_time_order=config.chosen_split == "time"
     ),
-    "synthetic": lambda config: Synthetic(SyntheticConfig(config.rows or 0, config.seed)),
+    "synthetic": lambda config: Synthetic(log_config(config.rows or 0, config.seed, config.tail)),
 }
 """What reads the format of a name, by the settings of `prepare`."""
 

@@ -18,6 +18,8 @@ class Format(Protocol):
     paths: Sequence[Path]
     """Files to read, in order; none for rows that are generated."""
     integer_names: tuple[str, ...]
+    signed: int = 0
+    """So many of the last integers are decimal numbers, which keep their sign."""
     categorical_names: tuple[str, ...]
     keys: Sequence[Keys]
     """For each categorical field, how its values become keys."""
@@ -84,6 +86,8 @@ class RowReader(Protocol):
     paths: Sequence[Path]
     """Files of rows, in order."""
     integer_names: tuple[str, ...]
+    signed: int = 0
+    """So many of the last integers are decimal numbers, which keep their sign."""
     categorical_names: tuple[str, ...]
     kinds: tuple[str, ...]
     """For each categorical field, the kind of its :class:`Keys`."""

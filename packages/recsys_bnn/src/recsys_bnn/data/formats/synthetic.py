@@ -15,7 +15,14 @@ from recsys_bnn.data.formats.base import Format
 from recsys_bnn.data.formats.criteo import CATEGORICALS, INTEGERS
 from recsys_bnn.data.formats.keys import HexKeys
 from recsys_bnn.data.formats.text import Source
-from recsys_bnn.data.generator import CHUNK_ROWS, DAYS, SyntheticChunk, SyntheticConfig, SyntheticLog
+from recsys_bnn.data.generator import (
+    CHUNK_ROWS,
+    DAYS,
+    SyntheticChunk,
+    SyntheticConfig,
+    SyntheticLog,
+    log_config,
+)
 from recsys_bnn.data.parallel import OrderedMap
 
 SCHEMA = chunks.schema(INTEGERS, CATEGORICALS, probability=True)
@@ -46,8 +53,9 @@ class Synthetic(Format):
         return {f"day_{day}": bounds[day + 1] - bounds[day] for day in range(DAYS)}
 
     def default_name(self, rows: int) -> str:
-        """Return ``synthetic``."""
-        return "synthetic"
+        """Return ``synthetic``, or ``synthetic-heavy-tail``."""
+        heavy = self._config == log_config(self._config.rows, self._config.seed, "heavy")
+        return "synthetic-heavy-tail" if heavy else "synthetic"
 
     def settings(self) -> dict[str, Any]:
         """Return what the rows were generated with."""

@@ -6,14 +6,16 @@ quotes, but a line end in one is refused.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,12 +26,9 @@ from recsys_bnn.data.formats.delimited import (
     Column,
     Delimited,
     header,
-    label,
     number,
     or_none,
     present_columns,
-    text_or_missing,
-    whole,
 )
 from recsys_bnn.data.formats.keys import TextKeys
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
@@ -40,6 +39,26 @@ from seminar_common.errors import UserError
 from seminar_common.files import check_file, check_utf8
 
 PARQUET = (".parquet", ".pq")
+NO_TEXT = frozenset(("", "\\N"))
+"""What a missing category is written as: nothing, or as in dumps of MySQL and Hive."""
+NO_NUMBER = NO_TEXT | {
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "NULL",
+    "null",
+    "None",
+    "none",
+    "nan",
+    "NaN",
+    "-nan",
+    "<NA>",
+}
+"""What a missing number is written as; a category may well be called so."""
+_TRUTH = {"True": 1, "true": 1, "TRUE": 1, "False": 0, "false": 0, "FALSE": 0}
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_WHOLE_DECIMAL = re.compile(r"-?[0-9]+\.0", re.ASCII)
 
 
 class Table(Format):
@@ -59,8 +78,9 @@ class Table(Format):
         self._in_time_order = in_time_order and self._schema.time is not None
         self._present = [names_in(path, self._schema) for path in paths]
         for path, present in zip(paths, self._present, strict=True):
-            self._schema.check(path, present)
-        self.integer_names, self.categorical_names = self._schema.integers, self._schema.categoricals
+            self._schema.check(path, present.known)
+        self.integer_names, self.categorical_names = self._schema.numeric, self._schema.categoricals
+        self.signed = len(self._schema.numbers)
         self._texts = tuple(TextKeys() for _ in self.categorical_names)
         self.keys = self._texts
         self._columns = [
@@ -77,7 +97,8 @@ class Table(Format):
         Raises:
             UserError: the time column falls, though the rows should be in time order.
         """
-        schema = chunks.schema(self.integer_names, self.categorical_names)
+        numeric = (pa.int64(),) * len(self._schema.integers) + (pa.float64(),) * len(self._schema.numbers)
+        schema = chunks.schema(self.integer_names, self.categorical_names, numeric=numeric)
         first = 2 if self._schema.time else 1
         order = TimeOrder(
             self.paths[-1],
@@ -98,11 +119,10 @@ class Table(Format):
         self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap
     ) -> Iterator[pa.RecordBatch]:
         for source, present in zip(sources, self._present, strict=True):
-            if source.path.suffix in PARQUET:
-                yield from _parquet_batches(source, self._columns, bad_rows, ordered_map)
+            if is_parquet(source.path):
+                yield from _parquet_batches(source, self._columns, present, bad_rows, ordered_map)
             else:
-                separator = self._schema.separator
-                reader = Delimited(self._columns, present, separator=separator, quoted=True, header=present)
+                reader = _delimited(self._columns, present, self._schema)
                 yield from reader.read([source], bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
@@ -112,7 +132,9 @@ class Table(Format):
     def settings(self) -> dict[str, Any]:
         """Return what the schema says of label and time."""
         schema = self._schema
-        return {"label": schema.label, "threshold": schema.threshold, "time": schema.time}
+        chosen = {"missing": schema.missing, "sort": schema.sort}
+        given = {key: value for key, value in chosen.items() if value}
+        return {"label": schema.label, "threshold": schema.threshold, "time": schema.time, **given}
 
 
 class TableRows(RowReader):
@@ -126,47 +148,159 @@ class TableRows(RowReader):
 
     def __init__(self, paths: Sequence[Path], schema: TableSchema, *, fill: bool = False):
         self.paths, self.decisions, self._schema, self._fill = paths, [], schema, fill
-        self.integer_names, self.categorical_names = schema.integers, schema.categoricals
-        self.kinds = (TextKeys.kind,) * len(schema.categoricals)
+        self.integer_names, self.categorical_names = schema.numeric, schema.categoricals
+        self.signed, self.kinds = len(schema.numbers), (TextKeys.kind,) * len(schema.categoricals)
         self.label_column = schema.label
 
     def pieces(self, source: Source) -> Iterator[RowPiece]:
         """Yield the rows of ``source``."""
         present = names_in(source.path, self._schema, source.prefer)
         columns = present_columns(
-            feature_columns(self._schema), source.path, present, self.decisions, fill=self._fill
+            feature_columns(self._schema), source.path, present.known, self.decisions, fill=self._fill
         )
         label = self._schema.label
-        self.decisions.append(f"{source.path}: {'a' if label in present else 'no'} column {label}")
-        if present.count(label) == 1:
+        self.decisions.append(f"{source.path}: {'a' if label in present.known else 'no'} column {label}")
+        if present.known.count(label) == 1:
             columns.append(
                 Column(label, partial(or_none, _label(self._schema.threshold)), pa.uint8(), "label")
             )
-        if source.path.suffix in PARQUET:
-            return parquet_pieces(source, columns)
-        return Delimited(
-            columns, present, separator=self._schema.separator, quoted=True, header=present
-        ).pieces(source)
+        if is_parquet(source.path):
+            return parquet_pieces(source, columns, present)
+        return _delimited(columns, present, self._schema).pieces(source)
+
+
+def _delimited(columns: Sequence[Column], present: "Names", schema: TableSchema) -> Delimited:
+    return Delimited(
+        columns, present.known, separator=schema.separator, quoted=_quoted(schema), header=present.stored
+    )
 
 
 def feature_columns(schema: TableSchema) -> list[Column]:
-    """Return what reads the features: integers, then categoricals as texts."""
+    """Return what reads the features: integers, decimal numbers, then categoricals as texts."""
+    numeric, texts = NO_NUMBER | set(schema.missing), NO_TEXT | set(schema.missing)
     return [
-        *(Column(name, whole, pa.int32(), "integer") for name in schema.integers),
-        *(Column(name, text_or_missing, pa.string(), "categorical") for name in schema.categoricals),
+        *(Column(n, partial(integer, missing=numeric), pa.int64(), "integer") for n in schema.integers),
+        *(NumberColumn(n, partial(decimal, missing=numeric), pa.float64(), "number") for n in schema.numbers),
+        *(
+            Column(n, partial(category, missing=texts), pa.string(), "categorical")
+            for n in schema.categoricals
+        ),
     ]
 
 
-def names_in(path: Path, schema: TableSchema, prefer: Sequence[str] = TO_LEARN_FROM) -> list[str]:
+def names_in(path: Path, schema: TableSchema, prefer: Sequence[str] = TO_LEARN_FROM) -> "Names":
     """Return the names of the columns of a table.
 
     Raises:
         UserError: it can't be read.
     """
-    if path.suffix not in PARQUET:
-        return header(path, schema.separator, quoted=True, prefer=prefer)
-    with _opened(path) as file:
-        return file.schema_arrow.names
+    if is_parquet(path):
+        with _opened(path) as file:
+            return Names(schema.named(file.schema_arrow.names), file.schema_arrow.names)
+    if schema.header:
+        return Names(schema.header, ())
+    found = header(path, schema.separator, quoted=_quoted(schema), prefer=prefer)
+    return Names(schema.named(found), found)
+
+
+class Names(NamedTuple):
+    """Columns of one file, in order."""
+
+    known: Sequence[str]
+    """Their names, as the schema has them."""
+    stored: Sequence[str]
+    """Their names in the file; empty if it has no header."""
+
+
+def _quoted(schema: TableSchema) -> bool:
+    return len(schema.separator) == 1  # Python's reader of quotes takes no longer one
+
+
+def is_parquet(path: Path) -> bool:
+    """Say whether a file is Parquet, by its name or its first bytes."""
+    if path.suffix in PARQUET or not path.is_file():
+        return path.suffix in PARQUET
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+@dataclass(frozen=True)
+class NumberColumn(Column):
+    """A column of decimal numbers, most of which differ."""
+
+    def convert(self, texts: pa.Array) -> pa.Array:
+        """Return the values of a column of texts, or of one that holds numbers already.
+
+        Raises:
+            ValueError: a cell is bad.
+        """
+        try:
+            filled = texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return super().convert(texts)
+        values = filled.fill_null(0).to_numpy()
+        if np.isfinite(values).all():
+            return filled
+        return super().convert(as_texts(texts, self.name))
+
+
+def integer(text: str, missing: Collection[str] = NO_NUMBER) -> int | None:
+    """Read a whole number of 64 bits, which may be written as a decimal one or as True or False."""
+    text = text.strip()
+    if text in missing:
+        return None
+    if text in _TRUTH:
+        return _TRUTH[text]
+    value = int(text) if _WHOLE.fullmatch(text) else _whole_decimal(text)
+    if value is None or not -(2**63) <= value < 2**63:
+        raise ValueError(
+            "a whole number of 64 bits or nothing; list the column under numbers if it holds decimal ones"
+        )
+    return value
+
+
+def _whole_decimal(text: str) -> int | None:
+    try:
+        value = number(text)
+    except ValueError:
+        return None
+    return int(value) if float(value).is_integer() else None
+
+
+def decimal(text: str, missing: Collection[str] = NO_NUMBER) -> float | None:
+    """Read a finite number, which may be True or False."""
+    text = text.strip()
+    if text in missing:
+        return None
+    if text in _TRUTH:
+        return float(_TRUTH[text])
+    try:
+        value = number(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError("a finite number or nothing")
+    return value
+
+
+def category(text: str, missing: Collection[str] = NO_TEXT) -> str | None:
+    """Return any text; a whole number that is written as 25.0 becomes 25, as missing values beside it make it so."""
+    if text in missing:
+        return None
+    return text[:-2] if _WHOLE_DECIMAL.fullmatch(text) else text
+
+
+def click(text: str) -> int:
+    """Read a label: 1 or True for a click, 0, -1 or False for none, also as a decimal number."""
+    found = _TRUTH.get(text.strip())
+    if found is None:
+        try:
+            found = number(text.strip())
+        except ValueError:
+            found = None
+    if found not in (0, 1, -1):
+        raise ValueError("0 or 1")
+    return int(found == 1)
 
 
 def time(text: str) -> float:
@@ -183,13 +317,11 @@ def time(text: str) -> float:
 
 
 def _label(threshold: float | None) -> Callable[[str], int]:
-    if threshold is None:
-        return label
-    return partial(_at_least, threshold)
+    return click if threshold is None else partial(_at_least, threshold)
 
 
 def _at_least(threshold: float, text: str) -> int:
-    return int(number(text) >= threshold)
+    return int(number(text.strip()) >= threshold)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -202,26 +334,36 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 
 def _parquet_batches(
-    source: Source, columns: Sequence[Column], bad_rows: BadRows, ordered_map: OrderedMap
+    source: Source, columns: Sequence[Column], present: Names, bad_rows: BadRows, ordered_map: OrderedMap
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file, group by group; bad ones go to ``bad_rows``."""
     with _reading(source):
-        for parsed in ordered_map(Cells.parse, parquet_pieces(source, columns)):
+        for parsed in ordered_map(Cells.parse, parquet_pieces(source, columns, present)):
             for row in parsed.bad:
                 bad_rows.add(row)
             yield from parsed.batches
 
 
-def parquet_pieces(source: Source, columns: Sequence[Column]) -> "Iterator[Cells]":
+def parquet_pieces(source: Source, columns: Sequence[Column], present: Names) -> "Iterator[Cells]":
     """Yield the cells of some columns of a Parquet file, group by group."""
     source.digest_all()
-    names = [column.name for column in columns]
+    stored = dict(zip(present.known, present.stored, strict=True))
+    names = [stored[column.name] for column in columns]
     row = 1
     with _opened(source.path) as file, _reading(source):
         for batch in file.iter_batches(columns=names):
-            texts = [as_texts(batch.column(n), f"{source.path}: the column {n!r}") for n in names]
+            texts = [_cells(batch.column(n), c, source.path) for n, c in zip(names, columns, strict=True)]
             yield Cells(source.path, row, texts, tuple(columns), batch.num_rows)
             row += batch.num_rows
+
+
+def _cells(values: pa.Array, column: Column, path: Path) -> pa.Array:
+    kind = values.type
+    if isinstance(column, NumberColumn) and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        return pa.array(
+            values.to_numpy(zero_copy_only=False), pa.float64(), from_pandas=True
+        )  # NaN is missing
+    return as_texts(values, f"{path}: the column {column.name!r}")
 
 
 @contextmanager
@@ -291,7 +433,8 @@ def _converted(
     except ValueError:
         pass  # some cell is bad: find out which, row by row
     rows, errors = [], []
-    for position, cells in enumerate(zip(*(text.to_pylist() for text in texts), strict=True)):
+    spelled = (as_texts(text, "").to_pylist() for text in texts)
+    for position, cells in enumerate(zip(*spelled, strict=True)):
         try:
             rows.append([column.value(cell or "") for column, cell in zip(columns, cells, strict=True)])
         except RowError as error:
