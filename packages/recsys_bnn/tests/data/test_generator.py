@@ -6,7 +6,14 @@ import pytest
 
 from recsys_bnn.data.criteo_log import write_lines
 from recsys_bnn.data.formats.criteo import parse_line
-from recsys_bnn.data.generator import CHUNK_ROWS, SyntheticConfig, SyntheticLog, cardinalities
+from recsys_bnn.data.generator import (
+    CHUNK_ROWS,
+    SyntheticConfig,
+    SyntheticLog,
+    Tail,
+    cardinalities,
+    log_config,
+)
 from seminar_common import metrics
 from seminar_common.errors import UserError
 
@@ -32,6 +39,27 @@ def test_the_frozen_generator_still_makes_the_same_rows() -> None:
         digest.update(np.ascontiguousarray(array).tobytes())
     assert digest.hexdigest() == "b42e9850b71a7a32"
     assert last.probabilities.mean() == pytest.approx(0.2561187, abs=1e-6)
+
+
+def test_the_frozen_log_with_a_heavy_tail_still_has_the_same_rows_and_difficulty() -> None:
+    log = SyntheticLog(log_config(1_000_000, tail="heavy"))
+    (*_, last) = log.chunks(start=15)
+    digest = hashlib.blake2b(digest_size=8)
+    for array in (last.labels, last.integers, last.categoricals):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    assert digest.hexdigest() == "7c342f326c174705"
+    assert last.probabilities.mean() == pytest.approx(0.2579680, abs=1e-6)
+    assert log.ceilings()["best"] == pytest.approx(0.825, abs=0.005)
+
+
+@pytest.mark.parametrize(("tail", "least", "most"), [("light", 0.0, 0.45), ("heavy", 0.75, 1.0)])
+def test_rare_values_say_more_in_a_heavy_tail(tail: Tail, least: float, most: float) -> None:
+    """Share of the main effects' variance from values beyond the two thousand most frequent ones of each field."""
+    log = SyntheticLog(log_config(2_000_000, tail=tail))
+    draw = log._draw(np.random.default_rng(0), np.linspace(0, 7, 20_000))
+    whole = log._parts(draw)[0]
+    frequent = log._parts(draw._replace(ranks=np.where(draw.ranks < 2000, draw.ranks, -1)))[0]
+    assert least < 1 - np.corrcoef(whole, frequent)[0, 1] ** 2 < most
 
 
 def test_the_frozen_difficulty_leaves_room_between_models() -> None:

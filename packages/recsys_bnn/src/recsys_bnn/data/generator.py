@@ -11,7 +11,7 @@ docs/recsys_generator.md.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -44,11 +44,14 @@ _CALIBRATION_ROWS = 100_000
 _IDENTITY = 1_000_000  # a field with more values in Criteo's log tells identities
 _SHORT_EXPONENT = 1.2  # of the fields of at most 1,000 values
 _LARGEST = 2.0**31 - 1
+_ROWS_A_RANK = (
+    250  # of a log with a heavy tail: half of the reads fall on the first rows / 250 values of a long field
+)
 
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Size and difficulty of a log. The difficulty is fixed (docs/recsys_generator.md); only rows and seed vary."""
+    """Size and difficulty of a log. :func:`log_config` makes the two that are documented (docs/recsys_generator.md)."""
 
     rows: int
     """Rows of the log."""
@@ -90,6 +93,26 @@ class SyntheticConfig:
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise UserError(f"--rows {self.rows}: must be 1 or more")
+
+
+Tail = Literal["light", "heavy"]
+
+
+def log_config(rows: int, seed: int = 0, tail: Tail = "light") -> SyntheticConfig:
+    """Return the configuration of one of the two documented logs.
+
+    Args:
+        rows: Rows of the log.
+        seed: Seed of the rows.
+        tail: ``light`` is the log of the study, where values beyond the most frequent eighth say next to nothing. In the
+            ``heavy`` one reads spread over more values the longer the log is, so that rare ones can be learned, and
+            their main effects are as large as those of frequent ones.
+    """
+    if tail == "light":
+        return SyntheticConfig(rows, seed)
+    return SyntheticConfig(
+        rows, seed, tail_shift=max(SyntheticConfig.tail_shift, rows / _ROWS_A_RANK), fade=0.0
+    )
 
 
 @dataclass(frozen=True)

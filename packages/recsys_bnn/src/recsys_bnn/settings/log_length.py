@@ -23,7 +23,7 @@ _SHORT: Mapping[str, Any] = {
     "fresh_tables": "no",
     "order": "random",
 }
-_MIDDLE = _SHORT | {"min_count": 0, "epochs": 3}
+_MIDDLE = _SHORT | {"min_count": 0, "epochs": 4, "learning_rate": 2e-3}
 _LONG = _SHORT | {
     "epochs": 2,
     "learning_rate": 4e-3,
@@ -32,7 +32,6 @@ _LONG = _SHORT | {
     "fresh_tables": "yes",
     "order": "time",
 }
-_TABLE_RATES = {"adam": 1e-3, "rowwise-adagrad": 0.1}
 
 
 def follow_length(settings: TrainSettings, rows: Mapping[str, int]) -> TrainSettings:
@@ -49,7 +48,10 @@ def follow_length(settings: TrainSettings, rows: Mapping[str, int]) -> TrainSett
     optimizer = (
         chosen["embedding_optimizer"] if _is_open(given.embedding_optimizer) else given.embedding_optimizer
     )
-    chosen["embedding_learning_rate"] = _TABLE_RATES[optimizer]
+    # Adam's steps are as long as the rate, in a table as in an MLP; Adagrad's first step is, and the next are shorter.
+    chosen["embedding_learning_rate"] = (
+        0.1 if optimizer == "rowwise-adagrad" else 1e-3 if length < SHORT else 4e-3
+    )
     filled = {name: value for name, value in chosen.items() if _is_open(getattr(given, name))}
     model = settings.model
     if _is_open(model.dropout):

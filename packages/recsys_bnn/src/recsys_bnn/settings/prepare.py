@@ -32,6 +32,9 @@ class PrepareConfig:
     """TOML file that says what the columns are; for table only."""
     rows: int | None = None
     """Number of rows to generate; for synthetic only."""
+    tail: Literal["light", "heavy"] = "light"
+    """Whether the rare values of generated rows tell little of the clicks, or as much as frequent ones; for synthetic
+    only."""
     name: str = ""
     """Name of the data set in results; by default the format's, with the number of rows, e.g. `criteo-10k`."""
     split: Literal["auto", "time", "day", "random"] = "auto"
@@ -82,6 +85,8 @@ class PrepareConfig:
             raise UserError("--rows: give the number of rows to generate, 1 or more")
         if not generated and self.rows is not None:
             raise UserError(f"--rows {self.rows}: is for synthetic only; leave it out")
+        if not generated and self.tail != "light":
+            raise UserError(f"--tail {self.tail}: is for synthetic only; leave it out")
         if self.format == "table" and self.schema is None:
             raise UserError("--schema: give the TOML file that says what the columns are (see docs/data.md)")
         if self.format != "table" and self.schema is not None:
