@@ -14,7 +14,7 @@ from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import STUDY_PRESETS, StudyModel, StudySettings
 from recsys_bnn.study import _ALL, study, train_settings
-from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, VARIANTS
+from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, REFERENCE, VARIANTS
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
@@ -147,6 +147,9 @@ def test_every_variant_is_named_as_its_model_is(prepared: Dataset, tmp_path: Pat
     if chosen.model.engine == "bitorch":
         pytest.importorskip("bitorch", reason="the extra recsys-bnn[bitorch] is not installed")
     model_name = chosen.model.name
+    if name == REFERENCE:
+        assert model_name == "float" and not chosen.model.first_order
+        return
     suffix = name.removeprefix(model_name)
     assert suffix == "" or re.fullmatch(r"-d\d+|-(hashed|threshold)-\d+x", suffix)
     assert not suffix.startswith("-d") or suffix == f"-d{chosen.model.embedding_dim}"
