@@ -24,10 +24,11 @@ import pyarrow.parquet as pq
 
 from recsys_bnn.data.dataset import open_dataset
 from recsys_bnn.data.encoding import Normalisation, transposed
-from recsys_bnn.data.formats import ROW_READERS, RowSource
+from recsys_bnn.data.formats import OF_FOLDERS, ROW_READERS, RowSource
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows
 from recsys_bnn.data.formats.base import RowPiece
 from recsys_bnn.data.formats.compression import parted
+from recsys_bnn.data.formats.inputs import listed
 from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, Keys, TextKeys
 from recsys_bnn.data.formats.table_schema import TableSchema
 from recsys_bnn.data.formats.text import TO_SCORE, Source
@@ -200,7 +201,7 @@ class RawRows:
 
     Args:
         format_name: Layout of the files, as for `prepare`; ``synthetic`` is read as ``criteo-kaggle``.
-        paths: Files, or a folder where the format takes one.
+        paths: Files, patterns, or folders of parts; ``movielens`` and ``criteo-1tb`` look into a folder themselves.
         encoder: What encodes them.
         schema: What the columns are; for ``table`` only.
         on_error: ``fail`` stops at the first bad row, ``skip`` leaves a gap in its place.
@@ -227,6 +228,7 @@ class RawRows:
             raise UserError(
                 f"rows of the format {format_name} can't be scored; those of {choices(ROW_READERS)} can"
             )
+        paths = listed(paths, folders=format_name not in OF_FOLDERS)
         for path in paths:
             if not path.is_dir():
                 check_file(parted(path)[0])

@@ -24,8 +24,8 @@ class PrepareConfig:
     """Layout of the input; docs/data.md describes each. `synthetic` generates a log and needs none."""
     _: KW_ONLY
     input: tuple[Path, ...] = ()
-    """Input files in time order; several are read as one log. criteo-1tb and movielens also take a folder, synthetic
-    needs none."""
+    """Input files in time order, patterns in quotes, or a folder of parts; several are read as one log. They may be
+    compressed; `archive.zip::name` is one file in an archive. synthetic needs none."""
     out: Path
     """Folder to make; it must not exist yet."""
     schema: Path | None = None

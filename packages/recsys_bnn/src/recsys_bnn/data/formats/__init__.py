@@ -16,6 +16,8 @@ from recsys_bnn.data.formats.table_schema import TableSchema
 from recsys_bnn.data.generator import log_config
 from recsys_bnn.settings.prepare import PrepareConfig
 
+OF_FOLDERS = ("criteo-1tb", "movielens")
+"""Formats that look into a folder by themselves; for others it holds parts of one log."""
 FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
     "criteo-kaggle": lambda config: CriteoKaggle(config.input),
     "criteo-1tb": lambda config: Criteo1TB(config.input),
@@ -23,7 +25,10 @@ FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
     "movielens": lambda config: MovieLens(config.input),
     "libfm": lambda config: LibFM(config.input),
     "table": lambda config: Table(
-        config.input, config.schema or Path("schema.toml"), in_time_order=config.chosen_split == "time"
+        config.input,
+        config.schema or Path("schema.toml"),
+        in_time_order=config.chosen_split == "time",
+        scratch=config.out.absolute().parent,
     ),
     "synthetic": lambda config: Synthetic(log_config(config.rows or 0, config.seed, config.tail)),
 }

@@ -24,6 +24,9 @@ class Format(Protocol):
     keys: Sequence[Keys]
     """For each categorical field, how its values become keys."""
 
+    schema_text: str | None = None
+    """What the columns are, where a file of the user says it; new rows are read by it."""
+
     def chunks(
         self, sources: Sequence[Source], bad_rows: BadRows, ordered_map: OrderedMap = map
     ) -> Iterator[pa.RecordBatch]:

@@ -31,7 +31,7 @@ _MAGIC = {
     "Zstandard": re.compile(rb"\x28\xb5\x2f\xfd"),
     "zip": re.compile(rb"PK(\x03\x04|\x05\x06)"),
 }
-_ENDINGS = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard", ".zip": "zip"}
+ENDINGS = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard", ".zip": "zip"}
 _TAR = re.compile(rb".{257}ustar", re.DOTALL)
 _NO_DATA = re.compile(r"(^|/)(\.|_|readme|licen[cs]e|terms|changelog)|/$|\.(pdf|md|html)$", re.IGNORECASE)
 _DAMAGED = (
@@ -68,7 +68,7 @@ def kind_of(path: Path, first: bytes) -> str | None:
         UserError: its name ends as that of a compressed file, which it is not.
     """
     found = _kind(first)
-    named = _ENDINGS.get(path.suffix)
+    named = ENDINGS.get(path.suffix)
     if found is None and named is not None:
         raise UserError(
             f"{path}: named {path.suffix}, but not {named}; drop the ending if it is plain text, else fetch the file again"

@@ -31,6 +31,7 @@ from recsys_bnn.data.formats.delimited import (
     present_columns,
 )
 from recsys_bnn.data.formats.keys import TextKeys
+from recsys_bnn.data.formats.sorting import sorted_by_time
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
 from recsys_bnn.data.formats.text import TO_LEARN_FROM, Parsed, Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
@@ -68,19 +69,23 @@ class Table(Format):
         paths: Tables of the same columns, read as one log in this order; Parquet if the name ends so.
         schema: The TOML file.
         in_time_order: Whether to insist that a time column does not fall.
+        scratch: Folder for temporary files, where the schema asks for sorted rows.
 
     Raises:
         UserError: a file can't be read, or the schema is wrong or does not fit a file.
     """
 
-    def __init__(self, paths: Sequence[Path], schema: Path, *, in_time_order: bool = True):
+    def __init__(
+        self, paths: Sequence[Path], schema: Path, *, in_time_order: bool = True, scratch: Path = Path()
+    ):
         self.paths, self._schema = paths, read_schema(schema)
         self._in_time_order = in_time_order and self._schema.time is not None
         self._present = [names_in(path, self._schema) for path in paths]
         for path, present in zip(paths, self._present, strict=True):
             self._schema.check(path, present.known)
         self.integer_names, self.categorical_names = self._schema.numeric, self._schema.categoricals
-        self.signed = len(self._schema.numbers)
+        self.schema_text = self._schema.text
+        self.signed, self._scratch = len(self._schema.numbers), scratch
         self._texts = tuple(TextKeys() for _ in self.categorical_names)
         self.keys = self._texts
         self._columns = [
@@ -103,9 +108,10 @@ class Table(Format):
         order = TimeOrder(
             self.paths[-1],
             self._schema.time or "",
-            "sort the log by it, or split with --split random",
+            "sort the log by it, with `sort = true` in the schema, or split with --split random",
         )
-        for batch in self._batches(sources, bad_rows, ordered_map):
+        batches = self._batches(sources, bad_rows, ordered_map)
+        for batch in sorted_by_time(batches, 1, self._scratch) if self._schema.sort else batches:
             if not batch.num_rows:
                 continue
             if self._in_time_order:
@@ -126,8 +132,11 @@ class Table(Format):
                 yield from reader.read([source], bad_rows, ordered_map)
 
     def default_name(self, rows: int) -> str:
-        """Return the first file's name up to its first dot."""
-        return self.paths[0].name.split(".")[0] or "table"
+        """Return the first file's name up to its first dot, or that of a folder of parts."""
+        first = self.paths[0]
+        if first.name.startswith("part-"):
+            first = first.absolute().parent
+        return first.name.split(".")[0] or "table"
 
     def settings(self) -> dict[str, Any]:
         """Return what the schema says of label and time."""
