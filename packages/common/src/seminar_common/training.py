@@ -20,7 +20,7 @@ from seminar_common.checkpoints import (
     unflatten_optimizer,
 )
 from seminar_common.errors import UserError
-from seminar_common.files import remove
+from seminar_common.files import fingerprint, remove
 from seminar_common.progress import say
 from seminar_common.runs import Run
 
@@ -35,7 +35,13 @@ RESUME = "resume.safetensors"
 """In a run's checkpoints while it trains: everything that the next step depends on."""
 SCHEMA = 2
 """Form of what stands in RESUME."""
+CONFIG = "config"
+"""Among the facts of WEIGHTS: the digest of the run's ``config.json`` as the training ended."""
 T = TypeVar("T")
+
+
+class DivergedError(UserError):
+    """A training whose loss or weights are no longer of use."""
 
 
 def open_or_resume(
@@ -86,14 +92,30 @@ def final_weights(run: Run) -> "tuple[dict[str, Tensor], Path]":
     """Return the weights of a run that has ended, and their file.
 
     Raises:
-        UserError: the training has not ended, or the file is damaged.
+        UserError: the training has not ended, the file is damaged, or it or the settings beside it were changed.
     """
     path = run.checkpoints / WEIGHTS
     if not path.exists():
         raise UserError(
             f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
         )
-    return load_tensors(path)[0], path
+    tensors, facts = load_tensors(path)
+    _require_unchanged(run, facts)
+    return tensors, path
+
+
+def _require_unchanged(run: Run, facts: Mapping[str, Any]) -> None:
+    """Raise a UserError if the settings of ``run`` are not those that it ended with, by the ``facts`` of its weights."""
+    config = run.folder / runs.MARKER
+    if CONFIG not in facts:
+        say(
+            f"{run.folder}: an earlier version trained it and stored no digests, so that a change in its weights or "
+            "settings can't be noticed; train it again to have them checked"
+        )
+    elif facts[CONFIG] != fingerprint(config):
+        raise UserError(
+            f"{config}: was changed after the training; bring back the file as it was, or train again"
+        )
 
 
 def module_weights(run: Run, module: str) -> "dict[str, Tensor]":
@@ -148,8 +170,8 @@ def learning_rate_factor(step: int, total: int, warmup: float, schedule: str = "
 class TrainingShell:
     """Position, losses, log and checkpoints of one training run.
 
-    Every process calls every method at the same steps: :meth:`mean_losses`, :meth:`require_finite`,
-    :meth:`checkpoint` and :meth:`finish` talk to the others.
+    Every process calls every method at the same steps: :meth:`end_step`, :meth:`mean_losses`,
+    :meth:`require_finite`, :meth:`checkpoint` and :meth:`finish` talk to the others.
     """
 
     def __init__(
@@ -159,6 +181,8 @@ class TrainingShell:
         steps: int,
         modules: "Mapping[str, nn.Module]",
         optimizers: "Sequence[Optimizer]",
+        largest_loss: float = math.inf,
+        way_out: str = "lower --learning-rate",
     ):
         """Make the shell of a run at its first step.
 
@@ -168,7 +192,10 @@ class TrainingShell:
             steps: Steps of the whole training.
             modules: What has weights to keep, by name, without Fabric's wrappers.
             optimizers: The optimizers, as Fabric returned them.
+            largest_loss: A loss above it ends the run as one that is not finite does.
+            way_out: What to do about such a loss, as a part of the message.
         """
+        self.largest_loss, self.way_out = largest_loss, way_out
         self.fabric, self.run, self.steps = fabric, run, steps
         self.modules, self.optimizers = dict(modules), list(optimizers)
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
@@ -182,19 +209,20 @@ class TrainingShell:
                 group["lr"] = peak * factor
 
     def end_step(self, losses: Mapping[str, float]) -> None:
-        """Count a step and keep its losses until the next :meth:`mean_losses`."""
-        self.step += 1
-        self.losses.append(dict(losses))
-
-    def mean_losses(self) -> dict[str, float]:
-        """Return the mean of each loss since the last call, over all processes.
+        """Count a step and keep its losses until the next :meth:`mean_losses`.
 
         Raises:
-            UserError: a loss of any process is not finite.
+            DivergedError: a loss of any process is not finite, or too large.
         """
+        self.step += 1
+        self.losses.append(dict(losses))
+        worst = max(losses.values(), key=lambda loss: (not math.isfinite(loss), loss), default=0.0)
+        self._refuse(not worst <= self.largest_loss or not math.isfinite(worst), f"the loss is {worst:.3g}")
+
+    def mean_losses(self) -> dict[str, float]:
+        """Return the mean of each loss since the last call, over all processes."""
         import torch
 
-        self.require_finite()
         names = list(self.losses[0])
         means = torch.tensor([[losses[name] for name in names] for losses in self.losses]).mean(dim=0)
         means = cast("Tensor", self.fabric.all_reduce(means, reduce_op="mean"))
@@ -210,9 +238,9 @@ class TrainingShell:
         """Write everything that the next step depends on.
 
         Raises:
-            UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
+            DivergedError: a weight of any process is not finite; the last good checkpoint stays.
         """
-        self.require_finite(weights=True)
+        self.require_finite()
         if not self.fabric.is_global_zero:
             return
         tensors: dict[str, Tensor] = {}
@@ -252,33 +280,43 @@ class TrainingShell:
         """Write the weights of the module of that name as the run's own, and drop the checkpoint.
 
         Raises:
-            UserError: a loss or a weight of any process is not finite; the last good checkpoint stays.
+            DivergedError: a weight of any process is not finite; the last good checkpoint stays.
         """
-        self.require_finite(weights=True)
+        self.require_finite()
         if self.fabric.is_global_zero:
             weights = self.modules[module].state_dict()
-            save_tensors(self.run.checkpoints / WEIGHTS, weights, {"step": self.step})
+            facts = {"step": self.step, CONFIG: fingerprint(self.run.folder / runs.MARKER)}
+            save_tensors(self.run.checkpoints / WEIGHTS, weights, facts)
             remove(self.run.checkpoints / RESUME)
         self.fabric.barrier()
 
-    def require_finite(self, weights: bool = False) -> None:
-        """Raise a UserError in every process if a loss (or a weight) of any one is not finite.
+    def require_finite(self) -> None:
+        """Raise a DivergedError in every process if a weight of any one is not finite.
 
         A trainer calls it before it validates, for a figure of weights that are not finite is none.
+        """
+        fine = all(map(_is_finite, self.modules.values()))
+        self._refuse(not fine, "some weights are not finite")
+
+    def _refuse(self, bad: bool, what: str) -> None:
+        """Raise a DivergedError in every process if something is bad in any one.
+
         One process alone must not decide: it would leave the others waiting for it, and the mean of the gradients
         has carried its NaN into their weights already.
         """
         import torch
 
-        fine = all(math.isfinite(value) for losses in self.losses for value in losses.values())
-        if weights and fine:
-            fine = all(map(_is_finite, self.modules.values()))
-        bad = torch.tensor(float(not fine))
-        if cast("Tensor", self.fabric.all_reduce(bad, reduce_op="sum")).item():
-            raise UserError(
-                f"{self.run.folder}: the loss is no longer finite at step {self.step}; lower --learning-rate. "
-                "The last good checkpoint was kept"
+        if self.fabric.world_size > 1:
+            anywhere = self.fabric.all_reduce(torch.tensor(float(bad)), reduce_op="sum")
+            what, bad = what if bad else "another process has diverged", bool(cast("Tensor", anywhere).item())
+        if bad:
+            raise DivergedError(
+                f"{self.run.folder}: {what} at step {self.step}; {self.way_out} in a new run. {self._kept()}"
             )
+
+    def _kept(self) -> str:
+        there = (self.run.checkpoints / RESUME).exists()
+        return "The last good checkpoint was kept" if there else "There was no checkpoint yet"
 
 
 def _is_finite(module: "nn.Module") -> bool:

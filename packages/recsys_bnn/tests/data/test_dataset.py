@@ -193,6 +193,7 @@ def test_an_unknown_split_or_batch_size_is_a_programming_error(data):
 
 def edit(path, **changes):
     described = json.loads(path.read_text())
+    described.pop("digest", None)
     path.write_text(json.dumps({**described, **changes}))
 
 
@@ -248,6 +249,49 @@ def test_a_value_changed_in_place_is_found_when_the_files_are_verified(copied):
     edit(copied / "dataset.json", files={"test.arrow": {"bytes": 1, "crc32": 0}})
     with pytest.raises(UserError, match=r"test\.arrow: has another size"):
         open_dataset(copied)
+
+
+@pytest.mark.parametrize("name", ["train.arrow", "test.arrow", "dataset.json", "vocabulary.parquet"])
+def test_no_byte_can_be_changed_unnoticed(copied, name):
+    written = (copied / name).read_bytes()
+    places = np.random.default_rng(0).choice(len(written), 40, replace=False)
+    for place in [*places.tolist(), 0, len(written) - 9]:
+        changed = bytearray(written)
+        changed[place] ^= 1
+        if (
+            name == "dataset.json"
+            and not changed[place : place + 1].strip() + written[place : place + 1].strip()
+        ):
+            continue  # another kind of space
+        (copied / name).write_bytes(changed)
+        with pytest.raises(UserError, match=name.replace(".", r"\.") + ".* prepare|not UTF-8|not JSON"):
+            open_dataset(copied).verify()
+
+
+def test_an_older_description_says_what_it_lacks(copied, capsys):
+    open_dataset(copied).verify()
+    assert not capsys.readouterr().err
+    edit(copied / "dataset.json", files={})
+    open_dataset(copied).verify()
+    assert "stored no digest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_no_rows_are_columns_without_rows(data, blocks):
+    rows = dataset.Rows([dataset._Split(data.folder / "val.arrow", 16 * blocks)])
+    assert [column.shape for column in rows.columns()] == [
+        (16 * blocks,),
+        (16 * blocks, 13),
+        (16 * blocks, 26),
+    ]
+    assert [column.dtype for column in rows.columns()] == [np.uint8, np.float32, np.int32]
+
+
+def test_rows_of_one_class_teach_nothing(data, monkeypatch):
+    data.require_both_classes("train", "val")
+    monkeypatch.setattr(dataset.Rows, "labels", lambda self: np.ones(len(self), np.uint8))
+    with pytest.raises(UserError, match="all 175 rows to learn from have the label 1"):
+        data.require_both_classes("train")
 
 
 def test_files_that_do_not_belong_together_are_refused(copied):

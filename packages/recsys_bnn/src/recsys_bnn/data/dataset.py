@@ -3,7 +3,7 @@
 A prepared folder holds:
 
 - ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
-  sources, sizes and checksums of the split files, the vocabulary's digest and the fingerprint;
+  sources, sizes and checksums of the other files, the vocabulary's digest, the fingerprint, and its own digest;
 - ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
   columns ``label`` (uint8), ``integers`` (I float32 values, NaN for a missing one), ``categoricals`` (F int32 ids,
   each within its field) and, for generated rows, ``probability`` (float64);
@@ -15,7 +15,7 @@ Every file but the last two carries the fingerprint, so files of different data 
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ from recsys_bnn.data.chunks import LABEL, PROBABILITY
 from recsys_bnn.data.vocabulary import FILE, read_counts
 from seminar_common.errors import UserError, choices
 from seminar_common.files import check_utf8, read_json
+from seminar_common.identity import digest
+from seminar_common.progress import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,12 +38,16 @@ if TYPE_CHECKING:
 SCHEMA = 2
 SPLITS = ("train", "val", "test")
 DESCRIPTION, FINGERPRINT, VOCABULARY, CARD = "dataset.json", "fingerprint", "vocabulary", "report.html"
+_SEAL = "digest"
+"""Key in ``dataset.json``: the digest of everything else that stands there."""
 BLOCK_ROWS = 65_536
 """Rows of a record batch, the unit of shuffling."""
 WINDOW_BLOCKS = 16
 """Blocks that are shuffled together: about a million rows, 160 MB of Criteo."""
 LATEST_BLOCKS = 4
 """The same where the windows follow time: the fewer, the more the last rows of a pass are the latest ones."""
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)
+"""What reading a damaged file raises: a name that is no UTF-8 is a ValueError."""
 _AGAIN = "make the data set again with `recsys-bnn prepare`"
 
 
@@ -112,18 +118,24 @@ class _Split:
             return pa.ipc.open_file(pa.memory_map(str(self.path)))
         except FileNotFoundError as error:
             raise UserError(f"{self.path}: no such file; {_AGAIN}") from error
-        except (pa.ArrowInvalid, OSError) as error:
+        except _UNREADABLE as error:
             raise UserError(f"{self.path}: not a whole Arrow file, perhaps cut short; {_AGAIN}") from error
 
-    def check(self, expected: pa.Schema) -> None:
-        """Raise a UserError unless the file has this schema and fingerprint and all its rows."""
+    def check(self, fingerprint: str, integers: int, categoricals: int) -> None:
+        """Raise a UserError unless the file has this fingerprint, so many features of each kind and all its rows."""
+        try:
+            self._check(fingerprint, integers, categoricals)
+        except _UNREADABLE as error:
+            raise UserError(f"{self.path}: not a whole Arrow file, perhaps changed; {_AGAIN}") from error
+
+    def _check(self, fingerprint: str, integers: int, categoricals: int) -> None:
         reader = self.reader
-        if (reader.schema.metadata or {}).get(FINGERPRINT.encode()) != expected.metadata[
-            FINGERPRINT.encode()
-        ]:
+        if (reader.schema.metadata or {}).get(FINGERPRINT.encode()) != fingerprint.encode():
             raise UserError(
                 f"{self.path}: belongs to another data set than {DESCRIPTION} beside it; {_AGAIN}"
             )
+        known = PROBABILITY in reader.schema.names
+        expected = arrow_schema(integers, categoricals, known, {FINGERPRINT: fingerprint})
         if not reader.schema.equals(expected):
             raise UserError(f"{self.path}: its columns are not those that {DESCRIPTION} names; {_AGAIN}")
         last = self.rows - BLOCK_ROWS * (self.blocks - 1)
@@ -184,8 +196,16 @@ class Rows:
         return np.concatenate([split.column(PROBABILITY) for split in self._splits])
 
     def columns(self) -> Columns:
-        """Return all rows, at least one, in order and in memory; this needs no PyTorch."""
-        return _concatenated([split.block(i) for split in self._splits for i in range(split.blocks)])
+        """Return all rows in order and in memory; this needs no PyTorch."""
+        blocks = [split.block(i) for split in self._splits for i in range(split.blocks)]
+        return _concatenated(blocks) if blocks else self._no_rows()
+
+    def _no_rows(self) -> Columns:
+        schema = self._splits[0].reader.schema
+        integers, categoricals = (schema.field(name).type.list_size for name in ("integers", "categoricals"))
+        return Columns(
+            np.empty(0, np.uint8), np.empty((0, integers), np.float32), np.empty((0, categoricals), np.int32)
+        )
 
     def batches(
         self,
@@ -272,17 +292,32 @@ class Dataset:
     """The content of ``dataset.json``."""
     _splits: dict[str, _Split] = field(repr=False)
 
-    def verify(self) -> None:
-        """Read every split file once and compare it with what `prepare` wrote.
+    def verify(self, *splits: str) -> None:
+        """Read the files of ``splits``, or all that have a checksum, once and compare them with what `prepare` wrote.
 
         Opening a data set checks sizes and fingerprints alone, which a value changed in place leaves as they were.
 
         Raises:
             UserError: a file was changed.
         """
-        for name, facts in self.description.get("files", {}).items():
-            if checksum(self.folder / name) != facts["crc32"]:
+        if _SEAL not in self.description:
+            say(
+                f"{self.folder}: an earlier version prepared it and stored no digest of {DESCRIPTION} and {FILE}, so "
+                "that a change in them can't be noticed; prepare it again to have them checked"
+            )
+        files = self.description.get("files", {})
+        for name in [f"{split}.arrow" for split in splits] or files:
+            if name in files and checksum(self.folder / name) != files[name]["crc32"]:
                 raise UserError(f"{self.folder / name}: was changed after it was written; {_AGAIN}")
+
+    def require_both_classes(self, *splits: str) -> None:
+        """Raise a UserError unless clicks and non-clicks are among the rows of ``splits``, without which none learns."""
+        labels = self.rows(*splits).labels()
+        if not 0 < labels.sum() < len(labels):
+            raise UserError(
+                f"{self.folder}: all {len(labels):,} rows to learn from have the label {int(labels.any())}, which "
+                "teaches nothing; prepare a log with clicks and non-clicks among its training rows"
+            )
 
     def rows(self, *splits: str) -> Rows:
         """Return the rows of ``train``, ``val`` or ``test``, or of several one after the other."""
@@ -297,6 +332,11 @@ class Dataset:
         They are the training rows that the vocabulary was fitted to.
         """
         return read_counts(self.folder / FILE, self.categorical_names[field])
+
+
+def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``dataset.json`` with its own digest, which :func:`open_dataset` checks."""
+    return {**description, _SEAL: digest(description)}
 
 
 def checksum(path: Path) -> int:
@@ -345,24 +385,21 @@ def _description(folder: Path) -> dict[str, Any]:
     found = description.get("schema") if isinstance(description, dict) else None
     if found != SCHEMA:
         raise UserError(f"{path}: of schema {found}, but this version reads schema {SCHEMA}; {_AGAIN}")
+    written = description.get(_SEAL)
+    if written is not None and sealed({k: v for k, v in description.items() if k != _SEAL})[_SEAL] != written:
+        raise UserError(f"{path}: was changed after it was written; {_AGAIN}")
     return description
 
 
 def _check(dataset: Dataset) -> None:
-    metadata = {FINGERPRINT: dataset.fingerprint}
-    sizes = len(dataset.integer_names), len(dataset.categorical_names)
     for split in dataset._splits.values():
-        known = PROBABILITY in split.reader.schema.names
-        split.check(arrow_schema(*sizes, known, metadata))
-    for name, facts in dataset.description.get("files", {}).items():
-        if (dataset.folder / name).stat().st_size != facts["bytes"]:
-            raise UserError(f"{dataset.folder / name}: has another size than when it was written; {_AGAIN}")
+        split.check(dataset.fingerprint, len(dataset.integer_names), len(dataset.categorical_names))
     path = dataset.folder / FILE
     try:
         vocabulary = pq.ParquetFile(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {_AGAIN}") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path}: not a whole Parquet file, perhaps cut short; {_AGAIN}") from error
     with vocabulary:
         stored = (vocabulary.schema_arrow.metadata or {}).get(FINGERPRINT.encode())
@@ -370,3 +407,6 @@ def _check(dataset: Dataset) -> None:
             dataset.cardinalities
         ):
             raise UserError(f"{path}: does not belong to {DESCRIPTION} beside it; {_AGAIN}")
+    for name, facts in dataset.description.get("files", {}).items():
+        if (dataset.folder / name).stat().st_size != facts["bytes"]:
+            raise UserError(f"{dataset.folder / name}: has another size than when it was written; {_AGAIN}")

@@ -8,6 +8,7 @@ from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.settings.training import TrainSettings
 from seminar_common.checkpoints import load_weights
+from seminar_common.errors import UserError
 from seminar_common.runs import Run
 from seminar_common.training import final_weights
 
@@ -61,6 +62,9 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
         rows: Rows in the order of the answer.
         device: Where the model is.
         batch_size: Rows of one forward pass.
+
+    Raises:
+        UserError: the model overflows on some rows, as one that has nearly diverged may do.
     """
     training = model.training
     model.eval()
@@ -69,4 +73,11 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
         for b in rows.batches(batch_size)
     ]
     model.train(training)
-    return torch.cat(parts).numpy()
+    probabilities = torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()
+    bad = int(np.isnan(probabilities).sum())
+    if bad:
+        raise UserError(
+            f"the model gives no probability for {bad:,} of {len(probabilities):,} rows, since its values overflow; "
+            "train it again with a lower --learning-rate"
+        )
+    return probabilities
