@@ -35,6 +35,17 @@ def test_figures_that_print_alike_are_marked_alike():
     assert markdown_table(Results("", rows)).count("**0.7000**") == 2
 
 
+def test_a_model_that_learned_nothing_is_no_rival():
+    chance, good, better = (
+        (figure(name, "roc_auc", auc, auc - 0.05, auc + 0.05), figure(name, "size_mb", size, split=""))
+        for name, auc, size in (("nothing", 0.52, 1.0), ("good", 0.7, 2.0), ("better", 0.8, 3.0))
+    )
+    table = markdown_table(Results("", (*chance, *good, *better)))
+    assert "**0.8000**" in table and "**2.00**" in table and "**1.00**" not in table
+    assert summary([*chance, *good])[0].startswith("criteo-10k, test: good has the highest ROC AUC")
+    assert "which chance alone gives as well" in summary(chance)[0]
+
+
 def test_nothing_is_best_without_a_rival_or_across_data_sets():
     alone = figure("a", "roc_auc", 0.7)
     elsewhere = Row("b", "synthetic", "test", "roc_auc", 0.9)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.training import EvaluateSettings, OptimizationConfig, smoke
 from recsys_bnn.train import train
+from seminar_common.checkpoints import load_tensors, save_tensors
 from seminar_common.errors import UserError
 from seminar_common.results import read_results
 from seminar_common.runs import Run
@@ -141,10 +143,34 @@ def test_a_checkpoint_of_another_architecture_is_refused(runs: dict[str, Run], t
     config = json.loads((runs["float"].folder / "config.json").read_text())
     config["settings"]["model"]["top_mlp"] = [16]
     (other / "config.json").write_text(json.dumps(config))
-    weights = runs["float"].checkpoints / "model.safetensors"
-    (other / "checkpoints" / "model.safetensors").write_bytes(weights.read_bytes())
+    weights, _ = load_tensors(runs["float"].checkpoints / "model.safetensors")
+    save_tensors(other / "checkpoints" / "model.safetensors", weights)
     with pytest.raises(UserError, match="another architecture: top"):
         evaluate(EvaluateSettings(run=other))
+
+
+@pytest.mark.parametrize("name", ["checkpoints/model.safetensors", "config.json", "test.arrow"])
+def test_a_byte_that_was_changed_is_noticed(
+    name: str, runs: dict[str, Run], prepared: Dataset, tmp_path: Path
+) -> None:
+    run, data = shutil.copytree(runs["float"].folder, tmp_path / "run"), tmp_path / "data"
+    shutil.copytree(prepared.folder, data)
+    file = data / name if name.endswith("arrow") else run / name
+    content = file.read_bytes()
+    place = content.index(b"0.001") if name == "config.json" else len(content) // 2
+    file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(UserError, match=f"{file.name}: was changed after"):
+        evaluate(EvaluateSettings(run=run, data=data, out=tmp_path / "out", resamples=100))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_overflows_gives_no_figures(
+    runs: dict[str, Run], prepared: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(runs["float"], prepared)
+    model.top[-1].bias.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="no probability for 800 of 800 rows"):
+        predict(model, prepared.rows("test"), next(model.parameters()).device)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

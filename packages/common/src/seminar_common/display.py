@@ -34,6 +34,8 @@ class Metric:
     """True if it says how good a model is, rather than what it costs."""
     signed: bool = False
     """True for a difference: its sign is always printed."""
+    chance: float | None = None
+    """What a model that learned nothing has, as in the file; None where that depends on the data."""
 
     def format(self, value: float) -> str:
         """Return ``value`` (as in the file) for print, without its unit."""
@@ -83,7 +85,9 @@ def percent(name: str, long_name: str, decimals: int = 1) -> Metric:
 
 # What this package measures itself (`metrics`, `cost`); each topic brings its own metrics.
 _SHARED: Mapping[str, Metric] = {
-    "roc_auc": quality("ROC AUC", "Area under the receiver operating characteristic", 4),
+    "roc_auc": dataclasses.replace(
+        quality("ROC AUC", "Area under the receiver operating characteristic", 4), chance=0.5
+    ),
     "accuracy": percent("Accuracy", "Share of examples classified correctly", 2),
     "log_loss": quality("Log loss", "Mean negative log-likelihood of the labels", 4, "lower"),
     "normalized_entropy": quality("Norm. entropy", "Log loss over that of the mean label", 4, "lower"),
@@ -143,9 +147,17 @@ def metric_named(name: str, unit: str = "") -> Metric:
         metric = metric_named(name.removesuffix(DIFFERENCE))
         unit = "points" if metric.unit == "%" else metric.unit or unit
         name = f"{metric.name} difference"
-        return dataclasses.replace(metric, name=name, unit=unit, signed=True, quality=False)
+        return dataclasses.replace(metric, name=name, unit=unit, signed=True, quality=False, chance=None)
     plain = name.replace("_", " ")
     return Metric(plain[:1].upper() + plain[1:], plain, unit=unit)
+
+
+def at_chance(row: Row) -> bool:
+    """Say whether the row's interval holds what a model has that learned nothing, such as a ROC AUC of 0.5."""
+    chance = metric_named(row.metric).chance
+    if chance is None or row.ci_low is None or row.ci_high is None:
+        return False
+    return row.ci_low <= chance <= row.ci_high
 
 
 def in_column_order(names: Iterable[str]) -> list[str]:

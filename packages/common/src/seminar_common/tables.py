@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seminar_common import plots
-from seminar_common.display import DIFFERENCE, conditions, in_column_order, metric_named
+from seminar_common.display import DIFFERENCE, at_chance, conditions, in_column_order, metric_named
 from seminar_common.errors import choices
 from seminar_common.results import Results, Row
 
@@ -38,6 +38,11 @@ class Line:
     def condition(self) -> tuple[Any, ...]:
         """What its figures were measured on; only lines with equal conditions compare."""
         return tuple(self.key.get(name) for name in conditions())
+
+    @property
+    def learned(self) -> bool:
+        """False if an interval of its figures holds what chance alone gives: it is no rival to others."""
+        return not any(at_chance(row) for rows in self.cells.values() for row in rows)
 
     @property
     def ours(self) -> bool:
@@ -200,7 +205,7 @@ def _cell(name: str, line: Line, group: Sequence[Line]) -> list[dict[str, Any]]:
         {
             "text": metric.format(row.value),
             "interval": metric.interval(row),
-            "best": metric.format(row.value) == best,
+            "best": line.learned and metric.format(row.value) == best,
             "value": float(row.value),
         }
         for row in line.cells.get(name, ())
@@ -208,9 +213,12 @@ def _cell(name: str, line: Line, group: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def _best(name: str, group: Sequence[Line]) -> str | None:
-    """Return the best figure as printed, so that equal print is marked alike; None if nothing stands out."""
+    """Return the best figure as printed, so that equal print is marked alike; None if nothing stands out.
+
+    Models that learned nothing are out of the comparison: the smallest of them would be the best in bytes.
+    """
     metric = metric_named(name)
-    values = [row.value for line in group for row in line.cells.get(name, ())]
+    values = [row.value for line in group if line.learned for row in line.cells.get(name, ())]
     if not metric.better or len({metric.format(value) for value in values}) < 2:
         return None
     return metric.format(max(values) if metric.better == "higher" else min(values))
@@ -376,9 +384,10 @@ def _best_sentence(name: str, group: Sequence[Line]) -> str:
         for row in line.cells.get(name, ())
     ]
     sign = 1 if metric.better == "higher" else -1
-    row, label = max(measured, key=lambda item: sign * item[0].value)
+    row, label = max(measured, key=lambda item: (not at_chance(item[0]), sign * item[0].value))
     figure = " ".join(filter(None, [metric.text(row.value), metric.interval(row)]))
     n = "" if row.n is None else f", n\u00a0=\u00a0{row.n:,}"
+    n += ", which chance alone gives as well" if at_chance(row) else ""
     where = condition_text(group[0].key)
     if len(measured) == 1:
         return f"{where}: {label} reaches {metric.name} {figure}{n}."

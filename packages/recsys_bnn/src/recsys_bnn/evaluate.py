@@ -1,5 +1,7 @@
 """Measure a trained model: quality with intervals, size and cost."""
 
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ from seminar_common import bootstrap, cost, files, metrics, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same
-from seminar_common.progress import progress
+from seminar_common.progress import progress, say
 from seminar_common.publish import publish
 from seminar_common.report import Section
 from seminar_common.results import Curve, Results, Row
 from seminar_common.runs import Run
 
+Measured = tuple[str, bootstrap.Interval]
+"""Name of a metric and its figure."""
 QUALITY = ("roc_auc", "accuracy", "log_loss", "normalized_entropy")
 PAIRED = ("roc_auc", "accuracy", "log_loss")
 SHOWN = (*PAIRED, "size_mb", "mflops_per_sample", *(f"{name}_difference" for name in PAIRED))
@@ -45,6 +49,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     model.to(fabric.device)
     measured = _Measured(run, dataset, settings)
     splits = held_out_splits(run)
+    dataset.verify(*splits)
     with progress("evaluating", len(splits)) as advance:
         for split in splits:
             measured.quality(split, predict(model, dataset.rows(split), fabric.device))
@@ -57,9 +62,44 @@ def evaluate(settings: EvaluateSettings) -> Results:
             advance()
     rows = [*measured.rows, *cost_rows(model, measured.name, dataset.name)]
     curves = [*learning_curves(run, dataset.name), *measured.curves]
-    results = Results(runs.command_line(), tuple(rows), tuple(curves))
+    results = Results(runs.command_line(), tuple(rows), tuple(curves), remarks(dataset, splits))
     section = Section(measured.name, results, run.config(), _environment(run, folder, dataset))
     return publish(folder, f"{measured.name} DLRM", section, *data_sections(dataset.description), shown=SHOWN)
+
+
+def remarks(dataset: Dataset, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return why figures of some splits, or their intervals, are missing, and say it."""
+    known = {split: bootstrap.remark(dataset.rows(split).labels()) for split in splits}
+    notes = tuple(f"{dataset.name}, {split}: {text}." for split, text in known.items() if text)
+    for note in notes:
+        say(note)
+    return notes
+
+
+def intervals(labels: np.ndarray, probabilities: np.ndarray, **resampling: int) -> Iterator[Measured]:
+    """Yield the name of each quality figure that has a value on these rows, with its interval.
+
+    Args:
+        labels: 0 or 1, [n].
+        probabilities: of a click, [n] or [S, n] of S seeds.
+        resampling: ``seed`` and ``resamples``.
+    """
+    for metric in QUALITY:
+        if metrics.has_value(metric, labels):
+            yield metric, bootstrap.bootstrap_interval(metric, labels, probabilities, **resampling)
+
+
+def paired_intervals(
+    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, **resampling: int
+) -> Iterator[Measured]:
+    """Yield the name of each paired difference that has a value on these rows, with its interval.
+
+    Arguments are those of :func:`intervals`.
+    """
+    for metric in PAIRED:
+        if metrics.has_value(metric, labels):
+            interval = bootstrap.paired_bootstrap(metric, labels, ours, theirs, **resampling)
+            yield f"{metric}_difference", interval
 
 
 def held_out_splits(run: Run) -> list[str]:
@@ -112,22 +152,17 @@ class _Measured:
         """Add every quality figure of ``split`` with its interval, and its ROC and calibration curves."""
         labels = self.dataset.rows(split).labels()
         self.probabilities[split] = probabilities
-        for metric in QUALITY:
-            interval = bootstrap.bootstrap_interval(metric, labels, probabilities, **self._resampling())
+        for metric, interval in intervals(labels, probabilities, **self._resampling()):
             self.rows.append(self._row(split, metric, interval))
-        # A bootstrap of the calibration error is biased upwards (see its docstring), so it carries no interval.
-        error = metrics.calibration_error(labels, probabilities)
-        self.rows.append(
-            Row(
-                self.name,
-                self.dataset.name,
-                split,
-                "calibration_error",
-                error,
-                n=len(labels),
-                seeds=(self.seed,),
-            )
-        )
+        if metrics.has_value("calibration_error", labels):
+            # A bootstrap of the calibration error is biased upwards (see its docstring), so it carries no interval.
+            error = metrics.calibration_error(labels, probabilities)
+            row = Row(self.name, self.dataset.name, split, "calibration_error", error, n=len(labels))
+            self.rows.append(dataclasses.replace(row, seeds=(self.seed,)))
+        if metrics.has_value("roc_auc", labels):
+            self._add_curves(split, labels, probabilities)
+
+    def _add_curves(self, split: str, labels: np.ndarray, probabilities: np.ndarray) -> None:
         for kind, points in (("roc", metrics.roc_points), ("calibration", metrics.calibration_points)):
             x, y = (tuple(np.round(part, 6).tolist()) for part in points(labels, probabilities))
             self.curves.append(Curve(kind, self.name, self.dataset.name, split, x, y))
@@ -136,11 +171,9 @@ class _Measured:
         """Add the differences to the baseline on the same rows."""
         labels = self.dataset.rows(split).labels()
         name = stored_settings(baseline_run).model.name
-        for metric in PAIRED:
-            interval = bootstrap.paired_bootstrap(
-                metric, labels, self.probabilities[split], baseline_probabilities, **self._resampling()
-            )
-            self.rows.append(self._row(split, f"{metric}_difference", interval, name))
+        ours = self.probabilities[split]
+        for metric, interval in paired_intervals(labels, ours, baseline_probabilities, **self._resampling()):
+            self.rows.append(self._row(split, metric, interval, name))
 
     def _resampling(self) -> dict[str, int]:
         return {"seed": self.settings.seed, "resamples": self.settings.resamples}

@@ -1,32 +1,37 @@
 """The reference's table grown up: models x seeds on one data set, with paired differences to the float model."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.stored_runs import stored_settings
-from recsys_bnn.evaluate import PAIRED, QUALITY, cost_rows
+from recsys_bnn.evaluate import Measured, cost_rows, intervals, paired_intervals, remarks
 from recsys_bnn.model.trained import load_model, predict
 from recsys_bnn.settings.training import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.study_models.baselines import logistic_regression
 from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
 from recsys_bnn.train import train
-from seminar_common import bootstrap, files, metrics, runs
+from recsys_bnn.training.complete import complete_settings
+from seminar_common import files, metrics, runs
+from seminar_common.checkpoints import load_tensors, save_tensors
 from seminar_common.device import choose
+from seminar_common.display import at_chance
 from seminar_common.errors import UserError, choices
-from seminar_common.identity import code_digest, require_same
+from seminar_common.files import fingerprint
+from seminar_common.identity import Facts, code_digest, require_same
 from seminar_common.progress import say
 from seminar_common.publish import publish
 from seminar_common.report import Section
 from seminar_common.results import Results, Row
 from seminar_common.runs import Run
 from seminar_common.settings import to_dict
-from seminar_common.training import WEIGHTS
+from seminar_common.training import WEIGHTS, DivergedError
 
 BEST = "best-possible"
 """The true probabilities of generated rows."""
@@ -58,22 +63,33 @@ def study(settings: StudySettings) -> Results:
     seed that has ended is not trained again, and a killed one goes on from its checkpoint, so a study that stopped
     is continued by the same command, and one with more models or seeds adds to the folder.
 
+    A model that diverges, with any seed, is left out of the table, which says so.
+
     Raises:
-        UserError: an unknown model, unusable data, or a folder that holds another study.
+        UserError: an unknown model, unusable data, a folder that holds another study, or no model that can be measured.
     """
     names = _names(settings)
     if settings.data is None or settings.out is None:
         raise UserError("--data and --out: give the folder that `recsys-bnn prepare` wrote, and one to make")
     dataset = open_dataset(settings.data)
     _check_folder(settings, dataset)
+    dataset.verify()
+    dataset.require_both_classes(*settings.optimization.fit_on.split("+"))
+    notes = {"": remarks(dataset, ["test"])}
     results = Results("")
     for count, seed in enumerate(settings.seeds, start=1):
-        for name in names:
-            if name in _ALL:
+        for name in [each for each in names if each in _ALL and each not in notes]:
+            try:
                 _predictions(name, seed, settings, dataset)
+            except DivergedError as error:
+                notes[name] = (f"{name} is left out: {error}.",)
+                say(notes[name][0])
         say(f"measuring seed {seed}")
         part = dataclasses.replace(settings, seeds=settings.seeds[:count])
-        results = _Measured(part, dataset, names).results()
+        left = [name for name in names if name not in notes]
+        if not left:
+            raise UserError(f"{settings.out}: every model diverged; lower --learning-rate in another --out")
+        results = _Measured(part, dataset, left).results(tuple(n for some in notes.values() for n in some))
         _publish(settings, dataset, results)
     return results
 
@@ -146,17 +162,34 @@ def train_settings(name: str, seed: int, settings: StudySettings) -> TrainSettin
 def _predictions(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> np.ndarray:
     """Return the test probabilities of one run, [n], after training it if need be; they are stored beside it."""
     run = _trained(name, seed, settings, dataset)
-    stored = run.folder / "test-probabilities.npy"
-    if not stored.exists():
+    facts = {"data_fingerprint": dataset.fingerprint, "weights": fingerprint(run.checkpoints / WEIGHTS)}
+
+    def compute() -> np.ndarray:
         model = load_model(run, dataset)
-        device = next(model.parameters()).device
-        files.write_array(stored, predict(model, dataset.rows("test"), device))
-    return np.load(stored)
+        return predict(model, dataset.rows("test"), next(model.parameters()).device)
+
+    return _kept(run.folder / "test-probabilities.safetensors", facts, compute)
+
+
+def _kept(path: Path, facts: Facts, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the probabilities, [n], that are stored with ``facts``; with none or others they are computed and stored.
+
+    Raises:
+        UserError: the file is not as it was written.
+    """
+    if path.exists():
+        tensors, stored = load_tensors(path)
+        if stored == facts:
+            return tensors["probabilities"].numpy()
+    probabilities = compute()
+    save_tensors(path, {"probabilities": torch.from_numpy(probabilities)}, facts)
+    return probabilities
 
 
 def _trained(name: str, seed: int, settings: StudySettings, dataset: Dataset) -> Run:
     """Return the ended run of a variant, after training it and what it starts or learns from."""
-    run, chosen = Run(run_folder(name, seed, settings)), train_settings(name, seed, settings)
+    run = Run(run_folder(name, seed, settings))
+    chosen = complete_settings(train_settings(name, seed, settings), dataset)
     if (run.folder / runs.MARKER).exists():
         _check_same_recipe(run, chosen, dataset)
     if (run.checkpoints / WEIGHTS).exists():
@@ -182,6 +215,10 @@ def _origin(settings: TrainSettings, data_fingerprint: str) -> dict[str, Any]:
     return {**to_dict(settings.model), **to_dict(settings.optimization), **own}
 
 
+def _variant(name: str) -> Variant:
+    return _ALL.get(name, Variant(name))
+
+
 class _Measured:
     """The figures of all models over the seeds that have ended."""
 
@@ -197,27 +234,40 @@ class _Measured:
             self.known[BASELINE] = self._baseline()
 
     def _baseline(self) -> np.ndarray:
-        stored = _folder(self.settings) / f"{BASELINE}.npy"
-        if not stored.exists():
-            files.write_array(stored, logistic_regression(self.dataset)[None])
-        return np.load(stored)
+        path = _folder(self.settings) / f"{BASELINE}.safetensors"
+        facts = {"data_fingerprint": self.dataset.fingerprint}
+        return _kept(path, facts, lambda: logistic_regression(self.dataset))[None]
 
-    def results(self) -> Results:
-        """Return the table."""
+    def results(self, notes: tuple[str, ...] = ()) -> Results:
+        """Return the table, with ``notes`` and those on models that learned nothing."""
+        quality = {name: list(self._quality(name)) for name in self.known}
+        learned = {name: rows for name, rows in quality.items() if not any(map(at_chance, rows))}
+        rows = [row for name in self.known for row in (*quality[name], *self._others(name, learned))]
         best = self.dataset.rows("test").probabilities()
-        rows = [row for name in self.known for row in self._rows(name)]
         if best is not None:
-            rows += self._quality(BEST, best[None], {})
-        return Results(runs.command_line(), tuple(rows))
-
-    def _rows(self, name: str) -> Iterator[Row]:
-        variant = _ALL.get(name, Variant(name))
-        facts: dict[str, Any] = (
-            {} if name == BASELINE else {"seeds": self.settings.seeds, "ablation": self._ablation(variant)}
+            rows += self._quality_rows(BEST, best[None], {})
+        nothing = tuple(
+            f"{name} learned nothing that these rows show: the interval of its ROC AUC holds 0.5. No figure of it is "
+            "in bold, and no model is compared with it."
+            for name in self.known
+            if name not in learned
         )
-        yield from self._quality(variant.model, self.known[name], facts)
+        return Results(runs.command_line(), tuple(rows), notes=(*notes, *nothing))
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        """Return what the rows of a model say besides their figure."""
+        if name == BASELINE:
+            return {}
+        return {"seeds": self.settings.seeds, "ablation": self._ablation(_ALL[name])}
+
+    def _quality(self, name: str) -> Iterator[Row]:
+        yield from self._quality_rows(_variant(name).model, self.known[name], self._facts(name))
+
+    def _others(self, name: str, rivals: Container[str]) -> Iterator[Row]:
+        """Yield the paired differences to those of the model's rivals that are in ``rivals``, and what it costs."""
+        variant, facts = _variant(name), self._facts(name)
         for other in dict.fromkeys((FLOAT, variant.model, *variant.rivals)):
-            if other in self.known and other != name:
+            if other in rivals and other != name:
                 yield from self._paired(variant.model, self.known[name], other, facts)
         if name in _ALL:
             yield from self._cost(name, facts)
@@ -227,25 +277,25 @@ class _Measured:
         ablated = {ABLATIONS[name].model for name in self.known if name in ABLATIONS}
         return variant.ablation or (WHOLE if variant.model in ablated else None)
 
-    def _quality(self, model: str, probabilities: np.ndarray, facts: dict[str, Any]) -> Iterator[Row]:
-        for metric in QUALITY:
-            interval = bootstrap.bootstrap_interval(metric, self.labels, probabilities, **self._resampling())
-            yield self._row(model, metric, interval, facts)
-        error = float(np.mean([metrics.calibration_error(self.labels, each) for each in probabilities]))
-        dataset, n = self.dataset.name, len(self.labels)
-        yield Row(model, dataset, "test", "calibration_error", error, n=n, **facts)
+    def _quality_rows(self, model: str, probabilities: np.ndarray, facts: dict[str, Any]) -> Iterator[Row]:
+        for measured in intervals(self.labels, probabilities, **self._resampling()):
+            yield self._row(model, measured, facts)
+        if metrics.has_value("calibration_error", self.labels):
+            error = float(np.mean([metrics.calibration_error(self.labels, each) for each in probabilities]))
+            dataset, n = self.dataset.name, len(self.labels)
+            yield Row(model, dataset, "test", "calibration_error", error, n=n, **facts)
 
     def _paired(self, model: str, ours: np.ndarray, baseline: str, facts: dict[str, Any]) -> Iterator[Row]:
         theirs = self.known[baseline]
         ours = np.broadcast_to(ours, theirs.shape)  # one fit of logistic regression stands against each seed
-        for metric in PAIRED:
-            interval = bootstrap.paired_bootstrap(metric, self.labels, ours, theirs, **self._resampling())
-            yield self._row(model, f"{metric}_difference", interval, facts | {"baseline": baseline})
+        for measured in paired_intervals(self.labels, ours, theirs, **self._resampling()):
+            yield self._row(model, measured, facts | {"baseline": baseline})
 
     def _resampling(self) -> dict[str, int]:
         return {"seed": 0, "resamples": self.settings.resamples}
 
-    def _row(self, model: str, metric: str, interval: bootstrap.Interval, facts: dict[str, Any]) -> Row:
+    def _row(self, model: str, measured: Measured, facts: dict[str, Any]) -> Row:
+        metric, interval = measured
         value, low, high = interval.value, interval.low, interval.high
         return Row(model, self.dataset.name, "test", metric, value, low, high, n=interval.n, **facts)
 
