@@ -29,14 +29,17 @@ class RowMinMax(Quantizer):
         """Quantize each vector along the last dimension of ``x`` for itself."""
         return straight_through(x, self._quantized(x.detach()))
 
-    def _quantized(self, x: Tensor) -> Tensor:
-        highest = 2**self.use.bits - 1
+    def bias_and_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the smallest value and the step of each row of ``x``, with one entry in its last dimension."""
         low, high = torch.aminmax(x, dim=-1, keepdim=True)
         # Bias and step are rounded as they are stored before the values are: a reader of the row has no others.
         bias = _in_half(low)
-        step = _in_half((high - bias) / highest)
-        step = torch.where(step > 0, step, 1.0)  # a constant row, or one too narrow for a half
-        return (x - bias).div_(step).round_().clamp_(0, highest).mul_(step).add_(bias)
+        step = _in_half((high - bias) / (2**self.use.bits - 1))
+        return bias, torch.where(step > 0, step, 1.0)  # a constant row, or one too narrow for a half
+
+    def _quantized(self, x: Tensor) -> Tensor:
+        bias, step = self.bias_and_step(x)
+        return (x - bias).div_(step).round_().clamp_(0, 2**self.use.bits - 1).mul_(step).add_(bias)
 
 
 class RowSign(Quantizer):
@@ -47,5 +50,9 @@ class RowSign(Quantizer):
 
     def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Quantize each vector along the last dimension of ``x`` for itself."""
-        magnitude = _in_half(x.detach().abs().mean(dim=-1, keepdim=True))
+        magnitude = self.magnitude(x.detach())
         return straight_through(x, torch.where(x >= 0, magnitude, -magnitude))
+
+    def magnitude(self, x: Tensor) -> Tensor:
+        """Return the magnitude of each row of ``x``, with one entry in its last dimension."""
+        return _in_half(x.abs().mean(dim=-1, keepdim=True))
