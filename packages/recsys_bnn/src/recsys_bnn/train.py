@@ -21,7 +21,7 @@ from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSetti
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
 from recsys_bnn.training.complete import complete_settings
 from recsys_bnn.training.ftrl import FTRL
-from recsys_bnn.training.optimizers import RowwiseAdagrad
+from recsys_bnn.training.optimizers import RowAdam, RowwiseAdagrad
 from seminar_common import bootstrap, metrics, runs, seeds
 from seminar_common.device import launch
 from seminar_common.display import metric_named
@@ -338,9 +338,9 @@ def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim
     groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart]}]
     if scales:
         groups.append({"params": scales, "lr": 10 * config.learning_rate, "weight_decay": 0.0})
-    sparse = {"adam": torch.optim.SparseAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
+    sparse = {"adam": RowAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
     optimizers = [
-        torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay),
+        torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True),
         sparse([table], lr=config.embedding_learning_rate),
     ]
     if first_order:

@@ -6,7 +6,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from recsys_bnn.training.optimizers import RowwiseAdagrad, summed_by_row
+from recsys_bnn.training.optimizers import RowAdam, RowwiseAdagrad, summed_by_row
+from recsys_bnn.training.row_kernels import sum_by_row
 
 
 def table(rows: list[list[float]]) -> torch.nn.Embedding:
@@ -67,3 +68,30 @@ def test_sums_by_row_are_those_of_coalesce() -> None:
     assert torch.equal(rows, expected.indices()[0])
     torch.testing.assert_close(sums, expected.values())
     assert torch.equal(summed_by_row(expected)[1], expected.values())
+    ours, ours_sums = (torch.from_numpy(array) for array in sum_by_row(ids.numpy(), values.numpy()))
+    order = ours.argsort()
+    assert torch.equal(ours[order], rows)
+    torch.testing.assert_close(ours_sums[order], sums)
+
+
+@pytest.mark.parametrize("optimizer", [RowwiseAdagrad, RowAdam])
+def test_the_kernels_do_what_pytorch_does_to_double_tables(optimizer) -> None:
+    # A double table takes PyTorch's operations, a float one the compiled kernels.
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(200, 5, generator=generator)
+    ids = torch.randint(0, 150, (6, 300), generator=generator)
+    factors = torch.randn(6, 300, 5, generator=generator)
+    ended = []
+    for dtype in (torch.float32, torch.float64):
+        weights = torch.nn.Embedding.from_pretrained(start.to(dtype, copy=True), freeze=False, sparse=True)
+        steps = optimizer(weights.parameters(), lr=0.1)
+        for i, factor in zip(ids, factors.to(dtype), strict=True):
+            steps.zero_grad()
+            (weights(i) * factor).sum().backward()
+            steps.step()
+        state = {name: value for name, value in steps.state[weights.weight].items() if name != "step"}
+        ended.append({"table": weights.weight.detach()} | state)
+    assert ended[0].keys() == ended[1].keys()
+    for name, value in ended[0].items():
+        torch.testing.assert_close(value, ended[1][name].float(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(ended[0]["table"][150:], start[150:])

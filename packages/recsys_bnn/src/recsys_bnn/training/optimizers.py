@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from recsys_bnn.training import row_kernels
 
 
 class RowwiseAdagrad(torch.optim.Optimizer):
@@ -38,9 +41,57 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         state = self.state[table]
         if not state:
             state["sum"] = torch.zeros(len(table), dtype=table.dtype, device=table.device)
+        if has_kernels(table):
+            numbers = np.float32(group["lr"]), np.float32(group["eps"])
+            row_kernels.adagrad(*_arrays(table, state["sum"]), *_entries(gradient), *numbers)
+            return
         rows, values = summed_by_row(gradient)
         accumulated = state["sum"].index_add_(0, rows, values.square().mean(1))[rows]
         table.index_add_(0, rows, values / (accumulated.sqrt() + group["eps"])[:, None], alpha=-group["lr"])
+
+
+class RowAdam(torch.optim.SparseAdam):
+    """PyTorch's SparseAdam, which reads and writes each row of the batch once where the kernels can."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[incompatible-method-override]
+        """Update the rows that have a gradient, and their moments; those of other rows don't decay."""
+        tables = [table for group in self.param_groups for table in group["params"]]
+        if not all(map(has_kernels, tables)):
+            return super().step(closure)
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None:
+                    self._update(table, table.grad, group)
+        return loss
+
+    def _update(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[table]
+        if not state:
+            zeros = torch.zeros_like(table), torch.zeros_like(table)
+            state["step"], (state["exp_avg"], state["exp_avg_sq"]) = 0, zeros
+        state["step"] += 1
+        corrections = [1 - beta ** state["step"] for beta in group["betas"]]
+        step_size = group["lr"] * corrections[1] ** 0.5 / corrections[0]
+        shares = [1 - beta for beta in group["betas"]]
+        numbers = map(np.float32, (step_size, *shares, group["eps"]))
+        arrays = _arrays(table, state["exp_avg"], state["exp_avg_sq"])
+        row_kernels.adam(*arrays, *_entries(gradient), *numbers)
+
+
+def has_kernels(table: Tensor) -> bool:
+    """Say whether the compiled kernels take ``table``: float32 on the CPU, row after row."""
+    return table.device.type == "cpu" and table.dtype == torch.float32 and table.is_contiguous()
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def _entries(gradient: Tensor) -> list[np.ndarray]:
+    """Return the row of each entry of a sparse gradient, int64 [N], and their values [N, D]."""
+    return _arrays(gradient._indices()[0].contiguous(), gradient._values().contiguous())
 
 
 def summed_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
