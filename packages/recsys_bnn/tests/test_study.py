@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 
 from recsys_bnn.data.dataset import Dataset, open_dataset
+from recsys_bnn.model.layers import LEAST_ROWS
 from recsys_bnn.model.trained import build_model
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
@@ -159,7 +160,7 @@ def test_every_variant_is_named_as_its_model_is(prepared: Dataset, tmp_path: Pat
         assert (
             0.8 * share * full
             < len(model.embedding.weight)
-            <= max(share * full, 3 * len(prepared.cardinalities))
+            <= max(share * full, LEAST_ROWS * len(prepared.cardinalities))
         )
 
 

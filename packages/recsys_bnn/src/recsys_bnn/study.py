@@ -12,7 +12,8 @@ from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.evaluate import Measured, cost_rows, intervals, paired_intervals, remarks
-from recsys_bnn.model.trained import load_model, predict
+from recsys_bnn.model.layers import LEAST_ROWS, rows_to_keep
+from recsys_bnn.model.trained import kept_rows, load_model, predict
 from recsys_bnn.settings.training import PRESETS, StudySettings, TrainSettings
 from recsys_bnn.study_models.baselines import logistic_regression
 from recsys_bnn.study_models.variants import ABLATIONS, BASELINE, FLOAT, VARIANTS, Variant
@@ -252,7 +253,20 @@ class _Measured:
             for name in self.known
             if name not in learned
         )
-        return Results(runs.command_line(), tuple(rows), notes=(*notes, *nothing))
+        return Results(runs.command_line(), tuple(rows), notes=(*notes, *self._short_tables(), *nothing))
+
+    def _short_tables(self) -> Iterator[str]:
+        """Say which hashed or thresholded models have more rows than their name says, since the log is short."""
+        for name in filter(_ALL.__contains__, self.known):
+            settings = stored_settings(Run(run_folder(name, self.settings.seeds[0], self.settings)))
+            share = settings.model.hashed_share * settings.optimization.kept_share
+            rows = sum(kept_rows(self.dataset, settings.optimization.min_count))
+            kept = rows_to_keep(rows, len(self.dataset.cardinalities), share)
+            if share < 1 and kept > share * rows:
+                yield (
+                    f"{name} keeps {kept:,} of {rows:,} table rows, {LEAST_ROWS} a field: the log is too short for "
+                    f"the {share * rows:,.0f} of its name, which would tell no values apart."
+                )
 
     def _facts(self, name: str) -> dict[str, Any]:
         """Return what the rows of a model say besides their figure."""

@@ -264,9 +264,10 @@ def test_data_without_integers_interact_among_their_fields(bits: int) -> None:
     assert (interaction.multiply_adds, interaction.activation_bits) == (10 * 10 * 16, bits)
 
 
-def test_a_single_vector_has_nothing_to_interact_with() -> None:
+@pytest.mark.parametrize(("integers", "cardinalities"), [(0, [4]), (13, []), (0, [])])
+def test_a_single_vector_has_nothing_to_interact_with(integers: int, cardinalities: list[int]) -> None:
     with pytest.raises(UserError, match="two categorical fields"):
-        make(ModelConfig(), integers=0, cardinalities=[4])
+        make(ModelConfig(), integers=integers, cardinalities=cardinalities)
 
 
 def test_a_missing_integer_reads_as_the_mean_and_only_its_flag_is_set() -> None:

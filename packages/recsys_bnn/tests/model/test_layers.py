@@ -203,12 +203,21 @@ def test_a_cap_cuts_the_largest_fields_first(share: float, expected: list[int]) 
 
 
 def test_hashed_fields_share_rows_and_small_ones_keep_theirs() -> None:
-    table = QuantEmbedding([8, 2], dim=2, hashed_share=0.6)
+    table = QuantEmbedding([80, 2], dim=2, hashed_share=0.6)
     table.reset_parameters(torch_generator(0))
-    assert table.rows.tolist() == [4, 2] and len(table.weight) == 6
-    out = table(torch.tensor([[1, 1], [5, 1], [6, 0]]))
-    assert torch.equal(out[0], out[1])  # ids 1 and 5 share a row; 6 has another
+    assert table.rows.tolist() == [47, 2] and len(table.weight) == 49
+    out = table(torch.tensor([[1, 1], [48, 1], [49, 0]]))
+    assert torch.equal(out[0], out[1])  # ids 1 and 48 share a row; 49 has another
     assert not torch.equal(out[0, 0], out[2, 0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"), [([113, 17, 9, 9, 4], [41, 17, 9, 9, 4]), ([16_000] * 5, [2000] * 5), ([3, 2], [3, 2])]
+)
+def test_short_tables_are_not_hashed_to_rows_that_tell_nothing_apart(
+    rows: list[int], kept: list[int]
+) -> None:
+    assert QuantEmbedding(rows, dim=2, hashed_share=1 / 8).rows.tolist() == kept
 
 
 def test_frequent_values_have_more_bits() -> None:

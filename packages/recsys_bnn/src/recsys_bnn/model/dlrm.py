@@ -46,6 +46,9 @@ class DLRM(nn.Module):
     def __init__(self, config: ModelConfig, integer_count: int, cardinalities: Sequence[int]):
         super().__init__()
         dim, fields = config.embedding_dim, len(cardinalities)
+        vectors = fields + bool(integer_count)
+        if vectors < 2:
+            raise UserError("a DLRM needs two categorical fields, or one and an integer feature, to interact")
         self.config, self.integer_count = config, integer_count
         self.embedding = QuantEmbedding(
             cardinalities,
@@ -64,9 +67,6 @@ class DLRM(nn.Module):
             self.embedding.quantize = BitorchRows()
         inputs = integer_count * (2 if config.missing_flags else 1)
         self.bottom = mlp([inputs, *config.bottom_mlp, dim], config, config.bottom_bits) if inputs else None
-        vectors = fields + bool(integer_count)
-        if vectors < 2:
-            raise UserError("a DLRM needs two categorical fields, or one and an integer feature, to interact")
         rows, columns = torch.tril_indices(vectors, vectors, offset=-1)
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
         top_sizes = [dim * bool(integer_count) + len(self.pairs), *config.top_mlp, 1]

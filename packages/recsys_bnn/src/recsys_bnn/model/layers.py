@@ -12,6 +12,8 @@ from recsys_bnn.model.quantizers import Quantizer, ThresholdSigns, Use, make_qua
 
 GROUPS = 16
 """Groups of a field's values by frequency, where each has a scale of its own."""
+LEAST_ROWS = 16
+"""Rows of a field, on average, below which neither hashing nor a frequency threshold goes."""
 _CALIBRATION_VALUES = 1024
 
 
@@ -136,7 +138,8 @@ class QuantEmbedding(nn.Module):
         hot_share: float = 0.0,
     ):
         super().__init__()
-        kept = capped(cardinalities, hashed_share)
+        every = sum(cardinalities)
+        kept = cut_to(cardinalities, rows_to_keep(every, len(cardinalities), hashed_share))
         hot = capped(kept, hot_share if hot_bits else 0.0)
         self.row_count, self.hot_count = sum(kept), sum(hot)
         rows = torch.tensor(kept, dtype=torch.int64)
@@ -218,14 +221,25 @@ class QuantEmbedding(nn.Module):
 
 def capped(rows: Sequence[int], share: float) -> list[int]:
     """Return at most ``share`` of all rows: min(rows, cap) of each of the F fields, with the largest such cap."""
-    if share >= 1:
-        return list(rows)
-    low, high = 0, max(rows)
+    return list(rows) if share >= 1 else cut_to(rows, int(share * sum(rows)))
+
+
+def cut_to(rows: Sequence[int], total: int) -> list[int]:
+    """Return at most ``total`` rows: min(rows, cap) of each of the F fields, with the largest such cap."""
+    low, high = 0, max(rows, default=0)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = sum(min(count, middle) for count in rows) <= share * sum(rows)
+        fits = sum(min(count, middle) for count in rows) <= total
         low, high = (middle, high) if fits else (low, middle - 1)
     return [min(count, low) for count in rows]
+
+
+def rows_to_keep(rows: int, fields: int, share: float) -> int:
+    """Return how many of all table rows a share leaves: :data:`LEAST_ROWS` a field on average, if there are so many.
+
+    An eighth of the tables of a short log would be two or three rows a field, which tell its values hardly apart.
+    """
+    return rows if share >= 1 else max(int(share * rows), min(rows, LEAST_ROWS * fields))
 
 
 def _group_starts(cardinalities: Tensor) -> Tensor:

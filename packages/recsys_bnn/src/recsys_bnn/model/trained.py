@@ -6,6 +6,7 @@ import torch
 from recsys_bnn.data.dataset import Dataset, Rows
 from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
 from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.layers import rows_to_keep
 from recsys_bnn.settings.training import TrainSettings
 from seminar_common.checkpoints import load_weights
 from seminar_common.errors import UserError
@@ -18,7 +19,7 @@ def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int
 
     Ids are ordered by training count after the out-of-vocabulary and missing rows, so a higher frequency
     threshold is a shorter table. With a ``share`` below 1 the threshold rises until at most so many of the rows
-    are left; the out-of-vocabulary and missing rows always stay.
+    are left, or those of :func:`rows_to_keep`; the out-of-vocabulary and missing rows always stay.
     """
     if not min_count and share >= 1:
         return dataset.cardinalities
@@ -26,7 +27,7 @@ def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int
     kept = [each[each >= min_count] for each in counts]
     if share < 1:
         every = np.sort(np.concatenate(kept))[::-1]
-        budget = max(0, int(share * (len(every) + 2 * len(kept))) - 2 * len(kept))
+        budget = max(0, rows_to_keep(len(every) + 2 * len(kept), len(kept), share) - 2 * len(kept))
         threshold = every[budget] + 1 if budget < len(every) else 0
         kept = [each[each >= threshold] for each in kept]
     return tuple(2 + len(each) for each in kept)

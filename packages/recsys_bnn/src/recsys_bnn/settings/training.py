@@ -70,6 +70,10 @@ class ModelConfig:
             raise UserError(
                 "--hashed-share must lie in (0, 1], --hot-share in [0, 1]; --thresholds must be 1 or more"
             )
+        if not self.hot_bits and self.hot_share != ModelConfig.hot_share:
+            raise UserError(
+                f"--hot-share {self.hot_share:g}: says how many rows have --hot-bits; give that as well, or leave both out"
+            )
         if self.embedding_init < 0:
             raise UserError(f"--embedding-init {self.embedding_init}: a standard deviation is 0 or more")
         learned = self.embedding_scale in ("field", "group") and 1 < self.embedding_bits < 32
