@@ -25,6 +25,7 @@ SOURCES = Path(__file__).parent / "src"
 FLAGS = (
     "-std=gnu11",
     "-O3",
+    "-fno-tree-pre",  # else gcc copies sums from register to register in the innermost loops, and runs out of registers
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",

@@ -14,7 +14,7 @@ from recsys_bnn.runtime.spec import LayerSpec, ModelSpec, check_rows
 
 _BLOCK_BYTES = 160_000
 """Inputs of the top MLP that run through all layers together; they and the weights stay in a second-level cache."""
-_BLOCK_ROWS = (12, 96)
+_BLOCK_ROWS = (12, 48)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ INLINE void vpopcnt_tile(const int R, const int P, const Layer *l, const Way *wa
         for (int r = 0; r < R; r++) {
             __m512i xx = _mm512_set1_epi64((long long)x[r * words + k]);
             for (int p = 0; p < 2 * P; p++) acc[r][p] = _mm512_add_epi64(acc[r][p], _mm512_popcnt_epi64(_mm512_xor_si512(xx, ww[p])));
+            IN_ORDER();
         }
     }
     for (int r = 0; r < R; r++)
@@ -39,18 +40,19 @@ INLINE void vpopcnt_tile(const int R, const int P, const Layer *l, const Way *wa
 }
 
 static void vpopcnt(const Layer *l, const Way *way, const uint64_t *x, int64_t rows, float *y, int64_t ldy) {
-    int64_t words = up(l->depth, 64) / 64;
-    for (int64_t n = 0; n < l->outputs; n += 32) {
-        const uint64_t *w = (const uint64_t *)way->weights + n * words;
-        int two = n + 16 < l->outputs;
-        for (int64_t r = 0; r < rows; r += 6) {
+    int64_t words = up(l->depth, 64) / 64, span = span_of(words * 8 * l->padded, 6, rows);
+    for (int64_t begin = 0; begin < rows; begin += span)
+        for (int64_t n = 0; n < l->outputs; n += 32) {
+            const uint64_t *w = (const uint64_t *)way->weights + n * words;
+            int two = n + 16 < l->outputs;
+            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
 #define CALL_2(R) vpopcnt_tile(R, 2, l, way, w, x + r * words, words, n, y + r * ldy, ldy)
 #define CALL_1(R) vpopcnt_tile(R, 1, l, way, w, x + r * words, words, n, y + r * ldy, ldy)
-            if (two) { ROWS_1_TO_6(rows - r, CALL_2) } else { ROWS_1_TO_6(rows - r, CALL_1) }
+                if (two) { ROWS_1_TO_6(rows - r, CALL_2) } else { ROWS_1_TO_6(rows - r, CALL_1) }
 #undef CALL_2
 #undef CALL_1
+            }
         }
-    }
 }
 #endif
 
@@ -72,11 +74,20 @@ INLINE void widen(__m256i bytes, __m256i *total, __m256i *odd) {
     *odd = _mm256_add_epi16(*odd, _mm256_srli_epi16(bytes, 8));
 }
 
+// As finish_sums8, but of sums below 2^24 in all, which floats hold exactly.
+INLINE void finish_small(const Layer *l, const Way *w, __m128i sums, float row, int64_t n, float *y) {
+    __m256 acc = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(sums)), scale = _mm256_set1_ps((float)w->scale);
+    __m256 other = _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(w->correction + n)));
+    acc = _mm256_fmadd_ps(acc, scale, _mm256_add_ps(other, _mm256_set1_ps(row)));
+    _mm256_storeu_ps(y, finish8(acc, l, n));
+}
+
 INLINE void finish_bytes(const Layer *l, const Way *way, __m256i total, __m256i odd, int32_t row_sum, int64_t n, float *y) {
     __m256i halves[2] = {_mm256_sub_epi16(total, _mm256_slli_epi16(odd, 8)), odd};
+    float row = (float)(way->row_scale * row_sum);
     for (int h = 0; h < 2; h++) {
-        finish_sums8(l, way, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(halves[h])), row_sum, n + 16 * h, y + 16 * h);
-        finish_sums8(l, way, _mm256_cvtepu16_epi32(_mm256_extracti128_si256(halves[h], 1)), row_sum, n + 16 * h + 8, y + 16 * h + 8);
+        finish_small(l, way, _mm256_castsi256_si128(halves[h]), row, n + 16 * h, y + 16 * h);
+        finish_small(l, way, _mm256_extracti128_si256(halves[h], 1), row, n + 16 * h + 8, y + 16 * h + 8);
     }
 }
 
@@ -106,6 +117,7 @@ INLINE void bit_lookup_tile(const int R, const int C, const Layer *l, const Way 
                     acc[r][c] = _mm256_add_epi8(acc[r][c], _mm256_shuffle_epi8(first, low[c]));
                     acc[r][c] = _mm256_add_epi8(acc[r][c], _mm256_shuffle_epi8(second, high[c]));
                 }
+                IN_ORDER();
             }
         }
         for (int r = 0; r < R; r++) for (int c = 0; c < C; c++) widen(acc[r][c], &total[r][c], &odd[r][c]);
@@ -114,23 +126,20 @@ INLINE void bit_lookup_tile(const int R, const int C, const Layer *l, const Way 
         for (int c = 0; c < C; c++) finish_bytes(l, way, total[r][c], odd[r][c], 0, n + 32 * c, y + r * ldy + n + 32 * c);
 }
 
-#define ROWS_1_TO_4(rows, CALL) \
-    switch (rows) { case 1: CALL(1); break; case 2: CALL(2); break; case 3: CALL(3); break; default: CALL(4); }
-
 static void bit_lookup(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, int64_t rows, float *y, int64_t ldy) {
-    int64_t pairs = up(l->depth, 8) / 8;
-    for (int64_t n = 0; n < l->outputs;) {
-        const uint8_t *w = (const uint8_t *)way->weights + n * pairs;
-        int64_t two = n + 32 < l->outputs;
-        for (int64_t r = 0; r < rows; r += 4) {
+    int64_t pairs = up(l->depth, 8) / 8, span = span_of(pairs * l->padded, 3, rows);
+    for (int64_t begin = 0; begin < rows; begin += span)
+        for (int64_t n = 0; n < l->outputs; n += 64) {
+            const uint8_t *w = (const uint8_t *)way->weights + n * pairs;
+            int two = n + 32 < l->outputs;
+            for (int64_t r = begin; r < begin + span && r < rows; r += 3) {
 #define CALL_2(R) bit_lookup_tile(R, 2, l, way, w, x + r * stride, stride, n, y + r * ldy, ldy)
 #define CALL_1(R) bit_lookup_tile(R, 1, l, way, w, x + r * stride, stride, n, y + r * ldy, ldy)
-            if (two) { ROWS_1_TO_4(rows - r, CALL_2) } else { ROWS_1_TO_4(rows - r, CALL_1) }
+                if (two) { ROWS_1_TO_3(rows - r, CALL_2) } else { ROWS_1_TO_3(rows - r, CALL_1) }
 #undef CALL_2
 #undef CALL_1
+            }
         }
-        n += two ? 64 : 32;
-    }
 }
 
 // S adds the codes (of at most 4 bits) whose weight bit is 1. Tables of a row: all sums of each group of 4 codes.
@@ -168,6 +177,7 @@ INLINE void code_lookup_tile(const int R, const Layer *l, const Way *way, const 
                 const uint8_t *at = tables + (r * pairs + g + half) * 32;
                 __m256i both = _mm256_add_epi8(_mm256_shuffle_epi8(table16(at), low), _mm256_shuffle_epi8(table16(at + 16), high));
                 acc[r] = half ? _mm256_add_epi8(acc[r], both) : both;
+                IN_ORDER();
             }
         }
         for (int r = 0; r < R; r++) widen(acc[r], &total[r], &odd[r]);

@@ -39,6 +39,13 @@ typedef struct {
 
 static inline int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+enum { RESIDENT = 20 * 1024 };  // bytes of weights that stay in a first-level cache beside inputs and outputs
+
+// Rows that meet all weights before the next rows come: those of a tile where the weights stay in the cache, else all.
+INLINE int64_t span_of(int64_t weight_bytes, int64_t tile_rows, int64_t rows) {
+    return weight_bytes <= RESIDENT ? tile_rows : rows;
+}
+
 INLINE float finish(float acc, float gain, float bias, float slope) {
     float y = acc * gain + bias;
     return y >= 0 ? y : slope * y;
@@ -56,7 +63,7 @@ INLINE void finish_sums(const Layer *l, const Way *w, const int32_t *sums, int32
 #if defined(__AVX2__)
 INLINE __m256 finish8(__m256 acc, const Layer *l, int64_t n) {
     __m256 y = _mm256_add_ps(_mm256_mul_ps(acc, _mm256_loadu_ps(l->gain + n)), _mm256_loadu_ps(l->bias + n));
-    return _mm256_blendv_ps(y, _mm256_mul_ps(y, _mm256_set1_ps(l->slope)), _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_LT_OQ));
+    return _mm256_blendv_ps(y, _mm256_mul_ps(y, _mm256_set1_ps(l->slope)), y);  // by the sign
 }
 
 INLINE void finish_sums8(const Layer *l, const Way *w, __m256i sums, int32_t row_sum, int64_t n, float *y) {
@@ -80,7 +87,16 @@ INLINE void finish_sums16(const Layer *l, const Way *w, __m512i sums, int32_t ro
 }
 #endif
 
-// Call tile(R, P, ...) with constants for the R rows (at most 6) and P panels at hand, so that each is unrolled.
+// Keeps loads of later rows behind this place: hoisted ones would push the sums out of the registers.
+#ifndef IN_ORDER
+#define IN_ORDER() __asm__ volatile("" ::: "memory")
+#endif
+
+// Call tile(R, ...) with a constant for the R rows at hand, so that it is unrolled; more rows than the tile has are cut.
+#define ROWS_1_TO_3(rows, CALL) \
+    switch (rows) { case 1: CALL(1); break; case 2: CALL(2); break; default: CALL(3); }
+#define ROWS_1_TO_4(rows, CALL) \
+    switch (rows) { case 1: CALL(1); break; case 2: CALL(2); break; case 3: CALL(3); break; default: CALL(4); }
 #define ROWS_1_TO_6(rows, CALL) \
     switch (rows) { case 1: CALL(1); break; case 2: CALL(2); break; case 3: CALL(3); break; \
                     case 4: CALL(4); break; case 5: CALL(5); break; default: CALL(6); }

@@ -73,9 +73,10 @@ static void f32_dot(const Layer *l, const float *w, const float *x, float *y) {
     int64_t k = 0, whole = l->depth / 32 * 32;
     for (; k < whole; k += 32)
         for (int v = 0; v < 32 / LANES; v++) acc[v] = FMA(LOAD(x + k + v * LANES), LOAD(w + k + v * LANES), acc[v]);
-    float parts[32], sum = 0;
+    for (int step = 16 / LANES; step; step /= 2) for (int v = 0; v < step; v++) acc[v] = ADD(acc[v], acc[v + step]);
+    float parts[LANES], sum = 0;
     memcpy(parts, acc, sizeof parts);
-    for (int step = 16; step; step /= 2) for (int j = 0; j < step; j++) parts[j] += parts[j + step];
+    for (int step = LANES / 2; step; step /= 2) for (int j = 0; j < step; j++) parts[j] += parts[j + step];
     for (; k < l->depth; k++) sum += x[k] * w[k];
     y[0] = finish(parts[0] + sum, l->gain[0], l->bias[0], l->slope);
 }
@@ -95,10 +96,14 @@ static void f32_layer(const Layer *l, const Way *way, const float *x, int64_t ld
     if (panels == 1) { for (int64_t r = 0; r < rows; r++) f32_split(l, w, x + r * ldx, 0, y + r * ldy); return; }
     if (rows == 1)
         for (; p + 4 <= panels; p += 4) f32_tile(1, 4, l, w + p * K * PANEL, x, ldx, p * PANEL, y, ldy);
-    while (p < panels) {  // a block of panels stays in the first cache while all rows pass
-        int64_t some = p + TILE <= panels ? TILE : 1;
-        for (int64_t r = 0; r < rows; r += TILE_ROWS)
-            f32_rows(l, w + p * K * PANEL, x + r * ldx, ldx, p * PANEL, rows - r < TILE_ROWS ? rows - r : TILE_ROWS, some, y + r * ldy, ldy);
-        p += some;
+    // Panels stay in the first cache while rows pass: all rows, or the rows of a tile where all panels fit.
+    int64_t span = span_of(K * panels * PANEL * 4, TILE_ROWS, rows);
+    for (int64_t begin = 0; begin < rows; begin += span) {
+        int64_t end = begin + span < rows ? begin + span : rows;
+        for (int64_t q = p, some; q < panels; q += some) {
+            some = q + TILE <= panels ? TILE : 1;
+            for (int64_t r = begin; r < end; r += TILE_ROWS)
+                f32_rows(l, w + q * K * PANEL, x + r * ldx, ldx, q * PANEL, end - r < TILE_ROWS ? end - r : TILE_ROWS, some, y + r * ldy, ldy);
+        }
     }
 }

@@ -67,10 +67,12 @@ INLINE uint32_t signs32(const float *x, const float *threshold, int64_t count) {
     bits = _mm512_cmp_ps_mask(_mm512_loadu_ps(x), _mm512_loadu_ps(threshold), _CMP_GE_OQ);
     bits |= (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(threshold + 16), _CMP_GE_OQ) << 16;
 #elif defined(__AVX2__)
-    for (int j = 0; j < 4; j++) {
-        __m256 ge = _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * j), _mm256_loadu_ps(threshold + 8 * j), _CMP_GE_OQ);
-        bits |= (uint32_t)_mm256_movemask_ps(ge) << (8 * j);
-    }
+    __m256i ge[4];
+    for (int j = 0; j < 4; j++)
+        ge[j] = _mm256_castps_si256(_mm256_cmp_ps(_mm256_loadu_ps(x + 8 * j), _mm256_loadu_ps(threshold + 8 * j), _CMP_GE_OQ));
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(ge[0], ge[1]), _mm256_packs_epi32(ge[2], ge[3]));
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    bits = (uint32_t)_mm256_movemask_epi8(bytes);
 #else
     for (int j = 0; j < 32; j++) bits |= (uint32_t)(x[j] >= threshold[j]) << j;
 #endif

@@ -11,7 +11,7 @@ typedef struct {
     int16_t *codes;                // [lanes][wide]
     float *values;                 // [lanes + 1][wide]
     int32_t *columns;              // [wide][lanes + 32]: rows transposed, as pairs of int16 or as floats
-    uint8_t *planes, *choices;     // [wide / 4][lanes], [lanes][wide / 4]
+    uint8_t *planes, *choices;     // [wide / 4][lanes]: groups of four signs, and 16 times that
     float *dots;                   // [lanes]
     int64_t wide;                  // D up to a multiple of 16
 } Work;
@@ -25,7 +25,7 @@ static void unpack_floats(const Table *t, const Rows *r, const Work *w) {
     for (int f = 0; f < t->fields; f++) {
         const Part *p = &t->parts[t->has_hot && r->hot[f]];
         float *to = w->values + (f + 1) * w->wide, scale = w->scale[f], bias = w->bias[f];
-        if (p->bits == 32) memcpy(to, r->at[f], 4 * (size_t)t->dim);
+        if (p->bits == 32) for (int d = 0; d < t->dim; d++) to[d] = ((const float *)r->at[f])[d];
         else for (int d = 0; d < t->dim; d += 8) {
             uint64_t codes = eight_codes(r->at[f] + d / 8 * p->bits, p->bits);
             for (int j = 0; j < 8; j++) to[d + j] = (float)((int32_t)(codes >> (8 * j) & 255) * p->mul + p->add);
@@ -103,10 +103,9 @@ static void word_loops(const Table *t, const float *dense, const Rows *r, const 
 #if defined(__AVX2__)
 // ------------------------------------------------------------------------------------------------------ transposed
 
-// 8 rows of 8 numbers of 32 bits, `from` apart, to 8 rows `to` apart.
-INLINE void transpose8(const int32_t *x, int64_t from, int32_t *y, int64_t to) {
-    __m256i a[8], b[8];
-    for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_si256((const void *)(x + i * from));
+// 8 rows of 8 numbers of 32 bits, to 8 rows `to` apart.
+INLINE void transpose8(__m256i a[8], int32_t *y, int64_t to) {
+    __m256i b[8];
     for (int i = 0; i < 4; i++) {
         b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
         b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
@@ -117,37 +116,10 @@ INLINE void transpose8(const int32_t *x, int64_t from, int32_t *y, int64_t to) {
             a[4 * i + 2 * h + 1] = _mm256_unpackhi_epi64(b[4 * i + h], b[4 * i + 2 + h]);
         }
     for (int i = 0; i < 4; i++) {
-        _mm256_storeu_si256((__m256i *)(y + i * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x20));
-        _mm256_storeu_si256((__m256i *)(y + (4 + i) * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x31));
+        _mm256_store_si256((__m256i *)(y + i * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x20));
+        _mm256_store_si256((__m256i *)(y + (4 + i) * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x31));
     }
 }
-
-static void transpose(const int32_t *x, int64_t rows, int64_t count, int64_t from, int32_t *y, int64_t to) {
-    for (int64_t r = 0; r < rows; r += 8)
-        for (int64_t c = 0; c < count; c += 8) transpose8(x + r * from + c, from, y + c * to + r, to);
-}
-
-// L lines (1 or 2) of up to 32 products each, from 4 * 8 columns; `pairs` numbers of 32 bits a row.
-#define DEFINE_LINES(NAME, ZERO, TYPE, BROADCAST, LOAD_COLUMN, ACCUMULATE)                                       \
-    INLINE void NAME(const int L, const int C, int64_t pairs, const int32_t *columns, int64_t stride, int64_t i, int64_t j, TYPE acc[2][4]) { \
-        for (int a = 0; a < L; a++) for (int c = 0; c < C; c++) acc[a][c] = ZERO;                                \
-        for (int64_t d = 0; d < pairs; d++) {                                                                    \
-            TYPE x[2];                                                                                           \
-            for (int a = 0; a < L; a++) x[a] = BROADCAST(columns + d * stride + i + a);                          \
-            for (int c = 0; c < C; c++) {                                                                        \
-                TYPE column = LOAD_COLUMN(columns + d * stride + j + 8 * c);                                     \
-                for (int a = 0; a < L; a++) acc[a][c] = ACCUMULATE(acc[a][c], x[a], column);                     \
-            }                                                                                                    \
-        }                                                                                                        \
-    }
-#define SPREAD_INT(p) _mm256_set1_epi32(*(p))
-#define LOAD_INT(p) _mm256_load_si256((const void *)(p))
-#define MADD_INT(acc, x, y) _mm256_add_epi32(acc, _mm256_madd_epi16(x, y))
-#define SPREAD_FLOAT(p) _mm256_broadcast_ss((const float *)(p))
-#define LOAD_FLOAT(p) _mm256_load_ps((const float *)(p))
-#define FMA_FLOAT(acc, x, y) _mm256_fmadd_ps(x, y, acc)
-DEFINE_LINES(int_lines, _mm256_setzero_si256(), __m256i, SPREAD_INT, LOAD_INT, MADD_INT)
-DEFINE_LINES(float_lines, _mm256_setzero_ps(), __m256, SPREAD_FLOAT, LOAD_FLOAT, FMA_FLOAT)
 
 // What a vector of products is multiplied by. Lines are stored whole: the next line then overwrites what was too much.
 INLINE __m256 scale8(const Table *t, const Work *w, int64_t i, int64_t j, int64_t at) {
@@ -155,97 +127,144 @@ INLINE __m256 scale8(const Table *t, const Work *w, int64_t i, int64_t j, int64_
     return _mm256_mul_ps(_mm256_set1_ps(w->scale[i]), _mm256_loadu_ps(w->scale + j));
 }
 
-// Two lines at a time, so that each column is loaded once for both. The last 32 columns come first, as the end of a line
-// overwrites the beginning of the next.
-#define TWO_LINES(LINES, FIRST, COUNT, STORE)                                                              \
-    for (int64_t i = 0; i < (COUNT); i += 2)                                                               \
-        for (int64_t j = i / 32 * 32; j >= 0; j -= 32) {                                                   \
-            int64_t groups = (i + 1 - j + 7) / 8;                                                          \
-            int L = i + 1 < (COUNT) ? 2 : 1;                                                               \
-            switch (groups) {                                                                              \
-                case 1: LINES(2, 1, pairs, columns, stride, i, j, acc); groups = 1; break;                 \
-                case 2: LINES(2, 2, pairs, columns, stride, i, j, acc); groups = 2; break;                 \
-                case 3: LINES(2, 3, pairs, columns, stride, i, j, acc); groups = 3; break;                 \
-                default: LINES(2, 4, pairs, columns, stride, i, j, acc); groups = 4;                       \
+// Lines i and i + 1 of products with columns j to j + 8 * C: two lines at a time, so that each column is loaded once for
+// both. Whole vectors are stored; what is too much is overwritten by the next line. NUMBER says how many numbers of 32 bits a row has.
+#define DEFINE_LINES(NAME, TYPE, ZERO, BROADCAST, LOAD_COLUMN, ACCUMULATE, PUT)                            \
+    INLINE void NAME(const Table *t, const Work *w, const int C, const int64_t number, int64_t stride, int64_t count, \
+                     int64_t has, int64_t i, int64_t j, float *out) {                                      \
+        TYPE acc[2][4];                                                                                    \
+        const int32_t *columns = w->columns;                                                               \
+        for (int a = 0; a < 2; a++) for (int c = 0; c < C; c++) acc[a][c] = ZERO;                          \
+        for (int64_t d = 0; d < number; d++) {                                                             \
+            TYPE x0 = BROADCAST(columns + d * stride + i), x1 = BROADCAST(columns + d * stride + i + 1);   \
+            for (int c = 0; c < C; c++) {                                                                  \
+                TYPE column = LOAD_COLUMN(columns + d * stride + j + 8 * c);                               \
+                acc[0][c] = ACCUMULATE(acc[0][c], x0, column);                                             \
+                acc[1][c] = ACCUMULATE(acc[1][c], x1, column);                                             \
             }                                                                                              \
-            for (int a = 0; a < L; a++)                                                                    \
-                for (int64_t c = 0; c < groups && j + 8 * c < i + a; c++) STORE(i + a, j + 8 * c, acc[a][c]); \
+        }                                                                                                  \
+        for (int c = 0; c < C; c++) PUT(t, w, acc[0][c], has, i, j + 8 * c, out);                          \
+        if (i + 1 < count) for (int c = 0; c < C; c++) PUT(t, w, acc[1][c], has, i + 1, j + 8 * c, out);   \
+    }                                                                                                      \
+    INLINE void NAME##_all(const Table *t, const Work *w, const int64_t number, int64_t stride, int64_t count, int64_t has, float *out) { \
+        for (int64_t i = 0; i < count; i += 2)                                                             \
+            for (int64_t j = i / 32 * 32; j >= 0; j -= 32) /* the last columns first: see above */         \
+                switch ((i + 1 - j + 7) / 8) {                                                             \
+                    case 1: NAME(t, w, 1, number, stride, count, has, i, j, out); break;                   \
+                    case 2: NAME(t, w, 2, number, stride, count, has, i, j, out); break;                   \
+                    case 3: NAME(t, w, 3, number, stride, count, has, i, j, out); break;                   \
+                    default: NAME(t, w, 4, number, stride, count, has, i, j, out);                         \
+                }                                                                                          \
+    }
+INLINE void put_ints(const Table *t, const Work *w, __m256i sums, int64_t has, int64_t i, int64_t j, float *out) {
+    int64_t to = line(i + has) + has + j;
+    _mm256_storeu_ps(out + to, _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale8(t, w, i, j, to)));
+}
+INLINE void put_floats(const Table *t, const Work *w, __m256 sums, int64_t has, int64_t i, int64_t j, float *out) {
+    (void)t; (void)w; (void)has;
+    _mm256_storeu_ps(out + line(i) + j, sums);
+}
+#define SPREAD_INT(p) _mm256_set1_epi32(*(p))
+#define LOAD_INT(p) _mm256_load_si256((const void *)(p))
+#define MADD_INT(acc, x, y) _mm256_add_epi32(acc, _mm256_madd_epi16(x, y))
+#define SPREAD_FLOAT(p) _mm256_broadcast_ss((const float *)(p))
+#define LOAD_FLOAT(p) _mm256_load_ps((const float *)(p))
+#define FMA_FLOAT(acc, x, y) _mm256_fmadd_ps(x, y, acc)
+DEFINE_LINES(int_lines, __m256i, _mm256_setzero_si256(), SPREAD_INT, LOAD_INT, MADD_INT, put_ints)
+DEFINE_LINES(float_lines, __m256, _mm256_setzero_ps(), SPREAD_FLOAT, LOAD_FLOAT, FMA_FLOAT, put_floats)
+
+// Floats of the rows, transposed. Column 0 is the dense vector where there is one.
+INLINE void float_columns(const Table *t, const float *dense, const Rows *r, const Work *w, const int64_t dim, const int64_t stride) {
+    int64_t has = dense != NULL, vectors = t->fields + has;
+    const float *rows[8];
+    if (!t->plain) unpack_floats(t, r, w);
+    for (int64_t v = 0; v < vectors; v += 8) {
+        for (int64_t k = 0; k < 8; k++) {
+            int64_t f = v + k - has;
+            rows[k] = f < 0 ? dense : f >= t->fields ? w->values : t->plain ? (const float *)r->at[f] : w->values + (f + 1) * w->wide;
         }
+        for (int64_t d = 0; d < dim; d += 8) {
+            __m256i a[8];
+            for (int k = 0; k < 8; k++) a[k] = _mm256_loadu_si256((const void *)(rows[k] + d));
+            transpose8(a, w->columns + d * stride + v, stride);
+        }
+    }
+}
 
 // Vector 0 is the dense one where there is one. All in float, scales and biases included.
-static void float_lanes(const Table *t, const float *dense, const Work *w, float *out) {
-    int64_t has = dense != NULL, stride = t->lanes + 32, pairs = t->dim, vectors = t->fields + has;
-    if (has) memcpy(w->values, dense, 4 * (size_t)t->dim);
-    int32_t *columns = w->columns;
-    transpose((const int32_t *)(w->values + (1 - has) * w->wide), vectors, w->wide, w->wide, columns, stride);
-    __m256 acc[2][4];
-#define STORE(i, j, sums) _mm256_storeu_ps(out + line(i) + (j), sums)
-    TWO_LINES(float_lines, 0, vectors, STORE)
-#undef STORE
+INLINE void float_lanes_of(const Table *t, const float *dense, const Rows *r, const Work *w, float *out, const int64_t dim, const int64_t stride) {
+    float_columns(t, dense, r, w, dim, stride);
+    float_lines_all(t, w, dim, stride, t->fields + (dense != NULL), 0, out);
 }
 
-// Codes of D values to int16 [wide]; `bits` is 8 or anything.
-INLINE void unpack16(const Table *t, const Part *p, const int bits, const uint8_t *at, int16_t *to, int64_t wide) {
-    const __m256i mul = _mm256_set1_epi16((int16_t)p->mul), add = _mm256_set1_epi16((int16_t)p->add);
-    for (int64_t d = 0; d < wide; d += 16) {
-        __m128i bytes;
-        if (bits == 8) bytes = _mm_loadu_si128((const void *)(at + d));
-        else {
-            uint64_t first = eight_codes(at + d / 8 * bits, bits);
-            uint64_t second = d + 8 < t->dim ? eight_codes(at + (d / 8 + 1) * bits, bits) : 0;
-            bytes = _mm_set_epi64x((long long)second, (long long)first);
-        }
-        __m256i codes = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_cvtepu8_epi16(bytes), mul), add);
-        _mm256_storeu_si256((__m256i *)(to + d), codes);
+// Sizes that are common are constants, so that loops are unrolled.
+static void float_lanes(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
+    if (t->dim == 16 && t->lanes == 32) float_lanes_of(t, dense, r, w, out, 16, 64);
+    else float_lanes_of(t, dense, r, w, out, t->dim, t->lanes + 32);
+}
+
+// 16 codes from the d-th on as int16, 0 behind D. `bits` is 8 or anything.
+INLINE __m256i unpack16(const Part *p, const int bits, const uint8_t *at, int64_t d, const int64_t dim) {
+    static const int16_t keep[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    __m128i bytes;
+    if (bits == 8) bytes = _mm_loadu_si128((const void *)(at + d));
+    else {
+        uint64_t first = eight_codes(at + d / 8 * bits, bits), second = 0;
+        if (d + 8 < dim) second = eight_codes(at + (d / 8 + 1) * bits, bits);
+        bytes = _mm_set_epi64x((long long)second, (long long)first);
     }
-    for (int64_t d = t->dim; d < wide; d++) to[d] = 0;
+    __m256i codes = _mm256_mullo_epi16(_mm256_cvtepu8_epi16(bytes), _mm256_set1_epi16((int16_t)p->mul));
+    codes = _mm256_add_epi16(codes, _mm256_set1_epi16((int16_t)p->add));
+    if (d + 16 <= dim) return codes;
+    return _mm256_and_si256(codes, _mm256_loadu_si256((const void *)(keep + d + 16 - dim)));
 }
 
-static void unpack_lanes(const Table *t, const Rows *r, const Work *w) {
-    int bits = t->parts[0].bits;
-    if (t->has_hot)
-        for (int f = 0; f < t->fields; f++) {
-            const Part *p = &t->parts[r->hot[f]];
-            unpack16(t, p, p->bits, r->at[f], w->codes + f * w->wide, w->wide);
+// Codes of the rows as pairs of int16, transposed.
+INLINE void int_columns(const Table *t, const Rows *r, const Work *w, const int64_t dim, const int64_t stride, const int has_hot, const int bits) {
+    for (int64_t f = 0; f < t->fields; f += 8)
+        for (int64_t d = 0; d < dim; d += 16) {
+            __m256i a[8];
+            for (int k = 0; k < 8; k++) {
+                int64_t field = f + k < t->fields ? f + k : f;
+                const Part *p = &t->parts[has_hot ? r->hot[field] : 0];
+                a[k] = unpack16(p, has_hot ? p->bits : bits, r->at[field], d, dim);
+            }
+            transpose8(a, w->columns + d / 2 * stride + f, stride);
         }
-    else if (bits == 8) for (int f = 0; f < t->fields; f++) unpack16(t, &t->parts[0], 8, r->at[f], w->codes + f * w->wide, w->wide);
-    else for (int f = 0; f < t->fields; f++) unpack16(t, &t->parts[0], bits, r->at[f], w->codes + f * w->wide, w->wide);
 }
 
 // Products of the dense vector with all rows, from pairs of int16 codes.
-static void dense_ints(const Table *t, const float *dense, const Work *w, const int32_t *columns, int64_t stride) {
+INLINE void dense_ints(const Table *t, const float *dense, const Work *w, const int64_t dim, const int64_t stride) {
     for (int64_t f = 0; f < t->fields; f += 8) {
         __m256 even = _mm256_setzero_ps(), odd = even;
-        for (int64_t d = 0; d < t->dim; d += 2) {
-            __m256i both = LOAD_INT(columns + d / 2 * stride + f);
+        for (int64_t d = 0; d < dim; d += 2) {
+            __m256i both = LOAD_INT(w->columns + d / 2 * stride + f);
             __m256 first = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(both, 16), 16));
             __m256 second = _mm256_cvtepi32_ps(_mm256_srai_epi32(both, 16));
             even = _mm256_fmadd_ps(_mm256_set1_ps(dense[d]), first, even);
-            if (d + 1 < t->dim) odd = _mm256_fmadd_ps(_mm256_set1_ps(dense[d + 1]), second, odd);
+            if (d + 1 < dim) odd = _mm256_fmadd_ps(_mm256_set1_ps(dense[d + 1]), second, odd);
         }
         _mm256_storeu_ps(w->dots + f, _mm256_mul_ps(_mm256_add_ps(even, odd), _mm256_loadu_ps(w->scale + f)));
     }
 }
 
 INLINE void put_dots(const Table *t, const Work *w, float *out) {
-    for (int64_t f = 0; f < t->fields; f++) out[line(f + 1)] = w->dots[f];
+    for (int64_t f = 0, to = 0; f < t->fields; to += ++f) out[to] = w->dots[f];
 }
 
 // Codes of any bits as int16: one instruction multiplies and adds two values of 8 pairs.
+INLINE void int16_lanes_of(const Table *t, const float *dense, const Rows *r, const Work *w, float *out, const int64_t dim, const int64_t stride) {
+    int bits = t->parts[0].bits;
+    if (t->has_hot) int_columns(t, r, w, dim, stride, 1, 0);
+    else if (bits == 8) int_columns(t, r, w, dim, stride, 0, 8);
+    else int_columns(t, r, w, dim, stride, 0, bits);
+    int_lines_all(t, w, (dim + 1) / 2, stride, t->fields, dense != NULL, out);
+    if (dense) { dense_ints(t, dense, w, dim, stride); put_dots(t, w, out); }
+}
+
 static void int16_lanes(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
-    int64_t has = dense != NULL, stride = t->lanes + 32, pairs = (t->dim + 1) / 2;
-    int32_t *columns = w->columns;
-    unpack_lanes(t, r, w);
-    transpose((const int32_t *)w->codes, t->fields, w->wide / 2, w->wide / 2, columns, stride);
-    __m256i acc[2][4];
-#define STORE(i, j, sums)                                                                                     \
-    do {                                                                                                      \
-        int64_t to = line((i) + has) + has + (j);                                                             \
-        _mm256_storeu_ps(out + to, _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale8(t, w, i, j, to)));          \
-    } while (0)
-    TWO_LINES(int_lines, 0, t->fields, STORE)
-#undef STORE
-    if (has) { dense_ints(t, dense, w, columns, stride); put_dots(t, w, out); }
+    if (t->dim == 16 && t->lanes == 32) int16_lanes_of(t, dense, r, w, out, 16, 64);
+    else int16_lanes_of(t, dense, r, w, out, t->dim, t->lanes + 32);
 }
 
 // ---------------------------------------------------------------------------------------------------------- 1 bit
@@ -257,76 +276,143 @@ static void fill_sign_products(void) {
     for (int a = 0; a < 16; a++) for (int b = 0; b < 16; b++) sign_products[a][b] = (int8_t)(4 - 2 * __builtin_popcount((unsigned)(a ^ b)));
 }
 
-// Groups of four signs of all rows: as bytes [group][lanes], and as 16 times that [lanes][groups].
+// Groups of four signs of all rows: as bytes [group][lanes], and 16 times that.
 INLINE void split_nibbles(const Table *t, const Rows *r, const Work *w, const int bytes) {
+    const __m256i nibble = _mm256_set1_epi8(15);
     int64_t lanes = t->lanes;
     for (int f = 0; f < t->fields; f++)
-        for (int b = 0; b < bytes; b++) {
-            uint8_t v = r->at[f][b];
-            w->planes[2 * b * lanes + f] = v;
-            w->choices[f * 2 * bytes + 2 * b] = (uint8_t)(v << 4);
-            w->choices[f * 2 * bytes + 2 * b + 1] = v & 0xF0;
-        }
-    const __m256i nibble = _mm256_set1_epi8(15);
+        for (int b = 0; b < bytes; b++) w->planes[2 * b * lanes + f] = r->at[f][b];
     for (int b = 0; b < bytes; b++)
         for (int64_t f = 0; f < t->fields; f += 32) {
-            uint8_t *low = w->planes + 2 * b * lanes + f;
-            __m256i v = _mm256_load_si256((const void *)low);
-            _mm256_store_si256((__m256i *)low, _mm256_and_si256(v, nibble));
-            _mm256_store_si256((__m256i *)(low + lanes), _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+            int64_t at = 2 * b * lanes + f;
+            __m256i v = _mm256_load_si256((const void *)(w->planes + at));
+            __m256i low = _mm256_and_si256(v, nibble), high = _mm256_andnot_si256(nibble, v);
+            _mm256_store_si256((__m256i *)(w->planes + at), low);
+            _mm256_store_si256((__m256i *)(w->planes + at + lanes), _mm256_srli_epi16(high, 4));
+            _mm256_store_si256((__m256i *)(w->choices + at), _mm256_slli_epi16(low, 4));
+            _mm256_store_si256((__m256i *)(w->choices + at + lanes), high);
         }
 }
 
-// Products of the dense vector with all rows: tables of the 16 signed sums of each four values.
-INLINE void dense_nibbles(const Table *t, const float *dense, const Work *w, const int groups) {
+// The same for at most 32 rows of 16 values, without a detour by memory.
+INLINE void split_nibbles_16(const Table *t, const Rows *r, const Work *w) {
+    const __m256i nibble = _mm256_set1_epi16(15);
+    uint64_t four[8] ALIGNED;
+    for (int q = 0; q < 8; q++) {
+        uint64_t packed = 0;
+        if (4 * q < t->fields)
+            for (int k = 0; k < 4; k++) {
+                uint16_t v;
+                memcpy(&v, r->at[4 * q + k < t->fields ? 4 * q + k : 4 * q], 2);
+                packed |= (uint64_t)v << (16 * k);
+            }
+        four[q] = packed;
+    }
+    __m256i a = _mm256_setr_epi64x((long long)four[0], (long long)four[1], (long long)four[2], (long long)four[3]);
+    __m256i b = _mm256_setr_epi64x((long long)four[4], (long long)four[5], (long long)four[6], (long long)four[7]);
+    for (int g = 0; g < 4; g++) {
+        __m256i low = _mm256_and_si256(_mm256_srli_epi16(a, 4 * g), nibble), high = _mm256_and_si256(_mm256_srli_epi16(b, 4 * g), nibble);
+        __m256i plane = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+        _mm256_store_si256((__m256i *)(w->planes + g * t->lanes), plane);
+        _mm256_store_si256((__m256i *)(w->choices + g * t->lanes), _mm256_slli_epi16(plane, 4));
+    }
+}
+
+// Products of the dense vector with all rows, G groups of four values: tables of the 16 signed sums of each group.
+INLINE void dense_nibbles(const Table *t, const float *dense, const Work *w, const int first, const int G) {
     const __m256 s0 = _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1), s1 = _mm256_setr_ps(-1, -1, 1, 1, -1, -1, 1, 1);
     const __m256 s2 = _mm256_setr_ps(-1, -1, -1, -1, 1, 1, 1, 1);
-    for (int64_t f = 0; f < t->fields; f += 8) _mm256_storeu_ps(w->dots + f, _mm256_setzero_ps());
-    for (int g = 0; g < groups; g++) {
+    __m256 low[4], high[4];
+    for (int g = 0; g < G; g++) {
         float x[4] = {0};
-        for (int d = 4 * g; d < 4 * g + 4 && d < t->dim; d++) x[d - 4 * g] = dense[d];
+        for (int k = 0; k < 4; k++) if (4 * (first + g) + k < t->dim) x[k] = dense[4 * (first + g) + k];
         __m256 sum = _mm256_mul_ps(_mm256_set1_ps(x[0]), s0);
         sum = _mm256_fmadd_ps(_mm256_set1_ps(x[1]), s1, sum);
         sum = _mm256_fmadd_ps(_mm256_set1_ps(x[2]), s2, sum);
-        __m256 low = _mm256_sub_ps(sum, _mm256_set1_ps(x[3])), high = _mm256_add_ps(sum, _mm256_set1_ps(x[3]));
-        for (int64_t f = 0; f < t->fields; f += 8) {
-            __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(w->planes + g * t->lanes + f)));
-            __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));
-            __m256 found = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, bits), _mm256_permutevar8x32_ps(high, bits), top);
-            _mm256_storeu_ps(w->dots + f, _mm256_add_ps(_mm256_loadu_ps(w->dots + f), found));
-        }
+        low[g] = _mm256_sub_ps(sum, _mm256_set1_ps(x[3]));
+        high[g] = _mm256_add_ps(sum, _mm256_set1_ps(x[3]));
     }
+    for (int64_t f = 0; f < t->fields; f += 8) {
+        __m256 acc = first ? _mm256_loadu_ps(w->dots + f) : _mm256_setzero_ps();
+        for (int g = 0; g < G; g++) {
+            __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(w->planes + (first + g) * t->lanes + f)));
+            __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));
+            acc = _mm256_add_ps(acc, _mm256_blendv_ps(_mm256_permutevar8x32_ps(low[g], bits), _mm256_permutevar8x32_ps(high[g], bits), top));
+        }
+        _mm256_storeu_ps(w->dots + f, acc);
+    }
+}
+
+static void dense_bits(const Table *t, const float *dense, const Work *w, int groups, float *out) {
+    for (int g = 0; g + 4 <= groups; g += 4) dense_nibbles(t, dense, w, g, 4);
+    if (groups % 4) dense_nibbles(t, dense, w, groups & ~3, 2);  // two groups a byte
     for (int64_t f = 0; f < t->fields; f += 8)
         _mm256_storeu_ps(w->dots + f, _mm256_mul_ps(_mm256_loadu_ps(w->dots + f), _mm256_loadu_ps(w->scale + f)));
+    put_dots(t, w, out);
+}
+
+// C times 8 products of row i with rows j and following, from their sums.
+INLINE void put_line(const Table *t, const Work *w, const int C, __m256i sums, int64_t i, int64_t j, int64_t to, float *out) {
+    __m128i half[2] = {_mm256_castsi256_si128(sums), C > 2 ? _mm256_extracti128_si256(sums, 1) : _mm_setzero_si128()};
+    for (int c = 0; c < C; c++) {
+        __m128i eight = c & 1 ? _mm_srli_si128(half[c / 2], 8) : half[c / 2];
+        __m256 products = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
+        _mm256_storeu_ps(out + to + 8 * c, _mm256_mul_ps(products, scale8(t, w, i, j + 8 * c, to + 8 * c)));
+    }
+}
+
+INLINE __m256i nibble_products(const Work *w, int64_t lanes, int64_t i, int g, __m256i plane) {
+    const void *table = (const int8_t *)sign_products + w->choices[g * lanes + i];
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(table)), plane);
+}
+
+// Lines from `first` to `last` of at most 8 * C products; 16 values a row, whose planes are at hand.
+INLINE void short_lines(const Table *t, const Work *w, const int C, const __m256i plane[4], int64_t has, int64_t first, int64_t last, float *out) {
+    for (int64_t i = first; i <= last && i < t->fields; i++) {
+        __m256i a = _mm256_add_epi8(nibble_products(w, 32, i, 0, plane[0]), nibble_products(w, 32, i, 1, plane[1]));
+        __m256i b = _mm256_add_epi8(nibble_products(w, 32, i, 2, plane[2]), nibble_products(w, 32, i, 3, plane[3]));
+        put_line(t, w, C, _mm256_add_epi8(a, b), i, 0, line(i + has) + has, out);
+    }
+}
+
+// Rows of 1 bit, 16 values, at most 32 fields.
+static void bit_lines_16(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
+    int64_t has = dense != NULL;
+    split_nibbles_16(t, r, w);
+    __m256i plane[4];
+    for (int g = 0; g < 4; g++) plane[g] = _mm256_load_si256((const void *)(w->planes + 32 * g));
+    short_lines(t, w, 1, plane, has, 1, 8, out);
+    short_lines(t, w, 2, plane, has, 9, 16, out);
+    short_lines(t, w, 3, plane, has, 17, 24, out);
+    short_lines(t, w, 4, plane, has, 25, 32, out);
+    if (has) dense_bits(t, dense, w, 4, out);
 }
 
 // Rows of 1 bit and at most 120 values: one shuffle looks up a group of four signs for 32 pairs.
-INLINE void bit_lines(const Table *t, const float *dense, const Rows *r, const Work *w, float *out, const int bytes) {
+static void bit_lines(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
     int64_t has = dense != NULL, lanes = t->lanes;
-    int groups = 2 * bytes;
-    split_nibbles(t, r, w, bytes);
+    int groups = 2 * t->parts[0].bytes;
+    split_nibbles(t, r, w, t->parts[0].bytes);
     const __m256i none = _mm256_set1_epi8((int8_t)(t->dim - 4 * groups));  // behind D all bits are 0, so that each counts +1
     for (int64_t i = 1; i < t->fields; i++)
         for (int64_t j = 0; j < i; j += 32) {
-            __m256i acc = none;
-            for (int g = 0; g < groups; g++) {
-                __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128((const void *)((const int8_t *)sign_products + w->choices[i * groups + g])));
-                acc = _mm256_add_epi8(acc, _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w->planes + g * lanes + j))));
-            }
-            int8_t sums[32] ALIGNED;
-            _mm256_store_si256((__m256i *)sums, acc);
-            for (int64_t c = 0; c < 32 && j + c < i; c += 8) {
-                int64_t to = line(i + has) + has + j + c;
-                __m256 eight = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(sums + c))));
-                _mm256_storeu_ps(out + to, _mm256_mul_ps(eight, scale8(t, w, i, j + c, to)));
+            __m256i sums = none;
+            for (int g = 0; g < groups; g++)
+                sums = _mm256_add_epi8(sums, nibble_products(w, lanes, i, g, _mm256_load_si256((const void *)(w->planes + g * lanes + j))));
+            int64_t to = line(i + has) + has + j;
+            switch ((i - j + 7) / 8) {
+                case 1: put_line(t, w, 1, sums, i, j, to, out); break;
+                case 2: put_line(t, w, 2, sums, i, j, to, out); break;
+                case 3: put_line(t, w, 3, sums, i, j, to, out); break;
+                default: put_line(t, w, 4, sums, i, j, to, out);
             }
         }
-    if (has) { dense_nibbles(t, dense, w, groups); put_dots(t, w, out); }
+    if (has) dense_bits(t, dense, w, groups, out);
 }
 
 static void bit_lanes(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
-    if (t->parts[0].bytes == 2) bit_lines(t, dense, r, w, out, 2);
-    else bit_lines(t, dense, r, w, out, t->parts[0].bytes);
+    if (t->dim == 16 && t->fields <= 32) bit_lines_16(t, dense, r, w, out);
+    else bit_lines(t, dense, r, w, out);
 }
 #endif
 
@@ -338,7 +424,7 @@ static void interact(const Table *t, int32_t method, const float *dense, const R
         case INT16_LOOPS: unpack_int16(t, r, w); int16_loops(t, dense, w, out); break;
         case WORD_LOOPS: word_loops(t, dense, r, w, out); break;
 #if defined(__AVX2__)
-        case FLOAT_LANES: unpack_floats(t, r, w); float_lanes(t, dense, w, out); break;
+        case FLOAT_LANES: float_lanes(t, dense, r, w, out); break;
         case INT16_LANES: int16_lanes(t, dense, r, w, out); break;
         case BIT_LANES: bit_lanes(t, dense, r, w, out); break;
 #endif

@@ -31,6 +31,7 @@ INLINE void madd16_tile(const int R, const Layer *l, const Way *way, const int8_
             __m256i xx = _mm256_set1_epi64x(four);
             acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(xx, w0));
             acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(xx, w1));
+            IN_ORDER();
         }
     }
     for (int r = 0; r < R; r++) {
@@ -40,15 +41,16 @@ INLINE void madd16_tile(const int R, const Layer *l, const Way *way, const int8_
 }
 
 static void madd16(const Layer *l, const Way *way, const int16_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL;
-    for (int64_t n = 0; n < l->outputs; n += 8) {
-        const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel + n % PANEL * 4;
-        for (int64_t r = 0; r < rows; r += 6) {
+    int64_t panel = up(l->depth, 64) * PANEL, span = span_of(l->depth * l->padded, 6, rows);
+    for (int64_t begin = 0; begin < rows; begin += span)
+        for (int64_t n = 0; n < l->outputs; n += 8) {
+            const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel + n % PANEL * 4;
+            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
 #define CALL(R) madd16_tile(R, l, way, w, x + r * stride, stride, sums + r, n, y + r * ldy, ldy)
-            ROWS_1_TO_6(rows - r, CALL)
+                ROWS_1_TO_6(rows - r, CALL)
 #undef CALL
+            }
         }
-    }
 }
 
 // Bytes by bytes in int16 sums, which are widened before they can overflow: codes times weights must be small.
@@ -68,6 +70,7 @@ INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8
                 __m256i xx = _mm256_set1_epi32(four);
                 acc[r][0] = _mm256_add_epi16(acc[r][0], _mm256_maddubs_epi16(xx, w0));
                 acc[r][1] = _mm256_add_epi16(acc[r][1], _mm256_maddubs_epi16(xx, w1));
+                IN_ORDER();
             }
         }
         for (int r = 0; r < R; r++)
@@ -78,15 +81,16 @@ INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8
 }
 
 static void maddubs(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL;
-    for (int64_t n = 0; n < l->outputs; n += PANEL) {
-        const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
-        for (int64_t r = 0; r < rows; r += 6) {
+    int64_t panel = up(l->depth, 64) * PANEL, span = span_of(l->depth * l->padded, 4, rows);
+    for (int64_t begin = 0; begin < rows; begin += span)
+        for (int64_t n = 0; n < l->outputs; n += PANEL) {
+            const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
+            for (int64_t r = begin; r < begin + span && r < rows; r += 4) {
 #define CALL(R) maddubs_tile(R, l, way, w, x + r * stride, stride, sums + r, n, y + r * ldy, ldy)
-            ROWS_1_TO_6(rows - r, CALL)
+                ROWS_1_TO_4(rows - r, CALL)
 #undef CALL
+            }
         }
-    }
 }
 #endif
 
@@ -103,6 +107,7 @@ INLINE void vnni_tile(const int R, const int P, const Layer *l, const Way *way, 
             memcpy(&four, x + r * stride + k, 4);
             __m512i xx = _mm512_set1_epi32(four);
             for (int p = 0; p < P; p++) acc[r][p] = _mm512_dpbusd_epi32(acc[r][p], xx, ww[p]);
+            IN_ORDER();
         }
     }
     for (int r = 0; r < R; r++)
@@ -110,19 +115,19 @@ INLINE void vnni_tile(const int R, const int P, const Layer *l, const Way *way, 
 }
 
 static void vnni(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL, panels = up(l->outputs, PANEL) / PANEL;
-    for (int64_t p = 0; p < panels;) {
-        const int8_t *w = (const int8_t *)way->weights + p * panel;
-        int64_t some = p + 4 <= panels ? 4 : 1;
-        for (int64_t r = 0; r < rows; r += 6) {
+    int64_t panel = up(l->depth, 64) * PANEL, panels = up(l->outputs, PANEL) / PANEL, span = span_of(l->depth * l->padded, 6, rows);
+    for (int64_t begin = 0; begin < rows; begin += span)
+        for (int64_t p = 0, some; p < panels; p += some) {
+            const int8_t *w = (const int8_t *)way->weights + p * panel;
+            some = p + 4 <= panels ? 4 : 1;
+            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
 #define CALL_4(R) vnni_tile(R, 4, l, way, w, panel, x + r * stride, stride, sums + r, p * PANEL, y + r * ldy, ldy)
 #define CALL_1(R) vnni_tile(R, 1, l, way, w, panel, x + r * stride, stride, sums + r, p * PANEL, y + r * ldy, ldy)
-            if (some == 4) { ROWS_1_TO_6(rows - r, CALL_4) } else { ROWS_1_TO_6(rows - r, CALL_1) }
+                if (some == 4) { ROWS_1_TO_6(rows - r, CALL_4) } else { ROWS_1_TO_6(rows - r, CALL_1) }
 #undef CALL_4
 #undef CALL_1
+            }
         }
-        p += some;
-    }
 }
 #endif
 
