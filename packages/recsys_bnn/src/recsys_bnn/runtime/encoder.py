@@ -1,0 +1,237 @@
+"""The encoding section of a packed model: from raw values to the numbers and ids that it reads.
+
+Few rows are encoded by a binary search, which starts at once and holds one sorted copy of the keys. Many rows, and
+the readers of `score` and `serve`, use the hash tables of :mod:`recsys_bnn.data.raw_rows`, made when they are first
+asked for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_bnn.runtime import values
+from recsys_bnn.runtime.values import HEX, INTEGER, TEXT, Reader
+from seminar_common.errors import UserError
+from seminar_common.splitmix import splitmix64
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from recsys_bnn.data.raw_rows import RowEncoder
+
+OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
+"""The special ids, as in :mod:`recsys_bnn.data.id_table`, whose import takes a second."""
+_FEW = 256
+"""Up to so many rows are encoded without the hash tables."""
+
+
+class Encoder:
+    """Turns raw values into numbers and ids.
+
+    Args:
+        facts: What the manifest says of the encoding.
+        arrays: Arrays of the section: ``keys`` (uint32), the keys of fields of hex digits and whole numbers in the
+            order of their ids; ``letters`` (uint8) and ``lengths`` (int32), the texts of the other fields.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]):
+        self.integer_names: tuple[str, ...] = tuple(facts["integer_names"])
+        self.categorical_names: tuple[str, ...] = tuple(facts["categorical_names"])
+        self.kinds: tuple[str, ...] = tuple(facts["kinds"])
+        self._fields, self._arrays = facts["fields"], arrays
+        self._normalisation = facts["normalisation"]
+        self._mean = np.array(self._normalisation["mean"], np.float64)
+        self._std = np.array(self._normalisation["std"], np.float64)
+        signed = self._normalisation.get("signed", 0)
+        self._whole = len(self.integer_names) - signed
+        numbers, texts = frozenset(facts["missing_numbers"]), frozenset(facts["missing_texts"])
+        read_text = values.text(texts, whole_decimals=facts["whole_decimals"])
+        kinds = {HEX: values.hex_key, INTEGER: values.integer_key, TEXT: read_text}
+        self._number_readers = [
+            values.whole(numbers) if k < self._whole else values.decimal(numbers)
+            for k in range(len(self.integer_names))
+        ]
+        self._key_readers: list[Reader] = [kinds[kind] for kind in self.kinds]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all features: integers, then categorical fields."""
+        return self.integer_names + self.categorical_names
+
+    def encode(self, columns: Sequence[Sequence[Any]], rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return integers, float32 [rows, I] with NaN for a missing one, and ids, int32 [rows, F].
+
+        Args:
+            columns: ``rows`` raw values of each feature, in the order of ``names``.
+            rows: Number of rows.
+
+        Raises:
+            UserError: a value is not what its feature takes.
+        """
+        count = len(self.integer_names)
+        integers = self._integers(columns[:count], rows)
+        keys = [self._read(count + f, columns[count + f]) for f in range(len(self._key_readers))]
+        return integers, self._few_ids(keys, rows) if rows <= _FEW else self._many_ids(keys, rows)
+
+    def encode_arrow(self, columns: "Sequence[pa.Array]", rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`encode` does, for columns of Arrow, whose distinct values are read once each."""
+        import pyarrow as pa
+
+        count, features = len(self.integer_names), {}
+        for index, (name, column) in enumerate(zip(self.names, columns, strict=True)):
+            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            found = self._read(index, encoded.dictionary.to_pylist())
+            if index < count:
+                kind = pa.int64() if index < self._whole else pa.float64()
+            else:
+                kind = pa.string() if self.kinds[index - count] == TEXT else pa.uint32()
+            features[name] = pa.array(found, kind).take(encoded.indices)
+        return self.rows.encode(features, rows)
+
+    def _read(self, index: int, column: Sequence[Any]) -> list[Any]:
+        """Return what a feature's reader makes of a column, each distinct value read once where there are many."""
+        count = len(self.integer_names)
+        read = self._number_readers[index] if index < count else self._key_readers[index - count]
+        try:
+            if len(column) <= _FEW:
+                return [read(value) for value in column]
+            known = {value: read(value) for value in set(column)}
+            return [known[value] for value in column]
+        except (ValueError, TypeError) as error:
+            raise self._refusal(index, column, read) from error
+
+    def _refusal(self, index: int, column: Sequence[Any], read: Reader) -> UserError:
+        for row, value in enumerate(column):
+            try:
+                read(value)
+            except (ValueError, TypeError) as error:
+                where = f", row {row}" if len(column) > 1 else ""
+                return UserError(f"{self.names[index]}{where}: {str(value)[:40]!r}, expected {error}")
+        return UserError(f"{self.names[index]}: values that can't be compared")
+
+    def _integers(self, columns: Sequence[Sequence[Any]], rows: int) -> np.ndarray:
+        found = np.empty((rows, len(columns)), np.float64)
+        for k, column in enumerate(columns):
+            found[:, k] = [math.nan if value is None else value for value in self._read(k, column)]
+        whole = found[:, : self._whole]
+        np.log1p(np.maximum(whole, 0), out=whole)
+        decimals = found[:, self._whole :]
+        decimals[:] = np.copysign(np.log1p(np.abs(decimals)), decimals)
+        return ((found - self._mean) / self._std).astype(np.float32)
+
+    def _few_ids(self, keys: list[list[Any]], rows: int) -> np.ndarray:
+        wanted = np.zeros((len(keys), rows), np.uint64)
+        ids = np.full((len(keys), rows), MISSING, np.int32)
+        for f, column in enumerate(keys):
+            texts = self._text_ids.get(f)
+            if texts is not None:
+                ids[f] = [MISSING if key is None else texts(key) for key in column]
+            elif None in column:
+                wanted[f] = [0 if key is None else key for key in column]
+            else:
+                wanted[f] = column
+        if self._searched.size:
+            found = self._search(wanted[self._searched])
+            given = np.array([[key is not None for key in keys[f]] for f in self._searched.tolist()])
+            ids[self._searched] = np.where(given, found, MISSING)
+        return np.ascontiguousarray(ids.T)
+
+    def _search(self, wanted: np.ndarray) -> np.ndarray:
+        """Return the ids of keys of the searched fields, [searched, rows]."""
+        sorted_keys, sorted_ids = self._index
+        named = wanted | self._prefixes
+        if len(sorted_keys):
+            places = np.minimum(np.searchsorted(sorted_keys, named), len(sorted_keys) - 1)
+            found = np.where(sorted_keys[places] == named, sorted_ids[places], OUT_OF_VOCABULARY)
+        else:
+            found = np.zeros(named.shape, np.int32)
+        for row, buckets in self._hashed_rows:
+            found[row] = FIRST_VALUE + splitmix64(wanted[row].astype(np.uint32)) % np.uint64(buckets)
+        return found
+
+    @cached_property
+    def _searched(self) -> np.ndarray:
+        """Numbers of the fields whose values have keys, all but those of texts."""
+        return np.flatnonzero([kind != TEXT for kind in self.kinds])
+
+    @cached_property
+    def _prefixes(self) -> np.ndarray:
+        """The number of each searched field above the 32 bits of a key, uint64 [searched, 1]."""
+        return self._searched.astype(np.uint64)[:, None] << np.uint64(32)
+
+    @cached_property
+    def _hashed_rows(self) -> list[tuple[int, int]]:
+        """Places among the searched fields of those that are hashed, and their buckets."""
+        fields = [self._fields[f] for f in self._searched.tolist()]
+        return [(row, field["buckets"]) for row, field in enumerate(fields) if "buckets" in field]
+
+    @cached_property
+    def _index(self) -> tuple[np.ndarray, np.ndarray]:
+        """All keys with their field above them, uint64, rising, and their ids, int32."""
+        counts = [field.get("keys", 0) for field in self._fields]
+        fields = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
+        ids = np.concatenate([np.empty(0, np.int32), *(np.arange(c, dtype=np.int32) for c in counts)])
+        keys = (fields << np.uint64(32)) | self._arrays["keys"]
+        order = np.argsort(keys)
+        return keys[order], ids[order] + np.int32(FIRST_VALUE)
+
+    @cached_property
+    def _text_ids(self) -> dict[int, Any]:
+        """By number of a field of texts, what returns the id of a text."""
+        return {f: self._ids_of_texts(f) for f, kind in enumerate(self.kinds) if kind == TEXT}
+
+    def _ids_of_texts(self, field: int) -> Any:
+        buckets = self._fields[field].get("buckets")
+        if buckets is not None:
+            return lambda text: FIRST_VALUE + values.text_hash(text) % buckets
+        ids = {text: id for id, text in enumerate(self._texts(field), FIRST_VALUE)}
+        return lambda text: ids.get(text, OUT_OF_VOCABULARY)
+
+    def _texts(self, field: int) -> list[str]:
+        """Return the texts of a field in the order of their ids."""
+        counts = [described.get("texts", 0) for described in self._fields]
+        first = sum(counts[:field])
+        ends = np.concatenate([[0], np.cumsum(self._arrays["lengths"], dtype=np.int64)])
+        bounds = ends[first : first + counts[field] + 1].tolist()
+        letters = self._arrays["letters"][bounds[0] : bounds[-1]].tobytes()
+        return [
+            letters[a - bounds[0] : b - bounds[0]].decode() for a, b in zip(bounds, bounds[1:], strict=False)
+        ]
+
+    def _many_ids(self, keys: list[list[Any]], rows: int) -> np.ndarray:
+        import pyarrow as pa
+
+        ids = np.empty((len(keys), rows), np.int32)
+        for f, (field, kind) in enumerate(zip(self.rows.fields, self.kinds, strict=True)):
+            field.encode(pa.array(keys[f], pa.string() if kind == TEXT else pa.uint32()), ids[f])
+        return np.ascontiguousarray(ids.T)
+
+    @cached_property
+    def rows(self) -> "RowEncoder":
+        """What encodes columns of Arrow, many rows at once."""
+        from recsys_bnn.data.encoding import Normalisation
+        from recsys_bnn.data.raw_rows import RowEncoder
+
+        stored = self._normalisation
+        normalisation = Normalisation(
+            tuple(stored["mean"]), tuple(stored["std"]), stored["kind"], stored.get("signed", 0)
+        )
+        fields = tuple(self._field_ids(f) for f in range(len(self.kinds)))
+        return RowEncoder(self.integer_names, self.categorical_names, self.kinds, fields, normalisation)
+
+    def _field_ids(self, field: int) -> Any:
+        from recsys_bnn.data.raw_rows import TextIds, field_ids
+        from recsys_bnn.data.vocabulary import FieldVocabulary
+
+        described = self._fields[field]
+        if "buckets" in described:
+            return field_ids(self.kinds[field], None, described["buckets"])
+        if self.kinds[field] == TEXT:
+            return TextIds(self._texts(field))
+        first = sum(other.get("keys", 0) for other in self._fields[:field])
+        keys = self._arrays["keys"][first : first + described["keys"]]
+        ids = np.arange(FIRST_VALUE, FIRST_VALUE + len(keys), dtype=np.int32)
+        return FieldVocabulary(keys, ids, np.broadcast_to(np.int64(0), FIRST_VALUE + len(keys)))
