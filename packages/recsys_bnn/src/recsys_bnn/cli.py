@@ -1,7 +1,11 @@
 """The `recsys-bnn` command line: a table from command to settings and function."""
 
 from recsys_bnn.settings.bench import BenchSettings
+from recsys_bnn.settings.pack import PackSettings
 from recsys_bnn.settings.prepare import PrepareConfig
+from recsys_bnn.settings.recommend import RecommendSettings
+from recsys_bnn.settings.score import ScoreSettings
+from recsys_bnn.settings.serve import ServeSettings
 from recsys_bnn.settings.training import (
     PRESETS,
     STUDY_PRESETS,
@@ -89,6 +93,46 @@ COMMANDS = {
         new=("out",),
         marks={"data": DATA, "out": {"study.json": ("recsys-bnn study",)}},
         advanced=EXPERT,
+    ),
+    "pack": Command(
+        PackSettings,
+        "recsys_bnn.pack:pack",
+        examples=(
+            "--run runs/binary --out model.safetensors",
+            "--run runs/binary --out model.safetensors --data data/criteo --check-rows 10000",
+        ),
+        extra="train",
+        inputs=("run", "data"),
+        new=("out",),
+        marks={"run": RUN, "data": DATA},
+    ),
+    "score": Command(
+        ScoreSettings,
+        "recsys_bnn.score:score",
+        examples=(
+            "--model model.safetensors --input test.txt --out scores.csv",
+            "table --model model.safetensors --input new.csv --schema columns.toml --out scores.parquet",
+        ),
+        inputs=("model", "input", "schema"),
+    ),
+    "recommend": Command(
+        RecommendSettings,
+        "recsys_bnn.recommend:recommend",
+        examples=(
+            "--model films.safetensors --movielens ml-100k --user 42",
+            '--model films.safetensors --movielens ml-100k --rated "Toy Story=5" "Heat=2"',
+        ),
+        inputs=("model", "movielens"),
+    ),
+    "serve": Command(
+        ServeSettings,
+        "recsys_bnn.serve:serve",
+        examples=(
+            "--model model.safetensors",
+            "--model model.safetensors --host 0.0.0.0 --port 80 --workers 8",
+        ),
+        extra="serve",
+        inputs=("model",),
     ),
     "bench": Command(
         BenchSettings,

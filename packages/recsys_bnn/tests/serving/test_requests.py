@@ -6,7 +6,7 @@ msgspec = pytest.importorskip("msgspec")
 
 from recsys_bnn.serving.requests import LONGEST, BadRequest, Bodies, Feature  # noqa: E402
 
-FEATURES = [Feature("age", "number"), Feature("user id", "category"), Feature("C1", "category")]
+FEATURES = [Feature("age", "whole"), Feature("user id", "text"), Feature("C1", "text")]
 ROW = {"age": 3, "user id": "u1", "C1": None}
 
 
@@ -72,10 +72,12 @@ BAD_SCORES = {
     '{"rows": {"age": [1], "C1": ["a", "b"]}}': (422, "rows.C1: 2 values, but rows.age has 1"),
     '{"rows": [], "more": 1}': (422, "body: object contains unknown field more"),
     json.dumps(wide(age="3")): (422, "rows[1].age: expected int | float | null, got str"),
+    json.dumps(wide(age=10**400)): (422, "rows[1].age: expected int <= 9223372036854775807"),
+    json.dumps(wide(C1=-(10**30))): (422, "rows[1].C1: expected int >= -9223372036854775808"),
     json.dumps(wide(age=True)): (422, "rows[1].age: expected int | float | null, got bool"),
     json.dumps(wide(age=[])): (422, "rows[1].age: expected int | float | null, got array"),
-    json.dumps(wide(C1=1.5)): (422, "rows[1].C1: expected int | str | null, got float"),
-    json.dumps(wide(C1={})): (422, "rows[1].C1: expected int | str | null, got object"),
+    json.dumps(wide(C1=True)): (422, "rows[1].C1: expected int | float | str | null, got bool"),
+    json.dumps(wide(C1={})): (422, "rows[1].C1: expected int | float | str | null, got object"),
     json.dumps(wide(C2="a")): (422, "rows[1]: object contains unknown field C2"),
     json.dumps({"rows": [{"age": 1, "C1": "a"}]}): (422, "rows[0]: object missing required field user id"),
     json.dumps({"rows": [ROW] * 6}): (413, "rows: 6, but a request may hold at most 5"),

@@ -15,9 +15,14 @@ _ERROR = {
     "properties": {"error": {"type": "string", "description": "What is wrong, and where, in one line."}},
     "required": ["error"],
 }
+_WHOLE = {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1}
+"""The server takes 64 bits, but not every client can say so in JSON."""
 _KINDS: dict[str, dict[str, Any]] = {
-    "number": {"type": ["number", "null"]},
-    "category": {"type": ["string", "integer", "null"]},
+    "whole": _WHOLE,
+    "decimal": {"type": ["number", "null"]},
+    "hex": {"type": ["string", "null"], "pattern": "^([0-9a-fA-F]{8})?$"},
+    "integer": {"anyOf": [_WHOLE, {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"}]},
+    "text": {"type": ["string", "integer", "null"]},
 }
 _REFUSALS = {
     400: "The body is no JSON.",

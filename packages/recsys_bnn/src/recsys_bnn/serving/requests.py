@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,8 +18,9 @@ Columns = Mapping[str, Values]
 
 LONGEST = 300
 """Letters of a message."""
-Number = int | float | None
-Text = str | int | None
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Number = Whole | float | None
+Category = str | Whole | float | None
 Top = Annotated[int, msgspec.Meta(ge=1)] | None
 
 
@@ -42,7 +43,9 @@ class Feature:
     """What a model reads."""
 
     name: str
-    kind: Literal["number", "category"]
+    kind: str
+    """``whole`` or ``decimal`` for a number, else what the values of a category are
+    (:class:`recsys_bnn.data.formats.keys.Keys`)."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,10 @@ class Bodies:
 
     def _object(self, name: str, of: Callable[[Any], Any], *, optional: bool = False) -> Any:
         """Return a type with a field of ``of`` its kind for each feature."""
-        kinds = {"number": Number, "category": Text}
         default = {"default": msgspec.UNSET} if optional else {}
         fields = []
         for field, feature in zip(self._fields, self.features, strict=True):
-            kind = of(kinds[feature.kind])
+            kind = of(Number if feature.kind in ("whole", "decimal") else Category)
             kind = kind | msgspec.UnsetType if optional else kind
             fields.append((field, kind, msgspec.field(name=feature.name, **default)))
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False)

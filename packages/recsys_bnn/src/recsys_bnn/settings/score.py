@@ -17,9 +17,9 @@ class ScoreSettings:
     """
 
     format: tyro.conf.Positional[
-        Literal["model", "criteo-kaggle", "criteo-1tb", "avazu", "movielens", "libfm", "table"]
-    ] = "model"
-    """Layout of the input, as for `prepare`; `model` takes the one that the model was trained on."""
+        Literal["auto", "criteo-kaggle", "criteo-1tb", "avazu", "movielens", "libfm", "table"]
+    ] = "auto"
+    """Layout of the input, as for `prepare`; `auto` takes the one that the model was trained on."""
     _: KW_ONLY
     model: Path
     """Packed model, as `recsys-bnn pack` writes it."""
@@ -52,5 +52,5 @@ class ScoreSettings:
             raise UserError(f"--workers {self.workers}: must be 0 (all cores) or more")
         if self.threads < 1:
             raise UserError(f"--threads {self.threads}: must be 1 or more")
-        if self.format not in ("model", "table") and self.schema is not None:
+        if self.format not in ("auto", "table") and self.schema is not None:
             raise UserError(f"--schema {self.schema}: is for table only; leave it out")

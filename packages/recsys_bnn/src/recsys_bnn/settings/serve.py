@@ -40,3 +40,27 @@ class ServeSettings:
                 raise UserError(f"--{option.replace('_', '-')} {getattr(self, option)}: must be 1 or more")
         if not 0 <= self.watch_s < float("inf"):
             raise UserError(f"--watch-s {self.watch_s}: must be 0 (never) or more seconds")
+
+
+@dataclass(frozen=True)
+class ServeLoad:
+    """What the part `serve` of `bench` asks of a server."""
+
+    served: tuple[str, ...] = ("float", "8-bit", "binary", "binary-a4")
+    """Models to serve; the first is what the others are compared with."""
+    candidates: int = 1000
+    """Candidates in one request."""
+    limit_ms: float = 20.0
+    """The 99th percentile of the times of requests must stay below it."""
+    window_s: float = 5.0
+    """Seconds at each rate that is tried."""
+    soak_minutes: float = 0.0
+    """Minutes at 80% of the rate of the last model, with two reloads; 0 leaves them out."""
+    serve_workers: int = 1
+    """Requests that the server scores at once."""
+
+    def __post_init__(self) -> None:
+        if not self.served or self.candidates < 1 or self.serve_workers < 1:
+            raise UserError("--served must name a model, --candidates and --serve-workers be 1 or more")
+        if self.limit_ms <= 0 or self.window_s <= 0 or self.soak_minutes < 0:
+            raise UserError("--limit-ms and --window-s must be above 0, --soak-minutes 0 or more")

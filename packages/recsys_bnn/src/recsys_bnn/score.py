@@ -1,0 +1,208 @@
+"""Click probabilities of raw rows, by a packed model: parsed, encoded and scored in parts that threads work on.
+
+What is done is kept on disk as it comes (:mod:`recsys_bnn.serving.score_files`), so that a killed run goes on.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data.chunks import array
+from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
+from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
+from recsys_bnn.data.parallel import OrderedMap, parallel_map
+from recsys_bnn.data.raw_rows import EncodedRows, RawRows
+from recsys_bnn.runtime.packed import PackedModel, load
+from recsys_bnn.serving.quality import Quality
+from recsys_bnn.serving.score_files import CLICK, NAME, PROBABILITY, Part, print_csv, unfinished, write_table
+from recsys_bnn.settings.score import ScoreSettings
+from seminar_common import files
+from seminar_common.errors import UserError
+from seminar_common.progress import progress, say
+from seminar_common.work import WorkConfig
+
+DRIFTING = 5
+"""Fields whose share of unknown values is told, the largest first."""
+
+
+def score(settings: ScoreSettings) -> None:
+    """Write the probability of each row.
+
+    Raises:
+        UserError: the model or the input can't be read, a row is bad, or the output exists or can't be written.
+            Nothing is left behind.
+    """
+    out = None if settings.out == "-" else Path(settings.out)
+    if out is not None:
+        files.refuse_existing(out)
+    model = load(settings.model, threads=settings.threads, engine=settings.engine)
+    with parallel_map(WorkConfig(settings.workers)) as ordered_map:
+        done = _Done(model)
+        if out is None:
+            print_csv(done.watch(_scored(settings, model, ordered_map, 0)))
+        else:
+            _write(settings, model, out, ordered_map, done)
+    _report(settings, model, done)
+
+
+def _write(
+    settings: ScoreSettings, model: PackedModel, out: Path, ordered_map: OrderedMap, done: "_Done"
+) -> None:
+    with unfinished(out.absolute(), _facts(settings, model)) as parts:
+        if parts.rows:
+            say(f"going on after {parts.rows:,} rows that are done")
+        for part in _scored(settings, model, ordered_map, parts.rows):
+            parts.add(part)
+        if not parts.rows:
+            raise UserError(f"{settings.input[0]}: holds no rows; is it the right file?")
+        for facts in parts.facts:
+            done.count(facts)
+        write_table(out, done.see(parts.batches()))
+
+
+def _facts(settings: ScoreSettings, model: PackedModel) -> dict[str, Any]:
+    """Return what the scores depend on."""
+    inputs = [
+        (str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns)
+        for given in settings.input
+        for path in (sorted(given.iterdir()) if given.is_dir() else [given])
+    ]
+    schema = None if settings.schema is None else files.read_text(settings.schema)
+    options = (settings.format, settings.on_error, settings.missing_columns)
+    return {
+        "model": model.digest,
+        "engine": model.engine.name,
+        "input": inputs,
+        "schema": schema,
+        "options": options,
+    }
+
+
+def _scored(
+    settings: ScoreSettings, model: PackedModel, ordered_map: OrderedMap, start: int
+) -> Iterator[Part]:
+    """Yield the scores of the rows from number ``start`` on."""
+    layout = model.format if settings.format == "auto" else settings.format
+    total = sum(path.stat().st_size for path in settings.input if path.is_file()) or None
+    with progress("scoring", total, unit="B") as advance:
+        rows = RawRows(
+            layout,
+            settings.input,
+            model.encoder,
+            schema=_schema(settings, model, layout),
+            on_error=settings.on_error,
+            missing_columns=settings.missing_columns,
+            advance=advance,
+        )
+        yield from rows.read(ordered_map, partial(_part, model=model), start=start)
+    for line in rows.decisions:
+        say(line)
+
+
+def _schema(settings: ScoreSettings, model: PackedModel, layout: str) -> TableSchema | None:
+    if layout != "table":
+        return None
+    schema = model.schema if settings.schema is None else read_schema(settings.schema)
+    if schema is None:
+        raise UserError(
+            "--schema: give the TOML file that says what the columns are, as the model was not trained on a table"
+        )
+    return schema
+
+
+def _part(rows: EncodedRows, model: PackedModel) -> Part:
+    """Score some rows, where they were parsed."""
+    probabilities = rows.spread(model.predict_encoded(rows.integers, rows.ids))
+    columns = {PROBABILITY: _nullable(probabilities), CLICK: _clicks(rows)}
+    if rows.names is not None:
+        columns = {NAME: _spread(rows, rows.names)} | columns
+    unknown = np.count_nonzero(rows.ids == OUT_OF_VOCABULARY, axis=0)
+    facts = {"good": len(rows.ids), "unknown": unknown.tolist()}
+    return Part(pa.RecordBatch.from_pydict(columns), facts)
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    """Return numbers, float64 [N], with a null in place of NaN."""
+    valid = ~np.isnan(values)
+    return array(values, None if valid.all() else np.packbits(valid, bitorder="little"))
+
+
+def _clicks(rows: EncodedRows) -> pa.Array:
+    """Return the label of each row, bad ones included; null where there is none."""
+    return pa.nulls(rows.rows, pa.uint8()) if rows.labels is None else _spread(rows, rows.labels)
+
+
+def _spread(rows: EncodedRows, values: pa.Array) -> pa.Array:
+    """Return one value for each row, null for a bad one, from those of the good rows."""
+    if rows.good is None:
+        return values
+    places = np.zeros(rows.rows, np.int64)
+    places[rows.good] = np.arange(len(rows.good))
+    bad = np.ones(rows.rows, bool)
+    bad[rows.good] = False
+    return values.take(pa.array(places, mask=bad))
+
+
+@dataclass
+class _Done:
+    """What the lines at the end are made of."""
+
+    model: PackedModel
+    rows: int = 0
+    good: int = 0
+    unknown: np.ndarray = field(init=False)
+    quality: Quality = field(default_factory=Quality)
+
+    def __post_init__(self) -> None:
+        self.unknown = np.zeros(len(self.model.encoder.categorical_names), np.int64)
+
+    def count(self, facts: dict[str, Any]) -> None:
+        """Count a part."""
+        self.rows += facts["rows"]
+        self.good += facts["good"]
+        self.unknown += facts["unknown"]
+
+    def watch(self, parts: Iterable[Part]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of parts, and count them."""
+        for part in parts:
+            self.count({"rows": part.batch.num_rows, **part.facts})
+            yield from self.see([part.batch])
+
+    def see(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield batches, and compare their probabilities with their labels."""
+        for batch in batches:
+            clicks = batch.column(CLICK)
+            if clicks.null_count < batch.num_rows:
+                labelled = batch.filter(clicks.is_valid())
+                self.quality.add(labelled.column(PROBABILITY).to_numpy(), labelled.column(CLICK).to_numpy())
+            yield batch
+
+
+def _report(settings: ScoreSettings, model: PackedModel, done: _Done) -> None:
+    bad = done.rows - done.good
+    left = f"; {bad:,} bad rows have no probability" if bad else ""
+    say(f"scored {done.rows:,} rows with {model.name} (engine {model.engine.name}) into {settings.out}{left}")
+    quality = done.quality
+    if quality.rows:
+        auc = (
+            "no ROC AUC, as all have one label"
+            if math.isnan(quality.roc_auc)
+            else f"ROC AUC {quality.roc_auc:.4f}"
+        )
+        say(f"{auc}, log loss {quality.log_loss:.4f} on {quality.rows:,} rows with a label")
+    shares = done.unknown / max(done.good, 1)
+    drifting = [place for place in np.argsort(-shares, kind="stable")[:DRIFTING].tolist() if shares[place]]
+    if drifting:
+        names = model.encoder.categorical_names
+        listed = ", ".join(f"{names[place]} {100 * shares[place]:.1f}%" for place in drifting)
+        more = np.count_nonzero(shares) - len(drifting)
+        say(
+            f"values that the model doesn't know: {listed}"
+            + (f", and {more} fields with fewer" if more else "")
+        )

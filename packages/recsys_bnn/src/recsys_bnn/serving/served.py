@@ -1,0 +1,204 @@
+"""A packed model as the server uses it: columns of JSON values in, probabilities out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys_bnn.data.chunks import array, cells
+from recsys_bnn.data.encoding import transposed
+from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
+from recsys_bnn.runtime import values
+from recsys_bnn.runtime.packed import PackedModel, load
+from recsys_bnn.serving.requests import BadRequest, Bodies, Columns, Feature, Values
+from seminar_common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers for some rows."""
+
+    probabilities: np.ndarray
+    """float64 [N]."""
+    unknown: dict[str, int]
+    """By field, the values that the vocabulary lacks; fields without any are left out."""
+
+    def best(self, top: int) -> np.ndarray:
+        """Return the places of the ``top`` highest probabilities, int64, best first; of equal ones the earlier first."""
+        return np.argsort(-self.probabilities, kind="stable")[:top]
+
+
+class Served:
+    """A packed model with what reads its requests.
+
+    Args:
+        model: The model.
+        max_rows: Most rows of a request.
+
+    Raises:
+        UserError: the model reads encoded rows only.
+    """
+
+    def __init__(self, model: PackedModel, max_rows: int):
+        self._model = model
+        self.card: dict[str, Any] = dict(model.card)
+        self.name, self.digest, self.engine = model.name, model.digest, model.engine.name
+        self.summary = f"{self.name}, digest {self.digest[:12]}, engine {self.engine}"
+        encoder = self._encoder = model.encoder
+        decimals = encoder.normalisation.signed
+        wholes = len(encoder.integer_names) - decimals
+        features = [
+            *map(Feature, encoder.integer_names, ["whole"] * wholes + ["decimal"] * decimals),
+            *map(Feature, encoder.categorical_names, encoder.kinds),
+        ]
+        self.bodies = Bodies(features, max_rows)
+        readers = _readers(self.card["encoding"])
+        self._readers = {feature.name: readers[feature.kind] for feature in features}
+
+    def score(self, columns: Columns, context: Columns, rows: int) -> Scored:
+        """Return the probabilities of ``rows`` rows.
+
+        Args:
+            columns: Features with a value for each row.
+            context: The other features, with one value that all rows share.
+            rows: Number of rows.
+
+        Raises:
+            BadRequest: a value is not what its feature takes.
+        """
+        encoder = self._encoder
+        integers = np.empty((len(encoder.integer_names), rows), np.float32)
+        for index, name in enumerate(encoder.integer_names):
+            integers[index] = encoder.normalisation.encode(index, self._column(name, columns, context))
+        ids, unknown = np.empty((len(encoder.fields), rows), np.int32), {}
+        for index, name in enumerate(encoder.categorical_names):
+            column = self._column(name, columns, context)
+            given = ids[index, : len(column)]
+            encoder.fields[index].encode(column, given)
+            if missed := int(np.count_nonzero(given == OUT_OF_VOCABULARY)):
+                unknown[name] = missed
+            if name in context:
+                ids[index] = given[0]
+        return Scored(self._model.predict_encoded(transposed(integers), transposed(ids)), unknown)
+
+    def _column(self, name: str, columns: Columns, context: Columns) -> pa.Array:
+        """Return the values of a feature as the encoder takes them: numbers, keys or texts."""
+        reader, values = self._readers[name], columns[name] if name in columns else context[name]
+        found = reader.fast(values)
+        if found is not None:
+            return found
+        read = []
+        for place, value in enumerate(values):
+            try:
+                read.append(reader.plain(value))
+            except ValueError as error:
+                where = f"context.{name}" if name in context else f"{name}[{place}]"
+                raise BadRequest(f"{where}: {str(value)[:40]!r}, expected {error}") from error
+        return pa.array(read, reader.type)
+
+
+def served(path: Path, engine: str, max_rows: int) -> Served:
+    """Load a packed model and try it on one row of missing values.
+
+    Raises:
+        UserError: the file is broken, newer than this version, or gives no probability.
+    """
+    model = Served(load(path, engine=engine), max_rows)
+    missing = {feature.name: (None,) for feature in model.bodies.features}
+    if not np.isfinite(model.score(missing, {}, 1).probabilities).all():
+        raise UserError(f"{path}: gives no probability for a row of missing values; pack the run again")
+    return model
+
+
+def same_features(old: Served, new: Served) -> None:
+    """Raise a UserError unless a new model takes the requests that an old one takes."""
+    if old.bodies.features != new.bodies.features:
+        raise UserError(
+            f"{new.summary}: reads other features than {old.summary}; start a server of its own for it"
+        )
+
+
+# --------------------------------------------------------------------------------------------- from values to keys
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the values of one kind of feature."""
+
+    fast: Callable[[Values], pa.Array | None]
+    """Takes a column whole, and gives up (None) on the least irregularity."""
+    plain: Callable[[Any], Any]
+    """Reads one value, and is the specification; raises ValueError(what was expected)."""
+    type: pa.DataType
+
+
+def _readers(facts: Mapping[str, Any]) -> dict[str, Reader]:
+    """Return what reads each kind, by the facts of a model's encoding."""
+    missing = frozenset(facts["missing_texts"])
+    text = values.text(missing, whole_decimals=facts["whole_decimals"])
+    endings = ".0" if facts["whole_decimals"] else ()
+    return {
+        "whole": Reader(_whole_numbers, values.whole(()), pa.int64()),
+        "decimal": Reader(_numbers, values.decimal(()), pa.float64()),
+        values.HEX: Reader(_hex_keys, values.hex_key, pa.uint32()),
+        values.INTEGER: Reader(_integer_keys, values.integer_key, pa.uint32()),
+        values.TEXT: Reader(partial(_texts, missing=missing | {""}, endings=endings), text, pa.string()),
+    }
+
+
+def _numbers(column: Values) -> pa.Array:
+    numbers = np.array(column, np.float64)  # None becomes NaN, which JSON can't hold
+    missing = np.isnan(numbers)
+    valid = np.packbits(~missing, bitorder="little") if missing.any() else None
+    return array(np.where(missing, 0, numbers), valid)
+
+
+def _whole_numbers(column: Values) -> pa.Array | None:
+    found = _numbers(column)
+    numbers = cells(found)[0]
+    if np.any((numbers != np.rint(numbers)) | (np.abs(numbers) >= 2.0**63)):
+        return None
+    return found.cast(pa.int64(), safe=False)  # beyond 2^53 the last digits are gone, which no logarithm sees
+
+
+def _hex_keys(column: Values) -> pa.Array | None:
+    known, valid = _filled(column, "00000000")
+    try:
+        keys = bytes.fromhex("".join(known))
+    except (TypeError, ValueError):
+        return None
+    if len(keys) != 4 * len(known) or set(map(len, known)) != {8}:  # fromhex takes blanks
+        return None
+    return array(np.frombuffer(keys, ">u4").astype(np.uint32), valid)
+
+
+def _integer_keys(column: Values) -> pa.Array | None:
+    known, valid = _filled(column, 0)
+    if set(map(type, known)) != {int}:
+        return None
+    numbers = np.array(known)
+    if numbers.dtype != np.int64 or numbers.min() < -(2**31) or numbers.max() >= 2**31:
+        return None
+    return array(numbers.astype(np.int32).view(np.uint32), valid)
+
+
+def _texts(column: Values, missing: frozenset[str], endings: str | tuple[str, ...]) -> pa.Array | None:
+    if not missing.isdisjoint(column):
+        return None
+    try:
+        texts = pa.array(column, pa.string())
+    except (pa.ArrowException, TypeError):
+        return None
+    return None if endings and any(text and text.endswith(endings) for text in column) else texts
+
+
+def _filled(column: Values, filling: Any) -> tuple[Values, np.ndarray | None]:
+    """Return values without None, and a bitmap of those that are none of these; None if there were none."""
+    if None not in column:
+        return column, None
+    valid = np.packbits([value is not None for value in column], bitorder="little")
+    return [filling if value is None else value for value in column], valid
