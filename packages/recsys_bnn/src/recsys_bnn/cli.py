@@ -2,6 +2,7 @@
 
 from recsys_bnn.settings.bench import BenchSettings
 from recsys_bnn.settings.pack import PackSettings
+from recsys_bnn.settings.pack import PackSettings
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.recommend import RecommendSettings
 from recsys_bnn.settings.score import ScoreSettings
@@ -133,6 +134,18 @@ COMMANDS = {
         ),
         extra="serve",
         inputs=("model",),
+    ),
+    "pack": Command(
+        PackSettings,
+        "recsys_bnn.pack:pack",
+        examples=(
+            "--run runs/binary --out model.safetensors",
+            "--run runs/binary --out model.safetensors --data data/criteo --check-rows 10000",
+        ),
+        extra="train",
+        inputs=("run", "data"),
+        new=("out",),
+        marks={"run": RUN, "data": DATA},
     ),
     "bench": Command(
         BenchSettings,

@@ -21,6 +21,25 @@ METRICS: Mapping[str, Metric] = {
         )
         for split in ("train", "val", "test")
     },
+    "packed_mb": Metric("Packed", "Bytes of the packed model (measured)", "lower", unit="MB"),
+    "packed_ratio": Metric(
+        "Packed, ratio", "Bytes of the same model in 32 bits over its packed ones", "higher"
+    ),
+    "encoding_mb": Metric(
+        "Vocabulary", "Bytes of vocabulary and normalisation in the file", "lower", unit="MB"
+    ),
+    "file_mb": Metric("File", "Bytes of the packed file", "lower", unit="MB"),
+    "parity_share": Metric(
+        "Equal scores",
+        "Rows whose packed score is PyTorch's to 0.00001",
+        "higher",
+        decimals=3,
+        scale=100,
+        unit="%",
+    ),
+    "parity_max": Metric(
+        "Greatest difference", "Greatest difference of a packed score to PyTorch's", "lower"
+    ),
     "collision_rate": Metric(
         "Collisions", "Distinct training values that share their hashed id", decimals=2, scale=100, unit="%"
     ),

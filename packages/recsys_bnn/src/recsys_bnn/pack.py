@@ -1,0 +1,178 @@
+"""Turn a trained run into one file that scores raw rows without PyTorch, once its scores are known to agree."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recsys_bnn.data.dataset import Batch, Dataset, open_dataset
+from recsys_bnn.data.stored_runs import stored_settings
+from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.trained import load_model
+from recsys_bnn.packing.card import model_card
+from recsys_bnn.packing.encoding import encoding_section
+from recsys_bnn.packing.model import to_spec
+from recsys_bnn.packing.parity import TOLERANCE, Parity, parity
+from recsys_bnn.runtime.numpy_engine import NumpyEngine
+from recsys_bnn.runtime.packed_file import PackedFile, read_packed, write_packed
+from recsys_bnn.runtime.spec import ModelSpec
+from recsys_bnn.settings.pack import PackSettings
+from seminar_common import cost, files, runs
+from seminar_common.errors import UserError
+from seminar_common.identity import digest
+from seminar_common.progress import progress, say
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row, as_document, read_results
+from seminar_common.runs import Run
+
+UNEXPLAINED = 0.001
+"""Share of the compared rows that may differ without a cause that is known."""
+SHOWN = ("size_mb", "packed_mb", "packed_ratio", "encoding_mb", "file_mb", "parity_share", "parity_max")
+_BATCH = 4096
+
+
+def pack(settings: PackSettings) -> Results:
+    """Write the packed model and its card, and the measured bytes into ``RUN/packed``.
+
+    Raises:
+        UserError: the run is unfinished or its data are gone, ``settings.out`` exists, or the packed scores are not
+            those of the run; nothing is written then.
+    """
+    files.refuse_existing(settings.out)
+    run = runs.open_run(settings.run)
+    dataset = _dataset(run, settings)
+    model = load_model(run, dataset)
+    spec = to_spec(model)
+    with files.atomic_path(settings.out) as temporary:
+        compared = _compare(model, spec, dataset, settings.check_rows)
+        _require_agreement(run, compared)
+        sizes = _write(temporary, run, dataset, spec, compared, settings.out.name)
+    say(
+        f"packed {stored_settings(run).model.name} into {settings.out}: {'; '.join(_lines(spec, sizes, compared))}"
+    )
+    files.write_text(settings.out.with_suffix(".md"), sizes.manifest["card"])
+    return _publish(run, dataset, model, spec, sizes, compared)
+
+
+def _dataset(run: Run, settings: PackSettings) -> Dataset:
+    folder = settings.data or stored_settings(run).data
+    if folder is None or not folder.is_dir():
+        raise UserError(
+            f"{run.folder}: the data that it was trained on are no longer at {folder}; give their folder as --data"
+        )
+    return open_dataset(folder)
+
+
+def _compare(model: DLRM, spec: ModelSpec, dataset: Dataset, count: int) -> Parity:
+    with progress(
+        "comparing scores", min(count, len(dataset.rows("test", "val", "train"))), unit="rows"
+    ) as advance:
+        return parity(model, NumpyEngine(spec), _counted(_batches(dataset, count), advance))
+
+
+def _batches(dataset: Dataset, count: int) -> Iterator[Batch]:
+    """Yield ``count`` rows, test rows first."""
+    splits = [name for name in ("test", "val", "train") if len(dataset.rows(name))]
+    for batch in itertools.chain.from_iterable(dataset.rows(name).batches(_BATCH) for name in splits):
+        taken = min(count, len(batch.labels))
+        if not taken:
+            return
+        yield Batch(batch.labels[:taken], batch.integers[:taken], batch.categoricals[:taken])
+        count -= taken
+
+
+def _counted(batches: Iterator[Batch], advance: Any) -> Iterator[Batch]:
+    for batch in batches:
+        yield batch
+        advance(len(batch.labels))
+
+
+def _require_agreement(run: Run, compared: Parity) -> None:
+    if compared.unexplained > UNEXPLAINED * compared.rows:
+        raise UserError(
+            f"{run.folder}: {compared.unexplained:,} of {compared.rows:,} packed scores differ from PyTorch's by more "
+            f"than {TOLERANCE:g}, up to {compared.greatest:.2g}, and no rounding explains it; nothing was written. This "
+            "is a fault of packing: please report it with the run's config.json"
+        )
+
+
+def _write(
+    path: Path, run: Run, dataset: Dataset, spec: ModelSpec, compared: Parity, name: str
+) -> PackedFile:
+    """Write the file twice, as its card tells its own size."""
+    encoding, arrays = encoding_section(dataset, spec.table.cardinalities.tolist())
+    measured = _measured(run)
+    train_settings = stored_settings(run)
+    manifest: dict[str, Any] = {
+        "name": train_settings.model.name,
+        "dataset": dataset.name,
+        "vocabulary": dataset.vocabulary,
+        "run": digest({"settings": run.config()["settings"]}),
+        "settings": run.config()["settings"],
+        "encoding": encoding,
+        "figures": [] if measured is None else as_document(measured)["rows"],
+        "parity": dataclasses.asdict(compared),
+    }
+    write_packed(path, spec, arrays, manifest)
+    lines = _lines(spec, read_packed(path), compared)
+    manifest["card"] = model_card(train_settings, dataset, measured, lines[:-1], name)
+    write_packed(path, spec, arrays, manifest)
+    return read_packed(path)
+
+
+def _measured(run: Run) -> Results | None:
+    return read_results(run.folder) if (run.folder / "results.json").is_file() else None
+
+
+def _lines(spec: ModelSpec, file: PackedFile, compared: Parity) -> list[str]:
+    """Return what there is to say of bytes and parity."""
+    plain = float_bytes(spec)
+    model = f"model {file.model_bytes:,} bytes, in 32 bits {plain:,} ({plain / file.model_bytes:.1f} times as many)"
+    lines = [model, f"vocabulary and normalisation {file.encoding_bytes:,} bytes"]
+    if not compared.rows:
+        return [*lines, "scores were not compared with PyTorch's", f"file {file.file_bytes:,} bytes"]
+    agreement = (
+        f"{100 * compared.share_within:.3f}% of {compared.rows:,} scores within {TOLERANCE:g} of PyTorch's, "
+        f"greatest difference {compared.greatest:.1e}"
+    )
+    if compared.beyond:
+        at_edge = compared.beyond - compared.unexplained
+        agreement += (
+            f"; {at_edge} of the {compared.beyond} other rows have an input at the edge between two codes"
+        )
+    return [*lines, agreement, f"file {file.file_bytes:,} bytes"]
+
+
+def float_bytes(spec: ModelSpec) -> int:
+    """Return the bytes of the same layers, tables and first-order weights in 32 bits, one sign an input."""
+    layers = sum(layer.outputs * (layer.values + 2) for layer in spec.layers())  # with gain and bias
+    table = int(spec.table.rows.sum()) * spec.table.dim
+    wide = (
+        0 if spec.first_order is None else len(spec.first_order.codes) + len(spec.first_order.integer_weights)
+    )
+    return 4 * (layers + table + wide)
+
+
+def _publish(
+    run: Run, dataset: Dataset, model: DLRM, spec: ModelSpec, file: PackedFile, compared: Parity
+) -> Results:
+    name = stored_settings(run).model.name
+    megabytes = {
+        "size_mb": cost.size_mb(model.tensor_sizes()),
+        "packed_mb": file.model_bytes / 1e6,
+        "encoding_mb": file.encoding_bytes / 1e6,
+        "file_mb": file.file_bytes / 1e6,
+    }
+    rows = [Row(name, dataset.name, "", metric, value, unit="MB") for metric, value in megabytes.items()]
+    rows.append(Row(name, dataset.name, "", "packed_ratio", float_bytes(spec) / file.model_bytes))
+    if compared.rows:
+        agreement = {"parity_share": compared.share_within, "parity_max": compared.greatest}
+        rows += [Row(name, dataset.name, "", m, value, n=compared.rows) for m, value in agreement.items()]
+    results = Results(runs.command_line(), tuple(rows))
+    environment = runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
+    section = Section(f"{name}, packed", results, run.config(), environment)
+    return publish(run.folder / "packed", f"{name}, packed", section, shown=SHOWN)
