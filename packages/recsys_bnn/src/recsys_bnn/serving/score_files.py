@@ -16,6 +16,7 @@ from pyarrow import parquet as pq
 
 from recsys_bnn.data.chunks import array, rechunk
 from seminar_common import files, journal
+from seminar_common.errors import UserError
 from seminar_common.identity import Facts, digest
 from seminar_common.progress import say
 
@@ -96,9 +97,15 @@ def unfinished(out: Path, facts: Facts) -> Generator[Parts]:
     removed if the block succeeds, and after an error that the same command would meet again.
 
     Raises:
-        UserError: another process writes ``out``.
+        UserError: another process writes ``out``, or it can't be made there.
     """
     folder = out.with_name(f".{out.name}.unfinished")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if files.is_disk_full(error):
+            raise
+        raise UserError(f"{out}: can't be made ({error.strerror}: {folder}); choose another --out") from error
     with journal.open_journal(folder / _JOURNAL) as records:
         parts = Parts(folder, records, facts)
         try:
