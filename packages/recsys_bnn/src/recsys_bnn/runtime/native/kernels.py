@@ -34,7 +34,7 @@ INTERACTIONS = ("f32 loops", "int16 loops", "popcount loops", "f32 AVX2", "int16
 REFERENCES = frozenset({"f32", "int8 loops", "popcount loops"})
 """Kernels without special instructions; the others are held against these."""
 _INPUTS: dict[type, int] = {FloatInput: 0, CodeInput: 1, SignInput: 2}
-_INT16_MOST, _UINT16_MOST, _INT32_MOST = 2**15 - 1, 2**16 - 1, 2**31 - 1
+_INT16_MOST, _UINT16_MOST, _FLOAT_MOST, _INT32_MOST = 2**15 - 1, 2**16 - 1, 2**24, 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Whole:
     add: int
     correction: np.ndarray
     """What the inputs' ``add`` contributes to each output, int64 [N]."""
+    bound: int
+    """No part of a sum is greater."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,10 @@ def _whole(spec: LayerSpec, places: np.ndarray, depth: int) -> Whole | None:
         most = spec.inputs.high - spec.inputs.low
     else:
         least, code_mul, most = -1, 2, 1
-    bound = max(abs(least), abs(least + most * code_mul)) * max(map(abs, spec.weights.range)) * depth
-    if 4 * bound > _INT32_MOST or most > 255:
+    bound = 4 * max(abs(least), most * code_mul) * max(map(abs, spec.weights.range)) * depth
+    if bound > _INT32_MOST or most > 255:
         return None
-    return Whole(weights, mul, add, most, code_mul, least, least * ints.sum(axis=1))
+    return Whole(weights, mul, add, most, code_mul, least, least * ints.sum(axis=1), bound)
 
 
 def _to_int8(spec: LayerSpec) -> tuple[int, int]:
@@ -264,6 +266,8 @@ def _fill_sums(made: Way, layer: Prepared, whole: Whole, kernel: str, arrays: Ar
         made.scale, made.row_scale = whole.mul * whole.weight_mul, whole.mul * whole.weight_add
         made.steps = _steps(whole)
     made.correction = arrays.padded(correction, layer.padded, np.int32)
+    made.float_correction = arrays.padded(correction, layer.padded, np.float32)
+    made.small = whole.bound < _FLOAT_MOST
 
 
 def structure(layer: Prepared, ways: list[Way], arrays: Arrays) -> Layer:

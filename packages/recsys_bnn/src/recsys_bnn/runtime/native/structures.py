@@ -20,8 +20,11 @@ class Way(ctypes.Structure):
         ("steps", c_int32),
         ("scale", c_int32),
         ("row_scale", c_int32),
+        ("small", c_int32),
+        ("unused", c_int32),
         ("weights", c_void_p),
         ("correction", c_void_p),
+        ("float_correction", c_void_p),
     ]
 
 

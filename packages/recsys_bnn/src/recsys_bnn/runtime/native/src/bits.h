@@ -10,7 +10,7 @@ static void bit_loops(const Layer *l, const Way *way, const uint64_t *x, int64_t
         for (int64_t n = 0; n < l->padded; n += 8) {
             int32_t count[8] = {0};
             for (int64_t k = 0; k < words; k++)
-                for (int o = 0; o < 8; o++) count[o] += __builtin_popcountll(row[k] ^ w[(n + o) * words + k]);
+                EACH(o, 8) count[o] += __builtin_popcountll(row[k] ^ w[(n + o) * words + k]);
             finish_sums(l, way, count, 0, n, 8, y + r * ldy + n);
             if (n + 8 >= l->outputs) break;
         }
@@ -21,18 +21,18 @@ static void bit_loops(const Layer *l, const Way *way, const uint64_t *x, int64_t
 // The same, 8 outputs in a register. Weights are uint64 [N / 8][K / 64][8]. R rows by 16 * P outputs.
 INLINE void vpopcnt_tile(const int R, const int P, const Layer *l, const Way *way, const uint64_t *w, const uint64_t *x, int64_t words, int64_t n, float *y, int64_t ldy) {
     __m512i acc[6][4];
-    for (int r = 0; r < R; r++) for (int p = 0; p < 2 * P; p++) acc[r][p] = _mm512_setzero_si512();
+    EACH(r, R) EACH(p, 2 * P) acc[r][p] = _mm512_setzero_si512();
     for (int64_t k = 0; k < words; k++) {
         __m512i ww[4];
-        for (int p = 0; p < 2 * P; p++) ww[p] = _mm512_loadu_si512(w + (p * words + k) * 8);
-        for (int r = 0; r < R; r++) {
+        EACH(p, 2 * P) ww[p] = _mm512_loadu_si512(w + (p * words + k) * 8);
+        EACH(r, R) {
             __m512i xx = _mm512_set1_epi64((long long)x[r * words + k]);
-            for (int p = 0; p < 2 * P; p++) acc[r][p] = _mm512_add_epi64(acc[r][p], _mm512_popcnt_epi64(_mm512_xor_si512(xx, ww[p])));
+            EACH(p, 2 * P) acc[r][p] = _mm512_add_epi64(acc[r][p], _mm512_popcnt_epi64(_mm512_xor_si512(xx, ww[p])));
             IN_ORDER();
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int p = 0; p < P; p++) {
+    EACH(r, R)
+        EACH(p, P) {
             __m256i low = _mm512_cvtepi64_epi32(acc[r][2 * p]), high = _mm512_cvtepi64_epi32(acc[r][2 * p + 1]);
             __m512i sums = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
             finish_sums16(l, way, sums, 0, n + p * PANEL, y + r * ldy + n + p * PANEL);
@@ -74,20 +74,12 @@ INLINE void widen(__m256i bytes, __m256i *total, __m256i *odd) {
     *odd = _mm256_add_epi16(*odd, _mm256_srli_epi16(bytes, 8));
 }
 
-// As finish_sums8, but of sums below 2^24 in all, which floats hold exactly.
-INLINE void finish_small(const Layer *l, const Way *w, __m128i sums, float row, int64_t n, float *y) {
-    __m256 acc = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(sums)), scale = _mm256_set1_ps((float)w->scale);
-    __m256 other = _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(w->correction + n)));
-    acc = _mm256_fmadd_ps(acc, scale, _mm256_add_ps(other, _mm256_set1_ps(row)));
-    _mm256_storeu_ps(y, finish8(acc, l, n));
-}
-
 INLINE void finish_bytes(const Layer *l, const Way *way, __m256i total, __m256i odd, int32_t row_sum, int64_t n, float *y) {
     __m256i halves[2] = {_mm256_sub_epi16(total, _mm256_slli_epi16(odd, 8)), odd};
     float row = (float)(way->row_scale * row_sum);
-    for (int h = 0; h < 2; h++) {
-        finish_small(l, way, _mm256_castsi256_si128(halves[h]), row, n + 16 * h, y + 16 * h);
-        finish_small(l, way, _mm256_extracti128_si256(halves[h], 1), row, n + 16 * h + 8, y + 16 * h + 8);
+    EACH(h, 2) {
+        finish_small8(l, way, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(halves[h])), row, n + 16 * h, y + 16 * h);
+        finish_small8(l, way, _mm256_cvtepu16_epi32(_mm256_extracti128_si256(halves[h], 1)), row, n + 16 * h + 8, y + 16 * h + 8);
     }
 }
 
@@ -98,32 +90,32 @@ INLINE void bit_lookup_tile(const int R, const int C, const Layer *l, const Way 
     const __m256i nibble = _mm256_set1_epi8(15);
     int64_t pairs = up(l->depth, 8) / 8;
     __m256i total[4][2], odd[4][2];
-    for (int r = 0; r < R; r++) for (int c = 0; c < C; c++) total[r][c] = odd[r][c] = _mm256_setzero_si256();
+    EACH(r, R) EACH(c, C) total[r][c] = odd[r][c] = _mm256_setzero_si256();
     for (int64_t g = 0; g < pairs;) {
         int64_t end = g + 31 < pairs ? g + 31 : pairs;  // 62 sums of at most 4 fit a byte
         __m256i acc[4][2];
-        for (int r = 0; r < R; r++) for (int c = 0; c < C; c++) acc[r][c] = _mm256_setzero_si256();
+        EACH(r, R) EACH(c, C) acc[r][c] = _mm256_setzero_si256();
         for (; g < end; g++) {
             __m256i low[2], high[2];
-            for (int c = 0; c < C; c++) {
+            EACH(c, C) {
                 __m256i ww = _mm256_load_si256((const void *)(w + (c * pairs + g) * 32));
                 low[c] = _mm256_and_si256(ww, nibble);
                 high[c] = _mm256_and_si256(_mm256_srli_epi16(ww, 4), nibble);
             }
-            for (int r = 0; r < R; r++) {
+            EACH(r, R) {
                 const uint8_t *at = x + r * stride + 2 * g;
                 __m256i first = table16((const uint8_t *)equal_bits + at[0]), second = table16((const uint8_t *)equal_bits + at[1]);
-                for (int c = 0; c < C; c++) {
+                EACH(c, C) {
                     acc[r][c] = _mm256_add_epi8(acc[r][c], _mm256_shuffle_epi8(first, low[c]));
                     acc[r][c] = _mm256_add_epi8(acc[r][c], _mm256_shuffle_epi8(second, high[c]));
                 }
                 IN_ORDER();
             }
         }
-        for (int r = 0; r < R; r++) for (int c = 0; c < C; c++) widen(acc[r][c], &total[r][c], &odd[r][c]);
+        EACH(r, R) EACH(c, C) widen(acc[r][c], &total[r][c], &odd[r][c]);
     }
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) finish_bytes(l, way, total[r][c], odd[r][c], 0, n + 32 * c, y + r * ldy + n + 32 * c);
+    EACH(r, R)
+        EACH(c, C) finish_bytes(l, way, total[r][c], odd[r][c], 0, n + 32 * c, y + r * ldy + n + 32 * c);
 }
 
 static void bit_lookup(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, int64_t rows, float *y, int64_t ldy) {
@@ -152,7 +144,7 @@ static void subset_sums(const uint8_t *x, int64_t pairs, uint8_t *to) {
 #undef PICK
     const __m256i second = _mm256_setr_epi64x(0, 0, 0x0404040404040404, 0x0404040404040404);
     __m256i pick[4];
-    for (int j = 0; j < 4; j++) pick[j] = _mm256_add_epi8(table16(picks[j]), second);  // 128 + 4 still gives 0
+    EACH(j, 4) pick[j] = _mm256_add_epi8(table16(picks[j]), second);  // 128 + 4 still gives 0
     for (int64_t g = 0; g < pairs; g++) {
         int64_t eight;
         memcpy(&eight, x + 8 * g, 8);
@@ -167,22 +159,22 @@ static void subset_sums(const uint8_t *x, int64_t pairs, uint8_t *to) {
 INLINE void code_lookup_tile(const int R, const Layer *l, const Way *way, const uint8_t *w, int64_t pairs, const uint8_t *tables, const int32_t *sums, int64_t n, float *y, int64_t ldy) {
     const __m256i nibble = _mm256_set1_epi8(15);
     __m256i total[4], odd[4];
-    for (int r = 0; r < R; r++) total[r] = odd[r] = _mm256_setzero_si256();
+    EACH(r, R) total[r] = odd[r] = _mm256_setzero_si256();
     for (int64_t g = 0; g < pairs; g += 2) {
         __m256i acc[4];
         for (int half = 0; half < 2; half++) {
             __m256i ww = _mm256_load_si256((const void *)(w + (g + half) * 32));
             __m256i low = _mm256_and_si256(ww, nibble), high = _mm256_and_si256(_mm256_srli_epi16(ww, 4), nibble);
-            for (int r = 0; r < R; r++) {
+            EACH(r, R) {
                 const uint8_t *at = tables + (r * pairs + g + half) * 32;
                 __m256i both = _mm256_add_epi8(_mm256_shuffle_epi8(table16(at), low), _mm256_shuffle_epi8(table16(at + 16), high));
                 acc[r] = half ? _mm256_add_epi8(acc[r], both) : both;
                 IN_ORDER();
             }
         }
-        for (int r = 0; r < R; r++) widen(acc[r], &total[r], &odd[r]);
+        EACH(r, R) widen(acc[r], &total[r], &odd[r]);
     }
-    for (int r = 0; r < R; r++) finish_bytes(l, way, total[r], odd[r], sums[r], n, y + r * ldy + n);
+    EACH(r, R) finish_bytes(l, way, total[r], odd[r], sums[r], n, y + r * ldy + n);
 }
 
 // `tables` has room for those of 4 rows.

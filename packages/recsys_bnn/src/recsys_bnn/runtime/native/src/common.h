@@ -22,8 +22,10 @@ typedef struct {
     int32_t kernel;
     int32_t steps;  // products of INT_MADDUBS that an int16 holds
     int32_t scale, row_scale;
+    int32_t small, unused;  // whether all sums are below 2^24, which floats hold exactly
     const void *weights;
-    const int32_t *correction;  // [padded]
+    const int32_t *correction;      // [padded]
+    const float *float_correction;  // the same
 } Way;
 
 // Signs of T thresholds stand in T sections; each but the last is padded to a multiple of 32.
@@ -66,10 +68,17 @@ INLINE __m256 finish8(__m256 acc, const Layer *l, int64_t n) {
     return _mm256_blendv_ps(y, _mm256_mul_ps(y, _mm256_set1_ps(l->slope)), y);  // by the sign
 }
 
+INLINE void finish_small8(const Layer *l, const Way *w, __m256i sums, float row, int64_t n, float *y) {
+    __m256 start = _mm256_add_ps(_mm256_loadu_ps(w->float_correction + n), _mm256_set1_ps(row));
+    _mm256_storeu_ps(y, finish8(_mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps((float)w->scale), start), l, n));
+}
+
 INLINE void finish_sums8(const Layer *l, const Way *w, __m256i sums, int32_t row_sum, int64_t n, float *y) {
+    int32_t row = w->row_scale * row_sum;
+    if (w->small) { finish_small8(l, w, sums, (float)row, n, y); return; }
     __m256i acc = _mm256_mullo_epi32(sums, _mm256_set1_epi32(w->scale));
     acc = _mm256_add_epi32(acc, _mm256_loadu_si256((const void *)(w->correction + n)));
-    acc = _mm256_add_epi32(acc, _mm256_set1_epi32(w->row_scale * row_sum));
+    acc = _mm256_add_epi32(acc, _mm256_set1_epi32(row));
     _mm256_storeu_ps(y, finish8(_mm256_cvtepi32_ps(acc), l, n));
 }
 #endif
@@ -86,6 +95,9 @@ INLINE void finish_sums16(const Layer *l, const Way *w, __m512i sums, int32_t ro
     _mm512_storeu_ps(y, finish16(_mm512_cvtepi32_ps(acc), l, n));
 }
 #endif
+
+// A loop that is unrolled whatever its body, so that arrays that it indexes stay in registers.
+#define EACH(i, count) _Pragma("GCC unroll 16") for (int i = 0; i < (count); i++)
 
 // Keeps loads of later rows behind this place: hoisted ones would push the sums out of the registers.
 #ifndef IN_ORDER

@@ -30,7 +30,7 @@ INLINE lanes FMA(lanes a, lanes b, lanes c) { return a * b + c; }
 INLINE lanes ADD(lanes a, lanes b) { return a + b; }
 #define ZERO ((lanes){0, 0, 0, 0})
 INLINE void finish_lanes(lanes acc, const Layer *l, int64_t n, float *y) {
-    for (int j = 0; j < 4; j++) y[j] = finish(acc[j], l->gain[n + j], l->bias[n + j], l->slope);
+    EACH(j, 4) y[j] = finish(acc[j], l->gain[n + j], l->bias[n + j], l->slope);
 }
 #endif
 enum { VECTORS = PANEL / LANES, TILE = LANES == 16 ? 4 : LANES == 8 ? 1 : 1, TILE_ROWS = LANES == 4 ? 2 : 6 };
@@ -39,30 +39,30 @@ enum { VECTORS = PANEL / LANES, TILE = LANES == 16 ? 4 : LANES == 8 ? 1 : 1, TIL
 INLINE void f32_tile(const int R, const int P, const Layer *l, const float *w, const float *x, int64_t ldx, int64_t n, float *y, int64_t ldy) {
     int64_t K = l->depth;
     lanes acc[6][4 * VECTORS];
-    for (int r = 0; r < R; r++) for (int v = 0; v < P * VECTORS; v++) acc[r][v] = ZERO;
+    EACH(r, R) EACH(v, P * VECTORS) acc[r][v] = ZERO;
     for (int64_t k = 0; k < K; k++) {
         lanes ww[4 * VECTORS];
-        for (int v = 0; v < P * VECTORS; v++) ww[v] = LOAD(w + (v / VECTORS * K + k) * PANEL + v % VECTORS * LANES);
-        for (int r = 0; r < R; r++) {
+        EACH(v, P * VECTORS) ww[v] = LOAD(w + (v / VECTORS * K + k) * PANEL + v % VECTORS * LANES);
+        EACH(r, R) {
             lanes xx = SPREAD(x[r * ldx + k]);
-            for (int v = 0; v < P * VECTORS; v++) acc[r][v] = FMA(xx, ww[v], acc[r][v]);
+            EACH(v, P * VECTORS) acc[r][v] = FMA(xx, ww[v], acc[r][v]);
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < P * VECTORS; v++) finish_lanes(acc[r][v], l, n + v * LANES, y + r * ldy + n + v * LANES);
+    EACH(r, R)
+        EACH(v, P * VECTORS) finish_lanes(acc[r][v], l, n + v * LANES, y + r * ldy + n + v * LANES);
 }
 
 // One row by one panel in four interleaved sums, as so few sums would wait for each other.
 INLINE void f32_split(const Layer *l, const float *w, const float *x, int64_t n, float *y) {
     lanes acc[4][VECTORS];
-    for (int s = 0; s < 4; s++) for (int v = 0; v < VECTORS; v++) acc[s][v] = ZERO;
+    EACH(s, 4) EACH(v, VECTORS) acc[s][v] = ZERO;
     int64_t k = 0, whole = l->depth / 4 * 4;
     for (; k < whole; k += 4)
-        for (int s = 0; s < 4; s++)
-            for (int v = 0; v < VECTORS; v++) acc[s][v] = FMA(SPREAD(x[k + s]), LOAD(w + (k + s) * PANEL + v * LANES), acc[s][v]);
+        EACH(s, 4)
+            EACH(v, VECTORS) acc[s][v] = FMA(SPREAD(x[k + s]), LOAD(w + (k + s) * PANEL + v * LANES), acc[s][v]);
     for (; k < l->depth; k++)
-        for (int v = 0; v < VECTORS; v++) acc[0][v] = FMA(SPREAD(x[k]), LOAD(w + k * PANEL + v * LANES), acc[0][v]);
-    for (int v = 0; v < VECTORS; v++)
+        EACH(v, VECTORS) acc[0][v] = FMA(SPREAD(x[k]), LOAD(w + k * PANEL + v * LANES), acc[0][v]);
+    EACH(v, VECTORS)
         finish_lanes(ADD(ADD(acc[0][v], acc[1][v]), ADD(acc[2][v], acc[3][v])), l, n + v * LANES, y + n + v * LANES);
 }
 

@@ -28,7 +28,7 @@ static void unpack_floats(const Table *t, const Rows *r, const Work *w) {
         if (p->bits == 32) for (int d = 0; d < t->dim; d++) to[d] = ((const float *)r->at[f])[d];
         else for (int d = 0; d < t->dim; d += 8) {
             uint64_t codes = eight_codes(r->at[f] + d / 8 * p->bits, p->bits);
-            for (int j = 0; j < 8; j++) to[d + j] = (float)((int32_t)(codes >> (8 * j) & 255) * p->mul + p->add);
+            EACH(j, 8) to[d + j] = (float)((int32_t)(codes >> (8 * j) & 255) * p->mul + p->add);
         }
         if (!t->plain) for (int d = 0; d < t->dim; d++) to[d] = to[d] * scale + bias;
         for (int d = t->dim; d < w->wide; d++) to[d] = 0;
@@ -52,7 +52,7 @@ static void unpack_int16(const Table *t, const Rows *r, const Work *w) {
         int16_t *to = w->codes + f * w->wide;
         for (int d = 0; d < t->dim; d += 8) {
             uint64_t codes = eight_codes(r->at[f] + d / 8 * p->bits, p->bits);
-            for (int j = 0; j < 8; j++) to[d + j] = (int16_t)((int32_t)(codes >> (8 * j) & 255) * p->mul + p->add);
+            EACH(j, 8) to[d + j] = (int16_t)((int32_t)(codes >> (8 * j) & 255) * p->mul + p->add);
         }
         for (int d = t->dim; d < w->wide; d++) to[d] = 0;
     }
@@ -106,16 +106,16 @@ static void word_loops(const Table *t, const float *dense, const Rows *r, const 
 // 8 rows of 8 numbers of 32 bits, to 8 rows `to` apart.
 INLINE void transpose8(__m256i a[8], int32_t *y, int64_t to) {
     __m256i b[8];
-    for (int i = 0; i < 4; i++) {
+    EACH(i, 4) {
         b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
         b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
     }
-    for (int i = 0; i < 2; i++)
-        for (int h = 0; h < 2; h++) {
+    EACH(i, 2)
+        EACH(h, 2) {
             a[4 * i + 2 * h] = _mm256_unpacklo_epi64(b[4 * i + h], b[4 * i + 2 + h]);
             a[4 * i + 2 * h + 1] = _mm256_unpackhi_epi64(b[4 * i + h], b[4 * i + 2 + h]);
         }
-    for (int i = 0; i < 4; i++) {
+    EACH(i, 4) {
         _mm256_store_si256((__m256i *)(y + i * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x20));
         _mm256_store_si256((__m256i *)(y + (4 + i) * to), _mm256_permute2x128_si256(a[i], a[4 + i], 0x31));
     }
@@ -134,17 +134,17 @@ INLINE __m256 scale8(const Table *t, const Work *w, int64_t i, int64_t j, int64_
                      int64_t has, int64_t i, int64_t j, float *out) {                                      \
         TYPE acc[2][4];                                                                                    \
         const int32_t *columns = w->columns;                                                               \
-        for (int a = 0; a < 2; a++) for (int c = 0; c < C; c++) acc[a][c] = ZERO;                          \
+        EACH(a, 2) EACH(c, C) acc[a][c] = ZERO;                          \
         for (int64_t d = 0; d < number; d++) {                                                             \
             TYPE x0 = BROADCAST(columns + d * stride + i), x1 = BROADCAST(columns + d * stride + i + 1);   \
-            for (int c = 0; c < C; c++) {                                                                  \
+            EACH(c, C) {                                                                  \
                 TYPE column = LOAD_COLUMN(columns + d * stride + j + 8 * c);                               \
                 acc[0][c] = ACCUMULATE(acc[0][c], x0, column);                                             \
                 acc[1][c] = ACCUMULATE(acc[1][c], x1, column);                                             \
             }                                                                                              \
         }                                                                                                  \
-        for (int c = 0; c < C; c++) PUT(t, w, acc[0][c], has, i, j + 8 * c, out);                          \
-        if (i + 1 < count) for (int c = 0; c < C; c++) PUT(t, w, acc[1][c], has, i + 1, j + 8 * c, out);   \
+        EACH(c, C) PUT(t, w, acc[0][c], has, i, j + 8 * c, out);                          \
+        if (i + 1 < count) EACH(c, C) PUT(t, w, acc[1][c], has, i + 1, j + 8 * c, out);   \
     }                                                                                                      \
     INLINE void NAME##_all(const Table *t, const Work *w, const int64_t number, int64_t stride, int64_t count, int64_t has, float *out) { \
         for (int64_t i = 0; i < count; i += 2)                                                             \
@@ -185,7 +185,7 @@ INLINE void float_columns(const Table *t, const float *dense, const Rows *r, con
         }
         for (int64_t d = 0; d < dim; d += 8) {
             __m256i a[8];
-            for (int k = 0; k < 8; k++) a[k] = _mm256_loadu_si256((const void *)(rows[k] + d));
+            EACH(k, 8) a[k] = _mm256_loadu_si256((const void *)(rows[k] + d));
             transpose8(a, w->columns + d * stride + v, stride);
         }
     }
@@ -224,7 +224,7 @@ INLINE void int_columns(const Table *t, const Rows *r, const Work *w, const int6
     for (int64_t f = 0; f < t->fields; f += 8)
         for (int64_t d = 0; d < dim; d += 16) {
             __m256i a[8];
-            for (int k = 0; k < 8; k++) {
+            EACH(k, 8) {
                 int64_t field = f + k < t->fields ? f + k : f;
                 const Part *p = &t->parts[has_hot ? r->hot[field] : 0];
                 a[k] = unpack16(p, has_hot ? p->bits : bits, r->at[field], d, dim);
@@ -298,10 +298,10 @@ INLINE void split_nibbles(const Table *t, const Rows *r, const Work *w, const in
 INLINE void split_nibbles_16(const Table *t, const Rows *r, const Work *w) {
     const __m256i nibble = _mm256_set1_epi16(15);
     uint64_t four[8] ALIGNED;
-    for (int q = 0; q < 8; q++) {
+    EACH(q, 8) {
         uint64_t packed = 0;
         if (4 * q < t->fields)
-            for (int k = 0; k < 4; k++) {
+            EACH(k, 4) {
                 uint16_t v;
                 memcpy(&v, r->at[4 * q + k < t->fields ? 4 * q + k : 4 * q], 2);
                 packed |= (uint64_t)v << (16 * k);
@@ -310,7 +310,7 @@ INLINE void split_nibbles_16(const Table *t, const Rows *r, const Work *w) {
     }
     __m256i a = _mm256_setr_epi64x((long long)four[0], (long long)four[1], (long long)four[2], (long long)four[3]);
     __m256i b = _mm256_setr_epi64x((long long)four[4], (long long)four[5], (long long)four[6], (long long)four[7]);
-    for (int g = 0; g < 4; g++) {
+    EACH(g, 4) {
         __m256i low = _mm256_and_si256(_mm256_srli_epi16(a, 4 * g), nibble), high = _mm256_and_si256(_mm256_srli_epi16(b, 4 * g), nibble);
         __m256i plane = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), _MM_SHUFFLE(3, 1, 2, 0));
         _mm256_store_si256((__m256i *)(w->planes + g * t->lanes), plane);
@@ -323,9 +323,9 @@ INLINE void dense_nibbles(const Table *t, const float *dense, const Work *w, con
     const __m256 s0 = _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1), s1 = _mm256_setr_ps(-1, -1, 1, 1, -1, -1, 1, 1);
     const __m256 s2 = _mm256_setr_ps(-1, -1, -1, -1, 1, 1, 1, 1);
     __m256 low[4], high[4];
-    for (int g = 0; g < G; g++) {
+    EACH(g, G) {
         float x[4] = {0};
-        for (int k = 0; k < 4; k++) if (4 * (first + g) + k < t->dim) x[k] = dense[4 * (first + g) + k];
+        EACH(k, 4) if (4 * (first + g) + k < t->dim) x[k] = dense[4 * (first + g) + k];
         __m256 sum = _mm256_mul_ps(_mm256_set1_ps(x[0]), s0);
         sum = _mm256_fmadd_ps(_mm256_set1_ps(x[1]), s1, sum);
         sum = _mm256_fmadd_ps(_mm256_set1_ps(x[2]), s2, sum);
@@ -334,7 +334,7 @@ INLINE void dense_nibbles(const Table *t, const float *dense, const Work *w, con
     }
     for (int64_t f = 0; f < t->fields; f += 8) {
         __m256 acc = first ? _mm256_loadu_ps(w->dots + f) : _mm256_setzero_ps();
-        for (int g = 0; g < G; g++) {
+        EACH(g, G) {
             __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(w->planes + (first + g) * t->lanes + f)));
             __m256 top = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));
             acc = _mm256_add_ps(acc, _mm256_blendv_ps(_mm256_permutevar8x32_ps(low[g], bits), _mm256_permutevar8x32_ps(high[g], bits), top));
@@ -351,40 +351,50 @@ static void dense_bits(const Table *t, const float *dense, const Work *w, int gr
     put_dots(t, w, out);
 }
 
-// C times 8 products of row i with rows j and following, from their sums.
-INLINE void put_line(const Table *t, const Work *w, const int C, __m256i sums, int64_t i, int64_t j, int64_t to, float *out) {
+// C times 8 products of row i with rows j and following, from their sums; scales of pairs are fixed or NULL.
+INLINE void put_line(const Work *w, const float *fixed, const int C, __m256i sums, int64_t i, int64_t j, int64_t to, float *out) {
     __m128i half[2] = {_mm256_castsi256_si128(sums), C > 2 ? _mm256_extracti128_si256(sums, 1) : _mm_setzero_si128()};
-    for (int c = 0; c < C; c++) {
+    EACH(c, C) {
         __m128i eight = c & 1 ? _mm_srli_si128(half[c / 2], 8) : half[c / 2];
-        __m256 products = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
-        _mm256_storeu_ps(out + to + 8 * c, _mm256_mul_ps(products, scale8(t, w, i, j + 8 * c, to + 8 * c)));
+        __m256 products = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), scale;
+        if (fixed) scale = _mm256_loadu_ps(fixed + to + 8 * c);
+        else scale = _mm256_mul_ps(_mm256_set1_ps(w->scale[i]), _mm256_loadu_ps(w->scale + j + 8 * c));
+        _mm256_storeu_ps(out + to + 8 * c, _mm256_mul_ps(products, scale));
     }
 }
 
-INLINE __m256i nibble_products(const Work *w, int64_t lanes, int64_t i, int g, __m256i plane) {
-    const void *table = (const int8_t *)sign_products + w->choices[g * lanes + i];
+INLINE __m256i nibble_products(const uint8_t *choice, __m256i plane) {
+    const void *table = (const int8_t *)sign_products + *choice;
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(table)), plane);
 }
 
 // Lines from `first` to `last` of at most 8 * C products; 16 values a row, whose planes are at hand.
-INLINE void short_lines(const Table *t, const Work *w, const int C, const __m256i plane[4], int64_t has, int64_t first, int64_t last, float *out) {
-    for (int64_t i = first; i <= last && i < t->fields; i++) {
-        __m256i a = _mm256_add_epi8(nibble_products(w, 32, i, 0, plane[0]), nibble_products(w, 32, i, 1, plane[1]));
-        __m256i b = _mm256_add_epi8(nibble_products(w, 32, i, 2, plane[2]), nibble_products(w, 32, i, 3, plane[3]));
-        put_line(t, w, C, _mm256_add_epi8(a, b), i, 0, line(i + has) + has, out);
+INLINE void short_lines(const Work *w, const float *fixed, const int C, const __m256i plane[4], int64_t has, int64_t first, int64_t last, float *out) {
+    const uint8_t *choice = w->choices;
+    int64_t to = line(first + has) + has;
+    for (int64_t i = first; i <= last; to += i++ + has) {
+        __m256i a = _mm256_add_epi8(nibble_products(choice + i, plane[0]), nibble_products(choice + 32 + i, plane[1]));
+        __m256i b = _mm256_add_epi8(nibble_products(choice + 64 + i, plane[2]), nibble_products(choice + 96 + i, plane[3]));
+        put_line(w, fixed, C, _mm256_add_epi8(a, b), i, 0, to, out);
     }
+}
+
+INLINE void all_short_lines(const Table *t, const Work *w, const float *fixed, int64_t has, float *out) {
+    __m256i plane[4];
+    int64_t last = t->fields - 1;
+    EACH(g, 4) plane[g] = _mm256_load_si256((const void *)(w->planes + 32 * g));
+    short_lines(w, fixed, 1, plane, has, 1, last < 8 ? last : 8, out);
+    short_lines(w, fixed, 2, plane, has, 9, last < 16 ? last : 16, out);
+    short_lines(w, fixed, 3, plane, has, 17, last < 24 ? last : 24, out);
+    short_lines(w, fixed, 4, plane, has, 25, last, out);
 }
 
 // Rows of 1 bit, 16 values, at most 32 fields.
 static void bit_lines_16(const Table *t, const float *dense, const Rows *r, const Work *w, float *out) {
     int64_t has = dense != NULL;
     split_nibbles_16(t, r, w);
-    __m256i plane[4];
-    for (int g = 0; g < 4; g++) plane[g] = _mm256_load_si256((const void *)(w->planes + 32 * g));
-    short_lines(t, w, 1, plane, has, 1, 8, out);
-    short_lines(t, w, 2, plane, has, 9, 16, out);
-    short_lines(t, w, 3, plane, has, 17, 24, out);
-    short_lines(t, w, 4, plane, has, 25, 32, out);
+    if (t->pair_scale) all_short_lines(t, w, t->pair_scale, has, out);
+    else all_short_lines(t, w, NULL, has, out);
     if (has) dense_bits(t, dense, w, 4, out);
 }
 
@@ -398,13 +408,13 @@ static void bit_lines(const Table *t, const float *dense, const Rows *r, const W
         for (int64_t j = 0; j < i; j += 32) {
             __m256i sums = none;
             for (int g = 0; g < groups; g++)
-                sums = _mm256_add_epi8(sums, nibble_products(w, lanes, i, g, _mm256_load_si256((const void *)(w->planes + g * lanes + j))));
+                sums = _mm256_add_epi8(sums, nibble_products(w->choices + g * lanes + i, _mm256_load_si256((const void *)(w->planes + g * lanes + j))));
             int64_t to = line(i + has) + has + j;
             switch ((i - j + 7) / 8) {
-                case 1: put_line(t, w, 1, sums, i, j, to, out); break;
-                case 2: put_line(t, w, 2, sums, i, j, to, out); break;
-                case 3: put_line(t, w, 3, sums, i, j, to, out); break;
-                default: put_line(t, w, 4, sums, i, j, to, out);
+                case 1: put_line(w, t->pair_scale, 1, sums, i, j, to, out); break;
+                case 2: put_line(w, t->pair_scale, 2, sums, i, j, to, out); break;
+                case 3: put_line(w, t->pair_scale, 3, sums, i, j, to, out); break;
+                default: put_line(w, t->pair_scale, 4, sums, i, j, to, out);
             }
         }
     if (has) dense_bits(t, dense, w, groups, out);

@@ -18,14 +18,21 @@ static void int_loops(const Layer *l, const Way *way, const int16_t *x, int64_t 
 }
 
 #if defined(__AVX2__)
-// Pairs of 16-bit products, which fit an int32: any codes and weights. R rows by half a panel.
+// Pairs of 16-bit products, which fit an int32: any codes and weights. An accumulator holds two parts of each of 4 sums.
+INLINE void put_madd16(__m256i first, __m256i second, const Layer *l, const Way *way, int32_t row_sum, int64_t n, float *y) {
+    __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(first, second), _MM_SHUFFLE(3, 1, 2, 0));
+    finish_sums8(l, way, sums, row_sum, n, y + n);
+}
+
+INLINE __m256i widened(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)w)); }
+
+// R rows by half a panel.
 INLINE void madd16_tile(const int R, const Layer *l, const Way *way, const int8_t *w, const int16_t *x, int64_t stride, const int32_t *sums, int64_t n, float *y, int64_t ldy) {
     __m256i acc[6][2];
-    for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+    EACH(r, R) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
     for (int64_t k = 0; k < l->depth; k += 4) {
-        __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(w + k * PANEL)));
-        __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(w + k * PANEL + 16)));
-        for (int r = 0; r < R; r++) {
+        __m256i w0 = widened(w + k * PANEL), w1 = widened(w + k * PANEL + 16);
+        EACH(r, R) {
             int64_t four;
             memcpy(&four, x + r * stride + k, 8);
             __m256i xx = _mm256_set1_epi64x(four);
@@ -34,14 +41,32 @@ INLINE void madd16_tile(const int R, const Layer *l, const Way *way, const int8_
             IN_ORDER();
         }
     }
-    for (int r = 0; r < R; r++) {
-        __m256i s = _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc[r][0], acc[r][1]), _MM_SHUFFLE(3, 1, 2, 0));
-        finish_sums8(l, way, s, sums[r], n, y + r * ldy + n);
+    EACH(r, R) put_madd16(acc[r][0], acc[r][1], l, way, sums[r], n, y + r * ldy);
+}
+
+// One row by P panels.
+INLINE void madd16_row(const int P, const Layer *l, const Way *way, const int8_t *w, int64_t panel, const int16_t *x, int32_t row_sum, int64_t n, float *y) {
+    __m256i acc[8];
+    EACH(a, 4 * P) acc[a] = _mm256_setzero_si256();
+    for (int64_t k = 0; k < l->depth; k += 4) {
+        int64_t four;
+        memcpy(&four, x + k, 8);
+        __m256i xx = _mm256_set1_epi64x(four);
+        EACH(a, 4 * P) acc[a] = _mm256_add_epi32(acc[a], _mm256_madd_epi16(xx, widened(w + a / 4 * panel + k * PANEL + a % 4 * 16)));
     }
+    for (int a = 0; a < 4 * P; a += 2) put_madd16(acc[a], acc[a + 1], l, way, row_sum, n + 4 * a, y);
 }
 
 static void madd16(const Layer *l, const Way *way, const int16_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
     int64_t panel = up(l->depth, 64) * PANEL, span = span_of(l->depth * l->padded, 6, rows);
+    if (rows == 1) {
+        for (int64_t n = 0; n < l->outputs; n += 2 * PANEL) {
+            const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
+            if (n + PANEL < l->outputs) madd16_row(2, l, way, w, panel, x, sums[0], n, y);
+            else madd16_row(1, l, way, w, panel, x, sums[0], n, y);
+        }
+        return;
+    }
     for (int64_t begin = 0; begin < rows; begin += span)
         for (int64_t n = 0; n < l->outputs; n += 8) {
             const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel + n % PANEL * 4;
@@ -57,14 +82,14 @@ static void madd16(const Layer *l, const Way *way, const int16_t *x, int64_t str
 INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8_t *w, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t n, float *y, int64_t ldy) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i wide[6][2];
-    for (int r = 0; r < R; r++) wide[r][0] = wide[r][1] = _mm256_setzero_si256();
+    EACH(r, R) wide[r][0] = wide[r][1] = _mm256_setzero_si256();
     for (int64_t k = 0; k < l->depth;) {
         int64_t end = k + 4 * (int64_t)way->steps < l->depth ? k + 4 * (int64_t)way->steps : l->depth;
         __m256i acc[6][2];
-        for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+        EACH(r, R) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
         for (; k < end; k += 4) {
             __m256i w0 = _mm256_loadu_si256((const void *)(w + k * PANEL)), w1 = _mm256_loadu_si256((const void *)(w + k * PANEL + 32));
-            for (int r = 0; r < R; r++) {
+            EACH(r, R) {
                 int32_t four;
                 memcpy(&four, x + r * stride + k, 4);
                 __m256i xx = _mm256_set1_epi32(four);
@@ -73,11 +98,11 @@ INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8
                 IN_ORDER();
             }
         }
-        for (int r = 0; r < R; r++)
-            for (int h = 0; h < 2; h++) wide[r][h] = _mm256_add_epi32(wide[r][h], _mm256_madd_epi16(acc[r][h], ones));
+        EACH(r, R)
+            EACH(h, 2) wide[r][h] = _mm256_add_epi32(wide[r][h], _mm256_madd_epi16(acc[r][h], ones));
     }
-    for (int r = 0; r < R; r++)
-        for (int h = 0; h < 2; h++) finish_sums8(l, way, wide[r][h], sums[r], n + 8 * h, y + r * ldy + n + 8 * h);
+    EACH(r, R)
+        EACH(h, 2) finish_sums8(l, way, wide[r][h], sums[r], n + 8 * h, y + r * ldy + n + 8 * h);
 }
 
 static void maddubs(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
@@ -98,20 +123,20 @@ static void maddubs(const Layer *l, const Way *way, const uint8_t *x, int64_t st
 // R rows by P panels.
 INLINE void vnni_tile(const int R, const int P, const Layer *l, const Way *way, const int8_t *w, int64_t panel, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t n, float *y, int64_t ldy) {
     __m512i acc[6][4];
-    for (int r = 0; r < R; r++) for (int p = 0; p < P; p++) acc[r][p] = _mm512_setzero_si512();
+    EACH(r, R) EACH(p, P) acc[r][p] = _mm512_setzero_si512();
     for (int64_t k = 0; k < l->depth; k += 4) {
         __m512i ww[4];
-        for (int p = 0; p < P; p++) ww[p] = _mm512_loadu_si512(w + p * panel + k * PANEL);
-        for (int r = 0; r < R; r++) {
+        EACH(p, P) ww[p] = _mm512_loadu_si512(w + p * panel + k * PANEL);
+        EACH(r, R) {
             int32_t four;
             memcpy(&four, x + r * stride + k, 4);
             __m512i xx = _mm512_set1_epi32(four);
-            for (int p = 0; p < P; p++) acc[r][p] = _mm512_dpbusd_epi32(acc[r][p], xx, ww[p]);
+            EACH(p, P) acc[r][p] = _mm512_dpbusd_epi32(acc[r][p], xx, ww[p]);
             IN_ORDER();
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int p = 0; p < P; p++) finish_sums16(l, way, acc[r][p], sums[r], n + p * PANEL, y + r * ldy + n + p * PANEL);
+    EACH(r, R)
+        EACH(p, P) finish_sums16(l, way, acc[r][p], sums[r], n + p * PANEL, y + r * ldy + n + p * PANEL);
 }
 
 static void vnni(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
@@ -141,7 +166,7 @@ static int amx_allowed(void) { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; 
 
 static void amx_configure(int64_t first, int64_t second) {  // rows of the two tiles of inputs and of their sums
     TileConfig c = {.palette = 1};
-    for (int t = 0; t < 8; t++) { c.row_bytes[t] = 64; c.rows[t] = 16; }
+    EACH(t, 8) { c.row_bytes[t] = 64; c.rows[t] = 16; }
     c.rows[0] = c.rows[1] = c.rows[4] = (uint8_t)first;
     c.rows[2] = c.rows[3] = c.rows[5] = (uint8_t)second;
     _tile_loadconfig(&c);
