@@ -22,7 +22,7 @@ def test_the_package_imports_nothing_heavy_and_reading_data_needs_no_torch() -> 
         from recsys_bnn import open_dataset; print(heavy())
         import recsys_bnn.prepare; print("torch" in sys.modules)
     """)
-    assert printed.splitlines() == ["[]", "[]", "['numba', 'numpy', 'pyarrow']", "False"]
+    assert printed.splitlines() == ["[]", "[]", "['numpy', 'pyarrow']", "False"]
 
 
 def test_every_name_that_is_offered_is_there() -> None:

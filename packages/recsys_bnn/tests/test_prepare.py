@@ -2,6 +2,10 @@ import csv
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +313,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere.txt: no such file"):
         run(tmp_path / "nowhere.txt", tmp_path / "out")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="folder: is a folder, but a file is needed"):
+    with pytest.raises(UserError, match="folder: is a folder with no file"):
         run(tmp_path / "folder", tmp_path / "out")
 
 
@@ -521,3 +525,124 @@ def test_a_name_that_arrow_cannot_take_is_one_line(tmp_path):
     (tmp_path / "data").rename(out)
     with pytest.raises(UserError, match="the name is not UTF-8, and Arrow .*; rename it"):
         open_dataset(out)
+
+
+def test_thousands_of_features_are_staged_in_few_rows_at_once(tmp_path, monkeypatch):
+    assert [chunks.staged_rows(columns) for columns in (2, 40, 4000, 10**8)] == [131_072, 131_072, 2097, 1]
+    path = write_log(tmp_path / "log.txt", random_lines(700))
+    whole = {split: run(path, tmp_path / split, split=split) for split in ("time", "random")}
+    monkeypatch.setattr(chunks, "STAGED_CELLS", 40 * 50)
+    monkeypatch.setattr(prepare, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(dataset, "BLOCK_ROWS", 64)
+    parts = run(path, tmp_path / "parts")
+    for name in dataset.SPLITS:  # blocks of a split are full, though no piece of the work is as large
+        for a, b in zip(arrays(whole["time"].rows(name)), arrays(parts.rows(name)), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    drawn = run(path, tmp_path / "drawn", split="random")
+    assert {name: len(drawn.rows(name)) for name in dataset.SPLITS} == {"train": 490, "val": 70, "test": 140}
+
+
+def table_of(folder, columns, rows, schema):
+    (folder / "schema.toml").write_text(schema)
+    (folder / "x.csv").write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
+    return PrepareConfig(
+        "table", input=(folder / "x.csv",), schema=folder / "schema.toml", out=folder / "out"
+    )
+
+
+def test_features_that_no_model_here_can_learn_from_are_told_at_once(tmp_path, capsys):
+    rows = [(i % 2, i, i % 3) for i in range(40)]
+    for features, told in (
+        ("integers = ['a', 'b']", True),
+        ("integers = ['a']\ncategoricals = ['b']", False),
+    ):
+        prepare.prepare(table_of(tmp_path, "yab", rows, f"label = 'y'\n{features}"))
+        assert (
+            "0 categorical fields and 2 integers: a DLRM needs two fields" in capsys.readouterr().err
+        ) == told
+        files.remove(tmp_path / "out")
+
+
+def test_many_features_are_told_with_the_memory_that_training_takes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(prepare, "_MUCH_GB", 0.5)
+    names = [f"c{i}" for i in range(150)]
+    config = table_of(
+        tmp_path, ["y", *names], [[i % 2] * 151 for i in range(20)], f"label = 'y'\ncategoricals = {names}"
+    )
+    prepare.prepare(config)
+    assert (
+        "150 features: `train` will hold up to 1 GB of rows at once, and multiply 11,175 pairs"
+        in capsys.readouterr().err
+    )
+
+
+def test_of_two_jobs_for_one_folder_the_first_to_end_makes_it(tmp_path, monkeypatch):
+    paths = [write_log(tmp_path / f"{name}.txt", random_lines(100, seed)) for seed, name in enumerate("ab")]
+    real = prepare.write_report
+
+    def after_another(*args):
+        monkeypatch.setattr(prepare, "write_report", real)
+        run(paths[1], tmp_path / "out")
+        real(*args)
+
+    monkeypatch.setattr(prepare, "write_report", after_another)
+    with pytest.raises(UserError, match="out: exists already .* another run made it meanwhile"):
+        run(paths[0], tmp_path / "out")
+    data = open_dataset(tmp_path / "out")
+    data.verify()
+    assert data.description["sources"][0]["file"] == "b.txt"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "b.txt", "out"}
+
+
+def test_sigterm_leaves_nothing_behind(tmp_path):
+    schema = 'label = "y"\ntime = "t"\ncategoricals = ["u", "v"]\nheader = ["y", "t", "u", "v"]\nsort = true'
+    (tmp_path / "schema.toml").write_text(schema)
+    os.mkfifo(tmp_path / "pipe")
+    command = [
+        sys.executable,
+        "-m",
+        "recsys_bnn.cli",
+        "prepare",
+        "table",
+        "--input",
+        "pipe",
+        "--schema",
+        "schema.toml",
+    ]
+    job = subprocess.Popen([*command, "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "pipe").open("w") as pipe:  # waits until the job reads
+        pipe.write("1,5,a,b\n")
+        pipe.flush()
+        assert len(list(tmp_path.glob(".*"))) == 2, "the half-made folder and that of the sorted runs"
+        job.send_signal(signal.SIGTERM)
+        _, told = job.communicate(timeout=60)
+    assert job.returncode == 143
+    assert "Traceback" not in told
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "schema.toml"}
+
+
+def test_a_short_log_waits_for_no_library_that_it_can_do_without(tmp_path):
+    write_log(tmp_path / "log.txt", random_lines(60))
+    config = table_of(
+        tmp_path,
+        "yab",
+        [(i % 2, "" if i % 5 else i, f"v{i % 3}") for i in range(60)],
+        "label = 'y'\nintegers = ['a']\ncategoricals = ['b']",
+    )
+    code = f"""
+        import sys
+        from pathlib import Path
+        from recsys_bnn import prepare
+        from recsys_bnn.settings.prepare import PrepareConfig
+        prepare.prepare(PrepareConfig("criteo-kaggle", input=(Path("log.txt"),), out=Path("criteo")))
+        prepare.prepare(PrepareConfig("table", input=(Path({config.input[0].name!r}),), schema=Path("schema.toml"), out=Path("table")))
+        print(sorted({{"numba", "pandas", "torch", "matplotlib"}} & set(sys.modules)))
+    """
+    job = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert job.stdout == "[]\n"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.data.chunks import PROBABILITY, StagedRows, array, stage
+from recsys_bnn.data.chunks import PROBABILITY, StagedRows, array, rechunk, stage
 from recsys_bnn.data.click_rates import Clicks
 from recsys_bnn.data.data_card import data_sections
 from recsys_bnn.data.dataset import (
@@ -29,14 +29,18 @@ from recsys_bnn.data.dataset import (
     SCHEMA,
     SPLITS,
     VOCABULARY,
+    WINDOW_BLOCKS,
     arrow_schema,
     checksum,
+    sealed,
 )
 from recsys_bnn.data.encoding import Encoded, Normalisation, encode
 from recsys_bnn.data.fitted import Fitted, fit, read_fitted
-from recsys_bnn.data.formats import FORMATS
+from recsys_bnn.data.formats import FORMATS, OF_FOLDERS
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format
+from recsys_bnn.data.formats.compression import parted
+from recsys_bnn.data.formats.inputs import listed
 from recsys_bnn.data.formats.text import CLUSTER_BLOCK_BYTES, Source
 from recsys_bnn.data.id_table import MISSING, OUT_OF_VOCABULARY
 from recsys_bnn.data.parallel import OrderedMap, on_shared_disk, parallel_map
@@ -48,6 +52,9 @@ from seminar_common.errors import UserError
 from seminar_common.progress import Advance, progress, say
 from seminar_common.report import write_report
 
+_MUCH_GB = 4
+"""Rows in memory that are worth a remark; a thousand features come to so many."""
+
 
 def prepare(config: PrepareConfig) -> Path:
     """Write the data set that ``config`` asks for; return its folder.
@@ -58,13 +65,32 @@ def prepare(config: PrepareConfig) -> Path:
     """
     files.refuse_existing(config.out)
     files.check_utf8(config.out.absolute())
+    config = dataclasses.replace(config, input=listed(config.input, folders=config.format not in OF_FOLDERS))
     layout = FORMATS[config.format](config)
+    for remark in _remarks(layout):
+        say(remark)
     with parallel_map(config.work) as ordered_map, files.atomic_path(config.out.absolute()) as folder:
         folder.mkdir()
         description = _write(config, layout, folder, ordered_map)
         write_report(data_sections(description), folder / CARD, f"Data card of {description['name']}")
     _report(config.out, description)
     return config.out
+
+
+def _remarks(layout: Format) -> Iterator[str]:
+    """Yield what is to be known of the features before hours are spent on them, a line each."""
+    integers, fields = len(layout.integer_names), len(layout.categorical_names)
+    if fields + bool(integers) < 2:
+        yield (
+            f"{fields} categorical fields and {integers} integers: a DLRM needs two fields, or one and an integer, so "
+            "`train` will refuse these data; list more columns under categoricals"
+        )
+    gigabytes = 4 * (integers + fields) * WINDOW_BLOCKS * BLOCK_ROWS / 1e9
+    if gigabytes > _MUCH_GB:
+        yield (
+            f"{integers + fields:,} features: `train` will hold up to {gigabytes:.0f} GB of rows at once, and multiply "
+            f"{fields * (fields - 1) // 2:,} pairs of fields for each row; leave out columns if that is too much"
+        )
 
 
 def _write(config: PrepareConfig, layout: Format, folder: Path, ordered_map: OrderedMap) -> dict[str, Any]:
@@ -85,7 +111,7 @@ def _write(config: PrepareConfig, layout: Format, folder: Path, ordered_map: Ord
         "kinds": [keys.kind for keys in layout.keys],
         "cardinalities": vocabulary.cardinalities,
         "rows": splits.sizes,
-        "normalisation": dataclasses.asdict(normalisation),
+        "normalisation": normalisation.facts(),
         "hashed": fitted.hashed,
         VOCABULARY: fitted.identity(layout.integer_names, layout.keys),
         "settings": _settings(config, layout, fitted),
@@ -104,14 +130,17 @@ def _write(config: PrepareConfig, layout: Format, folder: Path, ordered_map: Ord
         bad_rows.write_csv(folder / "skipped.csv")
     name = config.name or layout.default_name(clicks.rows)
     periods = clicks.by_period(layout.days())
-    written = {f"{split}.arrow": _facts(folder / f"{split}.arrow") for split in SPLITS}
-    description = {
-        "name": name,
-        **content,
-        **_rates(layout, shares),
-        "periods": periods,
-        "files": written,
-    }
+    written = {name: _facts(folder / name) for name in (*(f"{split}.arrow" for split in SPLITS), FILE)}
+    description = sealed(
+        {
+            "name": name,
+            **content,
+            **({"table_schema": layout.schema_text} if layout.schema_text is not None else {}),
+            **_rates(layout, shares),
+            "periods": periods,
+            "files": written,
+        }
+    )
     files.write_json(folder / DESCRIPTION, description)
     return description
 
@@ -151,7 +180,7 @@ def _stage(
 ) -> list[Source]:
     """Parse the input into a staged file, and count its ``clicks``; return the sources that were read."""
     for source in layout.paths:
-        files.check_file(source)
+        files.check_file(parted(source)[0])
     generated = not layout.paths
     total = config.rows if generated else bytes_to_read(layout.paths)
     with progress("reading", total, unit="rows" if generated else "B") as advance:
@@ -168,7 +197,8 @@ def _stage(
 
 def bytes_to_read(paths: Sequence[Path]) -> int | None:
     """Return the size of the input, or None where a pipe is among it, which doesn't say how much will come."""
-    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+    found = [parted(path)[0] for path in paths]
+    return sum(path.stat().st_size for path in found) if all(path.is_file() for path in found) else None
 
 
 def _counted(batches: Iterator[pa.RecordBatch], advance: Advance) -> Iterator[pa.RecordBatch]:
@@ -251,7 +281,11 @@ def _write_splits(
     with progress("writing", sum(splits.sizes.values()), unit="rows") as advance:
         for name in SPLITS:
             parts = ordered_map(encoding, splits.chunks(name))
-            shares[name] = sum(_written(folder / f"{name}.arrow", schema, parts, advance), none)
+            counted = _Counted(parts, advance, none)
+            with pa.ipc.new_file(folder / f"{name}.arrow", schema) as writer:
+                for block in rechunk(counted, BLOCK_ROWS):
+                    writer.write_batch(block)
+            shares[name] = counted.shares
     return shares
 
 
@@ -260,16 +294,17 @@ def _has_probability(staging: Path) -> bool:
         return PROBABILITY in pa.ipc.open_file(file).schema.names
 
 
-def _written(
-    path: Path, schema: pa.Schema, parts: Iterable[tuple[pa.RecordBatch, _Shares]], advance: Advance
-) -> Iterator[_Shares]:
-    """Write the batches of a split to ``path``; yield the counts of each."""
-    with pa.ipc.new_file(path, schema) as writer:
-        for batch, share in parts:
-            for start in range(0, batch.num_rows, BLOCK_ROWS):
-                writer.write_batch(batch.slice(start, BLOCK_ROWS))
-            advance(share.rows)
-            yield share
+class _Counted:
+    """Encoded batches of a split, whose counts are added up as they pass."""
+
+    def __init__(self, parts: Iterable[tuple[pa.RecordBatch, _Shares]], advance: Advance, none: _Shares):
+        self._parts, self._advance, self.shares = parts, advance, none
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch, share in self._parts:
+            self.shares += share
+            self._advance(share.rows)
+            yield batch
 
 
 def arrow_batch(encoded: Encoded, metadata: dict[str, str]) -> pa.RecordBatch:

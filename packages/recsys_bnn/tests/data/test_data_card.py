@@ -40,3 +40,19 @@ def test_a_split_without_rows_has_no_rates(data):
 def test_prepare_writes_the_card_beside_the_rows(data):
     page = (data.folder / "report.html").read_text(encoding="utf-8")
     assert "Rows of synthetic" in page and "day 6" in page and "Out of vocabulary, test" in page
+
+
+def test_of_many_fields_those_with_most_ids_are_listed(data):
+    names = [f"f{i}" for i in range(150)]
+    described = {
+        **data.description,
+        "categorical_names": names,
+        "cardinalities": [3 + i % 75 for i in range(150)],
+        "out_of_vocabulary_rate": dict.fromkeys(names, {}),
+        "hashed": {},
+    }
+    section = data_sections(described)[1]
+    listed = [row.model for row in section.results.rows]
+    assert len(listed) == 100
+    assert "f74" in listed and "f0" not in listed
+    assert "the 100 of 150 with most ids" in section.title

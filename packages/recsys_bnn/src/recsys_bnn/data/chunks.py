@@ -5,9 +5,11 @@ for decimal numbers) and one uint32 column of keys per categorical feature, and 
 generated rows). A null is a missing value. A key stands for one value of its field; its format knows which.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,13 @@ from recsys_bnn.data.parallel import on_shared_disk
 LABEL, PROBABILITY = "label", "probability"
 STAGED_ROWS = 131_072
 """Rows of a staged batch: a work item of the later passes."""
+STAGED_CELLS = 1 << 23
+"""Values of a staged batch at most, so that thousands of features take no more memory than a few: some 40 MB."""
+
+
+def staged_rows(columns: int) -> int:
+    """Return the rows of a staged batch of so many columns."""
+    return max(1, min(STAGED_ROWS, STAGED_CELLS // columns))
 
 
 def schema(
@@ -50,6 +59,25 @@ def array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
     )
 
 
+def arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return Python values, None for a missing one, as an Arrow array; as :func:`array` it needs no pandas.
+
+    Raises:
+        OverflowError: a number does not fit.
+    """
+    missing = np.fromiter((value is None for value in values), bool, len(values))
+    valid = np.packbits(~missing, bitorder="little") if missing.any() else None
+    if pa.types.is_string(kind):
+        texts = [b"" if value is None else value.encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        if ends[-1] < 1 << 31:
+            buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(ends.astype(np.int32))]
+            return pa.Array.from_buffers(kind, len(texts), [*buffers, pa.py_buffer(b"".join(texts))])
+        return pa.array(values, kind)
+    numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
+    return array(numbers, valid)
+
+
 def cells(column: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the numbers of a column, [N], with any number where one is missing, and their validity.
 
@@ -62,6 +90,19 @@ def cells(column: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
     )
     valid = np.frombuffer(bitmap, np.uint8) if column.null_count else np.empty(0, np.uint8)
     return values, valid, column.offset
+
+
+def numbers(column: pa.Array) -> np.ndarray:
+    """Return the numbers of a column, [N]; any number where one is missing. As :func:`array` it needs no pandas."""
+    return cells(column)[0]
+
+
+def missing(column: pa.Array) -> np.ndarray:
+    """Return which cells of a column have no value, bool [N]."""
+    _, valid, offset = cells(column)
+    if not len(valid):
+        return np.zeros(len(column), bool)
+    return np.unpackbits(valid, count=offset + len(column), bitorder="little")[offset:] == 0
 
 
 def rechunk(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -88,12 +129,26 @@ def stage(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Write chunks to the file ``path`` for repeated reading; without rows there is no file."""
     writer = None
     try:
-        for batch in rechunk(batches, STAGED_ROWS):
+        first, batches = _peeked(batches)
+        for batch in rechunk(batches, staged_rows(first)):
             writer = writer or pa.ipc.new_file(path, batch.schema)
             writer.write_batch(batch)
     finally:
         if writer is not None:
             writer.close()
+
+
+def _peeked(batches: Iterable[pa.RecordBatch]) -> tuple[int, Iterable[pa.RecordBatch]]:
+    """Return the number of columns, 1 where no batch is there, and the batches."""
+    rest = iter(batches)
+    first = list(itertools.islice(rest, 1))
+    return (first[0].num_columns if first else 1), itertools.chain(first, rest)
+
+
+def rows_at_once(path: Path) -> int:
+    """Return the rows of each batch of a staged file but the last."""
+    with pa.OSFile(str(path)) as file:
+        return staged_rows(len(pa.ipc.open_file(file).schema))
 
 
 @dataclass(frozen=True)
@@ -103,10 +158,12 @@ class StagedRows:
     path: Path
     rows: "range | np.ndarray"
     """Numbers of the rows, rising; at least one."""
+    step: int
+    """Rows of each batch of the file."""
 
     def read(self) -> pa.RecordBatch:
         """Read the rows; the file is not mapped, so that memory does not grow with its size."""
-        first, last = (int(self.rows[at]) // STAGED_ROWS for at in (0, -1))
+        first, last = (int(self.rows[at]) // self.step for at in (0, -1))
         with on_shared_disk(self.path), pa.OSFile(str(self.path)) as file:
             reader = pa.ipc.open_file(file)
             parts = [self._part(reader.get_batch(index), index) for index in range(first, last + 1)]
@@ -114,12 +171,12 @@ class StagedRows:
 
     def _part(self, batch: pa.RecordBatch, index: int) -> pa.RecordBatch:
         """Return the rows that are in batch number ``index``."""
-        start = index * STAGED_ROWS
+        start = index * self.step
         if isinstance(self.rows, range):
             first = max(self.rows.start - start, 0)
             return batch.slice(first, min(self.rows.stop - start, batch.num_rows) - first)
-        low, high = np.searchsorted(self.rows, (start, start + STAGED_ROWS))
-        return batch.take(pa.array(self.rows[low:high] - start))
+        low, high = np.searchsorted(self.rows, (start, start + self.step))
+        return batch.take(array(self.rows[low:high] - start))
 
     def __str__(self) -> str:
         return f"rows {self.rows[0]:,} to {self.rows[-1]:,} of the log"

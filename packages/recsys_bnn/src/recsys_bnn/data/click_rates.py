@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.data.chunks import LABEL
+from recsys_bnn.data.chunks import LABEL, numbers
 
 TENTHS = 10
 
@@ -23,7 +23,7 @@ class Clicks:
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the batches as they are."""
         for batch in batches:
-            labels = batch.column(LABEL).to_numpy()
+            labels = numbers(batch.column(LABEL))
             self.rows += len(labels)
             self._ends.append(self.rows)
             self._totals.append(self._totals[-1] + int(np.count_nonzero(labels)))

@@ -7,6 +7,8 @@ from seminar_common.report import Section
 from seminar_common.results import Results, Row
 
 Description = Mapping[str, Any]
+SHOWN = 100
+"""Fields that a report lists; `dataset.json` tells of all."""
 
 
 def data_sections(described: Description) -> list[Section]:
@@ -20,9 +22,11 @@ def data_sections(described: Description) -> list[Section]:
         Results("", (*_splits(described), *_periods(described))),
         Results("", _fields(described)),
     )
+    count = len(described["categorical_names"])
+    largest = f": the {SHOWN} of {count:,} with most ids, the others in dataset.json" if count > SHOWN else ""
     return [
         Section(f"Rows of {name}", parts, settings, lines="Part"),
-        Section(f"Categorical fields of {name}", fields, lines="Field"),
+        Section(f"Categorical fields of {name}{largest}", fields, lines="Field"),
     ]
 
 
@@ -46,7 +50,11 @@ def _periods(described: Description) -> Iterator[Row]:
 def _fields(described: Description) -> tuple[Row, ...]:
     """Return by field ``cardinality``, ``out_of_vocabulary_rate`` by split and, where it is hashed, ``collision_rate``."""
     rows = []
-    for name, cardinality in zip(described["categorical_names"], described["cardinalities"], strict=True):
+    cardinalities = dict(zip(described["categorical_names"], described["cardinalities"], strict=True))
+    least = sorted(cardinalities.values(), reverse=True)[:SHOWN][-1:]
+    shown = [name for name, ids in cardinalities.items() if ids >= least[0]][:SHOWN]
+    for name in shown:
+        cardinality = cardinalities[name]
         rows.append(Row(name, described["name"], "", "cardinality", cardinality))
         for split, rate in described["out_of_vocabulary_rate"][name].items():
             if rate is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.data.chunks import LABEL, PROBABILITY
+from recsys_bnn.data.chunks import LABEL, PROBABILITY, missing, numbers
 from recsys_bnn.data.vocabulary import Vocabulary
 
 _SMALL = 1 << 16
@@ -89,15 +89,15 @@ class Normalisation:
     def encode(self, index: int, column: pa.Array) -> np.ndarray:
         """Return the normalised values of feature number ``index``, float64 [N]; NaN for a missing value."""
         of = signed_logarithms if index >= len(self.mean) - self.signed else logarithms
-        values = (of(column.fill_null(0)) - self.mean[index]) / self.std[index]
+        values = (of(column) - self.mean[index]) / self.std[index]
         if column.null_count:
-            values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+            values[missing(column)] = np.nan
         return values
 
 
 def logarithms(column: pa.Array) -> np.ndarray:
-    """Return log(1 + max(x, 0)) of a column without nulls, float64 [N]."""
-    values = np.maximum(column.to_numpy(), 0)
+    """Return log(1 + max(x, 0)) of a column, float64 [N]; any number where a value is missing."""
+    values = np.maximum(numbers(column), 0)
     logs = _LOGARITHMS[np.minimum(values, _SMALL - 1)]  # most counts are small, and a table is faster
     large = np.flatnonzero(values >= _SMALL)
     logs[large] = np.log1p(values[large], dtype=np.float64)
@@ -105,8 +105,8 @@ def logarithms(column: pa.Array) -> np.ndarray:
 
 
 def signed_logarithms(column: pa.Array) -> np.ndarray:
-    """Return sign(x) log(1 + |x|) of a column without nulls, float64 [N]."""
-    values = column.to_numpy().astype(np.float64)
+    """Return sign(x) log(1 + |x|) of a column, float64 [N]; any number where a value is missing."""
+    values = numbers(column).astype(np.float64)
     return np.copysign(np.log1p(np.abs(values)), values)
 
 
@@ -134,8 +134,8 @@ def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normali
     for index, field in enumerate(vocabulary.fields):
         field.encode(features[len(integers) + index], ids[index])
     known = PROBABILITY in chunk.schema.names
-    probabilities = chunk.column(PROBABILITY).to_numpy() if known else None
-    return Encoded(chunk.column(LABEL).to_numpy(), transposed(integers), transposed(ids), probabilities)
+    probabilities = numbers(chunk.column(PROBABILITY)) if known else None
+    return Encoded(numbers(chunk.column(LABEL)), transposed(integers), transposed(ids), probabilities)
 
 
 def transposed(columns: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_bnn.data.chunks import missing, numbers
 from recsys_bnn.data.dataset import open_dataset
 from recsys_bnn.data.encoding import Normalisation, transposed
 from recsys_bnn.data.formats import OF_FOLDERS, ROW_READERS, RowSource
@@ -78,7 +79,8 @@ class HashedTextIds:
 def _by_distinct(column: pa.Array, of: Callable[[list[str]], list[int]], ids: np.ndarray) -> None:
     encoded = column.dictionary_encode()
     known = np.array([*of(encoded.dictionary.to_pylist()), MISSING], np.int32)
-    ids[:] = known[encoded.indices.fill_null(len(known) - 1).to_numpy()]
+    places = np.where(missing(encoded.indices), len(known) - 1, numbers(encoded.indices))
+    ids[:] = known[places]
 
 
 def text_hash(text: str) -> int:

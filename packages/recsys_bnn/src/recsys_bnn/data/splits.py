@@ -7,8 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys_bnn.data import chunks
-from recsys_bnn.data.chunks import StagedRows
+from recsys_bnn.data.chunks import StagedRows, rows_at_once
 from recsys_bnn.data.dataset import SPLITS
 from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common.errors import UserError
@@ -61,7 +60,7 @@ class Splits(Protocol):
         ...
 
     def chunks(self, name: str) -> Iterator[StagedRows]:
-        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
+        """Yield the rows of a split in the order of the log, as many at a time as a staged batch holds."""
         ...
 
 
@@ -73,12 +72,12 @@ class Consecutive:
     sizes: Sizes
 
     def chunks(self, name: str) -> Iterator[StagedRows]:
-        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
+        """Yield the rows of a split in the order of the log, as many at a time as a staged batch holds."""
         before = SPLITS[: SPLITS.index(name)]
         start = sum(self.sizes[earlier] for earlier in before)
-        stop, step = start + self.sizes[name], chunks.STAGED_ROWS
+        stop, step = start + self.sizes[name], rows_at_once(self.staging)
         for first in range(start, stop, step):
-            yield StagedRows(self.staging, range(first, min(first + step, stop)))
+            yield StagedRows(self.staging, range(first, min(first + step, stop)), step)
 
 
 @dataclass(frozen=True)
@@ -97,23 +96,23 @@ class Random:
             )
 
     def chunks(self, name: str) -> Iterator[StagedRows]:
-        """Yield the rows of a split in the order of the log, ``STAGED_ROWS`` at a time."""
-        held = np.empty(0, np.int64)
-        for part in self._parts(SPLITS.index(name)):
+        """Yield the rows of a split in the order of the log, as many at a time as a staged batch holds."""
+        held, step = np.empty(0, np.int64), rows_at_once(self.staging)
+        for part in self._parts(SPLITS.index(name), step):
             held = np.concatenate([held, part])
-            if len(held) >= chunks.STAGED_ROWS:
-                yield StagedRows(self.staging, held[: chunks.STAGED_ROWS])
-                held = held[chunks.STAGED_ROWS :]
+            if len(held) >= step:
+                yield StagedRows(self.staging, held[:step], step)
+                held = held[step:]
         if len(held):
-            yield StagedRows(self.staging, held)
+            yield StagedRows(self.staging, held, step)
 
-    def _parts(self, number: int) -> Iterator[np.ndarray]:
-        """Yield the numbers of a split's rows, at most ``STAGED_ROWS`` at a time."""
+    def _parts(self, number: int, step: int) -> Iterator[np.ndarray]:
+        """Yield the numbers of a split's rows, at most ``step`` at a time."""
         # Drawing how many rows of a batch fall to each split, and then which, needs no list of all rows.
         generator = numpy_generator(self.seed, "split")
         left, rows = np.array([self.sizes[name] for name in SPLITS]), sum(self.sizes.values())
-        for start in range(0, rows, chunks.STAGED_ROWS):
-            taken = generator.multivariate_hypergeometric(left, min(chunks.STAGED_ROWS, rows - start))
+        for start in range(0, rows, step):
+            taken = generator.multivariate_hypergeometric(left, min(step, rows - start))
             left -= taken
             split = generator.permutation(np.repeat(np.arange(len(SPLITS)), taken))
             yield start + np.flatnonzero(split == number)

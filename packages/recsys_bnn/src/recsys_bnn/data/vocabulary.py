@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_bnn.data.chunks import cells
+from recsys_bnn.data.chunks import array, arrow, cells, missing, numbers
 from recsys_bnn.data.formats.keys import Keys
-from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, hash_table, lookup
+from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, IdTable
 
 FILE = "vocabulary.parquet"
 _ROWS = 1 << 20  # vocabulary rows that are spelled out at once
@@ -44,7 +44,7 @@ class Counts:
     def of(cls, column: pa.Array) -> "Counts":
         """Count the keys in one column of a chunk."""
         counted = column.drop_null().value_counts()
-        return cls(counted.field(0).to_numpy(), counted.field(1).to_numpy(), column.null_count)
+        return cls(numbers(counted.field(0)), numbers(counted.field(1)), column.null_count)
 
 
 class Counter:
@@ -98,11 +98,11 @@ class FieldVocabulary:
 
     def encode(self, column: pa.Array, ids: np.ndarray) -> None:
         """Write the id of each key in a column of a chunk to ``ids``, int32 [N]."""
-        lookup(*cells(column), *self._slots, ids)
+        self._table.lookup(*cells(column), ids)
 
     @cached_property
-    def _slots(self) -> tuple[np.ndarray, np.ndarray]:
-        return hash_table(self.keys, self.ids)
+    def _table(self) -> IdTable:
+        return IdTable(self.keys, self.ids)
 
     def facts(self, spelling: Keys) -> dict[str, Any]:
         """Return what the id of a text depends on, as JSON values."""
@@ -141,9 +141,9 @@ class HashedVocabulary:
 
     def encode(self, column: pa.Array, ids: np.ndarray) -> None:
         """Write the id of each key in a column of a chunk to ``ids``, int32 [N]."""
-        ids[:] = self._ids(column.fill_null(0).to_numpy())
-        if column.null_count:
-            ids[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
+        there = ~missing(column)
+        ids[there] = self._ids(numbers(column)[there])
+        ids[~there] = MISSING
 
     def facts(self, spelling: Keys) -> dict[str, Any]:
         """Return what the id of a text depends on, as JSON values."""
@@ -212,11 +212,11 @@ def write_vocabulary(
     with pq.ParquetWriter(path, schema, use_dictionary=["field"]) as writer:
         for name, field, keys in zip(vocabulary.names, vocabulary.fields, spelling, strict=True):
             first = 0
-            special = pa.array([None, ""], pa.string())
+            special = arrow([None, ""], pa.string())
             for values in itertools.chain([special], field.texts(keys)):
                 ids = np.arange(first, first + len(values), dtype=np.int32)
-                names = pa.repeat(pa.scalar(name), len(values))
-                columns = [names, values, pa.array(ids), pa.array(field.counts[ids])]
+                names = arrow([name], pa.string()).take(array(np.zeros(len(values), np.int32)))
+                columns = [names, values, array(ids), array(field.counts[ids])]
                 writer.write_table(pa.table(columns, schema=schema))
                 first += len(values)
 
@@ -226,7 +226,9 @@ def read_vocabulary(path: Path, names: Sequence[str], spelling: Sequence[Keys]) 
     fields = []
     for name, keys in zip(names, spelling, strict=True):
         table = pq.read_table(path, columns=["value", "count"], filters=[("field", "==", name)])
-        fields.append(_read_field(table["value"].combine_chunks(), table["count"].to_numpy(), keys))
+        fields.append(
+            _read_field(table["value"].combine_chunks(), numbers(table["count"].combine_chunks()), keys)
+        )
     return Vocabulary(tuple(names), tuple(fields))
 
 
@@ -241,4 +243,5 @@ def _read_field(values: pa.Array, counts: np.ndarray, spelling: Keys) -> Field:
 
 def read_counts(path: Path, name: str) -> np.ndarray:
     """Return the training counts by id, int64, of the field ``name`` from a written vocabulary."""
-    return pq.read_table(path, columns=["count"], filters=[("field", "==", name)])["count"].to_numpy()
+    table = pq.read_table(path, columns=["count"], filters=[("field", "==", name)])
+    return numbers(table["count"].combine_chunks())

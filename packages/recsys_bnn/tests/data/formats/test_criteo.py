@@ -1,11 +1,12 @@
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_bnn.data.formats import criteo, text
+from recsys_bnn.data.formats import criteo, criteo_columns, text
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.criteo import CriteoKaggle, Row, parse_line, parse_lines, parse_text
 from recsys_bnn.data.formats.text import Block, Source, parse_block
@@ -14,6 +15,14 @@ from seminar_common.errors import UserError
 
 INTEGERS = [b"1", b"-2", b""] + [b"0"] * 10
 HEX = [b"68fd1e64", b""] + [b"0000000a"] * 24
+
+
+@pytest.fixture(scope="module", params=["compiled", "NumPy"])
+def either_parser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Parse by the kernel, or by what reads short texts without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(criteo_columns, "is_compiled", lambda: request.param == "compiled")
+        yield
 
 
 def line(label=b"0", integers=INTEGERS, categoricals=HEX):
@@ -72,6 +81,7 @@ def test_any_bytes_are_a_row_or_raise_a_row_error(data):
         assert parse_line(spell(row)) == row
 
 
+@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize(
     ("bad", "reason", "message"),
     [
@@ -102,6 +112,7 @@ def test_each_fault_has_its_reason_and_names_the_value(bad, reason, message):
     assert parse_text(bad + b"\n") is None
 
 
+@pytest.mark.usefixtures("either_parser")
 def test_leading_zeros_and_the_limits_of_32_bits_are_integers():
     cells = [b"007", b"-0", b"2147483647", b"-2147483648", b"0" * 5000, *[b""] * 8]
     expected = (7, 0, 2**31 - 1, -(2**31), 0, *[None] * 8)
@@ -110,6 +121,7 @@ def test_leading_zeros_and_the_limits_of_32_bits_are_integers():
     assert tuple(fast.column(i).to_pylist()[0] for i in range(1, 14)) == expected
 
 
+@pytest.mark.usefixtures("either_parser")
 @settings(deadline=None)
 @given(st.lists(mutated_lines() | st.just(b""), min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n"]))
 def test_the_fast_parser_agrees_with_the_line_parser(lines, end):
@@ -120,6 +132,7 @@ def test_the_fast_parser_agrees_with_the_line_parser(lines, end):
         assert fast.equals(expected)
 
 
+@pytest.mark.usefixtures("either_parser")
 @settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n"]))
 def test_the_fast_parser_takes_every_valid_row(valid, end):
@@ -129,6 +142,7 @@ def test_the_fast_parser_takes_every_valid_row(valid, end):
     assert [c.to_pylist() for c in fast.columns] == [list(c) for c in columns]
 
 
+@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize("cell", ["integer", "categorical", "label"])
 def test_the_fast_parser_agrees_on_every_byte_in_every_kind_of_cell(cell):
     for byte in range(256):
@@ -144,10 +158,12 @@ def test_the_fast_parser_agrees_on_every_byte_in_every_kind_of_cell(cell):
         assert fast is None or fast.equals(expected)
 
 
+@pytest.mark.usefixtures("either_parser")
 def test_eight_nul_bytes_are_not_taken_for_a_missing_value():
     assert parse_text(line(categoricals=[b"\0" * 8, *HEX[1:]]) + b"\n") is None
 
 
+@pytest.mark.usefixtures("either_parser")
 def test_a_lone_carriage_return_is_no_line_end():
     assert parse_text(line() + b"\r" + line() + b"\n") is None
 

@@ -99,7 +99,7 @@ class Avazu(Format):
         for batch in self._batches(sources, bad_rows, ordered_map):
             if not batch.num_rows:
                 continue
-            hours = batch.column("hour").to_numpy()
+            hours = chunks.numbers(batch.column("hour"))
             order.check(hours)
             for day, count in zip(*np.unique(hours // 24, return_counts=True), strict=True):
                 self._days[int(day)] = self._days.get(int(day), 0) + int(count)
@@ -162,8 +162,8 @@ def _row_features(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _times(hours: pa.Array) -> list[pa.Array]:
     """Return hour of the day and weekday of hours since the first Monday of 2000."""
-    values = hours.to_numpy()
-    return [pa.array((v % n).astype(np.uint32)) for v, n in ((values, 24), (values // 24, 7))]
+    values = chunks.numbers(hours)
+    return [chunks.array((v % n).astype(np.uint32)) for v, n in ((values, 24), (values // 24, 7))]
 
 
 def _check_header(path: Path, found: list[str], needed: list[str]) -> None:

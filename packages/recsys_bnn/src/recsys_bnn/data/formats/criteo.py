@@ -18,7 +18,7 @@ import pyarrow as pa
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.base import Format, RowReader, counted_name
-from recsys_bnn.data.formats.criteo_kernel import parse_columns
+from recsys_bnn.data.formats.criteo_columns import parse_columns
 from recsys_bnn.data.formats.keys import HexKeys
 from recsys_bnn.data.formats.text import Lines, Source, all_blocks, check_text, parse_each, read_rows, shown
 from recsys_bnn.data.parallel import OrderedMap

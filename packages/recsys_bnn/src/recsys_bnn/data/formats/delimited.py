@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from recsys_bnn.data.chunks import array, arrow, missing, numbers
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.text import (
     BYTE_ORDER_MARK,
@@ -52,9 +54,12 @@ class Column:
         Raises:
             ValueError: a cell is bad.
         """
-        encoded = (texts.fill_null("") if texts.null_count else texts).dictionary_encode()
-        values = [self.parse(text) for text in encoded.dictionary.to_pylist()]
-        return pa.array(values, self.type).take(encoded.indices)
+        encoded = texts.dictionary_encode()
+        cells = encoded.dictionary.to_pylist()
+        if not texts.null_count:
+            return arrow([self.parse(text) for text in cells], self.type).take(encoded.indices)
+        places = np.where(missing(encoded.indices), len(cells), numbers(encoded.indices))
+        return arrow([self.parse(text) for text in [*cells, ""]], self.type).take(array(places))
 
     def value(self, text: str) -> Any:
         """Return the value of one cell.

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from recsys_bnn.data.chunks import array, arrow, numbers
 from seminar_common.splitmix import splitmix64
 
 
@@ -55,11 +56,11 @@ class IntegerKeys:
 
     def texts(self, keys: np.ndarray) -> pa.Array:
         """Return the numbers in decimal."""
-        return pa.array(keys.view(np.int32)).cast(pa.string())
+        return array(keys.view(np.int32)).cast(pa.string())
 
     def keys(self, texts: pa.Array) -> np.ndarray:
         """Return the keys of decimal numbers."""
-        return texts.cast(pa.int32()).to_numpy(zero_copy_only=False).view(np.uint32)
+        return numbers(texts.cast(pa.int32())).view(np.uint32)
 
     def hashes(self, keys: np.ndarray) -> np.ndarray:
         """Return the keys' SplitMix64."""
@@ -77,7 +78,7 @@ class TextKeys:
 
     def texts(self, keys: np.ndarray) -> pa.Array:
         """Return the texts that were numbered so."""
-        return pa.array([self._texts[key] for key in keys.tolist()], pa.string())
+        return arrow([self._texts[key] for key in keys.tolist()], pa.string())
 
     def keys(self, texts: pa.Array) -> np.ndarray:
         """Return the keys of ``texts``; texts that are met for the first time get the next ones."""
@@ -86,7 +87,7 @@ class TextKeys:
     def column(self, texts: pa.Array) -> pa.Array:
         """Return the keys of a column of texts, uint32 with a null where the text is null."""
         encoded = texts.dictionary_encode()
-        return pa.array(self.keys(encoded.dictionary), pa.uint32()).take(encoded.indices)
+        return array(self.keys(encoded.dictionary)).take(encoded.indices)
 
     def hashes(self, keys: np.ndarray) -> np.ndarray:
         """Return the first 8 bytes of each text's BLAKE2 digest."""

@@ -93,11 +93,11 @@ class MovieLens(Format):
         schema = chunks.schema(self.integer_names, self.categorical_names)
         for start in range(0, len(clicks), chunks.STAGED_ROWS):
             rows = slice(start, start + chunks.STAGED_ROWS)
-            found = {chunks.LABEL: pa.array(clicks[rows]), **_taken(item_features, item[rows])}
+            found = {chunks.LABEL: chunks.array(clicks[rows]), **_taken(item_features, item[rows])}
             if user_features:
                 found |= _taken(user_features, user[rows])
             else:
-                found["user_id"] = pa.array(user[rows].astype(np.uint32))
+                found["user_id"] = chunks.array(user[rows].astype(np.uint32))
             yield pa.RecordBatch.from_arrays([found[name] for name in schema.names], schema=schema)
 
     def _ratings(
@@ -168,7 +168,7 @@ class _Place:
 
 
 def _taken(features: dict[str, pa.Array], places: np.ndarray) -> dict[str, pa.Array]:
-    return {name: column.take(pa.array(places)) for name, column in features.items()}
+    return {name: column.take(chunks.array(places)) for name, column in features.items()}
 
 
 class MovieLensRows(RowReader):
@@ -233,14 +233,14 @@ class _Joined:
 
 
 def _numbers(found: Sequence[Item] | Sequence[User]) -> pa.Array:
-    return pa.array([one.id for one in found], pa.uint32())
+    return chunks.arrow([one.id for one in found], pa.uint32())
 
 
 def _of_items(items: Sequence[Item]) -> dict[str, pa.Array]:
     """Return each feature by film; texts are as in the source."""
-    features = {"release_year": pa.array([item.year for item in items], pa.int32())}
+    features = {"release_year": chunks.arrow([item.year for item in items], pa.int32())}
     for i, name in enumerate(_GENRES):
-        features[name] = pa.array(
+        features[name] = chunks.arrow(
             [item.genres[i] if i < len(item.genres) else None for item in items], pa.string()
         )
     return features
@@ -249,7 +249,7 @@ def _of_items(items: Sequence[Item]) -> dict[str, pa.Array]:
 def _of_users(users: Sequence[User]) -> dict[str, pa.Array]:
     """Return each feature by user; texts are as in the source."""
     return {
-        "age": pa.array([user.age for user in users], pa.int32()),
-        "gender": pa.array([user.gender for user in users], pa.string()),
-        "occupation": pa.array([user.occupation for user in users], pa.string()),
+        "age": chunks.arrow([user.age for user in users], pa.int32()),
+        "gender": chunks.arrow([user.gender for user in users], pa.string()),
+        "occupation": chunks.arrow([user.occupation for user in users], pa.string()),
     }

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recsys_bnn.data.chunks import array, numbers
+
 RUN_ROWS = 1 << 21
 """Rows that are sorted in memory at once."""
 MERGED_ROWS = 1 << 14
@@ -46,10 +48,10 @@ def _runs(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
 
 def _in_order(batches: list[pa.RecordBatch], column: int) -> pa.RecordBatch:
     rows = pa.concat_batches(batches)
-    times = rows.column(column).to_numpy()
+    times = numbers(rows.column(column))
     if (times[1:] >= times[:-1]).all():
         return rows
-    return rows.take(pa.array(np.argsort(times, kind="stable")))
+    return rows.take(array(np.argsort(times, kind="stable")))
 
 
 def _write(path: Path, rows: pa.RecordBatch) -> None:
@@ -75,7 +77,7 @@ class _Run:
 
     @property
     def times(self) -> np.ndarray:
-        return self.rows[0].column(self._column).to_numpy()
+        return numbers(self.rows[0].column(self._column))
 
     def taken(self, count: int) -> pa.RecordBatch:
         """Take the first ``count`` rows out of memory."""

@@ -115,7 +115,7 @@ class Table(Format):
             if not batch.num_rows:
                 continue
             if self._in_time_order:
-                order.check(batch.column(1).to_numpy())
+                order.check(chunks.numbers(batch.column(1)))
             integers = batch.columns[first : first + len(self.integer_names)]
             texts = batch.columns[first + len(integers) :]
             keys = [field.column(text) for field, text in zip(self._texts, texts, strict=True)]
@@ -247,7 +247,7 @@ class NumberColumn(Column):
             filled = texts.cast(pa.float64())
         except pa.ArrowInvalid:
             return super().convert(texts)
-        values = filled.fill_null(0).to_numpy()
+        values = chunks.numbers(filled)[~chunks.missing(filled)]
         if np.isfinite(values).all():
             return filled
         return super().convert(as_texts(texts, self.name))
@@ -369,9 +369,9 @@ def parquet_pieces(source: Source, columns: Sequence[Column], present: Names) ->
 def _cells(values: pa.Array, column: Column, path: Path) -> pa.Array:
     kind = values.type
     if isinstance(column, NumberColumn) and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        return pa.array(
-            values.to_numpy(zero_copy_only=False), pa.float64(), from_pandas=True
-        )  # NaN is missing
+        found = values.cast(pa.float64(), safe=False)
+        missing = chunks.missing(found) | np.isnan(chunks.numbers(found))
+        return chunks.array(chunks.numbers(found), np.packbits(~missing, bitorder="little"))
     return as_texts(values, f"{path}: the column {column.name!r}")
 
 
@@ -417,7 +417,7 @@ def as_texts(values: pa.Array, what: str) -> pa.Array:
     if pa.types.is_boolean(kind):
         return values.cast(pa.uint8()).cast(pa.string())
     if pa.types.is_floating(kind):
-        return pa.array([_float_text(value) for value in values.to_pylist()], pa.string())
+        return chunks.arrow([_float_text(value) for value in values.to_pylist()], pa.string())
     try:
         return values.cast(pa.string())
     except (pa.ArrowException, UnicodeDecodeError) as error:

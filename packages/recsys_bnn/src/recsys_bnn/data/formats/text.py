@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recsys_bnn.data.chunks import arrow
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows, RowError
 from recsys_bnn.data.formats.compression import (
     Readable,
@@ -306,7 +307,7 @@ def parse_each(
 def batch_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
     """Return rows of values as a record batch."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [arrow(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
