@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from recsys_bnn.settings.log_length import LONG, SHORT, batch_size, follow_length
+from recsys_bnn.settings.log_length import CROWDED, LONG, batch_size, follow_length
 from recsys_bnn.settings.training import FOLLOW, PRESETS, OptimizationConfig
 from seminar_common.errors import UserError
 
@@ -13,19 +13,19 @@ def rows(train: int, val: int = 0) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("length", [1, SHORT, LONG])
+@pytest.mark.parametrize("length", [1, 1000, LONG])
 def test_nothing_of_a_preset_stays_open_and_a_second_time_changes_nothing(preset: str, length: int) -> None:
-    chosen = follow_length(PRESETS[preset](), rows(length))
+    chosen = follow_length(PRESETS[preset](), rows(length), 100)
     values = [getattr(part, f.name) for part in (chosen.model, chosen.optimization) for f in fields(part)]
     # `auto` of the embeddings' schedule and scale follows the model's bits.
     assert FOLLOW not in values and values.count("auto") == 2
-    assert follow_length(chosen, rows(3 * length)) == chosen
+    assert follow_length(chosen, rows(3 * length), 100) == chosen
 
 
 def test_what_is_given_stays_as_it_is() -> None:
     base = PRESETS["medium"]()
     given = replace(base.optimization, epochs=9, batch_size=7, min_count=0, order="time", fresh_tables="no")
-    chosen = follow_length(replace(base, optimization=given), rows(10)).optimization
+    chosen = follow_length(replace(base, optimization=given), rows(10), 1).optimization
     for name in ("epochs", "batch_size", "min_count", "order", "fresh_tables"):
         assert getattr(chosen, name) == getattr(given, name)
 
@@ -33,17 +33,24 @@ def test_what_is_given_stays_as_it_is() -> None:
 def test_the_rate_of_the_tables_is_that_of_their_optimizer() -> None:
     base = PRESETS["small"]()
     adagrad = replace(base.optimization, embedding_optimizer="rowwise-adagrad")
-    assert follow_length(base, rows(10)).optimization.embedding_learning_rate == 1e-3
-    chosen = follow_length(replace(base, optimization=adagrad), rows(10)).optimization
+    assert follow_length(base, rows(10), 1).optimization.embedding_learning_rate == 4e-3
+    chosen = follow_length(replace(base, optimization=adagrad), rows(10), 1).optimization
     assert chosen.embedding_learning_rate == 0.1
+
+
+def test_a_log_with_many_values_for_its_rows_learns_slowly_and_leaves_rare_ones_out() -> None:
+    base = PRESETS["medium"]()
+    few, many = (follow_length(base, rows(1000), int(1000 * CROWDED) + more).optimization for more in (0, 1))
+    assert (few.min_count, many.min_count) == (0, 20)
+    assert many.embedding_learning_rate < few.embedding_learning_rate
 
 
 def test_the_length_is_that_of_the_rows_to_learn_from() -> None:
     base = PRESETS["small"]()
     train_alone = replace(base, optimization=replace(base.optimization, fit_on="train"))
     log = rows(LONG - 1, 1)
-    assert follow_length(base, log).optimization.order == "time"
-    assert follow_length(train_alone, log).optimization.order == "random"
+    assert follow_length(base, log, 1).optimization.order == "time"
+    assert follow_length(train_alone, log, 1).optimization.order == "random"
 
 
 @pytest.mark.parametrize(

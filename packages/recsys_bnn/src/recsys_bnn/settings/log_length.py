@@ -10,48 +10,48 @@ from typing import Any
 
 from recsys_bnn.settings.training import FOLLOW, TrainSettings
 
-SHORT, LONG = 30_000, 300_000
-"""A log with fewer rows to learn from than the first is short, one with as many as the second is long."""
+LONG = 300_000
+"""Rows to learn from that make a log long."""
+CROWDED = 0.2
+"""Values of all fields for each row: a shorter log with more of them is read too seldom to learn each."""
 _BATCHES = 128
 """Steps of a pass, or up to twice as many, within the limits of a batch."""
 
-_SHORT: Mapping[str, Any] = {
+_CROWDED: Mapping[str, Any] = {
     "epochs": 5,
     "learning_rate": 1e-3,
+    "embedding_learning_rate": 1e-3,
     "embedding_optimizer": "adam",
     "min_count": 20,
     "fresh_tables": "no",
     "order": "random",
 }
-_MIDDLE = _SHORT | {"min_count": 0, "epochs": 4, "learning_rate": 2e-3}
+_SHORT = _CROWDED | {"epochs": 4, "learning_rate": 2e-3, "embedding_learning_rate": 4e-3, "min_count": 0}
 _LONG = _SHORT | {
     "epochs": 2,
     "learning_rate": 4e-3,
+    "embedding_learning_rate": 0.1,
     "embedding_optimizer": "rowwise-adagrad",
-    "min_count": 0,
     "fresh_tables": "yes",
     "order": "time",
 }
 
 
-def follow_length(settings: TrainSettings, rows: Mapping[str, int]) -> TrainSettings:
+def follow_length(settings: TrainSettings, rows: Mapping[str, int], values: int) -> TrainSettings:
     """Return ``settings`` with every value that was left open.
 
     Args:
         settings: Settings of a training.
         rows: Rows of each split of the data set.
+        values: Values of all fields that have an id of their own.
     """
     length = sum(rows[split] for split in settings.optimization.fit_on.split("+"))
-    chosen: dict[str, Any] = dict(_SHORT if length < SHORT else _MIDDLE if length < LONG else _LONG)
-    chosen["batch_size"] = batch_size(length)
+    recipe = _LONG if length >= LONG else _CROWDED if values > CROWDED * length else _SHORT
     given = settings.optimization
-    optimizer = (
-        chosen["embedding_optimizer"] if _is_open(given.embedding_optimizer) else given.embedding_optimizer
-    )
-    # Adam's steps are as long as the rate, in a table as in an MLP; Adagrad's first step is, and the next are shorter.
-    chosen["embedding_learning_rate"] = (
-        0.1 if optimizer == "rowwise-adagrad" else 1e-3 if length < SHORT else 4e-3
-    )
+    chosen = {**recipe, "batch_size": batch_size(length)}
+    if given.embedding_optimizer not in ("auto", recipe["embedding_optimizer"]):
+        # The other optimizer has rates of its own: Adagrad's first step alone is as long as the rate.
+        chosen["embedding_learning_rate"] = 0.1 if given.embedding_optimizer == "rowwise-adagrad" else 1e-3
     filled = {name: value for name, value in chosen.items() if _is_open(getattr(given, name))}
     model = settings.model
     if _is_open(model.dropout):

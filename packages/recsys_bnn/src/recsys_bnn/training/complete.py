@@ -13,7 +13,7 @@ from seminar_common.progress import say
 def complete_settings(settings: TrainSettings, dataset: Dataset) -> TrainSettings:
     """Return ``settings`` with everything that they leave to the data; complete ones stay as they are."""
     rows = {split: len(dataset.rows(split)) for split in SPLITS}
-    return _with_bits(follow_length(settings, rows), dataset)
+    return _with_bits(follow_length(settings, rows, sum(dataset.cardinalities)), dataset)
 
 
 def _with_bits(settings: TrainSettings, dataset: Dataset) -> TrainSettings:
