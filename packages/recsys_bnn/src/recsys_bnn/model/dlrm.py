@@ -16,6 +16,7 @@ from recsys_bnn.model.first_order import FIRST_ORDER_BITS, FirstOrder
 from recsys_bnn.model.layers import (
     BatchNorm,
     LinearLayer,
+    PReLU,
     QuantEmbedding,
     QuantLinear,
     SeededDropout,
@@ -168,7 +169,7 @@ def mlp(sizes: Sequence[int], config: ModelConfig, bits: MLPBits) -> nn.Sequenti
         linear = _linear(size_in, size_out, layer, config)
         blocks += [BatchNorm(size_in), linear, BatchNorm(size_out)]
         if index < last or bits.part == "bottom":
-            blocks.append(nn.PReLU())
+            blocks.append(PReLU())
         if index < last and config.dropout:
             blocks.append(SeededDropout(config.dropout))
     return nn.Sequential(*blocks)

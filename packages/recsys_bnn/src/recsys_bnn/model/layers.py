@@ -8,6 +8,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
+from recsys_bnn.model import kernels
 from recsys_bnn.model.quantizers import Quantizer, ThresholdSigns, Use, make_quantizer, make_row_quantizer
 
 GROUPS = 16
@@ -257,19 +258,28 @@ class _PairProducts(torch.autograd.Function):
     def forward(ctx: Any, vectors: Tensor, pairs: Tensor) -> Tensor:
         # All V x V products, though half suffice: a gather of both sides of P pairs would copy 2 P D values.
         ctx.save_for_backward(vectors, pairs)
-        return (vectors @ vectors.transpose(1, 2)).flatten(1).index_select(1, pairs)
+        squares = (vectors @ vectors.transpose(1, 2)).flatten(1)
+        if not kernels.compiled(vectors):
+            return squares.index_select(1, pairs)
+        products = squares.new_empty(len(squares), len(pairs))
+        kernels.gather(*kernels.arrays(squares, pairs, products))
+        return products
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         vectors, pairs = ctx.saved_tensors
         (batch, count, _), given = vectors.shape, len(pairs)
-        # Where each entry of G + G^T stands in the gradient. The diagonal, which is no pair, reads the zero behind it.
-        place = torch.full((count * count,), given, device=pairs.device)
         mirrored = pairs % count * count + pairs // count
-        place[pairs] = place[mirrored] = torch.arange(given, device=pairs.device)
-        # Read by place, not scattered by pair: a scatter would first fill B x V x V zeros.
-        padded = torch.cat([gradients[0], gradients[0].new_zeros(batch, 1)], dim=1)
-        return padded.index_select(1, place).view(batch, count, count) @ vectors, None
+        if kernels.compiled(vectors, *gradients):
+            both = vectors.new_empty(batch, count * count)
+            kernels.scatter_twice(*kernels.arrays(gradients[0], pairs, mirrored, both))
+        else:
+            # Where each entry of G + G^T stands in the gradient. The diagonal, no pair, reads the zero behind it.
+            place = torch.full((count * count,), given, device=pairs.device)
+            place[pairs] = place[mirrored] = torch.arange(given, device=pairs.device)
+            # Read by place, not scattered by pair: a scatter would first fill B x V x V zeros.
+            both = torch.cat([gradients[0], gradients[0].new_zeros(batch, 1)], dim=1).index_select(1, place)
+        return both.view(batch, count, count) @ vectors, None
 
 
 def pair_products(vectors: Tensor, pairs: Tensor) -> Tensor:
@@ -308,6 +318,33 @@ class BatchNorm(nn.BatchNorm1d):
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * rows / (rows - 1), share)  # the unbiased one, as PyTorch keeps it
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        values, slopes, result = kernels.flat(x, slope, out)
+        kernels.prelu(values, slopes[0], result)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        to_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        values, slopes, gradient, result = kernels.flat(x, slope, gradients[0], to_x)
+        return to_x, slope.new_tensor([kernels.prelu_backward(values, slopes[0], gradient, result)])
+
+
+class PReLU(nn.PReLU):
+    """PyTorch's PReLU with one slope; its gradient takes a tenth of the time where the kernels can."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return ``input`` above 0, and the slope times it elsewhere."""
+        if kernels.compiled(input, self.weight):
+            return _PReLU.apply(input, self.weight)
+        return super().forward(input)
 
 
 class SeededDropout(nn.Module):

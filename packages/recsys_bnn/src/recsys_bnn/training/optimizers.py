@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recsys_bnn.model.kernels import arrays, compiled
 from recsys_bnn.training import row_kernels
 
 
@@ -41,9 +42,9 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         state = self.state[table]
         if not state:
             state["sum"] = torch.zeros(len(table), dtype=table.dtype, device=table.device)
-        if has_kernels(table):
+        if _in_place(table):
             numbers = np.float32(group["lr"]), np.float32(group["eps"])
-            row_kernels.adagrad(*_arrays(table, state["sum"]), *_entries(gradient), *numbers)
+            row_kernels.adagrad(*arrays(table, state["sum"]), *_entries(gradient), *numbers)
             return
         rows, values = summed_by_row(gradient)
         accumulated = state["sum"].index_add_(0, rows, values.square().mean(1))[rows]
@@ -57,7 +58,7 @@ class RowAdam(torch.optim.SparseAdam):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[incompatible-method-override]
         """Update the rows that have a gradient, and their moments; those of other rows don't decay."""
         tables = [table for group in self.param_groups for table in group["params"]]
-        if not all(map(has_kernels, tables)):
+        if not all(map(_in_place, tables)):
             return super().step(closure)
         loss = None if closure is None else closure()
         for group in self.param_groups:
@@ -76,22 +77,18 @@ class RowAdam(torch.optim.SparseAdam):
         step_size = group["lr"] * corrections[1] ** 0.5 / corrections[0]
         shares = [1 - beta for beta in group["betas"]]
         numbers = map(np.float32, (step_size, *shares, group["eps"]))
-        arrays = _arrays(table, state["exp_avg"], state["exp_avg_sq"])
-        row_kernels.adam(*arrays, *_entries(gradient), *numbers)
+        moments = arrays(state["exp_avg"], state["exp_avg_sq"])
+        row_kernels.adam(*arrays(table), *moments, *_entries(gradient), *numbers)
 
 
-def has_kernels(table: Tensor) -> bool:
-    """Say whether the compiled kernels take ``table``: float32 on the CPU, row after row."""
-    return table.device.type == "cpu" and table.dtype == torch.float32 and table.is_contiguous()
-
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.detach().numpy() for tensor in tensors]
+def _in_place(table: Tensor) -> bool:
+    """Say whether a kernel can change ``table`` where it is."""
+    return compiled(table) and table.is_contiguous()
 
 
 def _entries(gradient: Tensor) -> list[np.ndarray]:
     """Return the row of each entry of a sparse gradient, int64 [N], and their values [N, D]."""
-    return _arrays(gradient._indices()[0].contiguous(), gradient._values().contiguous())
+    return arrays(gradient._indices()[0], gradient._values())
 
 
 def summed_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:

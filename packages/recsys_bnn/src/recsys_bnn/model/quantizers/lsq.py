@@ -12,9 +12,11 @@ the step), Eq. 5 (gradient of the values), Sec. 2.2 (gradient scale). Three choi
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from recsys_bnn.model import kernels
 from recsys_bnn.model.quantizers.base import ScaledQuantizer, Use
 
 
@@ -23,10 +25,8 @@ class _LSQ(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, step: Tensor, lowest: float, highest: float, gradient_scale: float
     ) -> Tensor:
-        out, offset = (x / step).clamp_(lowest, highest), highest % 1
-        # Values between the steps are rounded as their neighbours on the steps.
-        out = out.sub_(offset).round_().add_(offset) if offset else out.round_()
-        out.mul_(step)
+        offset = highest % 1
+        out = _rounded(x, step, lowest, highest, offset)
         ctx.save_for_backward(x, step, out)
         # Two bits end at 1.5 steps. Values of up to 2 steps are nearest to that result, so they pass gradients.
         ctx.range, ctx.gradient_scale = (lowest - offset, highest + offset), gradient_scale
@@ -36,11 +36,45 @@ class _LSQ(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         x, step, out = ctx.saved_tensors
         lowest, highest = ctx.range
+        if rows := _rows(x, step, *gradients):
+            to_x, to_step = (
+                torch.empty_like(x, memory_format=torch.contiguous_format),
+                x.new_empty(len(rows[0])),
+            )
+            ends, last = map(np.float32, ctx.range), kernels.arrays(out, gradients[0], to_x)
+            kernels.lsq_backward(*rows, *ends, *(a.reshape(rows[0].shape) for a in last), to_step.numpy())
+            to_step = to_step.view(-1, *step.shape).sum(0) if step.numel() > 1 else to_step.sum()
+            return to_x, to_step / step * ctx.gradient_scale, None, None, None
         gradient_x = gradients[0] * ((x > lowest * step) & (x < highest * step))
         # Eq. 3 times the step is `out - x` inside the range and `out` outside: two passes, no division.
         per_value = (gradients[0] * out).addcmul_(gradient_x, x, value=-1)
         gradient_step = per_value.sum_to_size(step.shape) / step * ctx.gradient_scale
         return gradient_x, gradient_step, None, None, None
+
+
+def _rounded(x: Tensor, step: Tensor, lowest: float, highest: float, offset: float) -> Tensor:
+    """Return ``x`` in its nearest steps. Values between the steps are rounded as their neighbours on the steps."""
+    if rows := _rows(x, step):
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        numbers = map(np.float32, (lowest, highest, offset))
+        kernels.lsq(*rows, *numbers, out.numpy().reshape(rows[0].shape))
+        return out
+    out = (x / step).clamp_(lowest, highest)
+    out = out.sub_(offset).round_().add_(offset) if offset else out.round_()
+    return out.mul_(step)
+
+
+def _rows(x: Tensor, step: Tensor, *others: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return ``x`` as rows and a step for each, which repeat, for the kernels; None where they don't take them.
+
+    They take one step for all values, or one for each vector along the last dimension, the same in every sample.
+    """
+    if not kernels.compiled(x, step, *others):
+        return None
+    if step.numel() > 1 and (step.shape[-1] != 1 or step.shape[:-1] != x.shape[-step.dim() : -1]):
+        return None
+    values, steps = kernels.arrays(x, step)
+    return values.reshape(-1, x.shape[-1] if x.dim() else 1), steps.reshape(-1)
 
 
 def levels(bits: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recsys_bnn.model import kernels
 from recsys_bnn.model.quantizers.base import Quantizer, ScaledQuantizer
 
 
@@ -17,12 +18,20 @@ class _SignSTE(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+        if not kernels.compiled(x):
+            return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        kernels.sign(*kernels.flat(x, out))
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1)
+        if not kernels.compiled(x, *gradients):
+            return gradients[0] * (x.abs() <= 1)
+        to_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        kernels.sign_backward(*kernels.flat(x, gradients[0], to_x))
+        return to_x
 
 
 def sign(x: Tensor) -> Tensor:
