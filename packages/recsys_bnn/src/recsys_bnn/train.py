@@ -16,11 +16,12 @@ from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.model.layers import SeededDropout
 from recsys_bnn.model.post_training import quantize_after_training
-from recsys_bnn.model.trained import build_model, load_model, predict
+from recsys_bnn.model.trained import build_model, load_model, predict, rows_at_once
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
 from recsys_bnn.training.complete import complete_settings
 from recsys_bnn.training.ftrl import FTRL
+from recsys_bnn.training.memory import require_memory
 from recsys_bnn.training.optimizers import RowAdam, RowwiseAdagrad
 from seminar_common import bootstrap, metrics, runs, seeds
 from seminar_common.device import launch
@@ -68,6 +69,7 @@ def train(settings: TrainSettings) -> Run:
     else:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
     settings = complete_settings(settings, dataset)
+    require_memory(settings, dataset)
     dataset.verify()
     rows = _training_rows(settings, dataset)
     teacher = _load_other(settings.teacher, "--teacher", dataset)
@@ -143,7 +145,8 @@ def initial_model(settings: TrainSettings, dataset: Dataset, rows: Rows) -> DLRM
     source = _load_other(settings.init, "--init", dataset)
     if source is not None:
         order = seeds.numpy_generator(settings.seed, "calibration")
-        batch = next(rows.batches(min(len(rows), CALIBRATION_ROWS), generator=order))
+        most = max(settings.optimization.batch_size, rows_at_once(rows, CALIBRATION_ROWS))
+        batch = next(rows.batches(min(len(rows), most), generator=order))
         return quantize_after_training(source, settings.model, batch)
     model = build_model(settings, dataset)
     model.reset_parameters(seeds.torch_generator(settings.seed, "weights"), float(rows.labels().mean()))

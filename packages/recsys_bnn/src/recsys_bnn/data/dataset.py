@@ -44,6 +44,8 @@ BLOCK_ROWS = 65_536
 """Rows of a record batch, the unit of shuffling."""
 WINDOW_BLOCKS = 16
 """Blocks that are shuffled together: about a million rows, 160 MB of Criteo."""
+WINDOW_BYTES = 1 << 30
+"""Bytes of the blocks that are shuffled together, if more than one is: fewer blocks where features are many."""
 LATEST_BLOCKS = 4
 """The same where the windows follow time: the fewer, the more the last rows of a pass are the latest ones."""
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -185,6 +187,11 @@ class Rows:
     def __len__(self) -> int:
         return sum(split.rows for split in self._splits)
 
+    @property
+    def fields(self) -> int:
+        """Number of categorical fields, F."""
+        return self._splits[0].reader.schema.field("categoricals").type.list_size
+
     def labels(self) -> np.ndarray:
         """Return all labels in order, uint8 [len(self)]."""
         return np.concatenate([split.column(LABEL) for split in self._splits])
@@ -240,12 +247,18 @@ class Rows:
         if generator is None:
             return [_Window([block], _rows([block]), None) for block in blocks]
         order = np.arange(len(blocks)) if in_time else generator.permutation(len(blocks))
-        size = LATEST_BLOCKS if in_time else WINDOW_BLOCKS
+        size = self._window_blocks(LATEST_BLOCKS if in_time else WINDOW_BLOCKS)
         groups = [order[i : i + size] for i in range(0, len(order), size)]
         # A seed for each window, drawn now, lets a resumed epoch leave windows out without shuffling them.
         seeds = generator.integers(2**63, size=len(groups)).tolist()
         chosen = [[blocks[i] for i in group] for group in groups]
         return [_Window(group, _rows(group), seed) for group, seed in zip(chosen, seeds, strict=True)]
+
+    def _window_blocks(self, most: int) -> int:
+        """Return ``most`` blocks, or fewer where rows are so wide that they would take over ``WINDOW_BYTES``."""
+        schema = self._splits[0].reader.schema
+        row_bytes = 1 + 4 * sum(schema.field(n).type.list_size for n in ("integers", "categoricals"))
+        return max(1, min(most, WINDOW_BYTES // (BLOCK_ROWS * row_bytes)))
 
 
 def _rows(blocks: Sequence[tuple[_Split, int]]) -> int:

@@ -13,6 +13,9 @@ from seminar_common.errors import UserError
 from seminar_common.runs import Run
 from seminar_common.training import final_weights
 
+PRODUCTS_BYTES = 1 << 29
+"""Most bytes that the products of all pairs of vectors take where no training needs more rows at once."""
+
 
 def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int, ...]:
     """Return each field's table rows when values seen fewer than ``min_count`` times are left out.
@@ -54,6 +57,14 @@ def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
     return DLRM(settings.model, len(dataset.integer_names), cardinalities)
 
 
+def rows_at_once(rows: Rows, most: int) -> int:
+    """Return how many of ``rows`` to compute at once: ``most``, or fewer where there are many fields.
+
+    Then the products of all pairs of vectors would take more than :data:`PRODUCTS_BYTES`.
+    """
+    return max(1, min(most, PRODUCTS_BYTES // (4 * (rows.fields + 1) ** 2)))
+
+
 @torch.inference_mode()
 def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size: int = 8192) -> np.ndarray:
     """Return the click probability of each row, float64 of shape [len(rows)].
@@ -62,7 +73,7 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
         model: Maps integers [B, I] and categoricals [B, F] to logits [B]; its training mode is restored.
         rows: Rows in the order of the answer.
         device: Where the model is.
-        batch_size: Rows of one forward pass.
+        batch_size: Most rows of one forward pass.
 
     Raises:
         UserError: the model overflows on some rows, as one that has nearly diverged may do.
@@ -71,7 +82,7 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
     model.eval()
     parts = [
         torch.sigmoid(model(b.integers.to(device), b.categoricals.to(device)).double()).cpu()
-        for b in rows.batches(batch_size)
+        for b in rows.batches(rows_at_once(rows, batch_size))
     ]
     model.train(training)
     probabilities = torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()

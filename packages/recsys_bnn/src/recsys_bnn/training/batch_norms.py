@@ -9,6 +9,7 @@ from torch import nn
 
 from recsys_bnn.data.dataset import Rows
 from recsys_bnn.model.dlrm import DLRM
+from recsys_bnn.model.trained import rows_at_once
 from recsys_bnn.settings.training import TrainSettings
 from seminar_common import seeds
 
@@ -31,7 +32,8 @@ def settle_batch_norms(model: DLRM, rows: Rows, settings: TrainSettings, device:
         norm.train().reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     generator = seeds.numpy_generator(settings.seed, "settle")
-    size = max(settings.optimization.batch_size, min(len(rows), SETTLE_ROWS) // 16)
+    most = rows_at_once(rows, min(len(rows), SETTLE_ROWS) // 16)
+    size = max(settings.optimization.batch_size, most)
     batches = rows.batches(min(size, len(rows)), generator=generator, drop_last=True)
     for batch in itertools.islice(batches, 16):
         model(batch.integers.to(device), batch.categoricals.to(device))
