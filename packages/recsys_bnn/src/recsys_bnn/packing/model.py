@@ -57,7 +57,7 @@ class Block(NamedTuple):
         linear = self.linear
         if isinstance(linear, QuantLinear):
             return linear.quantize_input, linear.quantize_weight
-        return linear.activation, linear.weight_quantization  # ty: ignore[unresolved-attribute]  # BITorch's
+        return linear.activation, linear.weight_quantization  # ty: ignore[missing-attribute]  # BITorch's
 
 
 def blocks(mlp: nn.Sequential) -> Iterator[Block]:
@@ -79,7 +79,7 @@ def blocks(mlp: nn.Sequential) -> Iterator[Block]:
         if modules and isinstance(modules[0], nn.PReLU):
             slope = modules[0].weight.item()
             modules = modules[1:]
-        yield Block(before, linear, after, slope)  # ty: ignore[invalid-argument-type]
+        yield Block(before, linear, after, slope)
 
 
 def mlp_spec(mlp: nn.Sequential) -> tuple[LayerSpec, ...]:
@@ -101,7 +101,7 @@ def _finished(
     block: Block, coded: CodedInput, weights: Codes, scale: np.ndarray | float, constant: np.ndarray | float
 ) -> LayerSpec:
     """Fold ``acc * scale + constant``, the layer's bias and the norm after it into gain and bias."""
-    after, own_bias = affine(block.after), block.linear.bias  # ty: ignore[unresolved-attribute]
+    after, own_bias = affine(block.after), block.linear.bias  # ty: ignore[missing-attribute]
     own = 0.0 if own_bias is None else own_bias.detach().double().numpy()
     gain = np.broadcast_to(after.scale * scale, len(weights))
     bias = after.scale * (constant + own) + after.shift
@@ -122,7 +122,7 @@ def _of_floats(block: Block, weights: Codes, scale: np.ndarray | float) -> Layer
 
 def _weights(block: Block) -> tuple[Codes, np.ndarray | float]:
     """Return a layer's weights and their scales, float64 [N] or one."""
-    (_, quantizer), weight = block.quantizers, block.linear.weight.detach()  # ty: ignore[unresolved-attribute]
+    (_, quantizer), weight = block.quantizers, block.linear.weight.detach()  # ty: ignore[missing-attribute]
     count = weight.shape[1]
     if block.linear.weight_bits == 32:
         return Codes(weight.numpy(), 32, count), 1.0

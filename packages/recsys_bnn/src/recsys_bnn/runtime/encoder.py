@@ -5,7 +5,6 @@ the readers of `score` and `serve`, use the hash tables of :mod:`recsys_bnn.data
 asked for.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,11 +49,11 @@ class Encoder:
         numbers, texts = frozenset(facts["missing_numbers"]), frozenset(facts["missing_texts"])
         read_text = values.text(texts, whole_decimals=facts["whole_decimals"])
         kinds = {HEX: values.hex_key, INTEGER: values.integer_key, TEXT: read_text}
-        self._number_readers = [
-            values.whole(numbers) if k < self._whole else values.decimal(numbers)
-            for k in range(len(self.integer_names))
+        self._readers: list[Reader] = [
+            *(values.whole(numbers) for _ in range(self._whole)),
+            *(values.decimal(numbers) for _ in range(signed)),
+            *(kinds[kind] for kind in self.kinds),
         ]
-        self._key_readers: list[Reader] = [kinds[kind] for kind in self.kinds]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,10 +70,22 @@ class Encoder:
         Raises:
             UserError: a value is not what its feature takes.
         """
+        if rows > _FEW and (arrays := _as_arrow(columns)) is not None:
+            return self.encode_arrow(arrays, rows)
+        return self._finished([self._read(index, column) for index, column in enumerate(columns)], rows)
+
+    def encode_row(self, row: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`encode` does for one row of values, sooner."""
+        try:
+            read = [[read(value)] for read, value in zip(self._readers, row, strict=True)]
+        except (ValueError, TypeError):
+            return self.encode([[value] for value in row], 1)  # which names the value
+        return self._finished(read, 1)
+
+    def _finished(self, read: list[list[Any]], rows: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self.integer_names)
-        integers = self._integers(columns[:count], rows)
-        keys = [self._read(count + f, columns[count + f]) for f in range(len(self._key_readers))]
-        return integers, self._few_ids(keys, rows) if rows <= _FEW else self._many_ids(keys, rows)
+        ids = self._few_ids(read[count:], rows) if rows <= _FEW else self._many_ids(read[count:], rows)
+        return self._integers(read[:count], rows), ids
 
     def encode_arrow(self, columns: "Sequence[pa.Array]", rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what :meth:`encode` does, for columns of Arrow, whose distinct values are read once each."""
@@ -93,8 +104,7 @@ class Encoder:
 
     def _read(self, index: int, column: Sequence[Any]) -> list[Any]:
         """Return what a feature's reader makes of a column, each distinct value read once where there are many."""
-        count = len(self.integer_names)
-        read = self._number_readers[index] if index < count else self._key_readers[index - count]
+        read = self._readers[index]
         try:
             if len(column) <= _FEW:
                 return [read(value) for value in column]
@@ -112,31 +122,26 @@ class Encoder:
                 return UserError(f"{self.names[index]}{where}: {str(value)[:40]!r}, expected {error}")
         return UserError(f"{self.names[index]}: values that can't be compared")
 
-    def _integers(self, columns: Sequence[Sequence[Any]], rows: int) -> np.ndarray:
-        found = np.empty((rows, len(columns)), np.float64)
-        for k, column in enumerate(columns):
-            found[:, k] = [math.nan if value is None else value for value in self._read(k, column)]
-        whole = found[:, : self._whole]
+    def _integers(self, numbers: list[list[Any]], rows: int) -> np.ndarray:
+        found = np.array(numbers, np.float64).reshape(len(numbers), rows).T  # None becomes NaN
+        whole, decimals = found[:, : self._whole], found[:, self._whole :]
         np.log1p(np.maximum(whole, 0), out=whole)
-        decimals = found[:, self._whole :]
-        decimals[:] = np.copysign(np.log1p(np.abs(decimals)), decimals)
-        return ((found - self._mean) / self._std).astype(np.float32)
+        if decimals.size:
+            decimals[:] = np.copysign(np.log1p(np.abs(decimals)), decimals)
+        return np.ascontiguousarray((found - self._mean) / self._std, np.float32)
 
     def _few_ids(self, keys: list[list[Any]], rows: int) -> np.ndarray:
-        wanted = np.zeros((len(keys), rows), np.uint64)
-        ids = np.full((len(keys), rows), MISSING, np.int32)
-        for f, column in enumerate(keys):
-            texts = self._text_ids.get(f)
-            if texts is not None:
-                ids[f] = [MISSING if key is None else texts(key) for key in column]
-            elif None in column:
-                wanted[f] = [0 if key is None else key for key in column]
-            else:
-                wanted[f] = column
-        if self._searched.size:
-            found = self._search(wanted[self._searched])
-            given = np.array([[key is not None for key in keys[f]] for f in self._searched.tolist()])
-            ids[self._searched] = np.where(given, found, MISSING)
+        ids = np.empty((len(keys), rows), np.int32)
+        for f, of_text in self._text_ids.items():
+            ids[f] = [MISSING if key is None else of_text(key) for key in keys[f]]
+        searched = self._searched
+        if len(searched):
+            wanted = [keys[f] for f in searched] if len(searched) < len(keys) else keys
+            absent = [[key is None for key in column] for column in wanted] if _any_missing(wanted) else None
+            if absent is not None:
+                wanted = [[0 if key is None else key for key in column] for column in wanted]
+            found = self._search(np.array(wanted, np.uint64))
+            ids[searched] = found if absent is None else np.where(absent, MISSING, found)
         return np.ascontiguousarray(ids.T)
 
     def _search(self, wanted: np.ndarray) -> np.ndarray:
@@ -153,19 +158,19 @@ class Encoder:
         return found
 
     @cached_property
-    def _searched(self) -> np.ndarray:
+    def _searched(self) -> list[int]:
         """Numbers of the fields whose values have keys, all but those of texts."""
-        return np.flatnonzero([kind != TEXT for kind in self.kinds])
+        return [f for f, kind in enumerate(self.kinds) if kind != TEXT]
 
     @cached_property
     def _prefixes(self) -> np.ndarray:
         """The number of each searched field above the 32 bits of a key, uint64 [searched, 1]."""
-        return self._searched.astype(np.uint64)[:, None] << np.uint64(32)
+        return np.array(self._searched, np.uint64)[:, None] << np.uint64(32)
 
     @cached_property
     def _hashed_rows(self) -> list[tuple[int, int]]:
         """Places among the searched fields of those that are hashed, and their buckets."""
-        fields = [self._fields[f] for f in self._searched.tolist()]
+        fields = [self._fields[f] for f in self._searched]
         return [(row, field["buckets"]) for row, field in enumerate(fields) if "buckets" in field]
 
     @cached_property
@@ -232,6 +237,20 @@ class Encoder:
         if self.kinds[field] == TEXT:
             return TextIds(self._texts(field))
         first = sum(other.get("keys", 0) for other in self._fields[:field])
-        keys = self._arrays["keys"][first : first + described["keys"]]
-        ids = np.arange(FIRST_VALUE, FIRST_VALUE + len(keys), dtype=np.int32)
+        keys, ids = (part[first : first + described["keys"]] for part in self._index)
+        keys = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         return FieldVocabulary(keys, ids, np.broadcast_to(np.int64(0), FIRST_VALUE + len(keys)))
+
+
+def _as_arrow(columns: Sequence[Sequence[Any]]) -> "list[pa.Array] | None":
+    """Return columns of Arrow, or None where one holds values of several types."""
+    import pyarrow as pa
+
+    try:
+        return [pa.array(column, from_pandas=True) for column in columns]
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _any_missing(columns: list[list[Any]]) -> bool:
+    return any(None in column for column in columns)

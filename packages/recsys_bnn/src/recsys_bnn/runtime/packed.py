@@ -139,6 +139,12 @@ class PackedModel:
 
     def _of_rows(self, rows: Sequence[Mapping[str, Any]], fill: bool) -> tuple[np.ndarray, np.ndarray]:
         names = self.features
+        if len(rows) == 1 and not fill:
+            try:
+                return self._encoder.encode_row([rows[0][name] for name in names])
+            except KeyError:
+                self._require(rows[0], fill)
+                raise
         if fill:
             columns = [[row.get(name) for row in rows] for name in names]
         else:

@@ -13,7 +13,7 @@ from typing import Any
 
 HEX, INTEGER, TEXT = "hex", "integer", "text"
 _HEX = re.compile(r"[0-9a-fA-F]{8}", re.ASCII)
-_WHOLE = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _WHOLE_DECIMAL = re.compile(r"-?[0-9]+\.0", re.ASCII)
 _TRUTH = {"True": 1, "true": 1, "TRUE": 1, "False": 0, "false": 0, "FALSE": 0}
@@ -36,12 +36,12 @@ def whole(missing: Collection[str]) -> Reader:
         if type(value) is int:
             found: int | None = value
         elif isinstance(value, str):
+            if value.isdecimal() and value.isascii() and len(value) < 19:
+                return int(value)
             text = value.strip()
             if not text or text in missing:
                 return None
-            found = _TRUTH.get(text)
-            if found is None and _WHOLE.fullmatch(text):
-                found = int(text.partition(".")[0])
+            found = _TRUTH[text] if text in _TRUTH else _whole_text(text)
         elif is_missing(value):
             return None
         else:
@@ -51,6 +51,14 @@ def whole(missing: Collection[str]) -> Reader:
         return found
 
     return read
+
+
+def _whole_text(text: str) -> int | None:
+    """Return the whole number that a text spells, also as 25.0 or 1e5; None for another text."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return int(value) if float(value).is_integer() else None
 
 
 def decimal(missing: Collection[str]) -> Reader:
