@@ -49,7 +49,7 @@ def serve(settings: ServeSettings) -> None:
         try:
             uvicorn.Server(config).run([listener])
         except (KeyboardInterrupt, Terminated):
-            say("stopped; all requests were answered")
+            say("stopped")
 
 
 def _listening(host: str, port: int) -> socket.socket:

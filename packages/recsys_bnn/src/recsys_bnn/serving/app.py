@@ -22,6 +22,9 @@ from seminar_common.progress import say
 
 PATHS = ("/score", "/rank", "/model", "/health", "/metrics", "/openapi.json")
 _JSON = "application/json"
+_READ_ON = 4
+"""So many times the limit is read, and dropped, of a body that is too large: a client that is cut off while it sends
+never reads why."""
 
 
 def make_app(held: Held[Served], settings: ServeSettings, workers: int) -> FastAPI:
@@ -155,13 +158,14 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     if headers.get("content-encoding", "identity") != "identity":
         raise BadRequest("Content-Encoding: send the body as it is, not compressed", 415)
     length = headers.get("content-length", "")
-    parts, size = [], int(length) if length.isdecimal() else 0
-    if size <= max_bytes:
+    size, parts = int(length) if length.isdecimal() else 0, []
+    if size <= _READ_ON * max_bytes:
         size = 0
         async for part in request.stream():
-            parts.append(part)
             size += len(part)
-            if size > max_bytes:
+            if size <= max_bytes:
+                parts.append(part)
+            elif size > _READ_ON * max_bytes:
                 break
     if size > max_bytes:
         raise BadRequest(f"body: larger than {max_bytes:,} bytes; send the rows in parts", 413)
