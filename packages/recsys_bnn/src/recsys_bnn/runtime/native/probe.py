@@ -2,7 +2,7 @@
 
 import ctypes
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,8 @@ def _declare(calls: ctypes.CDLL) -> None:
 
 def _probe_all(built: Built, names: list[str]) -> dict[str, str]:
     """Return for each kernel why it can't be used, or nothing. All share a process unless that crashes."""
+    if not names:
+        return {}
     try:
         return _call(built, names)
     except UserError:
@@ -161,20 +163,25 @@ def _wrong(found: Library, layers: list[Prepared], name: str, rng: np.random.Gen
 def run_layer(found: Library, layer: Prepared, kernel: str, x: np.ndarray) -> np.ndarray:
     """Return the outputs [B, N] of one layer by one kernel."""
     out = np.empty((len(x), layer.padded), np.float32)
-    _time_layer(found, layer, kernel, x, 1, out)
+    _layer_runner(found, layer, kernel, x, out)(1)
     return out[:, : layer.outputs]
 
 
-def _time_layer(
-    found: Library, layer: Prepared, kernel: str, x: np.ndarray, repeat: int, out: np.ndarray
-) -> int:
-    """Run a layer ``repeat`` times; return nanoseconds."""
+def _layer_runner(
+    found: Library, layer: Prepared, kernel: str, x: np.ndarray, out: np.ndarray
+) -> Callable[[int], int]:
+    """Return what runs a layer a number of times and returns nanoseconds."""
     arrays = Arrays()
     made = structure(layer, [way(layer, kernel, arrays)] * len(CLASSES), arrays)
     x = np.pad(x, ((0, 1), (0, 48)))  # the engine reads beyond a row
-    return found.calls.rb_layer(
-        ctypes.addressof(made), 0, x.ctypes.data, x.shape[1], len(out), repeat, out.ctypes.data
-    )
+    arrays.keep(x)
+
+    def run(repeat: int, kept: Arrays = arrays) -> int:
+        return found.calls.rb_layer(
+            ctypes.addressof(made), 0, x.ctypes.data, x.shape[1], len(out), repeat, out.ctypes.data
+        )
+
+    return run
 
 
 # ------------------------------------------------------------------------------------------------------------ speed
@@ -189,10 +196,9 @@ def nanoseconds(found: Library, layer: Prepared, kernel: str, rows: int) -> floa
     """Return the least time of a layer for ``rows`` rows, in nanoseconds."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((rows, layer.spec.values)).astype(np.float32)
-    out = np.empty((rows, layer.padded), np.float32)
-    once = max(_time_layer(found, layer, kernel, x, 1, out), 1)
-    repeat = max(1, _TRIAL_NS // once)
-    return min(_time_layer(found, layer, kernel, x, repeat, out) for _ in range(_TRIALS)) / repeat
+    run = _layer_runner(found, layer, kernel, x, np.empty((rows, layer.padded), np.float32))
+    repeat = max(1, _TRIAL_NS // max(run(1), 1))
+    return min(run(repeat) for _ in range(_TRIALS)) / repeat
 
 
 def choose(found: Library, spec: LayerSpec) -> dict[str, dict[str, float]]:

@@ -40,19 +40,17 @@ INLINE void vpopcnt_tile(const int R, const int P, const Layer *l, const Way *wa
 }
 
 static void vpopcnt(const Layer *l, const Way *way, const uint64_t *x, int64_t rows, float *y, int64_t ldy) {
-    int64_t words = up(l->depth, 64) / 64, span = span_of(words * 8 * l->padded, 6, rows);
-    for (int64_t begin = 0; begin < rows; begin += span)
-        for (int64_t n = 0; n < l->outputs; n += 32) {
-            const uint64_t *w = (const uint64_t *)way->weights + n * words;
-            int two = n + 16 < l->outputs;
-            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
+    int64_t words = up(l->depth, 64) / 64, block = outputs_at_once(words * 256, 32);
+    for (int64_t begin = 0; begin < l->outputs; begin += block)
+        for (int64_t r = 0; r < rows; r += 6)
+            for (int64_t n = begin; n < begin + block && n < l->outputs; n += 32) {
+                const uint64_t *w = (const uint64_t *)way->weights + n * words;
 #define CALL_2(R) vpopcnt_tile(R, 2, l, way, w, x + r * words, words, n, y + r * ldy, ldy)
 #define CALL_1(R) vpopcnt_tile(R, 1, l, way, w, x + r * words, words, n, y + r * ldy, ldy)
-                if (two) { ROWS_1_TO_6(rows - r, CALL_2) } else { ROWS_1_TO_6(rows - r, CALL_1) }
+                if (n + 16 < l->outputs) { ROWS_1_TO_6(rows - r, CALL_2) } else { ROWS_1_TO_6(rows - r, CALL_1) }
 #undef CALL_2
 #undef CALL_1
             }
-        }
 }
 #endif
 
@@ -119,19 +117,17 @@ INLINE void bit_lookup_tile(const int R, const int C, const Layer *l, const Way 
 }
 
 static void bit_lookup(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, int64_t rows, float *y, int64_t ldy) {
-    int64_t pairs = up(l->depth, 8) / 8, span = span_of(pairs * l->padded, 3, rows);
-    for (int64_t begin = 0; begin < rows; begin += span)
-        for (int64_t n = 0; n < l->outputs; n += 64) {
-            const uint8_t *w = (const uint8_t *)way->weights + n * pairs;
-            int two = n + 32 < l->outputs;
-            for (int64_t r = begin; r < begin + span && r < rows; r += 3) {
+    int64_t pairs = up(l->depth, 8) / 8, block = outputs_at_once(pairs * 64, 64);
+    for (int64_t begin = 0; begin < l->outputs; begin += block)
+        for (int64_t r = 0; r < rows; r += 3)
+            for (int64_t n = begin; n < begin + block && n < l->outputs; n += 64) {
+                const uint8_t *w = (const uint8_t *)way->weights + n * pairs;
 #define CALL_2(R) bit_lookup_tile(R, 2, l, way, w, x + r * stride, stride, n, y + r * ldy, ldy)
 #define CALL_1(R) bit_lookup_tile(R, 1, l, way, w, x + r * stride, stride, n, y + r * ldy, ldy)
-                if (two) { ROWS_1_TO_3(rows - r, CALL_2) } else { ROWS_1_TO_3(rows - r, CALL_1) }
+                if (n + 32 < l->outputs) { ROWS_1_TO_3(rows - r, CALL_2) } else { ROWS_1_TO_3(rows - r, CALL_1) }
 #undef CALL_2
 #undef CALL_1
             }
-        }
 }
 
 // S adds the codes (of at most 4 bits) whose weight bit is 1. Tables of a row: all sums of each group of 4 codes.

@@ -41,11 +41,11 @@ typedef struct {
 
 static inline int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-enum { RESIDENT = 20 * 1024 };  // bytes of weights that stay in a first-level cache beside inputs and outputs
+enum { RESIDENT = 16 * 1024 };  // bytes of weights that stay in a first-level cache beside inputs and outputs
 
-// Rows that meet all weights before the next rows come: those of a tile where the weights stay in the cache, else all.
-INLINE int64_t span_of(int64_t weight_bytes, int64_t tile_rows, int64_t rows) {
-    return weight_bytes <= RESIDENT ? tile_rows : rows;
+// How many outputs all rows meet before the next outputs come: as many as stay in the cache, a multiple of `unit`.
+INLINE int64_t outputs_at_once(int64_t bytes_of_unit, int64_t unit) {
+    return bytes_of_unit < RESIDENT ? RESIDENT / bytes_of_unit * unit : unit;
 }
 
 INLINE float finish(float acc, float gain, float bias, float slope) {

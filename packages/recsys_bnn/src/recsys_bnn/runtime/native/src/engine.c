@@ -199,7 +199,7 @@ static float wide_part(const Model *m, const float *inputs, const int32_t *ids) 
     const FirstOrder *p = &m->first;
     float sum = p->bias;
     for (int f = 0; f < m->table.fields; f++) {
-        uint32_t id = (uint32_t)ids[f] < m->table.cardinality[f] ? (uint32_t)ids[f] : 0;
+        uint32_t id = (uint32_t)ids[f];  // a negative id is a large one here
         if (id < p->rows[f]) sum += p->scale[f] * (float)p->codes[p->offset[f] + id];
     }
     int64_t inputs_count = m->integers * (m->flags ? 2 : 1);

@@ -96,14 +96,11 @@ static void f32_layer(const Layer *l, const Way *way, const float *x, int64_t ld
     if (panels == 1) { for (int64_t r = 0; r < rows; r++) f32_split(l, w, x + r * ldx, 0, y + r * ldy); return; }
     if (rows == 1)
         for (; p + 4 <= panels; p += 4) f32_tile(1, 4, l, w + p * K * PANEL, x, ldx, p * PANEL, y, ldy);
-    // Panels stay in the first cache while rows pass: all rows, or the rows of a tile where all panels fit.
-    int64_t span = span_of(K * panels * PANEL * 4, TILE_ROWS, rows);
-    for (int64_t begin = 0; begin < rows; begin += span) {
-        int64_t end = begin + span < rows ? begin + span : rows;
-        for (int64_t q = p, some; q < panels; q += some) {
-            some = q + TILE <= panels ? TILE : 1;
-            for (int64_t r = begin; r < end; r += TILE_ROWS)
-                f32_rows(l, w + q * K * PANEL, x + r * ldx, ldx, q * PANEL, end - r < TILE_ROWS ? end - r : TILE_ROWS, some, y + r * ldy, ldy);
-        }
-    }
+    int64_t block = outputs_at_once(K * TILE * PANEL * 4 + 1, TILE);
+    for (int64_t begin = p; begin < panels; begin += block)
+        for (int64_t r = 0; r < rows; r += TILE_ROWS)
+            for (int64_t q = begin, some; q < begin + block && q < panels; q += some) {
+                some = q + TILE <= panels ? TILE : 1;
+                f32_rows(l, w + q * K * PANEL, x + r * ldx, ldx, q * PANEL, rows - r < TILE_ROWS ? rows - r : TILE_ROWS, some, y + r * ldy, ldy);
+            }
 }

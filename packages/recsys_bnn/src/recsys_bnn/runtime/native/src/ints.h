@@ -58,7 +58,7 @@ INLINE void madd16_row(const int P, const Layer *l, const Way *way, const int8_t
 }
 
 static void madd16(const Layer *l, const Way *way, const int16_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL, span = span_of(l->depth * l->padded, 6, rows);
+    int64_t panel = up(l->depth, 64) * PANEL, block = outputs_at_once(panel, PANEL);
     if (rows == 1) {
         for (int64_t n = 0; n < l->outputs; n += 2 * PANEL) {
             const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
@@ -67,18 +67,17 @@ static void madd16(const Layer *l, const Way *way, const int16_t *x, int64_t str
         }
         return;
     }
-    for (int64_t begin = 0; begin < rows; begin += span)
-        for (int64_t n = 0; n < l->outputs; n += 8) {
-            const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel + n % PANEL * 4;
-            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
+    for (int64_t begin = 0; begin < l->outputs; begin += block)
+        for (int64_t r = 0; r < rows; r += 6)
+            for (int64_t n = begin; n < begin + block && n < l->outputs; n += 8) {
+                const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel + n % PANEL * 4;
 #define CALL(R) madd16_tile(R, l, way, w, x + r * stride, stride, sums + r, n, y + r * ldy, ldy)
                 ROWS_1_TO_6(rows - r, CALL)
 #undef CALL
             }
-        }
 }
 
-// Bytes by bytes in int16 sums, which are widened before they can overflow: codes times weights must be small.
+// Bytes by bytes in int16 sums, which are widened before they can overflow, after `steps` additions.
 INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8_t *w, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t n, float *y, int64_t ldy) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i wide[6][2];
@@ -106,16 +105,15 @@ INLINE void maddubs_tile(const int R, const Layer *l, const Way *way, const int8
 }
 
 static void maddubs(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL, span = span_of(l->depth * l->padded, 4, rows);
-    for (int64_t begin = 0; begin < rows; begin += span)
-        for (int64_t n = 0; n < l->outputs; n += PANEL) {
-            const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
-            for (int64_t r = begin; r < begin + span && r < rows; r += 4) {
+    int64_t panel = up(l->depth, 64) * PANEL, block = outputs_at_once(panel, PANEL);
+    for (int64_t begin = 0; begin < l->outputs; begin += block)
+        for (int64_t r = 0; r < rows; r += 4)
+            for (int64_t n = begin; n < begin + block && n < l->outputs; n += PANEL) {
+                const int8_t *w = (const int8_t *)way->weights + n / PANEL * panel;
 #define CALL(R) maddubs_tile(R, l, way, w, x + r * stride, stride, sums + r, n, y + r * ldy, ldy)
                 ROWS_1_TO_4(rows - r, CALL)
 #undef CALL
             }
-        }
 }
 #endif
 
@@ -140,19 +138,18 @@ INLINE void vnni_tile(const int R, const int P, const Layer *l, const Way *way, 
 }
 
 static void vnni(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, float *y, int64_t ldy) {
-    int64_t panel = up(l->depth, 64) * PANEL, panels = up(l->outputs, PANEL) / PANEL, span = span_of(l->depth * l->padded, 6, rows);
-    for (int64_t begin = 0; begin < rows; begin += span)
-        for (int64_t p = 0, some; p < panels; p += some) {
-            const int8_t *w = (const int8_t *)way->weights + p * panel;
-            some = p + 4 <= panels ? 4 : 1;
-            for (int64_t r = begin; r < begin + span && r < rows; r += 6) {
+    int64_t panel = up(l->depth, 64) * PANEL, panels = up(l->outputs, PANEL) / PANEL, block = outputs_at_once(4 * panel, 4);
+    for (int64_t begin = 0; begin < panels; begin += block)
+        for (int64_t r = 0; r < rows; r += 6)
+            for (int64_t p = begin, some; p < begin + block && p < panels; p += some) {
+                const int8_t *w = (const int8_t *)way->weights + p * panel;
+                some = p + 4 <= panels ? 4 : 1;
 #define CALL_4(R) vnni_tile(R, 4, l, way, w, panel, x + r * stride, stride, sums + r, p * PANEL, y + r * ldy, ldy)
 #define CALL_1(R) vnni_tile(R, 1, l, way, w, panel, x + r * stride, stride, sums + r, p * PANEL, y + r * ldy, ldy)
                 if (some == 4) { ROWS_1_TO_6(rows - r, CALL_4) } else { ROWS_1_TO_6(rows - r, CALL_1) }
 #undef CALL_4
 #undef CALL_1
             }
-        }
 }
 #endif
 
