@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from recsys_bnn.data.dataset import Batch, Dataset, open_dataset
@@ -104,7 +105,12 @@ def _write(
     path: Path, run: Run, dataset: Dataset, spec: ModelSpec, compared: Parity, name: str
 ) -> PackedFile:
     """Write the file twice, as its card tells its own size."""
-    encoding, arrays = encoding_section(dataset, spec.table.cardinalities.tolist())
+    read = (
+        spec.table.cardinalities
+        if spec.first_order is None
+        else np.maximum(spec.table.cardinalities, spec.first_order.rows)
+    )
+    encoding, arrays = encoding_section(dataset, read.tolist())
     measured = _measured(run)
     train_settings = stored_settings(run)
     manifest: dict[str, Any] = {

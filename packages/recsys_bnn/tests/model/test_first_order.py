@@ -22,8 +22,8 @@ def filled(cardinalities: list[int], integers: int) -> FirstOrder:
 def test_it_adds_a_weight_for_each_value_and_a_slope_for_each_integer() -> None:
     module, integers = filled([3, 5], 2), torch.tensor([[1.0, 2], [0, -1], [3, 0]])
     first, second = module.weight.split([3, 5])
-    # Id 7 is none of the first field's three values: it counts as 0, which is out of vocabulary.
-    values = first[[0, 2, 0]] + second[[1, 4, 3]]
+    # Id 7 is none of the first field's three values: it adds nothing.
+    values = first[[0, 2, 0]] * torch.tensor([1, 1, 0]) + second[[1, 4, 3]]
     torch.testing.assert_close(module(integers, IDS), values + integers @ module.integer_weight)
 
 
@@ -85,3 +85,15 @@ def test_other_bits_keep_the_weights_and_a_model_without_them_gets_none() -> Non
     without = ModelConfig(bottom_mlp=(4,), top_mlp=(4,), embedding_bits=4, mlp_bits=4)
     with pytest.raises(UserError, match="--first-order is False, but True in the trained model"):
         quantize_after_training(model, without, rows)
+
+
+def test_a_value_without_a_row_in_the_tables_may_have_a_weight() -> None:
+    config = ModelConfig(bottom_mlp=(4,), top_mlp=(4,), first_order=True)
+    model = DLRM(config, 2, [3, 5], [30, 5])
+    model.reset_parameters(torch.Generator().manual_seed(1))
+    rare, unknown = (torch.tensor([[row, 1]]) for row in (29, 0))
+    assert torch.equal(*(model.eval()(torch.zeros(1, 2), ids) for ids in (rare, unknown)))
+    with torch.no_grad():
+        model.get_parameter("first_order.weight")[29] = 0.5
+    logits = [model(torch.zeros(1, 2), ids) for ids in (rare, unknown)]
+    torch.testing.assert_close(logits[0] - logits[1], torch.tensor([0.5]))

@@ -111,9 +111,8 @@ def logit(spec: ModelSpec, integers: np.ndarray, ids: np.ndarray) -> float:
     if (wide := spec.first_order) is not None:
         total += wide.bias + sum(w * v for w, v in zip(wide.integer_weights, x, strict=True))
         for field, number in enumerate(ids):
-            known = int(number) if 0 <= number < spec.table.cardinalities[field] else 0
-            if known < wide.rows[field]:
-                place = sum(map(int, wide.rows[:field])) + known
+            if 0 <= number < wide.rows[field]:
+                place = sum(map(int, wide.rows[:field])) + int(number)
                 total += float(wide.scale[field]) * int(wide.codes[place])
     return float(total)
 

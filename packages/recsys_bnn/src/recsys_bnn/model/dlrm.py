@@ -37,6 +37,7 @@ class DLRM(nn.Module):
         integer_count: Number of integer features, I. Without any there is no bottom MLP and no dense vector, and
             the fields interact among themselves.
         cardinalities: Table rows of each of the F categorical fields.
+        values: Ids of each field, if there are more than table rows: the first-order term may weigh them all.
 
     Raises:
         UserError: fewer than two vectors, which have nothing to interact with.
@@ -44,7 +45,13 @@ class DLRM(nn.Module):
 
     pairs: Tensor
 
-    def __init__(self, config: ModelConfig, integer_count: int, cardinalities: Sequence[int]):
+    def __init__(
+        self,
+        config: ModelConfig,
+        integer_count: int,
+        cardinalities: Sequence[int],
+        values: Sequence[int] | None = None,
+    ):
         super().__init__()
         dim, fields = config.embedding_dim, len(cardinalities)
         vectors = fields + bool(integer_count)
@@ -72,7 +79,7 @@ class DLRM(nn.Module):
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
         top_sizes = [dim * bool(integer_count) + len(self.pairs), *config.top_mlp, 1]
         self.top = mlp(top_sizes, config, config.top_bits)
-        self.first_order = FirstOrder(cardinalities, inputs) if config.first_order else None
+        self.first_order = FirstOrder(values or cardinalities, inputs) if config.first_order else None
 
     def reset_parameters(self, generator: torch.Generator, click_rate: float = 0.5) -> None:
         """Draw all weights anew from ``generator`` and start at the logit of ``click_rate``.

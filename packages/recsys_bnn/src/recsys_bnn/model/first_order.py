@@ -24,23 +24,24 @@ class FirstOrder(nn.Module):
     """Adds up one weight for each categorical value and a slope for each integer input.
 
     Sixteen thousand values have a weight of their own, or a fiftieth of all where that is more: the most frequent
-    ones, as many in each field that has so many. Others add nothing. The weights are kept in 8 bits with a scale a
+    ones, as many in each field that has so many. Others add nothing. The penalty of its optimizer keeps the weights of
+    rare values small, so it takes values that are read too seldom for a row of the tables, too. The weights are kept in 8 bits with a scale a
     field, so they are rounded once the training has ended: see :meth:`round_to_codes`.
 
     Args:
-        cardinalities: Ids of each of the F fields; an id at or above its field's number counts as 0.
+        values: Ids of each of the F fields, those too rare for a table row among them.
         integer_inputs: Numbers beside them, I, or 2 I with missing flags.
     """
 
     rows: Tensor
     offsets: Tensor
-    cardinalities: Tensor
+    values: Tensor
 
-    def __init__(self, cardinalities: Sequence[int], integer_inputs: int):
+    def __init__(self, values: Sequence[int], integer_inputs: int):
         super().__init__()
-        counts = capped(cardinalities, max(SHARE, LEAST_ROWS / sum(cardinalities)))
+        counts = capped(values, max(SHARE, LEAST_ROWS / sum(values)))
         rows = torch.tensor(counts)
-        self.register_buffer("cardinalities", torch.tensor(list(cardinalities)), persistent=False)
+        self.register_buffer("values", torch.tensor(list(values)), persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("offsets", rows.cumsum(0) - rows, persistent=False)
         self.weight = nn.Parameter(torch.zeros(sum(counts)))
@@ -53,9 +54,8 @@ class FirstOrder(nn.Module):
             integers: Integer inputs without missing values, with the flags if there are any, float [B, I or 2 I].
             ids: Ids within each field, int [B, F].
         """
-        known = torch.where(ids < self.cardinalities, ids, 0)
-        has_weight = known < self.rows
-        places = torch.where(has_weight, known, 0) + self.offsets
+        has_weight = (ids >= 0) & (ids < self.rows)
+        places = torch.where(has_weight, ids, 0) + self.offsets
         added = (self.weight[places] * has_weight).sum(1)
         return added if self.integer_weight is None else added + integers @ self.integer_weight
 

@@ -45,7 +45,8 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
         if ours != theirs:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option} is {ours}, but {theirs} in the trained model: only bits may differ")
-    quantized = DLRM(config, model.integer_count, model.embedding.cardinalities.tolist())
+    values = None if model.first_order is None else model.first_order.values.tolist()
+    quantized = DLRM(config, model.integer_count, model.embedding.cardinalities.tolist(), values)
     quantized.to(model.embedding.weight.device)
     for source, target in zip(_parts(model), _parts(quantized), strict=True):
         _copy(source, target)

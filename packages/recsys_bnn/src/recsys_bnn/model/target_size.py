@@ -25,7 +25,13 @@ class Chosen(NamedTuple):
     """How many times smaller than the float model the stored numbers are."""
 
 
-def choose_bits(config: ModelConfig, integers: int, cardinalities: Sequence[int], factor: float) -> Chosen:
+def choose_bits(
+    config: ModelConfig,
+    integers: int,
+    cardinalities: Sequence[int],
+    factor: float,
+    values: Sequence[int] | None = None,
+) -> Chosen:
     """Return the first of the :func:`candidates` that is ``factor`` times smaller, or else the smallest of them.
 
     Args:
@@ -33,12 +39,13 @@ def choose_bits(config: ModelConfig, integers: int, cardinalities: Sequence[int]
         integers: Integer features.
         cardinalities: Table rows of each field.
         factor: Megabytes of the float model over those to have.
+        values: Ids of each field, if there are more than table rows.
     """
-    float_size = _size(config, integers, cardinalities)
+    float_size = _size(config, integers, cardinalities, values)
     best = Chosen(config, 1.0)
     for changes in candidates():
         tried = replace(config, **changes)
-        reached = float_size / _size(tried, integers, cardinalities)
+        reached = float_size / _size(tried, integers, cardinalities, values)
         if reached >= factor:
             return Chosen(tried, reached)
         if reached > best.factor:
@@ -60,6 +67,8 @@ def candidates() -> Iterator[dict[str, Any]]:
         yield {**_ONE, **mlps}
 
 
-def _size(config: ModelConfig, integers: int, cardinalities: Sequence[int]) -> float:
+def _size(
+    config: ModelConfig, integers: int, cardinalities: Sequence[int], values: Sequence[int] | None
+) -> float:
     with torch.device("meta"):  # sizes without memory
-        return size_mb(DLRM(config, integers, cardinalities).tensor_sizes())
+        return size_mb(DLRM(config, integers, cardinalities, values).tensor_sizes())

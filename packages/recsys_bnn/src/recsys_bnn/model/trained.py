@@ -46,7 +46,9 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
     settings = stored_settings(run)  # first, as it refuses a run of another topic
     weights, path = final_weights(run)
     require_vocabulary(run, dataset)
-    model = DLRM(settings.model, len(dataset.integer_names), run.config()["table_rows"])
+    model = DLRM(
+        settings.model, len(dataset.integer_names), run.config()["table_rows"], dataset.cardinalities
+    )
     load_weights(model, weights, path)
     return model.eval()
 
@@ -54,7 +56,7 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
 def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
     """Return a DLRM with uninitialised weights, of the sizes that ``settings`` and ``dataset`` ask for."""
     cardinalities = kept_rows(dataset, settings.optimization.min_count, settings.optimization.kept_share)
-    return DLRM(settings.model, len(dataset.integer_names), cardinalities)
+    return DLRM(settings.model, len(dataset.integer_names), cardinalities, dataset.cardinalities)
 
 
 def rows_at_once(rows: Rows, most: int) -> int:

@@ -72,7 +72,7 @@ class NumpyEngine:
         products = (vectors @ vectors.transpose(0, 2, 1))[:, rows, columns]
         x = products if dense is None else np.concatenate([dense, products], axis=1)
         logits = self._mlp(spec.top, x, seen)[:, 0]
-        return logits if spec.first_order is None else logits + first_order(spec.first_order, known, inputs)
+        return logits if spec.first_order is None else logits + first_order(spec.first_order, ids, inputs)
 
     def _mlp(self, layers: tuple[LayerSpec, ...], x: np.ndarray, seen: Seen) -> np.ndarray:
         for layer in layers:
@@ -170,15 +170,15 @@ def _integer_inputs(integers: np.ndarray, missing_flags: bool) -> np.ndarray:
     return np.concatenate([filled, missing.astype(np.float32)], axis=1) if missing_flags else filled
 
 
-def first_order(part: FirstOrder, known: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def first_order(part: FirstOrder, ids: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Return what a first-order part adds to the logits, float32 [B].
 
     Args:
         part: The part.
-        known: Known ids [B, F].
+        ids: Ids within each field [B, F].
         inputs: Integers without missing ones, and their flags if there are some.
     """
-    has_code = known < part.rows
-    places = np.where(has_code, known + np.cumsum(part.rows) - part.rows, 0)
-    codes = np.where(has_code, part.codes[places], 0) if len(part.codes) else np.zeros_like(known)
+    has_code = (ids >= 0) & (ids < part.rows)
+    places = np.where(has_code, ids + np.cumsum(part.rows) - part.rows, 0)
+    codes = np.where(has_code, part.codes[places], 0) if len(part.codes) else np.zeros_like(ids)
     return np.float32(part.bias) + codes.astype(np.float32) @ part.scale + inputs @ part.integer_weights

@@ -223,9 +223,10 @@ class TableSpec:
 class FirstOrder:
     """A wide part beside the interactions: it adds a number for each id and each integer to the logit.
 
-    ``logit += bias + sum_f scale[f] * code[f][id] + sum_k integer_weights[k] * x[k]``. The ids are the known ones
-    (unknown ones read 0), before any hashing; an id at or above ``rows[f]`` adds nothing. x are the integers after a
-    missing one became 0, with their flags if the model has flags.
+    ``logit += bias + sum_f scale[f] * code[f][id] + sum_k integer_weights[k] * x[k]``. The ids are those of the
+    rows to score, before any hashing: there may be codes for more ids than the tables have rows. One that is not in 0 to
+    ``rows[f] - 1`` adds nothing. x are the integers after a missing one became 0, with their flags if the model has
+    flags.
     """
 
     bias: float

@@ -22,7 +22,7 @@ def _with_bits(settings: TrainSettings, dataset: Dataset) -> TrainSettings:
     if factor is None:
         return settings
     rows = kept_rows(dataset, settings.optimization.min_count, settings.optimization.kept_share)
-    chosen = choose_bits(settings.model, len(dataset.integer_names), rows, factor)
+    chosen = choose_bits(settings.model, len(dataset.integer_names), rows, factor, dataset.cardinalities)
     config = chosen.config
     hot = f", {config.hot_bits} bits in {config.hot_share:.0%} of the rows" if config.hot_bits else ""
     reached = (

@@ -404,6 +404,38 @@ EXPORT void rb_close(Model *m) {
 
 EXPORT int rb_run(Model *m, const float *integers, const int32_t *ids, float *out, int64_t rows) { return run(m, integers, ids, out, rows); }
 
+// NumPy's arrays as CPython lays them out (PyArrayObject_fields). Reading them here costs nanoseconds, in Python microseconds.
+typedef struct {
+    intptr_t references;
+    const void *type;
+    void *data;
+    int dimensions;
+    const intptr_t *shape, *strides;
+    const void *base, *dtype;
+} Array;
+
+static struct { const void *array, *float32, *int32; } types;
+
+// Learn the types; returns whether an array [2, 3] of float32 at `data` looks as it should. Nothing is believed before.
+EXPORT int rb_trust(const Array *sample, const void *data, const void *array, const void *float32, const void *int32) {
+    if (sample->type != array || sample->data != data || sample->dimensions != 2 || sample->dtype != float32) return 0;
+    if (sample->shape[0] != 2 || sample->shape[1] != 3 || sample->strides[0] != 12 || sample->strides[1] != 4) return 0;
+    types.array = array; types.float32 = float32; types.int32 = int32;
+    return 1;
+}
+
+static int is_matrix(const Array *a, const void *dtype, int64_t columns) {
+    if (a->type != types.array || a->dimensions != 2 || a->dtype != dtype || a->shape[1] != columns) return 0;
+    return !columns || (a->strides[1] == 4 && a->strides[0] == 4 * columns);
+}
+
+// rb_run on arrays themselves; -1 if they have another form than it takes.
+EXPORT int rb_call(Model *m, const Array *integers, const Array *ids, const Array *out) {
+    if (!is_matrix(integers, types.float32, m->integers) || !is_matrix(ids, types.int32, m->table.fields)) return -1;
+    if (integers->shape[0] != ids->shape[0] || out->shape[0] != ids->shape[0]) return -1;
+    return run(m, integers->data, ids->data, out->data, ids->shape[0]);
+}
+
 static int64_t nanoseconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
