@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.chunks import array
+from recsys_bnn.data.formats.compression import parted
+from recsys_bnn.data.formats.movielens_layouts import find_layout
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
 from recsys_bnn.data.parallel import OrderedMap, parallel_map
@@ -24,7 +26,7 @@ from recsys_bnn.serving.score_files import CLICK, NAME, PROBABILITY, Part, print
 from recsys_bnn.settings.score import ScoreSettings
 from seminar_common import files
 from seminar_common.errors import UserError
-from seminar_common.progress import progress, say
+from seminar_common.progress import Advance, progress, say
 from seminar_common.work import WorkConfig
 
 DRIFTING = 5
@@ -42,67 +44,75 @@ def score(settings: ScoreSettings) -> None:
     if out is not None:
         files.refuse_existing(out)
     model = load(settings.model, threads=settings.threads, engine=settings.engine)
+    source = _Source(settings, model)
     with parallel_map(WorkConfig(settings.workers)) as ordered_map:
         done = _Done(model)
         if out is None:
-            print_csv(done.watch(_scored(settings, model, ordered_map, 0)))
+            print_csv(done.watch(source.scored(ordered_map)))
         else:
-            _write(settings, model, out, ordered_map, done)
+            _write(source, out, ordered_map, done)
     _report(settings, model, done)
 
 
-def _write(
-    settings: ScoreSettings, model: PackedModel, out: Path, ordered_map: OrderedMap, done: "_Done"
-) -> None:
-    with unfinished(out.absolute(), _facts(settings, model)) as parts:
+def _write(source: "_Source", out: Path, ordered_map: OrderedMap, done: "_Done") -> None:
+    with unfinished(out.absolute(), source.facts) as parts:
         if parts.rows:
             say(f"going on after {parts.rows:,} rows that are done")
-        for part in _scored(settings, model, ordered_map, parts.rows):
+        for part in source.scored(ordered_map, parts.rows):
             parts.add(part)
         if not parts.rows:
-            raise UserError(f"{settings.input[0]}: holds no rows; is it the right file?")
+            raise UserError(f"{source.rows.paths[0]}: holds no rows; is it the right file?")
         for facts in parts.facts:
             done.count(facts)
         write_table(out, done.see(parts.batches()))
 
 
-def _facts(settings: ScoreSettings, model: PackedModel) -> dict[str, Any]:
-    """Return what the scores depend on."""
-    inputs = [
-        (str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns)
-        for given in settings.input
-        for path in (sorted(given.iterdir()) if given.is_dir() else [given])
-    ]
-    schema = None if settings.schema is None else files.read_text(settings.schema)
-    options = (settings.format, settings.on_error, settings.missing_columns)
-    return {
-        "model": model.digest,
-        "engine": model.engine.name,
-        "input": inputs,
-        "schema": schema,
-        "options": options,
-    }
+class _Source:
+    """The rows to score.
 
+    Raises:
+        UserError: the input can't be read, or has other features than the model.
+    """
 
-def _scored(
-    settings: ScoreSettings, model: PackedModel, ordered_map: OrderedMap, start: int
-) -> Iterator[Part]:
-    """Yield the scores of the rows from number ``start`` on."""
-    layout = model.format if settings.format == "auto" else settings.format
-    total = sum(path.stat().st_size for path in settings.input if path.is_file()) or None
-    with progress("scoring", total, unit="B") as advance:
-        rows = RawRows(
-            layout,
+    def __init__(self, settings: ScoreSettings, model: PackedModel):
+        self._settings, self._model = settings, model
+        self._layout = model.format if settings.format == "auto" else settings.format
+        self._advance: Advance = lambda count: None
+        self.rows = RawRows(
+            self._layout,
             settings.input,
             model.encoder,
-            schema=_schema(settings, model, layout),
+            schema=_schema(settings, model, self._layout),
             on_error=settings.on_error,
             missing_columns=settings.missing_columns,
-            advance=advance,
+            advance=lambda count: self._advance(count),
         )
-        yield from rows.read(ordered_map, partial(_part, model=model), start=start)
-    for line in rows.decisions:
-        say(line)
+        self._files = [parted(path)[0] for path in self.rows.paths]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the scores depend on."""
+        settings, model, read = self._settings, self._model, list(self._files)
+        if self._layout == "movielens":
+            layout = find_layout(settings.input[0])
+            read += [layout.items.path, *([layout.users.path] if layout.users else [])]
+        return {
+            "model": model.digest,
+            "engine": model.engine.name,
+            "input": [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in read],
+            "members": list(map(str, self.rows.paths)),
+            "schema": None if settings.schema is None else files.read_text(settings.schema),
+            "options": (self._layout, settings.on_error, settings.missing_columns),
+        }
+
+    def scored(self, ordered_map: OrderedMap, start: int = 0) -> Iterator[Part]:
+        """Yield the scores of the rows from number ``start`` on."""
+        regular = all(path.is_file() for path in self._files)
+        total = sum(path.stat().st_size for path in self._files) if regular else None
+        with progress("scoring", total, unit="B") as self._advance:
+            yield from self.rows.read(ordered_map, partial(_part, model=self._model), start=start)
+        for line in self.rows.decisions:
+            say(line)
 
 
 def _schema(settings: ScoreSettings, model: PackedModel, layout: str) -> TableSchema | None:

@@ -24,8 +24,8 @@ class ScoreSettings:
     model: Path
     """Packed model, as `recsys-bnn pack` writes it."""
     input: tuple[Path, ...]
-    """Files of raw rows; several are read as one, and rows are numbered through. criteo-1tb and movielens also take a
-    folder."""
+    """Files of raw rows, patterns in quotes and folders of parts, as for `prepare`; several files are read as one, and
+    rows are numbered through."""
     out: str
     """File to make, with the number of each row and its probability: CSV, or Parquet or Arrow if it ends in .parquet or
     .arrow; `-` writes CSV to standard output. A killed run goes on if it is started again in the same way."""
