@@ -221,13 +221,17 @@ def test_older_processors_give_the_same_scores(models, library, march):
         assert close.mean() > 0.96, name
 
 
-def test_rows_of_a_wrong_shape_are_refused(models):
+def test_rows_in_other_forms_are_read_and_wrong_shapes_refused(models):
     spec, engine = models["8 bits"]
     integers, ids = random_rows(spec, 4, np.random.default_rng(8))
     with pytest.raises(ValueError, match="ids of shape"):
         engine.logits(integers, ids[:, :1])
     other = engine.logits(integers.astype(np.float64), np.asfortranarray(ids.astype(np.int64)))
-    np.testing.assert_array_equal(other, engine.logits(integers, ids))
+    expected = engine.logits(integers, ids)
+    np.testing.assert_array_equal(other, expected)
+    np.testing.assert_array_equal(engine.logits(integers[::2], ids[::2]), expected[::2])
+    np.testing.assert_array_equal(engine.logits(integers.tolist(), ids.tolist()), expected)
+    np.testing.assert_array_equal(engine._checked(integers, ids), expected)
 
 
 def test_calls_are_timed_inside_the_engine(models):

@@ -15,6 +15,8 @@ from recsys_bnn.runtime.spec import LayerSpec, ModelSpec, check_rows
 _BLOCK_BYTES = 160_000
 """Inputs of the top MLP that run through all layers together; they and the weights stay in a second-level cache."""
 _BLOCK_ROWS = (12, 48)
+_BRIEF_ROWS = 8
+_OTHER_FORM = -1
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class NativeEngine:
         self._arrays = Arrays()
         self._model = self._build(threads)
         self._address = ctypes.addressof(self._model)
-        self._run = self._library.calls.rb_run
+        self._direct, calls = self._library.direct, self._library.calls
+        self._run, self._call, self._brief_call = calls.rb_run, calls.rb_call, self._library.brief.rb_call
         self._library.calls.rb_open(self._address)
         weakref.finalize(self, _close, self._library.calls.rb_close, self._model, self._arrays)
 
@@ -61,6 +64,19 @@ class NativeEngine:
             integers: Normalised integers, float32 [B, I]; NaN for a missing one.
             ids: Ids within each field, int32 [B, F].
         """
+        out = np.empty(len(ids), np.float32)
+        status = _OTHER_FORM
+        if self._direct:
+            call = self._brief_call if len(ids) <= _BRIEF_ROWS else self._call
+            status = call(self._address, id(integers), id(ids), id(out))
+        if status == _OTHER_FORM:
+            return self._checked(integers, ids)
+        if status:
+            raise MemoryError("no memory for a batch")
+        return out
+
+    def _checked(self, integers: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Return the logits of rows in any form that NumPy can bring into the one that the engine reads."""
         integers, ids = check_rows(self.spec, integers, ids)
         out = np.empty(len(ids), np.float32)
         if self._run(self._address, integers.ctypes.data, ids.ctypes.data, out.ctypes.data, len(ids)):

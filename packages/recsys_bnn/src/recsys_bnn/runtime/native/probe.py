@@ -2,12 +2,14 @@
 
 import ctypes
 import functools
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from recsys_bnn.runtime.native.build import Built, build, load
+from recsys_bnn.runtime.native.build import Built, build, load, load_brief
 from recsys_bnn.runtime.native.kernels import (
     INTERACTIONS,
     KERNELS,
@@ -46,6 +48,11 @@ class Library:
             raise AssertionError(f"structures of {list(sizes)} bytes in C, of {SIZES} here")
         self.has_amx = bool(self.calls.rb_start())
         self.compiled = self.calls.rb_compiled()
+        self.direct = _trust_arrays(self.calls)
+        """Whether the engine reads NumPy's arrays itself."""
+        self.brief = load_brief(built)
+        """The same calls without letting other Python threads run: for those that take microseconds."""
+        _declare(self.brief)
         self.reasons = self._reasons() if check else {}
         """Why a kernel is not used, by its name; empty for one that is."""
 
@@ -80,6 +87,16 @@ def library(march: str | None = None) -> Library:
     return Library(build(march))
 
 
+def _trust_arrays(calls: ctypes.CDLL) -> bool:
+    """Show the engine an array; return whether it finds all where it expects it, as it does in CPython with its lock."""
+    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return False
+    sample = np.zeros((2, 3), np.float32)
+    known = (sample, np.ndarray, sample.dtype, np.dtype(np.int32))
+    places = [id(thing) for thing in known]
+    return bool(calls.rb_trust(places[0], sample.ctypes.data, *places[1:]))
+
+
 def _declare(calls: ctypes.CDLL) -> None:
     pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     for name, result, *arguments in (
@@ -89,6 +106,8 @@ def _declare(calls: ctypes.CDLL) -> None:
         ("rb_open", None, pointer),
         ("rb_close", None, pointer),
         ("rb_run", ctypes.c_int, pointer, pointer, pointer, pointer, int64),
+        ("rb_trust", ctypes.c_int, pointer, pointer, pointer, pointer, pointer),
+        ("rb_call", ctypes.c_int, pointer, pointer, pointer, pointer),
         ("rb_time", int64, pointer, pointer, pointer, pointer, int64, int64, int64, int64, pointer),
         ("rb_layer", int64, pointer, int32, pointer, int64, int64, int64, pointer),
         ("rb_interact", int64, pointer, pointer, pointer, int64, int64, int32, pointer),
