@@ -1,11 +1,16 @@
+import bz2
 import csv
 import gzip
+import io
 import json
+import lzma
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_bnn import prepare
+from recsys_bnn import cli, prepare
 from recsys_bnn.data import chunks, dataset, formats, vocabulary
 from recsys_bnn.data.dataset import open_dataset
 from recsys_bnn.data.encoding import Moments, Normalisation, encode
@@ -252,22 +257,67 @@ def test_several_files_are_one_log(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("kind", ["crlf", "no last line feed", "gzip"])
-def test_other_forms_of_the_same_text_give_the_same_rows(tmp_path, kind):
-    plain = write_log(tmp_path / "log.txt", random_lines(100))
-    data = plain.read_bytes()
-    other = tmp_path / ("log.gz" if kind == "gzip" else "other.txt")
-    other.write_bytes(
-        {
-            "crlf": data.replace(b"\n", b"\r\n"),
-            "no last line feed": data[:-1],
-            "gzip": gzip.compress(data, mtime=0),
-        }[kind]
-    )
-    a, b = run(plain, tmp_path / "a"), run(other, tmp_path / "b")
-    for name in dataset.SPLITS:
-        for x, y in zip(arrays(a.rows(name)), arrays(b.rows(name)), strict=True):
+def packed(name: str, *members: tuple[str, bytes]) -> bytes:
+    """Return an archive, zip or a tar in gzip, of files."""
+    with io.BytesIO() as file:
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(file, "w") as archive:
+                for member, data in members:
+                    archive.writestr(member, data)
+        else:
+            with tarfile.open(fileobj=file, mode="w:gz") as archive:
+                for member, data in members:
+                    entry = tarfile.TarInfo(member)
+                    entry.size = len(data)
+                    archive.addfile(entry, io.BytesIO(data))
+        return file.getvalue()
+
+
+OTHER_FORMS = {
+    "crlf.txt": lambda data: data.replace(b"\n", b"\r\n"),
+    "no-last-line-feed.txt": lambda data: data[:-1],
+    "blank-last-lines.txt": lambda data: data + b"\n\n",
+    "mark.txt": lambda data: b"\xef\xbb\xbf" + data,
+    "log.gz": lambda data: gzip.compress(data, mtime=0),
+    "log.bz2": bz2.compress,
+    "log.xz": lzma.compress,
+    "log.zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+    "log.zip": lambda data: packed("log.zip", ("log.txt", data)),
+    "dac.tar.gz": lambda data: packed(
+        "", ("readme.txt", b"?"), ("test.txt", b"no label"), ("train.txt", data)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_other_forms_of_the_same_text_give_the_same_rows(tmp_path, name):
+    plain = write_log(tmp_path / "plain.txt", random_lines(100))
+    (tmp_path / name).write_bytes(OTHER_FORMS[name](plain.read_bytes()))
+    a, b = run(plain, tmp_path / "a"), run(tmp_path / name, tmp_path / "b")
+    for split in dataset.SPLITS:
+        for x, y in zip(arrays(a.rows(split)), arrays(b.rows(split)), strict=True):
             np.testing.assert_array_equal(x, y)
+
+
+def test_one_file_of_an_archive_is_given_by_its_name(tmp_path, capsys):
+    data = "\n".join(random_lines(100)).encode()
+    (tmp_path / "logs.zip").write_bytes(packed("logs.zip", ("a.txt", b"?"), ("b.txt", data)))
+    command = ["prepare", "criteo-kaggle", "--out", str(tmp_path / "out"), "--input"]
+    assert cli_status(*command, f"{tmp_path / 'logs.zip'}") == 2
+    assert "logs.zip: holds 2 files that may be meant; name one as" in capsys.readouterr().err
+    assert cli_status(*command, f"{tmp_path / 'logs.zip'}::b.txt") == 0
+    assert cli_status(*command, f"{tmp_path / 'none.zip'}::b.txt") == 2
+    assert "none.zip::b.txt: no such file or folder" in capsys.readouterr().err
+
+
+def cli_status(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["recsys-bnn", *arguments])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
 
 
 def good(count=20):

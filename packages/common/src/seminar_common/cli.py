@@ -243,7 +243,8 @@ def check_paths(command: Command, settings: Any) -> None:
             raise UserError(f"{_option(settings, name).strip()}: must be given{way_out}")
     for name in command.inputs:
         for path in _instances(_value(settings, name), Path):
-            if not path.exists() and not set(str(path)) & set("*?["):
+            archive = Path(str(path).partition("::")[0])  # of archive.zip::file
+            if not path.exists() and not archive.is_file() and not set(str(path)) & set("*?["):
                 raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")
             _check_mark(_option(settings, name), path, command.marks.get(name, {}))
     for name in command.outputs:
