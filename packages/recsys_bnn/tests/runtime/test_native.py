@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_bnn.runtime.engines import EngineUnavailable, choose
-from recsys_bnn.runtime.native import build, probe, tables
+from recsys_bnn.runtime.native import build, probe, summary, tables
 from recsys_bnn.runtime.native.engine import NativeEngine
 from recsys_bnn.runtime.native.kernels import KERNELS, REFERENCES, candidates, prepare
 from recsys_bnn.runtime.numpy_engine import NumpyEngine, look_up, quantized
@@ -316,3 +316,22 @@ class TestWithoutACompiler:
         shared.chmod(0o777)
         assert not build._own(shared)
         assert build._cache() != shared
+
+
+def test_the_doctor_names_engine_and_kernels(library):
+    engine, *kernels = summary.lines()
+    assert library.built.compiler in engine.state
+    assert {line.name for line in kernels} > set(KERNELS) - REFERENCES
+    for line in kernels[:-1]:
+        assert line.good == bool(library.usable([line.name]))
+    assert "binary-a4 " in kernels[-1].state
+
+
+def test_the_doctor_says_why_the_engine_does_not_run(monkeypatch):
+    def fail() -> None:
+        raise EngineUnavailable("no C compiler was found")
+
+    monkeypatch.setattr(probe, "library", fail)
+    (line,) = summary.lines()
+    assert not line.good
+    assert "no C compiler" in line.state

@@ -28,7 +28,7 @@ from seminar_common.errors import UserError
 
 _INTERACTION_BIT = 16
 _SECONDS = 120.0
-NOT_COMPILED = "not compiled in: this processor or compiler lacks it"
+NOT_COMPILED = "this processor, compiler or system lacks it"
 
 
 class Library:
