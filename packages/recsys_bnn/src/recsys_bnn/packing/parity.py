@@ -73,14 +73,11 @@ class _Comparison:
     @torch.inference_mode()
     def batch(self, batch: Batch) -> Parity:
         """Compare the scores of some rows."""
-        expected = sigmoid(self.model(batch.integers, batch.categoricals).numpy())
-        packed = sigmoid(self.engine.logits(batch.integers.numpy(), batch.categoricals.numpy()))
-        difference = np.abs(packed - expected)
+        logits, inputs = self._traced(batch)
+        packed_logits, codes = self.engine.traced(batch.integers.numpy(), batch.categoricals.numpy())
+        difference = np.abs(sigmoid(packed_logits) - sigmoid(logits))
         beyond = ~(difference <= TOLERANCE)
-        explained = 0
-        if beyond.any():
-            rows = torch.from_numpy(np.flatnonzero(beyond))
-            explained = self._explained(batch.integers[rows], batch.categoricals[rows])
+        explained = self._explained(inputs, codes, np.flatnonzero(beyond)) if beyond.any() else 0
         return Parity(
             len(difference),
             int(beyond.sum()),
@@ -89,31 +86,28 @@ class _Comparison:
             float(difference[~beyond].max(initial=0)),
         )
 
-    def _explained(self, integers: Tensor, ids: Tensor) -> int:
-        """Return how many rows first read another code at an edge."""
-        inputs = self._inputs(integers, ids)
-        codes = self.engine.codes(integers.numpy(), ids.numpy())
-        open_rows, explained = np.ones(len(ids), bool), 0
-        for block, coded, x, packed in zip(self.blocks, self.coded, inputs, codes, strict=True):
-            if isinstance(coded.inputs, FloatInput):
-                continue
-            differs, at_edge = _compared(block.quantizers[0], coded, x, packed)
-            decided = open_rows & differs
-            explained += int((decided & at_edge).sum())
-            open_rows &= ~differs
-        return explained
-
-    def _inputs(self, integers: Tensor, ids: Tensor) -> list[Tensor]:
-        """Return what each layer's quantizer gets, [B, K]."""
+    def _traced(self, batch: Batch) -> tuple[np.ndarray, list[Tensor]]:
+        """Return PyTorch's logits, [B], and what each layer's quantizer got, [B, K]."""
         seen: list[Tensor] = []
         hooks = [
             block.quantizers[0].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
             for block in self.blocks
         ]
-        self.model(integers, ids)
+        logits = self.model(batch.integers, batch.categoricals).numpy()
         for hook in hooks:
             hook.remove()
-        return seen
+        return logits, seen
+
+    def _explained(self, inputs: list[Tensor], codes: list[np.ndarray], rows: np.ndarray) -> int:
+        """Return how many of ``rows`` first read another code at an edge."""
+        undecided, explained = np.ones(len(rows), bool), 0
+        for block, coded, x, packed in zip(self.blocks, self.coded, inputs, codes, strict=True):
+            if isinstance(coded.inputs, FloatInput):
+                continue
+            differs, at_edge = _compared(block.quantizers[0], coded, x[rows], packed[rows])
+            explained += int((undecided & differs & at_edge).sum())
+            undecided &= ~differs
+        return explained
 
 
 def _compared(

@@ -54,11 +54,10 @@ class NumpyEngine:
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
-    def codes(self, integers: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-        """Return the input of each layer as the whole numbers or floats that meet its weights, [B, K] or [B, T * K]."""
+    def traced(self, integers: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the logits, and what meets the weights of each layer: whole numbers or floats, [B, K] or [B, T * K]."""
         seen: list[np.ndarray] = []
-        self._forward(*check_rows(self.spec, integers, ids), seen.append)
-        return seen
+        return self._forward(*check_rows(self.spec, integers, ids), seen.append), seen
 
     def _forward(self, integers: np.ndarray, ids: np.ndarray, seen: Seen) -> np.ndarray:
         spec = self.spec
