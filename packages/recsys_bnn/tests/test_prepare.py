@@ -189,6 +189,17 @@ def test_normalisation_equals_a_float64_reference(tmp_path):
     assert missing["test"] == pytest.approx(np.isnan(raw[400:, 2]).mean())
 
 
+def test_many_rows_are_normalised_as_few_are():
+    generator = np.random.default_rng(0)
+    values = np.concatenate([generator.integers(-5, 70_000, 5000), [2**31 - 1, -(2**31), 65_535, 65_536]])
+    normalisation = Normalisation((4.5, 2.0), (1.7, 0.3))
+    for kind in (pa.int32(), pa.int64()):
+        column = pa.array([None if value % 7 == 0 else value for value in values.tolist()], kind)
+        parts = [normalisation.encode(1, column.slice(start, 1000)) for start in range(0, len(column), 1000)]
+        np.testing.assert_array_equal(normalisation.encode(1, column), np.concatenate(parts))
+        assert np.isnan(parts[0]).sum() == column.slice(0, 1000).null_count > 0
+
+
 def test_features_without_spread_or_without_values_become_zero(tmp_path):
     # I1 is always 7 in training and then 8; I2 never has a value in training
     lines = [log_line(i % 2, (7, "") if i < 8 else (8, 5)) for i in range(10)]

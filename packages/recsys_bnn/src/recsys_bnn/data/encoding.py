@@ -10,6 +10,7 @@ it, and tames prices that differ by orders of magnitude; for counts it is the sa
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from recsys_bnn.data.vocabulary import Vocabulary
 _SMALL = 1 << 16
 _LOGARITHMS = np.log1p(np.arange(_SMALL, dtype=np.float64))
 _TILE = 2048
+_WORTH_TABLES = 4096
+"""Rows that are worth a table of all small counts of a feature."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,30 @@ class Normalisation:
         return found if self.signed else {name: found[name] for name in found if name != "signed"}
 
     def encode(self, index: int, column: pa.Array) -> np.ndarray:
-        """Return the normalised values of feature number ``index``, float64 [N]; NaN for a missing value."""
-        of = signed_logarithms if index >= len(self.mean) - self.signed else logarithms
-        values = (of(column) - self.mean[index]) / self.std[index]
+        """Return the normalised values of feature number ``index``, float32 [N]; NaN for a missing value."""
+        signed = index >= len(self.mean) - self.signed
+        if len(column) >= _WORTH_TABLES and not signed:
+            found = self._looked_up(index, numbers(column))
+        else:
+            logs = signed_logarithms(column) if signed else logarithms(column)
+            found = self._standardised(index, logs)
         if column.null_count:
-            values[missing(column)] = np.nan
-        return values
+            found[missing(column)] = np.nan
+        return found
+
+    def _standardised(self, index: int, logs: np.ndarray) -> np.ndarray:
+        return ((logs - self.mean[index]) / self.std[index]).astype(np.float32)
+
+    def _looked_up(self, index: int, values: np.ndarray) -> np.ndarray:
+        found = np.take(self._tables[index], values, mode="clip")
+        large = np.flatnonzero(values >= _SMALL)
+        found[large] = self._standardised(index, np.log1p(values[large], dtype=np.float64))
+        return found
+
+    @functools.cached_property
+    def _tables(self) -> list[np.ndarray]:
+        """The normalised values of small counts by feature, each float32 [``_SMALL``]: most counts are small."""
+        return [self._standardised(index, _LOGARITHMS) for index in range(len(self.mean))]
 
 
 def logarithms(column: pa.Array) -> np.ndarray:
