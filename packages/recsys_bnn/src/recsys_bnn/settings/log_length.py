@@ -17,8 +17,11 @@ CROWDED = 0.2
 _BATCHES = 128
 """Steps of a pass, or up to twice as many, within the limits of a batch."""
 
+_CROWDED_STEPS = 300  # in more steps of Adam at these rates, rare values are learned by heart
+_MOST_PASSES = 10
+
 _CROWDED: Mapping[str, Any] = {
-    "epochs": 5,
+    "epochs": 1,
     "learning_rate": 1e-3,
     "embedding_learning_rate": 1e-3,
     "embedding_optimizer": "adam",
@@ -49,6 +52,10 @@ def follow_length(settings: TrainSettings, rows: Mapping[str, int], values: int)
     recipe = _LONG if length >= LONG else _CROWDED if values > CROWDED * length else _SHORT
     given = settings.optimization
     chosen = {**recipe, "batch_size": batch_size(length)}
+    if recipe is _CROWDED:
+        chosen["epochs"] = round(
+            min(max(_CROWDED_STEPS * chosen["batch_size"] / max(length, 1), 1), _MOST_PASSES)
+        )
     if given.embedding_optimizer not in ("auto", recipe["embedding_optimizer"]):
         # The other optimizer has rates of its own: Adagrad's first step alone is as long as the rate.
         chosen["embedding_learning_rate"] = 0.1 if given.embedding_optimizer == "rowwise-adagrad" else 1e-3
