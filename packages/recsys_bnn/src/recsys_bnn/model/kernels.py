@@ -25,6 +25,11 @@ def flat(*tensors: Tensor) -> list[np.ndarray]:
     return [array.reshape(-1) for array in arrays(*tensors)]
 
 
+def vectors(first: Tensor, *others: Tensor) -> list[np.ndarray]:
+    """Return a flag a vector as [N], and tensors of these vectors as [N, D]."""
+    return [first.numpy().reshape(-1), *(array.reshape(-1, array.shape[-1]) for array in arrays(*others))]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def gather(values, places, out) -> None:
     """Write ``values[b, places[p]]`` to ``out`` [B, P], for ``values`` [B, N] and int64 ``places`` [P]."""
@@ -41,6 +46,24 @@ def scatter_twice(values, first, second, out) -> None:
         for p in range(len(first)):
             out[b, first[p]] = values[b, p]
             out[b, second[p]] = values[b, p]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def choose(first, vectors, others, out) -> None:
+    """Write row n of ``vectors`` [N, D] to ``out`` where ``first`` [N] is set, else that of ``others``."""
+    for n in range(len(first)):
+        source = vectors if first[n] else others
+        for d in range(out.shape[1]):
+            out[n, d] = source[n, d]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def part(first, rows, vectors, others) -> None:
+    """Write row n of ``rows`` [N, D] to ``vectors`` where ``first`` [N] is set, else to ``others``; zeros to the other."""
+    for n in range(len(first)):
+        for d in range(rows.shape[1]):
+            vectors[n, d] = rows[n, d] if first[n] else np.float32(0)
+            others[n, d] = np.float32(0) if first[n] else rows[n, d]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -202,7 +202,7 @@ class QuantEmbedding(nn.Module):
         quantized = self.quantize(vectors, self._scale_index(known))
         if not self.hot_bits:
             return quantized
-        return torch.where((known < self.hot_rows).unsqueeze(2), self.quantize_hot(vectors), quantized)
+        return chosen(known < self.hot_rows, self.quantize_hot(vectors), quantized)
 
     def _rows(self, ids: Tensor) -> Tensor:
         return F.embedding(ids + self.offsets, self.weight, sparse=True)
@@ -218,6 +218,29 @@ class QuantEmbedding(nn.Module):
         """Say sizes and bits."""
         hot = f", {self.hot_count} hot rows in {self.hot_bits}" if self.hot_bits else ""
         return f"{len(self.rows)} fields, {len(self.weight)} rows, dim {self.dim}, {self.bits} bits{hot}"
+
+
+class _Chosen(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, vectors: Tensor, others: Tensor) -> Tensor:
+        ctx.save_for_backward(first)
+        out = torch.empty_like(vectors, memory_format=torch.contiguous_format)
+        kernels.choose(*kernels.vectors(first, vectors, others, out))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        (first,), gradient = ctx.saved_tensors, gradients[0]
+        parts = [torch.empty_like(gradient, memory_format=torch.contiguous_format) for _ in range(2)]
+        kernels.part(*kernels.vectors(first, gradient, *parts))
+        return None, *parts
+
+
+def chosen(first: Tensor, vectors: Tensor, others: Tensor) -> Tensor:
+    """Return each vector of ``vectors`` [..., D] where ``first`` [...] says so, and that of ``others`` elsewhere."""
+    if kernels.compiled(vectors, others):
+        return _Chosen.apply(first, vectors, others)
+    return torch.where(first.unsqueeze(-1), vectors, others)
 
 
 def capped(rows: Sequence[int], share: float) -> list[int]:
