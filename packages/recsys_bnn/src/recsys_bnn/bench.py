@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recsys_bnn.benchmarks.inference import Inference
 from recsys_bnn.benchmarks.prepare import prepare_speed
 from recsys_bnn.benchmarks.scaling import scaling
 from recsys_bnn.model.dlrm import DLRM
@@ -36,7 +37,7 @@ Step = Callable[[], None]
 
 
 def bench(settings: BenchSettings) -> Results:
-    """Time the chosen parts; publish the figures in the folder.
+    """Time the chosen parts; publish the figures in the folder, those that there are if it is interrupted.
 
     Raises:
         UserError: the folder exists, or BITorch or the folder of the peer is missing.
@@ -44,15 +45,32 @@ def bench(settings: BenchSettings) -> Results:
     files.refuse_existing(settings.out)
     threads = choose(settings.device).threads
     torch.set_num_threads(threads)
+    inference = Inference(settings)
     parts: dict[str, Callable[[], Iterator[Row]]] = {
         "prepare": lambda: prepare_speed(settings),
         "training-step": lambda: training_step(settings, threads),
+        "inference": inference.rows,
         "scaling": lambda: scaling(settings),
     }
-    rows = [row for name, part in parts.items() if name in settings.parts for row in part()]
-    results = Results(runs.command_line(), tuple(rows))
-    section = Section("benchmark", results, None, runs.environment(threads))
-    return publish(settings.out, "Benchmark", section)
+    rows: list[Row] = []
+    try:
+        for name, part in parts.items():
+            if name in settings.parts:
+                rows.extend(part())
+    except BaseException as stop:
+        if rows and not isinstance(stop, Exception):
+            inference.notes.append("Interrupted: figures are missing.")
+            _publish(settings, inference, rows, threads)
+        raise
+    return _publish(settings, inference, rows, threads)
+
+
+def _publish(settings: BenchSettings, inference: Inference, rows: list[Row], threads: int) -> Results:
+    results = Results(runs.command_line(), tuple(rows), notes=tuple(inference.notes))
+    facts = inference.facts if "inference" in settings.parts else {}
+    section = Section("benchmark", results, None, runs.environment(threads, **facts), inference.figures(rows))
+    shown = inference.shown() if settings.parts == ("inference",) else None
+    return publish(settings.out, "Benchmark", section, shown=shown)
 
 
 def training_step(settings: BenchSettings, threads: int) -> Iterator[Row]:

@@ -2,7 +2,6 @@
 
 from recsys_bnn.settings.bench import BenchSettings
 from recsys_bnn.settings.pack import PackSettings
-from recsys_bnn.settings.pack import PackSettings
 from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.recommend import RecommendSettings
 from recsys_bnn.settings.score import ScoreSettings
@@ -135,24 +134,16 @@ COMMANDS = {
         extra="serve",
         inputs=("model",),
     ),
-    "pack": Command(
-        PackSettings,
-        "recsys_bnn.pack:pack",
-        examples=(
-            "--run runs/binary --out model.safetensors",
-            "--run runs/binary --out model.safetensors --data data/criteo --check-rows 10000",
-        ),
-        extra="train",
-        inputs=("run", "data"),
-        new=("out",),
-        marks={"run": RUN, "data": DATA},
-    ),
     "bench": Command(
         BenchSettings,
         "recsys_bnn.bench:bench",
-        examples=("--out runs/bench --parts prepare", "--out runs/bench --peer dlrm --rows 1000000"),
+        examples=(
+            "--out runs/bench --parts prepare",
+            "--out runs/bench --peer dlrm --rows 1000000",
+            "--out runs/speed --parts inference --study runs/study",
+        ),
         extra="train",
-        inputs=("peer",),
+        inputs=("peer", "inference.study"),
         new=("out",),
     ),
     "demo": Command(

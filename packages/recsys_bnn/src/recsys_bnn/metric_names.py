@@ -54,6 +54,39 @@ METRICS: Mapping[str, Metric] = {
     "throughput_per_core_ratio": Metric(
         "Throughput of a core, ratio", "Throughput of a core over the baseline's", "higher"
     ),
+    **{
+        f"call_us_{batch}": Metric(
+            f"{batch:,} row{'s' * (batch > 1)}",
+            "Median time of a call with so many rows",
+            "lower",
+            unit="\u00b5s",
+        )
+        for batch in (1, 128, 2048)
+    },
+    "latency_us_inside": Metric(
+        "Latency inside", "Median time of a call without what Python adds", "lower", unit="\u00b5s"
+    ),
+    "speedup_over_rivals": Metric(
+        "Faster than the best rival", "Latency of the fastest rival at this point over its own", "higher"
+    ),
+    "speedup_over_float": Metric(
+        "Faster than our float", "Latency of the float model in the same engine over its own", "higher"
+    ),
+    "speedup_over_int8": Metric(
+        "Faster than our int8", "Latency of the 8-bit model in the same engine over its own", "higher"
+    ),
+    "roofline_us": Metric(
+        "Least time", "Time below which this machine's peaks let no engine come", "lower", unit="\u00b5s"
+    ),
+    "roofline_share": Metric("Share of the peak", "Least time over the measured one", "higher", 0, 100, "%"),
+    "memory_bound": Metric(
+        "Memory-bound", "1 where the least time is that of memory, 0 where it is arithmetic", decimals=0
+    ),
+    "cold_start_s": Metric("Cold start", "Seconds from the imports to the first score", "lower", unit="s"),
+    "libraries_mb": Metric("Libraries", "Memory that the imports add to Python with NumPy", "lower", unit="MB"),
+    "model_rss_mb": Metric(
+        "Model in memory", "Memory that opening the model and scoring add to the imports", "lower", unit="MB"
+    ),
     "table_gb": Metric("Tables", "Size of the embedding tables (computed)", "lower", unit="GB"),
     "training_gb_rowwise_adagrad": Metric(
         "Training, row-wise Adagrad", "Memory of tables and optimizer (computed)", "lower", unit="GB"

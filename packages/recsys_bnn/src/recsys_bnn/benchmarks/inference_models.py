@@ -1,0 +1,71 @@
+"""Models with random weights that are timed: the sizes of a preset, and the bits of the study's models."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from recsys_bnn.runtime.random_spec import Shape
+from recsys_bnn.runtime.spec import ScaleKind
+from recsys_bnn.settings.bench import Mlps
+from recsys_bnn.settings.training import ModelConfig, medium
+from recsys_bnn.study_models.variants import VARIANTS
+from seminar_common.errors import UserError
+
+INTEGERS, FIELDS = 13, 26
+_GROUPS = {"embedding_scale": "group"}
+_EIGHT_BIT_BOTTOM = {"bottom_mlp_bits": 8}
+_CHANGES: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"embedding_bits": 8, "mlp_bits": 8, **_EIGHT_BIT_BOTTOM},
+    {"embedding_bits": 4, "mlp_bits": 4, **_GROUPS, **_EIGHT_BIT_BOTTOM},
+    {"embedding_bits": 1, "mlp_bits": 1},
+    {"embedding_bits": 1, "mlp_bits": 1, **_GROUPS, **_EIGHT_BIT_BOTTOM},
+    {"embedding_bits": 1, "mlp_bits": 1, "activation_bits": 4, **_GROUPS},
+    {"embedding_bits": 1, "mlp_bits": 1, "activation_bits": 4, **_GROUPS, **_EIGHT_BIT_BOTTOM},
+)
+_OF_STUDY = ("mixed-e1h8-b8-w1-a4", "mixed-e1h2-b8-w1-a4", "mixed-e1h2-b8-w8-a8")
+"""Mixed models with the hot rows that the study gives them."""
+
+
+def configs(mlps: Mlps) -> dict[str, ModelConfig]:
+    """Return the models to time by name; float comes first."""
+    base = medium().model if mlps == "medium" else ModelConfig()
+    plain = replace(base, dropout=0.0)
+    every = [replace(plain, **change) for change in _CHANGES]
+    for name in _OF_STUDY:
+        changed = VARIANTS[name].change(medium()).model
+        kept = ("embedding_bits", "mlp_bits", "activation_bits", "bottom_mlp_bits", "embedding_scale")
+        every.append(
+            replace(plain, **{key: getattr(changed, key) for key in (*kept, "hot_bits", "hot_share")})
+        )
+    return {config.name: config for config in every}
+
+
+def shape(config: ModelConfig, rows: int) -> Shape:
+    """Return the sizes and bits of a random model whose tables have so many ``rows`` each."""
+    if config.layer_bits:
+        raise UserError("--layer-bits: random models have the same bits in all layers of an MLP")
+    return Shape(
+        integers=INTEGERS,
+        missing_flags=config.missing_flags,
+        cardinalities=[rows] * FIELDS,
+        dim=config.embedding_dim,
+        bottom=config.bottom_mlp,
+        top=config.top_mlp,
+        bottom_bits=tuple(config.bottom_bits.default),
+        top_bits=tuple(config.top_bits.default),
+        thresholds=config.thresholds,
+        embedding_bits=config.embedding_bits,
+        scale_kind=_scale_kind(config),
+        hot_share=config.hot_share if config.hot_bits else 0.0,
+        hot_bits=config.hot_bits or 8,
+        first_order=config.first_order,
+    )
+
+
+def _scale_kind(config: ModelConfig) -> ScaleKind:
+    if config.embedding_bits == 32:
+        return "none"
+    if config.embedding_scale != "auto":
+        return config.embedding_scale
+    return "none" if config.embedding_bits == 1 else "field"
