@@ -2,11 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from recsys_bnn.data.dataset import Batch, Dataset, open_dataset
@@ -18,7 +16,7 @@ from recsys_bnn.packing.encoding import encoding_section
 from recsys_bnn.packing.model import to_spec
 from recsys_bnn.packing.parity import TOLERANCE, Parity, parity
 from recsys_bnn.runtime.numpy_engine import NumpyEngine
-from recsys_bnn.runtime.packed_file import PackedFile, read_packed, write_packed
+from recsys_bnn.runtime.packed_file import PackedFile, model_bytes, read_packed, write_packed
 from recsys_bnn.runtime.spec import ModelSpec
 from recsys_bnn.settings.pack import PackSettings
 from seminar_common import cost, files, runs
@@ -48,15 +46,18 @@ def pack(settings: PackSettings) -> Results:
     dataset = _dataset(run, settings)
     model = load_model(run, dataset)
     spec = to_spec(model)
+    compared = _compare(model, spec, dataset, settings.check_rows)
+    _require_agreement(run, compared)
+    encoding, arrays = encoding_section(dataset, _ids_read(spec, dataset))
+    lines = _lines(spec, sum(array.nbytes for array in arrays.values()), compared)
+    manifest = _manifest(run, dataset, encoding, compared)
+    manifest["card"] = model_card(stored_settings(run), dataset, _measured(run), lines, settings.out.name)
     with files.atomic_path(settings.out) as temporary:
-        compared = _compare(model, spec, dataset, settings.check_rows)
-        _require_agreement(run, compared)
-        sizes = _write(temporary, run, dataset, spec, compared, settings.out.name)
-    say(
-        f"packed {stored_settings(run).model.name} into {settings.out}: {'; '.join(_lines(spec, sizes, compared))}"
-    )
-    files.write_text(settings.out.with_suffix(".md"), sizes.manifest["card"])
-    return _publish(run, dataset, model, spec, sizes, compared)
+        write_packed(temporary, spec, arrays, manifest)
+        file = read_packed(temporary)  # so that nothing gets its name that can't be read
+    files.write_text(settings.out.with_suffix(".md"), manifest["card"])
+    say(f"packed {manifest['name']} into {settings.out}, {file.file_bytes:,} bytes: {'; '.join(lines)}")
+    return _publish(run, dataset, model, file, compared)
 
 
 def _dataset(run: Run, settings: PackSettings) -> Dataset:
@@ -101,46 +102,40 @@ def _require_agreement(run: Run, compared: Parity) -> None:
         )
 
 
-def _write(
-    path: Path, run: Run, dataset: Dataset, spec: ModelSpec, compared: Parity, name: str
-) -> PackedFile:
-    """Write the file twice, as its card tells its own size."""
-    read = (
-        spec.table.cardinalities
-        if spec.first_order is None
-        else np.maximum(spec.table.cardinalities, spec.first_order.rows)
-    )
-    encoding, arrays = encoding_section(dataset, read.tolist())
-    measured = _measured(run)
-    train_settings = stored_settings(run)
-    manifest: dict[str, Any] = {
-        "name": train_settings.model.name,
+def _ids_read(spec: ModelSpec, dataset: Dataset) -> Sequence[int]:
+    """Return the number of ids of each field that the model tells apart.
+
+    Table rows are enough for the interactions: a value beyond them reads as unknown. The first-order term adds something
+    for an unknown value and nothing for a known one without a weight, so it needs them all.
+    """
+    return spec.table.cardinalities.tolist() if spec.first_order is None else dataset.cardinalities
+
+
+def _manifest(run: Run, dataset: Dataset, encoding: dict[str, Any], compared: Parity) -> dict[str, Any]:
+    measured, settings = _measured(run), run.config()["settings"]
+    return {
+        "name": stored_settings(run).model.name,
         "dataset": dataset.name,
         "vocabulary": dataset.vocabulary,
-        "run": digest({"settings": run.config()["settings"]}),
-        "settings": run.config()["settings"],
+        "run": digest({"settings": settings}),
+        "settings": settings,
         "encoding": encoding,
         "figures": [] if measured is None else as_document(measured)["rows"],
         "parity": dataclasses.asdict(compared),
     }
-    write_packed(path, spec, arrays, manifest)
-    lines = _lines(spec, read_packed(path), compared)
-    manifest["card"] = model_card(train_settings, dataset, measured, lines[:-1], name)
-    write_packed(path, spec, arrays, manifest)
-    return read_packed(path)
 
 
 def _measured(run: Run) -> Results | None:
     return read_results(run.folder) if (run.folder / "results.json").is_file() else None
 
 
-def _lines(spec: ModelSpec, file: PackedFile, compared: Parity) -> list[str]:
+def _lines(spec: ModelSpec, encoding_bytes: int, compared: Parity) -> list[str]:
     """Return what there is to say of bytes and parity."""
-    plain = float_bytes(spec)
-    model = f"model {file.model_bytes:,} bytes, in 32 bits {plain:,} ({plain / file.model_bytes:.1f} times as many)"
-    lines = [model, f"vocabulary and normalisation {file.encoding_bytes:,} bytes"]
+    packed, plain = model_bytes(spec), float_bytes(spec)
+    model = f"model {packed:,} bytes, in 32 bits {plain:,} ({plain / packed:.1f} times as many)"
+    lines = [model, f"vocabulary and normalisation {encoding_bytes:,} bytes"]
     if not compared.rows:
-        return [*lines, "scores were not compared with PyTorch's", f"file {file.file_bytes:,} bytes"]
+        return [*lines, "scores were not compared with PyTorch's"]
     agreement = (
         f"{100 * compared.share_within:.3f}% of {compared.rows:,} scores within {TOLERANCE:g} of PyTorch's, "
         f"greatest difference {compared.greatest:.1e}"
@@ -150,7 +145,7 @@ def _lines(spec: ModelSpec, file: PackedFile, compared: Parity) -> list[str]:
         agreement += (
             f"; {at_edge} of the {compared.beyond} other rows have an input at the edge between two codes"
         )
-    return [*lines, agreement, f"file {file.file_bytes:,} bytes"]
+    return [*lines, agreement]
 
 
 def float_bytes(spec: ModelSpec) -> int:
@@ -163,9 +158,7 @@ def float_bytes(spec: ModelSpec) -> int:
     return 4 * (layers + table + wide)
 
 
-def _publish(
-    run: Run, dataset: Dataset, model: DLRM, spec: ModelSpec, file: PackedFile, compared: Parity
-) -> Results:
+def _publish(run: Run, dataset: Dataset, model: DLRM, file: PackedFile, compared: Parity) -> Results:
     name = stored_settings(run).model.name
     megabytes = {
         "size_mb": cost.size_mb(model.tensor_sizes()),
@@ -174,7 +167,7 @@ def _publish(
         "file_mb": file.file_bytes / 1e6,
     }
     rows = [Row(name, dataset.name, "", metric, value, unit="MB") for metric, value in megabytes.items()]
-    rows.append(Row(name, dataset.name, "", "packed_ratio", float_bytes(spec) / file.model_bytes))
+    rows.append(Row(name, dataset.name, "", "packed_ratio", float_bytes(file.spec) / file.model_bytes))
     if compared.rows:
         agreement = {"parity_share": compared.share_within, "parity_max": compared.greatest}
         rows += [Row(name, dataset.name, "", m, value, n=compared.rows) for m, value in agreement.items()]

@@ -103,6 +103,13 @@ def write_packed(
         save_file(tensors, temporary, metadata={_KEY: text})
 
 
+def model_bytes(spec: ModelSpec) -> int:
+    """Return the bytes of the section ``model`` that holds ``spec``."""
+    tensors: dict[str, np.ndarray] = {}
+    _taken_apart(spec, MODEL, tensors)
+    return sum(array.nbytes for array in tensors.values())
+
+
 def read_packed(path: Path, *, verify: bool = True) -> PackedFile:
     """Map a packed model.
 
