@@ -62,7 +62,7 @@ def test_the_length_is_that_of_the_rows_to_learn_from() -> None:
     ("length", "size"), [(0, 128), (8000, 128), (80_000, 512), (131_072, 1024), (10**8, 1024)]
 )
 def test_a_pass_has_128_steps_within_the_limits_of_a_batch(length: int, size: int) -> None:
-    assert batch_size(length) == size
+    assert batch_size(length, 128) == size
 
 
 @pytest.mark.parametrize("wrong", [

@@ -10,26 +10,28 @@ from typing import Any
 
 from recsys_bnn.settings.training import FOLLOW, TrainSettings
 
-LONG = 300_000
-"""Rows to learn from that make a log long."""
+TINY, LONG = 30_000, 300_000
+"""Rows to learn from below which a log is tiny, and from which on it is long."""
 CROWDED = 0.2
 """Values of all fields for each row: a shorter log with more of them is read too seldom to learn each."""
-_BATCHES = 128
-"""Steps of a pass, or up to twice as many, within the limits of a batch."""
-
-_CROWDED_STEPS = 300  # in more steps of Adam at these rates, rare values are learned by heart
+_STEPS, _CROWDED_STEPS = (
+    128,
+    300,
+)  # of a pass; a crowded log learns rare values by heart in more than so many in all
+_BATCHES = (128, 1024)
 _MOST_PASSES = 10
 
-_CROWDED: Mapping[str, Any] = {
-    "epochs": 1,
-    "learning_rate": 1e-3,
-    "embedding_learning_rate": 1e-3,
+_SHORT: Mapping[str, Any] = {
+    "epochs": 4,
+    "learning_rate": 2e-3,
+    "embedding_learning_rate": 4e-3,
     "embedding_optimizer": "adam",
-    "min_count": 20,
+    "min_count": 0,
     "fresh_tables": "no",
     "order": "random",
 }
-_SHORT = _CROWDED | {"epochs": 4, "learning_rate": 2e-3, "embedding_learning_rate": 4e-3, "min_count": 0}
+_CROWDED = _SHORT | {"epochs": 1, "embedding_learning_rate": 3e-3, "min_count": 50}
+_TINY_CROWDED = _CROWDED | {"learning_rate": 1e-3, "embedding_learning_rate": 1e-3, "min_count": 20}
 _LONG = _SHORT | {
     "epochs": 2,
     "learning_rate": 4e-3,
@@ -49,27 +51,32 @@ def follow_length(settings: TrainSettings, rows: Mapping[str, int], values: int)
         values: Values of all fields that have an id of their own.
     """
     length = sum(rows[split] for split in settings.optimization.fit_on.split("+"))
-    recipe = _LONG if length >= LONG else _CROWDED if values > CROWDED * length else _SHORT
-    given = settings.optimization
-    chosen = {**recipe, "batch_size": batch_size(length)}
-    if recipe is _CROWDED:
-        chosen["epochs"] = round(
-            min(max(_CROWDED_STEPS * chosen["batch_size"] / max(length, 1), 1), _MOST_PASSES)
-        )
+    crowded = length < LONG and values > CROWDED * length
+    given, recipe = settings.optimization, _recipe(length, crowded)
     if given.embedding_optimizer not in ("auto", recipe["embedding_optimizer"]):
         # The other optimizer has rates of its own: Adagrad's first step alone is as long as the rate.
-        chosen["embedding_learning_rate"] = 0.1 if given.embedding_optimizer == "rowwise-adagrad" else 1e-3
-    filled = {name: value for name, value in chosen.items() if _is_open(getattr(given, name))}
+        recipe["embedding_learning_rate"] = 0.1 if given.embedding_optimizer == "rowwise-adagrad" else 1e-3
+    filled = {name: value for name, value in recipe.items() if _is_open(getattr(given, name))}
     model = settings.model
     if _is_open(model.dropout):
-        model = replace(model, dropout=0.5 if length < LONG else 0.0)
+        model = replace(model, dropout=0.0 if length >= LONG else 0.2 if crowded and length >= TINY else 0.5)
     return replace(settings, model=model, optimization=replace(given, **filled))
 
 
-def batch_size(rows: int) -> int:
-    """Return the power of two from 128 to 1024 that divides a pass over ``rows`` into 128 steps, or a few more."""
-    power = int(math.log2(max(rows / _BATCHES, 1)))
-    return min(max(2**power, 128), 1024)
+def _recipe(length: int, crowded: bool) -> dict[str, Any]:
+    """Return the values of a log of ``length`` rows."""
+    size = batch_size(length, _CROWDED_STEPS if crowded else _STEPS)
+    if not crowded:
+        return {**(_LONG if length >= LONG else _SHORT), "batch_size": size}
+    passes = round(min(max(_CROWDED_STEPS * size / max(length, 1), 1), _MOST_PASSES))
+    return {**(_TINY_CROWDED if length < TINY else _CROWDED), "batch_size": size, "epochs": passes}
+
+
+def batch_size(rows: int, steps: int) -> int:
+    """Return the power of two from 128 to 1024 that divides a pass over ``rows`` into ``steps``, or a few more."""
+    smallest, largest = _BATCHES
+    power = int(math.log2(max(rows / steps, 1)))
+    return min(max(2**power, smallest), largest)
 
 
 def _is_open(value: object) -> bool:
