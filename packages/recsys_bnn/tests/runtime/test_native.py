@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,6 +220,24 @@ def test_older_processors_give_the_same_scores(models, library, march):
         older = NativeEngine(spec, march=march).logits(integers, ids)
         close = np.isclose(older, engine.logits(integers, ids), rtol=1e-4, atol=1e-4)
         assert close.mean() > 0.96, name
+
+
+@pytest.mark.slow
+def test_kernels_for_other_processors_are_exact_where_their_instructions_are_emulated(library, monkeypatch):
+    """What AVX-512 and AMX compute, in plain C: it shows that the kernels are right, not that a processor runs them."""
+    if "x86_64" not in build.processor():
+        pytest.skip("instructions of x86-64")
+    header = str(Path(__file__).parent / "emulated.h")
+    flags = [flag for flag in build.FLAGS if flag != "-O3"]  # which takes a minute for so much inlined code
+    monkeypatch.setattr(build, "FLAGS", (*flags, "-Wno-psabi", "-include", header))
+    emulated = probe.Library(build.build("x86-64-v3"))
+    for kernel in ("int8 VNNI", "int8 AMX", "VPOPCNTDQ"):
+        assert emulated.can(kernel)
+        assert emulated.reasons[kernel] == ""
+    ready = prepare(layer(100, 70, (32, 32), 0))
+    x = np.random.default_rng(0).standard_normal((9, 100)).astype(np.float32)
+    y = probe.run_layer(library, ready, "f32", x)
+    np.testing.assert_allclose(probe.run_layer(emulated, ready, "f32", x), y, rtol=1e-5, atol=1e-6)
 
 
 def test_rows_in_other_forms_are_read_and_wrong_shapes_refused(models):
