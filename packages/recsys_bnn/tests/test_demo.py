@@ -9,11 +9,10 @@ from recsys_bnn import demo as module
 from recsys_bnn.checks import checks
 from recsys_bnn.data.criteo_log import criteo_log
 from recsys_bnn.data.generator import SyntheticConfig
-from recsys_bnn.demo import main
-from recsys_bnn.settings.training import OptimizationConfig
+from recsys_bnn.demo import main, title
 from seminar_common.demos import DemoSettings
 from seminar_common.errors import UserError
-from seminar_common.results import read_results
+from seminar_common.results import Results, Row, read_results
 
 
 @pytest.fixture
@@ -22,23 +21,36 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         module, "LOG", SyntheticConfig(5000, main_share=0.2, dense_share=0.6, pairs=2, rank=2)
     )
-    monkeypatch.setattr(module, "GENERATED", OptimizationConfig(epochs=3, batch_size=128, min_count=20))
 
 
 @pytest.mark.slow
-def test_the_demo_needs_nothing_and_shows_each_model_between_chance_and_the_bound(
-    quick, tmp_path: Path
-) -> None:
+def test_the_demo_needs_nothing_and_leads_with_bytes_microseconds_and_auc(quick, tmp_path: Path) -> None:
     main(DemoSettings(out=tmp_path / "demo"))
     results = read_results(tmp_path / "demo" / "recsys_bnn")
     auc = {row.model: row for row in results.rows if row.metric == "roc_auc" and row.split == "test"}
-    assert set(auc) == {"best-possible", "logistic-regression", "float", "binary", "binary-a4"}
-    assert {row.n for row in auc.values()} == {1000}
-    for model in ("float", "binary", "binary-a4"):
-        assert 0.5 < auc[model].value < auc["best-possible"].value
+    assert set(auc) == {"logistic-regression", "float", "binary", "binary-a4"}
+    assert {row.n for row in auc.values()} == {1000} and all(row.value > 0.5 for row in auc.values())
     assert results.one(model="binary", metric="roc_auc_difference", split="test").baseline == "float"
+    packed = [results.one(model=model, metric="packed_mb").value for model in ("float", "binary-a4")]
+    assert packed[1] < packed[0]
+    assert {row.batch for row in results.rows if row.metric == "latency_us_p50"} == {1, 128}
     page = (tmp_path / "demo" / "index.html").read_text()
-    assert "best-possible" in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert title(results) in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_lead_is_bytes_microseconds_and_auc_of_both_models() -> None:
+    rows = [
+        row
+        for model, factor in (("binary-a4", 1), ("float", 10))
+        for row in (
+            Row(model, "synthetic", "", "packed_mb", 0.02 * factor),
+            Row(model, "synthetic", "", "latency_us_p50", 3.0 * factor, batch=1),
+            Row(model, "synthetic", "", "latency_us_p50", 40.0 * factor, batch=128),
+            Row(model, "synthetic", "test", "roc_auc", 0.7),
+        )
+    ]
+    expected = "Binary recommender: 20 kB, 40 \u00b5s for 128 rows, AUC 0.7000; float 200 kB, 400 \u00b5s"
+    assert title(Results("", tuple(rows))).startswith(expected)
 
 
 @pytest.mark.slow

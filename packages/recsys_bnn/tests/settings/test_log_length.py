@@ -45,7 +45,7 @@ def test_a_log_with_many_values_for_its_rows_learns_slowly_and_leaves_rare_ones_
     assert many.embedding_learning_rate < few.embedding_learning_rate
 
 
-@pytest.mark.parametrize(("length", "epochs"), [(8000, 5), (80_000, 2), (250_000, 1)])
+@pytest.mark.parametrize(("length", "epochs"), [(8000, 5), (80_000, 1), (299_999, 1)])
 def test_a_crowded_log_is_read_in_about_as_many_steps_whatever_its_length(length: int, epochs: int) -> None:
     assert follow_length(PRESETS["small"](), rows(length), length).optimization.epochs == epochs
 
