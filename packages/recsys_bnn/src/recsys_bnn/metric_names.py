@@ -83,7 +83,9 @@ METRICS: Mapping[str, Metric] = {
         "Memory-bound", "1 where the least time is that of memory, 0 where it is arithmetic", decimals=0
     ),
     "cold_start_s": Metric("Cold start", "Seconds from the imports to the first score", "lower", unit="s"),
-    "libraries_mb": Metric("Libraries", "Memory that the imports add to Python with NumPy", "lower", unit="MB"),
+    "libraries_mb": Metric(
+        "Libraries", "Memory that the imports add to Python with NumPy", "lower", unit="MB"
+    ),
     "model_rss_mb": Metric(
         "Model in memory", "Memory that opening the model and scoring add to the imports", "lower", unit="MB"
     ),

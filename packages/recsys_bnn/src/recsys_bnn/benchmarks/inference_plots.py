@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LATENCY, _AUC, _BYTES = "latency_us_p50", "roc_auc", "file_mb"
-_SIZE = (7.4, 5.4)
-_GAP = 1.16
-"""Least ratio of the heights of two labels."""
+_LINE = 0.155
+"""Inches that a label needs."""
 
 Drawn = tuple[str, str, Any]
 
@@ -51,7 +50,9 @@ def time_against_batch(lines: Mapping[tuple[str, bool], Mapping[int, float]]) ->
         lines: By name and whether it is ours: microseconds a row by batch.
     """
     with plots.house_style():
-        figure = plots.new_figure(f"Time a row against batch: {', '.join(name for name, _ in lines)}", _SIZE)
+        names = ", ".join(name for name, _ in lines)
+        height = max(4.0, 1.6 + 1.3 * _LINE * len(lines))
+        figure = plots.new_figure(f"Time a row against batch: {names}", (plots.WIDE[0], height))
         axes = figure.add_subplot(xscale="log", yscale="log")
         ends = []
         for number, ((name, ours), points) in enumerate(sorted(lines.items(), key=lambda item: item[0][1])):
@@ -65,7 +66,8 @@ def time_against_batch(lines: Mapping[tuple[str, bool], Mapping[int, float]]) ->
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.set_xlabel("Rows of a call (batch)")
         axes.set_ylabel("Time a row (\u00b5s)")
-        _name_ends(axes, batches[-1], ends)
+        low, high = axes.get_ylim()
+        _name_ends(axes, batches[-1], ends, (high / low) ** (_LINE / (height - 0.8)))
         return figure
 
 
@@ -81,10 +83,10 @@ def _look(number: int, ours: bool) -> dict[str, Any]:
     }
 
 
-def _name_ends(axes: "Axes", last: int, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write each name to the right of its line, moved up where it would stand on the one below."""
+def _name_ends(axes: "Axes", last: int, ends: Sequence[tuple[float, str, str]], gap: float) -> None:
+    """Write each name to the right of its line, a factor ``gap`` or more from the others."""
     ends = sorted(ends)
-    heights = spread([height for height, _, _ in ends], _GAP)
+    heights = spread([height for height, _, _ in ends], gap)
     for (height, name, colour), at in zip(ends, heights, strict=True):
         axes.annotate(
             name,
@@ -131,14 +133,20 @@ def _quality(rows: Sequence[Row], timed: Sequence[Row], threads: int) -> Iterato
     if len(quality) < 2:
         return
     axis = metric_named(_AUC).axis
+    timed = [row for row in timed if row.engine != "numpy"]  # which is there for machines without a compiler
     for batch in dict.fromkeys(row.batch for row in timed):
         at_batch = [row for row in timed if row.batch == batch]
         for dataset, points in _points(quality, at_batch).items():
             caption = f"ROC AUC against median latency, batch {batch:,}, threads {threads}."
             yield dataset, caption, plots.pareto(points, f"Latency of {batch:,} rows (\u00b5s)", axis)
-    sizes = [row for row in rows if row.metric == _BYTES]
-    for dataset, points in _points(quality, sizes).items():
+    for dataset, points in _points(quality, _sizes(rows)).items():
         yield dataset, "ROC AUC against bytes of the model's file.", plots.pareto(points, "File (MB)", axis)
+
+
+def _sizes(rows: Sequence[Row]) -> list[Row]:
+    """Return the bytes of each model once, those of its packed file if there is one."""
+    sizes = sorted((row for row in rows if row.metric == _BYTES), key=lambda row: row.engine != "native")
+    return list({(row.dataset, row.model): row for row in reversed(sizes)}.values())
 
 
 def _points(quality: Mapping[tuple[str, str], Row], costs: Sequence[Row]) -> dict[str, list[plots.Point]]:
