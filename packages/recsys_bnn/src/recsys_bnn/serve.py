@@ -8,6 +8,7 @@ import socket
 
 import uvicorn
 
+import recsys_bnn.data.id_kernel  # noqa: F401  # its hash tables are worth a second at the start
 from recsys_bnn.serving.app import make_app
 from recsys_bnn.serving.held import Held
 from recsys_bnn.serving.served import Served, same_features, served

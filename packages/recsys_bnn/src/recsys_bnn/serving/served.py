@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.chunks import array, cells
-from recsys_bnn.data.encoding import transposed
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
 from recsys_bnn.runtime import values
 from recsys_bnn.runtime.packed import PackedModel, load
@@ -70,34 +69,50 @@ class Served:
         Raises:
             BadRequest: a value is not what its feature takes.
         """
+        integers, ids, unknown = self._of_context(context, rows)
         encoder = self._encoder
-        integers = np.empty((len(encoder.integer_names), rows), np.float32)
         for index, name in enumerate(encoder.integer_names):
-            integers[index] = encoder.normalisation.encode(index, self._column(name, columns, context))
-        ids, unknown = np.empty((len(encoder.fields), rows), np.int32), {}
+            if name in columns:
+                integers[:, index] = encoder.normalisation.encode(index, self._column(name, columns[name]))
+        found = np.empty(rows, np.int32)
         for index, name in enumerate(encoder.categorical_names):
-            column = self._column(name, columns, context)
-            given = ids[index, : len(column)]
-            encoder.fields[index].encode(column, given)
-            if missed := int(np.count_nonzero(given == OUT_OF_VOCABULARY)):
-                unknown[name] = missed
-            if name in context:
-                ids[index] = given[0]
-        return Scored(self._model.predict_encoded(transposed(integers), transposed(ids)), unknown)
+            if name in columns:
+                encoder.fields[index].encode(self._column(name, columns[name]), found)
+                ids[:, index] = found
+                if missed := rows - int(np.count_nonzero(found)):  # the id of an unknown value is 0
+                    unknown[name] = missed
+        return Scored(self._model.predict_encoded(integers, ids), unknown)
 
-    def _column(self, name: str, columns: Columns, context: Columns) -> pa.Array:
+    def _of_context(self, context: Columns, rows: int) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+        """Return integers [rows, I] and ids [rows, F] with the features of the context, and its unknown values.
+
+        The context is encoded as one row, by what is quick for one.
+        """
+        encoder = self._encoder
+        if not context:
+            shape = (rows, len(encoder.integer_names)), (rows, len(encoder.fields))
+            return np.empty(shape[0], np.float32), np.empty(shape[1], np.int32), {}
+        try:
+            row = {name: values[0] for name, values in context.items()}
+            integers, ids = self._model.encode(row, missing_columns="fill")
+        except UserError as error:
+            raise BadRequest(f"context.{error}") from error
+        names = zip(encoder.categorical_names, ids[0].tolist(), strict=True)
+        unknown = {name: 1 for name, id in names if id == OUT_OF_VOCABULARY}
+        return np.repeat(integers, rows, axis=0), np.repeat(ids, rows, axis=0), unknown
+
+    def _column(self, name: str, given: Values) -> pa.Array:
         """Return the values of a feature as the encoder takes them: numbers, keys or texts."""
-        reader, values = self._readers[name], columns[name] if name in columns else context[name]
-        found = reader.fast(values)
+        reader = self._readers[name]
+        found = reader.fast(given)
         if found is not None:
             return found
         read = []
-        for place, value in enumerate(values):
+        for place, value in enumerate(given):
             try:
                 read.append(reader.plain(value))
             except ValueError as error:
-                where = f"context.{name}" if name in context else f"{name}[{place}]"
-                raise BadRequest(f"{where}: {str(value)[:40]!r}, expected {error}") from error
+                raise BadRequest(f"{name}[{place}]: {str(value)[:40]!r}, expected {error}") from error
         return pa.array(read, reader.type)
 
 
@@ -166,12 +181,20 @@ def _whole_numbers(column: Values) -> pa.Array | None:
 
 
 def _hex_keys(column: Values) -> pa.Array | None:
-    known, valid = _filled(column, "00000000")
+    known, valid = column, None
     try:
-        keys = bytes.fromhex("".join(known))
-    except (TypeError, ValueError):
+        text = " ".join(known)
+    except TypeError:
+        known, valid = _filled(column, "00000000")
+        if not all(isinstance(value, str) for value in known):
+            return None
+        text = " ".join(known)
+    blanks = np.frombuffer(text.encode() + b" ", np.uint8) == ord(" ")
+    if len(blanks) != 9 * len(known) or not blanks[8::9].all() or np.count_nonzero(blanks) != len(known):
         return None
-    if len(keys) != 4 * len(known) or set(map(len, known)) != {8}:  # fromhex takes blanks
+    try:
+        keys = bytes.fromhex(text)
+    except ValueError:
         return None
     return array(np.frombuffer(keys, ">u4").astype(np.uint32), valid)
 
