@@ -265,8 +265,8 @@ static int run_rows(Model *m, const float *integers, const int32_t *ids, float *
 typedef struct {
     pthread_mutex_t lock, in_use;
     pthread_cond_t work, done;
-    int64_t generation, running;
-    int workers;
+    int64_t generation;  // of the batch; below 0 the workers leave
+    int open, running;   // whether the batch still takes workers, and how many are at it
     pid_t owner;
     Model *model;
     const float *integers;
@@ -294,12 +294,16 @@ static void *worker(void *argument) {
     for (;;) {
         while (p->generation == seen) pthread_cond_wait(&p->work, &p->lock);
         seen = p->generation;
+        if (seen < 0) break;
+        if (!p->open) continue;  // the others were done before this one woke up
+        p->running++;
         pthread_mutex_unlock(&p->lock);
-        if (seen < 0) return NULL;
         run_pieces(p);
         pthread_mutex_lock(&p->lock);
         if (--p->running == 0) pthread_cond_signal(&p->done);
     }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
 }
 
 static Pool *new_pool(Model *m) {
@@ -315,7 +319,6 @@ static Pool *new_pool(Model *m) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker, p)) break;
         pthread_detach(thread);
-        p->workers++;
     }
     return p;
 }
@@ -328,12 +331,13 @@ static int run_on_pool(Pool *p, const float *integers, const int32_t *ids, float
     p->next = 0;
     p->failed = 0;
     pthread_mutex_lock(&p->lock);
-    p->running = p->workers;
+    p->open = 1;
     p->generation++;
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
     run_pieces(p);
     pthread_mutex_lock(&p->lock);
+    p->open = 0;
     while (p->running) pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
     return p->failed;
