@@ -49,11 +49,11 @@ def parse_columns(text: bytes, *, labelled: bool = True) -> Columns | None:
     rows = count_lines(text)
     columns = Columns(
         np.zeros(rows, np.uint8),
-        np.zeros((INTEGERS, rows), np.int32),
-        np.zeros((CATEGORICALS, rows), np.uint32),
-        np.zeros((INTEGERS + CATEGORICALS, -(-rows // 8)), np.uint8),
+        np.empty((INTEGERS, rows), np.int32),
+        np.empty((CATEGORICALS, rows), np.uint32),
+        np.full((INTEGERS + CATEGORICALS, -(-rows // 8)), 0xFF, np.uint8),
     )
-    return columns if parse(np.frombuffer(text, np.uint8), rows, *columns, DIGIT, labelled) else None
+    return columns if parse(np.frombuffer(text, np.uint8), rows, *columns, labelled) else None
 
 
 def parse_short(text: bytes, *, labelled: bool = True) -> Columns | None:
