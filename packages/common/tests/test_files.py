@@ -155,3 +155,19 @@ def test_arrays_of_objects_are_refused_and_nothing_is_written(tmp_path: Path) ->
     with pytest.raises(ValueError, match="bad holds Python objects"):
         files.write_arrays(tmp_path / "a.npz", good=np.zeros(2), bad=objects)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_as_a_file_gets_its_mode_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, signals = Path.unlink, [KeyboardInterrupt()]
+
+    def interrupted(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".mode" and signals:
+            raise signals.pop()
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.atomic_path(tmp_path / "file") as temporary:
+        temporary.touch(0o600)
+    assert not list(tmp_path.iterdir())

@@ -73,6 +73,14 @@ def test_a_resumed_training_ends_with_the_weights_and_the_log_of_an_unbroken_one
     assert [path.name for path in sorted(resumed.run.checkpoints.iterdir())] == [WEIGHTS]
 
 
+def test_what_a_kill_left_half_written_is_removed_as_the_training_goes_on(tmp_path: Path) -> None:
+    shell = new_shell(tmp_path / "run")
+    train(shell, 3)
+    (shell.run.checkpoints / f".{RESUME}.0123abcd.tmp").write_bytes(b"half")
+    new_shell(tmp_path / "run").restore()
+    assert [path.name for path in shell.run.checkpoints.iterdir()] == [RESUME]
+
+
 def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
     shell = new_shell(tmp_path / "run")
     save_tensors(shell.run.checkpoints / RESUME, {"x": torch.zeros(1)}, {"step": 3, "losses": [0.1]})

@@ -37,6 +37,7 @@ def atomic_path(path: Path) -> Generator[Path]:
             temporary.replace(path)
     except BaseException as error:
         remove(temporary)
+        remove(_probe(temporary))
         if is_disk_full(error):
             raise UserError(
                 f"{path}: no space left on the disk; nothing was written. Free some space or choose another --out"
@@ -57,12 +58,16 @@ def _share(path: Path) -> None:
     if not path.is_file() or path.stat().st_mode & 0o077:
         return
     # Asking for the umask means setting it, for all threads: a new file shows what it allows, default ACLs included.
-    probe = path.with_name(f"{path.name}.mode")
+    probe = _probe(path)
     try:
         probe.touch(0o666, exist_ok=False)
         path.chmod(probe.stat().st_mode & 0o777)
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _probe(path: Path) -> Path:
+    return path.with_name(f"{path.name}.mode")
 
 
 def _make_parent(path: Path) -> None:

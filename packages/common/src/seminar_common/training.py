@@ -275,6 +275,8 @@ class TrainingShell:
             say(f"resuming {self.run.folder} at step {self.step} of {self.steps}")
         if self.fabric.is_global_zero:
             self.run.cut_log(self.step)
+            for unfinished in self.run.checkpoints.glob(".*.tmp"):  # of a process that was killed as it wrote
+                remove(unfinished)
 
     def finish(self, module: str) -> None:
         """Write the weights of the module of that name as the run's own, and drop the checkpoint.
