@@ -81,10 +81,10 @@ OPTIONS = {
 }
 
 
-def trained(config: ModelConfig, integers: int = 3) -> DLRM:
+def trained(config: ModelConfig, integers: int = 3, values: list[int] | None = None) -> DLRM:
     """Return a model with random weights whose batch norms have seen rows; some of their slopes are turned or 0."""
     generator = torch.Generator().manual_seed(0)
-    model = DLRM(config, integers, CARDINALITIES)
+    model = DLRM(config, integers, CARDINALITIES, values)
     model.reset_parameters(generator, 0.3)
     with torch.no_grad():
         model.embedding.weight.normal_(0, 0.3, generator=generator)
@@ -152,6 +152,12 @@ def test_a_model_without_integers(bits: int) -> None:
     packed, expected = probabilities(
         trained(ModelConfig(**SIZES, mlp_bits=bits, missing_flags=True, first_order=True), 0), 0
     )
+    np.testing.assert_allclose(packed, expected, atol=1e-5)
+
+
+def test_values_without_a_table_row_keep_their_first_order_weight() -> None:
+    more = [count + 1 for count in CARDINALITIES]  # the rows hold one id more than that
+    packed, expected = probabilities(trained(ModelConfig(**SIZES, first_order=True), values=more))
     np.testing.assert_allclose(packed, expected, atol=1e-5)
 
 

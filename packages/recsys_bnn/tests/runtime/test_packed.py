@@ -84,6 +84,29 @@ def test_data_frames_are_read(prepared: Dataset, model: PackedModel, typed: dict
     check(prepared, model.encode(pandas.DataFrame(typed)))
 
 
+def test_texts_as_polars_gives_them_are_read(
+    prepared: Dataset, model: PackedModel, typed: dict[str, list[Any]]
+) -> None:
+    frame = pa.table(typed)
+    views = {name: frame[name].cast(pa.string_view()) for name in model.categorical_names}
+    check(prepared, model.encode(pa.table(typed | views)))
+
+
+def test_a_column_of_lists_is_one_line(model: PackedModel, typed: dict[str, list[Any]]) -> None:
+    name = model.categorical_names[0]
+    lists = {name: pa.array([["68fd1e64"]] * len(typed[name]))}
+    with pytest.raises(UserError, match=f"{name}: a column of the type list"):
+        model.encode(pa.table(typed | lists))
+
+
+def test_scalars_of_numpy_are_numbers(model: PackedModel, rows: list[dict[str, Any]]) -> None:
+    name = model.integer_names[0]
+    for value in (np.int64(1), np.float32(1), np.True_, True, "1", "1.0"):
+        np.testing.assert_array_equal(
+            model.encode({**rows[0], name: value})[0], model.encode({**rows[0], name: 1})[0]
+        )
+
+
 def test_a_probability_is_that_of_the_encoded_row(model: PackedModel, rows: list[dict[str, Any]]) -> None:
     found = model.predict(rows[:5])
     assert found.dtype == np.float64 and np.all((found > 0) & (found < 1))

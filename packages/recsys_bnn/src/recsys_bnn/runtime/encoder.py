@@ -93,7 +93,7 @@ class Encoder:
 
         count, features = len(self.integer_names), {}
         for index, (name, column) in enumerate(zip(self.names, columns, strict=True)):
-            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            encoded = _by_distinct(name, column)
             found = self._read(index, encoded.dictionary.to_pylist())
             if index < count:
                 kind = pa.int64() if index < self._whole else pa.float64()
@@ -240,6 +240,25 @@ class Encoder:
         keys, ids = (part[first : first + described["keys"]] for part in self._index)
         keys = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         return FieldVocabulary(keys, ids, np.broadcast_to(np.int64(0), FIRST_VALUE + len(keys)))
+
+
+def _by_distinct(name: str, column: "pa.Array") -> "pa.DictionaryArray":
+    """Return a column as its distinct values and where they stand.
+
+    Raises:
+        UserError: it holds lists or the like.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return column
+    try:
+        views = pa.types.is_string_view(column.type)  # as polars gives texts
+        return (column.cast(pa.string()) if views else column).dictionary_encode()
+    except pa.ArrowNotImplementedError as error:
+        raise UserError(
+            f"{name}: a column of the type {column.type}; expected numbers, texts or booleans"
+        ) from error
 
 
 def _as_arrow(columns: Sequence[Sequence[Any]]) -> "list[pa.Array] | None":

@@ -45,6 +45,7 @@ def whole(missing: Collection[str]) -> Reader:
         elif is_missing(value):
             return None
         else:
+            value = _pythons(value)
             found = int(value) if isinstance(value, Real) and float(value).is_integer() else None
         if found is None or not -(2**63) <= found < 2**63:
             raise ValueError("a whole number of 64 bits or nothing")
@@ -73,6 +74,7 @@ def decimal(missing: Collection[str]) -> Reader:
         elif is_missing(value):
             return None
         else:
+            value = _pythons(value)
             found = float(value) if isinstance(value, Real) else math.inf
         if not math.isfinite(found):
             raise ValueError("a finite number or nothing")
@@ -128,11 +130,15 @@ def text(missing: Collection[str], *, whole_decimals: bool) -> Reader:
     return read
 
 
+def _pythons(value: Any) -> Any:
+    """Return a scalar of NumPy as Python's."""
+    return value.item() if hasattr(value, "item") and hasattr(value, "dtype") else value
+
+
 def _spelled(value: Any) -> str:
+    value = _pythons(value)
     if not isinstance(value, Real):
         raise ValueError("a text, a number or nothing")
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
-        return str(int(value))
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
