@@ -89,6 +89,16 @@ METRICS: Mapping[str, Metric] = {
     "model_rss_mb": Metric(
         "Model in memory", "Memory that opening the model and scoring add to the imports", "lower", unit="MB"
     ),
+    "rank_rate_per_s": Metric(
+        "Rate", "Requests a second of which 99 in 100 are answered in time", "higher", unit="1/s"
+    ),
+    "rank_rate_ratio": Metric("Rate, ratio", "Rate over the baseline's", "higher"),
+    "rank_ms_p50": Metric("Request, p50", "Median time of a request at that rate", "lower", unit="ms"),
+    "rank_ms_p99": Metric("Request, p99", "99th percentile at that rate", "lower", unit="ms"),
+    "soak_rate_per_s": Metric("Rate for minutes", "Requests a second while models change", unit="1/s"),
+    "soak_failed": Metric("Failed", "Requests without an answer while models change", "lower", 0),
+    "soak_reloads": Metric("Reloads", "Models that were taken up meanwhile", decimals=0),
+    "soak_ms_p99": Metric("Request for minutes, p99", "99th percentile meanwhile", "lower", unit="ms"),
     "table_gb": Metric("Tables", "Size of the embedding tables (computed)", "lower", unit="GB"),
     "training_gb_rowwise_adagrad": Metric(
         "Training, row-wise Adagrad", "Memory of tables and optimizer (computed)", "lower", unit="GB"
