@@ -77,10 +77,22 @@ class Encoder:
     def encode_row(self, row: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Return what :meth:`encode` does for one row of values, sooner."""
         try:
-            read = [[read(value)] for read, value in zip(self._readers, row, strict=True)]
+            read = [read(value) for read, value in zip(self._readers, row, strict=True)]
         except (ValueError, TypeError):
             return self.encode([[value] for value in row], 1)  # which names the value
-        return self._finished(read, 1)
+        count = len(self.integer_names)
+        integers = self._normalised(np.array(read[:count], np.float64)[None])
+        keys = read[count:]
+        return integers, self._few_ids([[key] for key in keys], 1) if self._text_ids else self._row_ids(keys)
+
+    def _row_ids(self, keys: list[int | None]) -> np.ndarray:
+        absent = [f for f, key in enumerate(keys) if key is None]
+        for f in absent:
+            keys[f] = 0
+        ids = self._search(np.array(keys, np.uint64)[:, None]).reshape(1, -1)
+        if absent:
+            ids[0, absent] = MISSING
+        return ids
 
     def _finished(self, read: list[list[Any]], rows: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self.integer_names)
@@ -123,7 +135,10 @@ class Encoder:
         return UserError(f"{self.names[index]}: values that can't be compared")
 
     def _integers(self, numbers: list[list[Any]], rows: int) -> np.ndarray:
-        found = np.array(numbers, np.float64).reshape(len(numbers), rows).T  # None becomes NaN
+        return self._normalised(np.array(numbers, np.float64).reshape(len(numbers), rows).T)
+
+    def _normalised(self, found: np.ndarray) -> np.ndarray:
+        """Return numbers, float64 [rows, I], in which None became NaN, as the model reads them."""
         whole, decimals = found[:, : self._whole], found[:, self._whole :]
         np.log1p(np.maximum(whole, 0), out=whole)
         if decimals.size:

@@ -204,9 +204,8 @@ def load(path: str | Path, threads: int = 1, engine: str = "auto", *, verify: bo
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities, float64, of logits."""
-    with np.errstate(over="ignore"):  # far below 0 the exponential is infinite, and the probability 0
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    """Return probabilities, float64, of logits; those below -700 count as -700, as the exponential ends there."""
+    return 1 / (1 + np.exp(-np.maximum(logits, -700.0, dtype=np.float64)))
 
 
 def _is_column(value: Any) -> bool:
