@@ -121,47 +121,51 @@ INLINE void transpose8(__m256i a[8], int32_t *y, int64_t to) {
     }
 }
 
-// What a vector of products is multiplied by. Lines are stored whole: the next line then overwrites what was too much.
-INLINE __m256 scale8(const Table *t, const Work *w, int64_t i, int64_t j, int64_t at) {
-    if (t->pair_scale) return _mm256_loadu_ps(t->pair_scale + at);
-    return _mm256_mul_ps(_mm256_set1_ps(w->scale[i]), _mm256_loadu_ps(w->scale + j));
-}
-
-// Lines i and i + 1 of products with columns j to j + 8 * C: two lines at a time, so that each column is loaded once for
-// both. Whole vectors are stored; what is too much is overwritten by the next line. NUMBER says how many numbers of 32 bits a row has.
-#define DEFINE_LINES(NAME, TYPE, ZERO, BROADCAST, LOAD_COLUMN, ACCUMULATE, PUT)                            \
-    INLINE void NAME(const Table *t, const Work *w, const int C, const int64_t number, int64_t stride, int64_t count, \
-                     int64_t has, int64_t i, int64_t j, float *out) {                                      \
-        TYPE acc[2][4];                                                                                    \
-        const int32_t *columns = w->columns;                                                               \
-        EACH(a, 2) EACH(c, C) acc[a][c] = ZERO;                          \
-        for (int64_t d = 0; d < number; d++) {                                                             \
-            TYPE x0 = BROADCAST(columns + d * stride + i), x1 = BROADCAST(columns + d * stride + i + 1);   \
-            EACH(c, C) {                                                                  \
-                TYPE column = LOAD_COLUMN(columns + d * stride + j + 8 * c);                               \
-                acc[0][c] = ACCUMULATE(acc[0][c], x0, column);                                             \
-                acc[1][c] = ACCUMULATE(acc[1][c], x1, column);                                             \
-            }                                                                                              \
-        }                                                                                                  \
-        EACH(c, C) PUT(t, w, acc[0][c], has, i, j + 8 * c, out);                          \
-        if (i + 1 < count) EACH(c, C) PUT(t, w, acc[1][c], has, i + 1, j + 8 * c, out);   \
-    }                                                                                                      \
-    INLINE void NAME##_all(const Table *t, const Work *w, const int64_t number, int64_t stride, int64_t count, int64_t has, float *out) { \
-        for (int64_t i = 0; i < count; i += 2)                                                             \
-            for (int64_t j = i / 32 * 32; j >= 0; j -= 32) /* the last columns first: see above */         \
-                switch ((i + 1 - j + 7) / 8) {                                                             \
-                    case 1: NAME(t, w, 1, number, stride, count, has, i, j, out); break;                   \
-                    case 2: NAME(t, w, 2, number, stride, count, has, i, j, out); break;                   \
-                    case 3: NAME(t, w, 3, number, stride, count, has, i, j, out); break;                   \
-                    default: NAME(t, w, 4, number, stride, count, has, i, j, out);                         \
-                }                                                                                          \
+// L lines (i, or i and i + 1) of products with columns j to j + 8 * C: with two, each column is loaded once for both. Whole
+// vectors are stored; what is too much is overwritten by the next line. `number` numbers of 32 bits make a row.
+#define DEFINE_LINES(NAME, TYPE, ZERO, BROADCAST, LOAD_COLUMN, ACCUMULATE, PUT)                                          \
+    INLINE void NAME(const Work *w, const float *fixed, const int L, const int C, const int64_t number, const int64_t stride, \
+                     int64_t has, int64_t i, int64_t j, float *out) {                                                    \
+        TYPE acc[2][4];                                                                                                  \
+        const int32_t *columns = w->columns;                                                                             \
+        EACH(a, L) EACH(c, C) acc[a][c] = ZERO;                                                                          \
+        for (int64_t d = 0; d < number; d++) {                                                                           \
+            TYPE x[2];                                                                                                   \
+            EACH(a, L) x[a] = BROADCAST(columns + d * stride + i + a);                                                   \
+            EACH(c, C) {                                                                                                 \
+                TYPE column = LOAD_COLUMN(columns + d * stride + j + 8 * c);                                             \
+                EACH(a, L) acc[a][c] = ACCUMULATE(acc[a][c], x[a], column);                                              \
+            }                                                                                                            \
+            IN_ORDER();                                                                                                  \
+        }                                                                                                                \
+        EACH(a, L) EACH(c, C) PUT(w, fixed, acc[a][c], has, i + a, j + 8 * c, out);                                          \
+    }                                                                                                                    \
+    INLINE void NAME##_blocks(const Work *w, const float *fixed, const int L, const int64_t number, const int64_t stride,    \
+                              int64_t has, int64_t i, float *out) {                                                      \
+        for (int64_t j = (i + L - 2) / 32 * 32; j >= 0; j -= 32) /* the last columns first, for the sake of the next line */ \
+            switch ((i + L - 1 - j + 7) / 8) {                                                                           \
+                case 0: break;                                                                                           \
+                case 1: NAME(w, fixed, L, 1, number, stride, has, i, j, out); break;                                         \
+                case 2: NAME(w, fixed, L, 2, number, stride, has, i, j, out); break;                                         \
+                case 3: NAME(w, fixed, L, 3, number, stride, has, i, j, out); break;                                         \
+                default: NAME(w, fixed, L, 4, number, stride, has, i, j, out);                                               \
+            }                                                                                                            \
+    }                                                                                                                    \
+    INLINE void NAME##_all(const Work *w, const float *fixed, const int64_t number, const int64_t stride, int64_t count,     \
+                           int64_t has, float *out) {                                                                    \
+        int64_t i = 0;                                                                                                   \
+        for (; i + 1 < count; i += 2) NAME##_blocks(w, fixed, 2, number, stride, has, i, out);                               \
+        if (i && i < count) NAME##_blocks(w, fixed, 1, number, stride, has, i, out);                                         \
     }
-INLINE void put_ints(const Table *t, const Work *w, __m256i sums, int64_t has, int64_t i, int64_t j, float *out) {
+INLINE void put_ints(const Work *w, const float *fixed, __m256i sums, int64_t has, int64_t i, int64_t j, float *out) {
     int64_t to = line(i + has) + has + j;
-    _mm256_storeu_ps(out + to, _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale8(t, w, i, j, to)));
+    __m256 scale;
+    if (fixed) scale = _mm256_loadu_ps(fixed + to);
+    else scale = _mm256_mul_ps(_mm256_set1_ps(w->scale[i]), _mm256_loadu_ps(w->scale + j));
+    _mm256_storeu_ps(out + to, _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale));
 }
-INLINE void put_floats(const Table *t, const Work *w, __m256 sums, int64_t has, int64_t i, int64_t j, float *out) {
-    (void)t; (void)w; (void)has;
+INLINE void put_floats(const Work *w, const float *fixed, __m256 sums, int64_t has, int64_t i, int64_t j, float *out) {
+    (void)w; (void)fixed; (void)has;
     _mm256_storeu_ps(out + line(i) + j, sums);
 }
 #define SPREAD_INT(p) _mm256_set1_epi32(*(p))
@@ -194,7 +198,7 @@ INLINE void float_columns(const Table *t, const float *dense, const Rows *r, con
 // Vector 0 is the dense one where there is one. All in float, scales and biases included.
 INLINE void float_lanes_of(const Table *t, const float *dense, const Rows *r, const Work *w, float *out, const int64_t dim, const int64_t stride) {
     float_columns(t, dense, r, w, dim, stride);
-    float_lines_all(t, w, dim, stride, t->fields + (dense != NULL), 0, out);
+    float_lines_all(w, NULL, dim, stride, t->fields + (dense != NULL), 0, out);
 }
 
 // Sizes that are common are constants, so that loops are unrolled.
@@ -258,7 +262,8 @@ INLINE void int16_lanes_of(const Table *t, const float *dense, const Rows *r, co
     if (t->has_hot) int_columns(t, r, w, dim, stride, 1, 0);
     else if (bits == 8) int_columns(t, r, w, dim, stride, 0, 8);
     else int_columns(t, r, w, dim, stride, 0, bits);
-    int_lines_all(t, w, (dim + 1) / 2, stride, t->fields, dense != NULL, out);
+    if (t->pair_scale) int_lines_all(w, t->pair_scale, (dim + 1) / 2, stride, t->fields, dense != NULL, out);
+    else int_lines_all(w, NULL, (dim + 1) / 2, stride, t->fields, dense != NULL, out);
     if (dense) { dense_ints(t, dense, w, dim, stride); put_dots(t, w, out); }
 }
 

@@ -94,16 +94,26 @@ INLINE float group_scale(const Table *t, int f, uint32_t id) {
     return t->scale[f * GROUPS + group];
 }
 
-// The scale of each row at hand, and the bias of its values (0 without).
-static void row_scales(const Table *t, const Rows *r, float *scale, float *bias) {
+// The scale of each row at hand, and the bias of its values (0 without). Which rows are hot can't be foreseen: no branch.
+INLINE void row_scales_of(const Table *t, const Rows *r, const int kind, float *scale, float *bias) {
     for (int f = 0; f < t->fields; f++) {
-        bias[f] = 0;
-        if (t->has_hot && r->hot[f]) { scale[f] = t->hot_scale[f]; continue; }
-        int64_t row = t->kind == OF_ROW ? t->cold_offset[f] + r->id[f] : 0;
-        if (t->kind == CONSTANT) scale[f] = t->scale[f];
-        else if (t->kind == GROUPED) scale[f] = group_scale(t, f, r->id[f]);
-        else scale[f] = half_to_float(t->row_scale[row]);
-        if (t->row_bias) bias[f] = half_to_float(t->row_bias[row]);
+        int hot = t->has_hot ? r->hot[f] : 0;
+        int64_t row = kind == OF_ROW && !hot ? t->cold_offset[f] + r->id[f] : 0;
+        float cold;
+        if (kind == CONSTANT) cold = t->scale[f];
+        else if (kind == GROUPED) cold = group_scale(t, f, r->id[f]);
+        else cold = half_to_float(t->row_scale[row]);
+        float choice[2] = {cold, t->hot_scale[f]};
+        scale[f] = choice[hot];
+        bias[f] = t->row_bias && !hot ? half_to_float(t->row_bias[row]) : 0;
+    }
+}
+
+static void row_scales(const Table *t, const Rows *r, float *scale, float *bias) {
+    switch (t->kind) {
+        case CONSTANT: row_scales_of(t, r, CONSTANT, scale, bias); break;
+        case GROUPED: row_scales_of(t, r, GROUPED, scale, bias); break;
+        default: row_scales_of(t, r, OF_ROW, scale, bias);
     }
 }
 
