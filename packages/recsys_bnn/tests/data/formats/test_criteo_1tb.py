@@ -26,7 +26,7 @@ def write_days(folder: Path, days: dict[str, int]) -> Path:
 
 
 def test_days_come_in_numeric_order_from_files_and_folders_plain_or_gzip(tmp_path):
-    folder = write_days(tmp_path / "days", {"day_9.gz": 1, "day_10": 1, "day_11.txt.gz": 1})
+    folder = write_days(tmp_path / "days", {"day_9.gz": 1, "day_10": 1, "day_11.txt.zst": 1})
     (folder / "README").write_text("not a day")
     extra = tmp_path / "day_8"
     extra.write_bytes(day_lines(8, 1))
@@ -34,7 +34,7 @@ def test_days_come_in_numeric_order_from_files_and_folders_plain_or_gzip(tmp_pat
         "day_8",
         "day_9.gz",
         "day_10",
-        "day_11.txt.gz",
+        "day_11.txt.zst",
     ]
 
 

@@ -223,6 +223,9 @@ def test_other_folders_are_refused(tmp_path):
         MovieLens([tmp_path])
     with pytest.raises(UserError, match="movielens takes one folder"):
         MovieLens([tmp_path, tmp_path / "a"])
+    (tmp_path / "ml-1m.zip").touch()
+    with pytest.raises(UserError, match=r"ml-1m.zip: is packed; unpack it, and give the folder"):
+        MovieLens([tmp_path / "ml-1m.zip"])
     recbole(tmp_path)
     (tmp_path / "ml.item").unlink()
     with pytest.raises(UserError, match=r"ml.item: no such file; its features are needed"):

@@ -15,14 +15,14 @@ from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 
 OFFICIAL_ROWS = 4_373_472_329
-_DAY = re.compile(r"day_([0-9]{1,4})(\.txt)?(\.gz)?")
+_DAY = re.compile(r"day_([0-9]{1,4})(\.txt)?(\.(gz|bz2|xz|zst|zip))?")
 
 
 class Criteo1TB(Format):
     """The format `criteo-1tb`.
 
     Args:
-        inputs: Files ``day_0``, ``day_1``, ... (also with .txt, .gz), or folders of them, in any order.
+        inputs: Files ``day_0``, ``day_1``, ... (also with .txt, and compressed), or folders of them, in any order.
 
     Raises:
         UserError: a file has another name, or a day is missing between others or there twice.
@@ -92,7 +92,7 @@ def listed_files(inputs: Sequence[Path]) -> list[Path]:
 def _inside(folder: Path) -> list[Path]:
     found = [file for file in sorted(folder.iterdir()) if _DAY.fullmatch(file.name)]
     if not found:
-        raise UserError(f"{folder}: holds no file day_0, day_1, ... (plain or .gz); check the path")
+        raise UserError(f"{folder}: holds no file day_0, day_1, ... (plain or compressed); check the path")
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows, RowError
+from recsys_bnn.data.formats.compression import ENDINGS
 from recsys_bnn.data.formats.delimited import header, split_cells
 from recsys_bnn.data.formats.text import Source, check_text, shown
 from seminar_common.errors import UserError
@@ -153,6 +154,8 @@ def find_layout(path: Path) -> Layout:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the path")
+    if path.suffix in ENDINGS:
+        raise UserError(f"{path}: is packed; unpack it, and give the folder with ratings, films and users")
     folder = path if path.is_dir() else path.parent
     recbole = sorted(folder.glob("*.inter"))
     if recbole:
