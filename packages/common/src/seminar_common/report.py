@@ -81,7 +81,7 @@ def _points(lines: Sequence[Line], name: str) -> list[plots.Point]:
     points = []
     for line, label in zip(lines, line_names(lines), strict=True):
         row, size = line.cells[name][0], line.cells.get("size_mb", (None,))[0]
-        if size is not None and size.value > 0:
+        if size is not None and size.value > 0 and line.learned:  # small and useless is no point to reach
             interval = [None if end is None else scale * end for end in (row.ci_low, row.ci_high)]
             points.append(plots.Point(label, size.value, scale * row.value, *interval))
     return points
