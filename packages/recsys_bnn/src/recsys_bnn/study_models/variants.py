@@ -55,7 +55,7 @@ _BINARY = {"embedding_bits": 1, "mlp_bits": 1, "embedding_scale": "group"}
 _A4 = _BINARY | {"activation_bits": 4}
 _HOT = {"hot_bits": 8, "bottom_mlp_bits": 8}
 _PLAIN = {"embedding_bits": 1, "mlp_bits": 1}
-_TWO_SIGNS = {"hot_bits": 2, "hot_share": 0.1, "bottom_mlp_bits": 8}
+_TWO_SIGNS = {"hot_bits": 2, "hot_share": 0.02, "bottom_mlp_bits": 8}
 _REFERENCE = {
     "bottom_mlp": (512, 256, 64),
     "top_mlp": (512, 256),
