@@ -292,6 +292,21 @@ def test_a_kernel_that_crashes_is_left_out_with_its_reason(library, monkeypatch)
     assert set(careful.usable(KERNELS)) >= REFERENCES
 
 
+def test_a_lack_of_time_is_not_remembered_as_a_fault_of_the_kernel(library, monkeypatch, tmp_path):
+    careful = object.__new__(probe.Library)
+    careful.built = replace(library.built, path=tmp_path / "engine.so")
+    careful.compiled, careful.has_amx = library.compiled, False
+    names = [name for name in KERNELS if library.can(name) and name not in REFERENCES]
+    if not names:
+        pytest.skip("loops only")
+    for reason, remembered in (("took longer than 120 s", False), ("failed (SIGILL)", True)):
+        monkeypatch.setattr(
+            probe, "_probe_all", lambda built, names, reason=reason: dict.fromkeys(names, reason)
+        )
+        assert careful._reasons() == dict.fromkeys(names, reason)
+        assert (tmp_path / "engine.probe.json").exists() == remembered
+
+
 def test_a_kernel_with_wrong_sums_is_found_out(library, monkeypatch):
     right = probe.run_layer
     monkeypatch.setattr(

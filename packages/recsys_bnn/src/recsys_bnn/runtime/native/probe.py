@@ -1,5 +1,6 @@
 """Which kernels give exact sums on this machine, found out in a process of its own, and how fast they are."""
 
+import contextlib
 import ctypes
 import functools
 import sys
@@ -71,10 +72,26 @@ class Library:
 
     def _reasons(self) -> dict[str, str]:
         stored = self.built.beside("probe.json")
-        if not stored.is_file():
-            names = [name for name in KERNELS if self.can(name) and name not in REFERENCES]
-            files.write_json(stored, _probe_all(self.built, names))
-        return files.read_json(stored)
+        if stored.is_file():
+            return files.read_json(stored)
+        names = [name for name in KERNELS if self.can(name) and name not in REFERENCES]
+        reasons = _probe_all(self.built, names)
+        if all(map(_lasts, reasons.values())):
+            _remember(stored, reasons)
+        return reasons
+
+
+def _lasts(reason: str) -> bool:
+    """Say whether a kernel would fail again: a crash or a wrong sum, not a lack of time or memory."""
+    return not reason or any(
+        mark in reason for mark in ("wrong sums", "SIGILL", "SIGSEGV", "SIGBUS", "SIGFPE")
+    )
+
+
+def _remember(path: Path, facts: object) -> None:
+    """Write facts beside the library; without room for them they are found out again next time."""
+    with contextlib.suppress(OSError, UserError):
+        files.write_json(path, facts)
 
 
 @functools.cache
@@ -235,5 +252,5 @@ def choose(found: Library, spec: LayerSpec) -> dict[str, dict[str, float]]:
             for class_name, rows in zip(CLASSES, _ROWS, strict=True)
         }
         known = {**(files.read_json(stored) if stored.is_file() else {}), key: times}
-        files.write_json(stored, known)
+        _remember(stored, known)
     return known[key]
