@@ -107,7 +107,7 @@ class _Scene:
             if answers.milliseconds:
                 yield self.row(name, "rank_ms_p50", answers.p50, unit="ms", **facts)
                 yield self.row(name, "rank_ms_p99", answers.p99, unit="ms", **facts)
-            if load.soak_minutes and rate:
+            if load.soak_minutes and rate and name == load.served[-1]:
                 yield from self.soaked(name, running, model, requests, 0.8 * rate)
 
     def soaked(

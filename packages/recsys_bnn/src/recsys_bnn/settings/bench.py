@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from recsys_bnn.settings.serve import ServeLoad
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 
-BenchPart = Literal["prepare", "training-step", "scaling", "inference"]
+BenchPart = Literal["prepare", "training-step", "scaling", "inference", "serve"]
 Mlps = Literal["medium", "reference"]
 Draw = Literal["zipf", "uniform"]
 
@@ -29,7 +30,7 @@ class InferenceConfig:
     """Rows that one call scores."""
     thread_counts: tuple[int, ...] = (1, 2)
     """Threads that each model may use."""
-    seconds: float = 0.5
+    seconds: float = 0.4
     """Time of each model at each point, in turns with the others."""
     subjects: tuple[str, ...] = ()
     """Models and rivals to time, as MODEL@ENGINE; all of them if left out."""
@@ -49,7 +50,8 @@ class BenchSettings:
     """Folder to make, with results.json and report.html."""
     parts: tuple[BenchPart, ...] = ("prepare", "training-step")
     """What to time; training-step needs recsys-bnn[bitorch]. inference scores with packed models, PyTorch and ONNX
-    Runtime. scaling computes sizes for Criteo 1TB and checks them on smaller tables."""
+    Runtime. serve offers requests to a server, and needs recsys-bnn[serve]. scaling computes sizes for Criteo 1TB and
+    checks them on smaller tables."""
     peer: Path | None = None
     """Clone of facebookresearch/dlrm, whose data script prepares the same rows (about 2 minutes for a million)."""
     rows: int = 1_000_000
@@ -64,6 +66,7 @@ class BenchSettings:
     seed: int = 0
     """Seed of the rows and weights."""
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    load: ServeLoad = field(default_factory=ServeLoad)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class ServeSettings:
 class ServeLoad:
     """What the part `serve` of `bench` asks of a server."""
 
-    served: tuple[str, ...] = ("float", "8-bit", "binary", "binary-a4")
+    served: tuple[str, ...] = ("float", "mixed-e8-b8-w8-a8", "binary-a4", "binary", "mixed-e1-b8-w1-a1")
     """Models to serve; the first is what the others are compared with."""
     candidates: int = 1000
     """Candidates in one request."""
@@ -55,7 +55,7 @@ class ServeLoad:
     window_s: float = 5.0
     """Seconds at each rate that is tried."""
     soak_minutes: float = 0.0
-    """Minutes at 80% of the rate of the last model, with two reloads; 0 leaves them out."""
+    """Minutes at 80% of its rate for the last model, with two reloads; 0 leaves them out."""
     serve_workers: int = 1
     """Requests that the server scores at once."""
 
