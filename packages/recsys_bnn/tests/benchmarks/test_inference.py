@@ -13,8 +13,9 @@ pytest.importorskip("torch")
 from recsys_bnn import bench as bench_module
 from recsys_bnn.bench import bench
 from recsys_bnn.benchmarks import inference as inference_module
+from recsys_bnn.benchmarks import inference_models
 from recsys_bnn.benchmarks.float_model import float_table
-from recsys_bnn.benchmarks.inference import Inference, check
+from recsys_bnn.benchmarks.inference import Inference, _Measured, check
 from recsys_bnn.benchmarks.inference_models import configs, shape
 from recsys_bnn.benchmarks.inference_plots import figures, spread
 from recsys_bnn.benchmarks.inference_process import timed
@@ -26,6 +27,7 @@ from recsys_bnn.data.dataset import Dataset
 from recsys_bnn.runtime.numpy_engine import NumpyEngine
 from recsys_bnn.runtime.random_spec import Shape, random_rows, random_spec
 from recsys_bnn.runtime.spec import ModelSpec
+from recsys_bnn.runtime.spec_check import check_spec
 from recsys_bnn.settings.bench import BenchSettings, InferenceConfig
 from recsys_bnn.settings.training import smoke
 from recsys_bnn.train import train
@@ -94,19 +96,37 @@ def settings(out: Path, *subjects: str, **changes: object) -> BenchSettings:
     )
 
 
-def test_a_run_measures_each_subject_at_each_point_and_what_starting_takes(tmp_path: Path) -> None:
-    results = bench(settings(tmp_path / "bench", "float@numpy", "binary-a4@numpy"))
-    assert {(row.model, row.engine) for row in results.rows} == {("float", "numpy"), ("binary-a4", "numpy")}
+def test_a_run_measures_a_subject_at_each_point_and_what_starting_takes(tmp_path: Path) -> None:
+    results = bench(settings(tmp_path / "bench", "binary-a4@numpy"))
+    assert {(row.model, row.engine, row.ours) for row in results.rows} == {("binary-a4", "numpy", True)}
     assert all(row.value > 0 for row in results.rows)
     for metric in ("latency_us_p50", "latency_us_p99", "throughput_per_s"):
-        points = [(row.model, row.batch, row.threads) for row in results.rows if row.metric == metric]
-        assert sorted(points) == [("binary-a4", 1, 1), ("binary-a4", 4, 1), ("float", 1, 1), ("float", 4, 1)]
-    files = {row.model: row.value for row in results.rows if row.metric == "file_mb"}
-    assert files["binary-a4"] < files["float"] / 2
-    for metric in ("cold_start_s", "libraries_mb", "model_rss_mb"):
-        assert sum(row.metric == metric for row in results.rows) == 2
+        points = [(row.batch, row.threads) for row in results.rows if row.metric == metric]
+        assert points == [(1, 1), (4, 1)]
+    once = ["file_mb", "call_us_1", "call_us_4", "cold_start_s", "libraries_mb", "model_rss_mb"]
+    assert [row.metric for row in results.rows if row.batch is None] == once
     assert any("instruction sets" in note for note in results.notes)
     assert not list(tmp_path.glob("recsys-bnn-bench-*"))
+
+
+def test_ratios_are_those_of_the_fastest_rival_and_of_our_own_engine(tmp_path: Path) -> None:
+    whole = Inference(settings(tmp_path, "float@native"))
+    measured = _Measured(whole, inference_module.scenes(whole.settings)[0], (), tmp_path)
+    binary = Subject("binary", "native")
+    times = {
+        Subject("float", "float@torch"): 90.0,
+        Subject("float", "float@onnxruntime"): 60.0,
+        Subject("float", "native"): 8.0,
+        Subject("mixed-e8-b8-w8-a8", "native"): 6.0,
+        Subject("float", "numpy"): 1.0,
+        binary: 2.0,
+    }
+    rows = list(measured._ratios(binary, times, {"batch": 1, "threads": 1}))
+    assert [(row.metric, row.value, row.baseline) for row in rows] == [
+        ("speedup_over_rivals", 30.0, "float@onnxruntime"),
+        ("speedup_over_float", 4.0, None),
+        ("speedup_over_int8", 3.0, None),
+    ]
 
 
 def test_what_an_interrupted_run_has_measured_is_kept(
@@ -223,6 +243,22 @@ def test_plots_are_drawn_of_what_was_measured() -> None:
         "ROC AUC against bytes of the model's file.",
     ]
     assert figures([row("float", "file_mb", 9)]) == []
+
+
+@pytest.mark.parametrize("name", ["float", "mixed-e1h2-b8-w1-a4"])
+def test_large_tables_repeat_a_small_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference_models, "_DRAWN_ROWS", 50)
+    config = configs("medium")[name]
+    small, large = (
+        inference_models.random_model(config, rows, np.random.default_rng(0)) for rows in (50, 200)
+    )
+    check_spec(large)
+    assert large.table.rows.tolist() == [200] * 26
+    assert large.table.hot_rows.tolist() == [20 if config.hot_bits else 0] * 26
+    integers, ids = random_rows(large, 20, np.random.default_rng(1))
+    logits = NumpyEngine(large).logits(integers, ids)
+    assert np.isfinite(logits).all() and logits.std() > 0.1
+    assert len(small.table.cold) * 4 == len(large.table.cold)
 
 
 @pytest.mark.parametrize("mlps", ["medium", "reference"])

@@ -19,6 +19,7 @@ from recsys_bnn.benchmarks.machine import Demand, Limits, available_bytes, card,
 from recsys_bnn.benchmarks.runners import RUNNERS
 from recsys_bnn.benchmarks.scenes import Pool, Scene, scenes
 from recsys_bnn.benchmarks.turns import Lost, Subject, Turns
+from recsys_bnn.runtime.engines import ENGINES
 from recsys_bnn.runtime.spec import ModelSpec
 from recsys_bnn.settings.bench import BenchSettings
 from seminar_common import fresh_process, metrics
@@ -29,7 +30,9 @@ from seminar_common.results import Row
 FLOAT = "float"
 INT8 = ("mixed-e8-b8-w8-a8", "8-bit")
 """Models of 8 bits throughout; the first that is there is a baseline."""
-_NUMPY_MODELS = (FLOAT, "binary-a4")
+_BEST = "native"
+_OTHERS_MODELS = (FLOAT, "binary-a4")
+"""What our other engines run, which are there for machines where the best one can't be had."""
 _CHECKED_ROWS, _LABELLED_ROWS = 2048, 200_000
 _SHOWN = ("roc_auc", "file_mb", "model_rss_mb", "libraries_mb", "cold_start_s")
 _START = "recsys_bnn.benchmarks.inference_process:first_score"
@@ -85,8 +88,9 @@ class Inference:
         if FLOAT not in models:
             self.note(f"{scene.dataset} has no model {FLOAT}, so no rival was made of it.")
             every = []
-        every += [Subject(model, "native") for model in models]
-        every += [Subject(model, "numpy") for model in _NUMPY_MODELS if model in models]
+        for engine in ENGINES:
+            chosen = models if engine == _BEST else [name for name in _OTHERS_MODELS if name in models]
+            every += [Subject(model, engine) for model in chosen]
         labels = [subject.label for subject in every]
         if unknown := sorted({*self.config.subjects} - {*labels}):
             raise UserError(f"--subjects {unknown[0]}: no such subject; choose {choices(labels)}")
@@ -160,7 +164,7 @@ class _Measured:
         table = self.place / "table.npy"
         if any(not subject.ours for subject in users):
             rows = float_table(spec)
-            self._require_memory(rows.nbytes, len(users))
+            self._require_memory(rows.nbytes, sum(RUNNERS[subject.runner].table_share for subject in users))
             np.save(table, rows)
         for subject in users:
             folder = self._folder(subject)
@@ -171,12 +175,15 @@ class _Measured:
             except Exception as error:  # whatever a rival raises is its reason for not being in the table
                 self._lose(subject, f"{type(error).__name__}: {error}")
 
-    def _require_memory(self, table: int, users: int) -> None:
-        needed, free = table * (users + 1), available_bytes()
+    def _require_memory(self, table: int, copies: float) -> None:
+        needed, free = (
+            int(table * (copies + 1)),
+            available_bytes(),
+        )  # one more, as a model is read before it runs
         if needed > free:
             raise UserError(
-                f"{self.scene.dataset}: {users} float models in memory need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} "
-                "are free; give fewer --table-rows or --subjects"
+                f"{self.scene.dataset}: the rivals' float tables need {needed / 1e9:.1f} GB of memory, but "
+                f"{free / 1e9:.1f} are free; give fewer --table-rows or --subjects"
             )
 
     def _folder(self, subject: Subject) -> Path:
@@ -233,7 +240,7 @@ class _Measured:
                 yield self._row(subject, "roc_auc", auc, split="test", n=len(labels))
 
     def _keep_choices(self, subject: Subject, turns: Turns) -> None:
-        if subject.runner == "native":
+        if subject.runner == _BEST:
             chosen = turns.ask(subject, "choices")
             self.whole.facts["engine_choices"][f"{subject.model} on {self.scene.dataset}"] = chosen
 
@@ -264,7 +271,7 @@ class _Measured:
                 if key in each:
                     yield self._row(subject, metric, each[key], unit, **facts)
             yield from self._ratios(subject, times, point)
-            if subject.runner == "native" and point["batch"] == max(self.config.batches):
+            if subject.runner == _BEST and point["batch"] == max(self.config.batches):
                 yield from self._bound(subject, times[subject], point)
 
     def _ratios(
@@ -276,10 +283,8 @@ class _Measured:
             ratio = rivals[best] / times[subject]
             yield self._row(subject, "speedup_over_rivals", ratio, baseline=best.label, **point)
         for metric, models in (("speedup_over_float", (FLOAT,)), ("speedup_over_int8", INT8)):
-            baseline = next(
-                (each for each in times if each.runner == "native" and each.model in models), None
-            )
-            if subject.runner == "native" and baseline not in (None, subject):
+            baseline = next((each for each in times if each.runner == _BEST and each.model in models), None)
+            if subject.runner == _BEST and baseline not in (None, subject):
                 yield self._row(subject, metric, times[baseline] / times[subject], **point)
 
     def _bound(self, subject: Subject, microseconds: float, point: Mapping[str, Any]) -> Iterator[Row]:

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from recsys_bnn.runtime.random_spec import Shape
-from recsys_bnn.runtime.spec import ScaleKind
+import numpy as np
+
+from recsys_bnn.runtime.random_spec import Shape, random_spec
+from recsys_bnn.runtime.spec import GROUPS, Codes, ModelSpec, ScaleKind
 from recsys_bnn.settings.bench import Mlps
 from recsys_bnn.settings.training import ModelConfig, medium
 from recsys_bnn.study_models.variants import VARIANTS
 from seminar_common.errors import UserError
 
 INTEGERS, FIELDS = 13, 26
+_DRAWN_ROWS = 10_000
 _GROUPS = {"embedding_scale": "group"}
 _EIGHT_BIT_BOTTOM = {"bottom_mlp_bits": 8}
 _CHANGES: tuple[Mapping[str, Any], ...] = (
@@ -39,6 +42,37 @@ def configs(mlps: Mlps) -> dict[str, ModelConfig]:
             replace(plain, **{key: getattr(changed, key) for key in (*kept, "hot_bits", "hot_share")})
         )
     return {config.name: config for config in every}
+
+
+def random_model(config: ModelConfig, rows: int, rng: np.random.Generator) -> ModelSpec:
+    """Return a model with random weights, whose tables have so many ``rows`` each, the first of them over and over."""
+    drawn = min(rows, _DRAWN_ROWS)
+    spec = random_spec(shape(config, drawn), rng)
+    return spec if rows == drawn else _enlarged(spec, rows)
+
+
+def _enlarged(spec: ModelSpec, rows: int) -> ModelSpec:
+    table, every = spec.table, np.full(spec.fields, rows)
+    hot_rows = table.hot_rows * rows // table.rows
+    starts = np.ceil(every[:, None] ** (np.arange(1, GROUPS) / GROUPS)).astype(np.int64)
+    larger = replace(
+        table,
+        cardinalities=every,
+        rows=every,
+        hot_rows=hot_rows,
+        cold=_repeated(table.cold, int((every - hot_rows).sum())),
+        hot=None if table.hot is None else _repeated(table.hot, int(hot_rows.sum())),
+        group_starts=None if table.group_starts is None else starts,
+    )
+    wide = spec.first_order
+    if wide is not None:
+        known = wide.rows * rows // table.rows
+        wide = replace(wide, rows=known, codes=np.resize(wide.codes, int(known.sum())))
+    return replace(spec, table=larger, first_order=wide)
+
+
+def _repeated(codes: Codes, rows: int) -> Codes:
+    return replace(codes, data=np.resize(codes.data, (rows, codes.data.shape[1])))
 
 
 def shape(config: ModelConfig, rows: int) -> Shape:

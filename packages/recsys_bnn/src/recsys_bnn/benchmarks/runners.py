@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_bnn.runtime.engines import ENGINES
 from recsys_bnn.runtime.spec import ModelSpec
 
 Call = Callable[..., np.ndarray]
@@ -38,6 +39,8 @@ class Runner:
     open_options: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float | None = None
     """How far any probability may be from that of the float model; None where the weights are others."""
+    table_share: float = 1.0
+    """Share of the float table that it holds in memory of its own; what is mapped from a file is none."""
     rough: bool = False
     """Whether the tolerance is for the mean distance: a rival that rounds may be far off in single rows."""
 
@@ -92,6 +95,7 @@ RUNNERS: Mapping[str, Runner] = {
             model=_INT8,
             **_EIGHT_BITS,
             export_options={"bits": 8},
+            table_share=0.4,
             open_options={"bits": 8},
             **_TORCH,
         ),
@@ -100,6 +104,7 @@ RUNNERS: Mapping[str, Runner] = {
             model="mixed-e4-b8-w8-a8",
             **_FOUR_BITS,
             export_options={"bits": 4},
+            table_share=0.2,
             open_options={"bits": 4},
             **_TORCH,
         ),
@@ -120,8 +125,10 @@ RUNNERS: Mapping[str, Runner] = {
             needs=("torch", "bitorch"),
             install="recsys-bnn[bitorch]",
         ),
-        Runner("native", "own_engines", tolerance=_EXACT),
-        Runner("numpy", "own_engines", tolerance=_EXACT, open_options={"engine": "numpy"}),
+        *(
+            Runner(name, "own_engines", tolerance=_EXACT, table_share=0, open_options={"engine": name})
+            for name in ENGINES
+        ),
     )
 }
 """Rivals by MODEL@ENGINE, and ours by engine."""

@@ -9,8 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from recsys_bnn.benchmarks.inference_models import FIELDS, INTEGERS, configs, shape
-from recsys_bnn.runtime.random_spec import random_spec
+from recsys_bnn.benchmarks.inference_models import FIELDS, INTEGERS, configs, random_model
 from recsys_bnn.runtime.spec import ModelSpec
 from recsys_bnn.settings.bench import BenchSettings, Draw, Mlps
 from seminar_common import runs
@@ -83,7 +82,7 @@ class RandomScene:
         """Yield name and packed form of each model."""
         rng = np.random.default_rng(self.seed)
         for name, config in configs(self.mlps).items():
-            yield name, random_spec(shape(config, self.rows), rng)
+            yield name, random_model(config, self.rows, rng)
 
     def pools(self) -> Iterator[Pool]:
         """Yield normal integers, some missing, with ids of each kind."""
