@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 
 from recsys_bnn.data.criteo_log import write_log
 from recsys_bnn.data.dataset import SPLITS, open_dataset
 from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
+from seminar_common.errors import UserError
 
 ROWS = 3000
 
@@ -35,3 +37,16 @@ def test_another_seed_is_another_data_set(tmp_path):
     prints = [open_dataset(tmp_path / name).fingerprint for name in "abc"]
     assert prints[0] == prints[1] != prints[2]
     assert open_dataset(tmp_path / "c").description["settings"]["generator"]["seed"] == 1
+
+
+def test_the_log_with_a_heavy_tail_is_another_data_set_by_its_name_too(tmp_path):
+    prepare(PrepareConfig(format="synthetic", rows=700, tail="heavy", out=tmp_path / "heavy"))
+    prepare(PrepareConfig(format="synthetic", rows=700, out=tmp_path / "light"))
+    heavy, light = (open_dataset(tmp_path / name) for name in ("heavy", "light"))
+    assert (heavy.name, light.name) == ("synthetic-heavy-tail", "synthetic")
+    assert heavy.fingerprint != light.fingerprint
+
+
+def test_only_generated_rows_have_a_tail_to_choose(tmp_path):
+    with pytest.raises(UserError, match="--tail heavy: is for synthetic only"):
+        PrepareConfig(format="avazu", input=(tmp_path / "train.gz",), tail="heavy", out=tmp_path / "out")
