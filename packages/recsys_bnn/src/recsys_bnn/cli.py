@@ -19,6 +19,9 @@ from seminar_common.demos import DemoSettings
 
 EXPERT = (
     "missing_flags",
+    "first_order",
+    "first_order_rate",
+    "first_order_l2",
     "bottom_mlp_bits",
     "layer_bits",
     "engine",
@@ -62,6 +65,7 @@ COMMANDS = {
         examples=(
             "--data data/criteo --out runs/float",
             "--data data/criteo --out runs/binary --embedding-bits 1 --mlp-bits 1",
+            "--data data/criteo --out runs/small --preset medium --target-size 30x",
         ),
         extra="train",
         inputs=("data", "resume", "init", "teacher"),
