@@ -71,8 +71,9 @@ def bench(settings: BenchSettings) -> Results:
 
 def _publish(settings: BenchSettings, inference: Inference, rows: list[Row], threads: int) -> Results:
     results = Results(runs.command_line(), tuple(rows), notes=tuple(inference.notes))
-    facts = inference.facts if "inference" in settings.parts else {}
-    section = Section("benchmark", results, None, runs.environment(threads, **facts), inference.figures(rows))
+    timed = "inference" in settings.parts
+    facts = runs.environment(threads, **(inference.facts if timed else {}))
+    section = Section("benchmark", results, None, facts, inference.figures(rows) if timed else ())
     shown = inference.shown() if settings.parts == ("inference",) else None
     return publish(settings.out, "Benchmark", section, shown=shown)
 
