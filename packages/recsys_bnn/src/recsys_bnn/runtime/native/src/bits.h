@@ -173,16 +173,16 @@ INLINE void code_lookup_tile(const int R, const Layer *l, const Way *way, const 
     EACH(r, R) finish_bytes(l, way, total[r], odd[r], sums[r], n, y + r * ldy + n);
 }
 
-// `tables` has room for those of 4 rows.
+// `tables` has room for those of 3 rows.
 static void code_lookup(const Layer *l, const Way *way, const uint8_t *x, int64_t stride, const int32_t *sums, int64_t rows, uint8_t *tables, float *y, int64_t ldy) {
     int64_t pairs = up(l->depth, 16) / 8;
-    for (int64_t r = 0; r < rows; r += 4) {
-        int64_t some = rows - r < 4 ? rows - r : 4;
+    for (int64_t r = 0; r < rows; r += 3) {
+        int64_t some = rows - r < 3 ? rows - r : 3;
         for (int64_t i = 0; i < some; i++) subset_sums(x + (r + i) * stride, pairs, tables + i * pairs * 32);
         for (int64_t n = 0; n < l->outputs; n += 32) {
             const uint8_t *w = (const uint8_t *)way->weights + n * pairs;
 #define CALL(R) code_lookup_tile(R, l, way, w, pairs, tables, sums + r, n, y + r * ldy, ldy)
-            ROWS_1_TO_4(some, CALL)
+            ROWS_1_TO_3(some, CALL)
 #undef CALL
         }
     }
