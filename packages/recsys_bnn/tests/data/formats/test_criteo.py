@@ -122,7 +122,7 @@ def test_leading_zeros_and_the_limits_of_32_bits_are_integers():
 
 
 @pytest.mark.usefixtures("either_parser")
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)  # of each parser
 @given(st.lists(mutated_lines() | st.just(b""), min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n"]))
 def test_the_fast_parser_agrees_with_the_line_parser(lines, end):
     expected, errors = parse_lines([text + end[:-1] for text in lines])
@@ -133,7 +133,7 @@ def test_the_fast_parser_agrees_with_the_line_parser(lines, end):
 
 
 @pytest.mark.usefixtures("either_parser")
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)  # of each parser
 @given(st.lists(rows, min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n"]))
 def test_the_fast_parser_takes_every_valid_row(valid, end):
     fast = parse_text(b"".join(spell(row) + end for row in valid))
