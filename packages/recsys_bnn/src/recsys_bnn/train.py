@@ -18,11 +18,13 @@ from recsys_bnn.model.layers import SeededDropout
 from recsys_bnn.model.post_training import quantize_after_training
 from recsys_bnn.model.trained import build_model, load_model, predict, rows_at_once
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
+from recsys_bnn.training import sharded_tables
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
 from recsys_bnn.training.complete import complete_settings
 from recsys_bnn.training.ftrl import FTRL
 from recsys_bnn.training.memory import require_memory
 from recsys_bnn.training.optimizers import RowAdam, RowwiseAdagrad
+from recsys_bnn.training.sharded_tables import ShardedRows
 from seminar_common import bootstrap, metrics, runs, seeds
 from seminar_common.device import launch
 from seminar_common.display import metric_named
@@ -73,9 +75,11 @@ def train(settings: TrainSettings) -> Run:
     dataset.verify()
     rows = _training_rows(settings, dataset)
     teacher = _load_other(settings.teacher, "--teacher", dataset)
-    model = initial_model(settings, dataset, rows)
     fabric = launch(settings.device)
     refuse_uneven_batch(settings.optimization.batch_size, fabric)
+    if settings.tables == "torchrec":
+        sharded_tables.check(settings, fabric.world_size, fabric.device)
+    model = initial_model(settings, dataset, rows)
     if run is None:
         run = _create(settings, dataset, model, fabric)
     Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
@@ -149,6 +153,8 @@ def initial_model(settings: TrainSettings, dataset: Dataset, rows: Rows) -> DLRM
         batch = next(rows.batches(min(len(rows), most), generator=order))
         return quantize_after_training(source, settings.model, batch)
     model = build_model(settings, dataset)
+    if settings.tables == "torchrec":
+        sharded_tables.shard_tables(model)
     model.reset_parameters(seeds.torch_generator(settings.seed, "weights"), float(rows.labels().mean()))
     return model
 
@@ -201,7 +207,8 @@ class Trainer:
         settle_batch_norms(self.plain, self.rows, self.settings, self.fabric.device)
         if self.plain.first_order is not None:
             self.plain.first_order.round_to_codes()
-        shell.finish("model")
+        with sharded_tables.brought_back(self.plain, shell.run.checkpoints):
+            shell.finish("model")
 
     def _epoch(self, epoch: int, advance: Any) -> None:
         settings, shell = self.settings, self.shell
@@ -229,7 +236,7 @@ class Trainer:
                 self._log({**shell.mean_losses(), **speeds})
             if shell.step % self.steps_per_epoch == 0:
                 self._validate(epoch + 1)
-            if shell.step % settings.checkpoint_every == 0:
+            if shell.step % settings.checkpoint_every == 0 and self.plain.embedding.elsewhere is None:
                 shell.checkpoint()
 
     @staticmethod
@@ -272,13 +279,15 @@ class Trainer:
         """
         embedding = self.plain.embedding
         embedding.reset_parameters(seeds.torch_generator(self.settings.seed, "tables", epoch))
+        if isinstance(embedding.elsewhere, ShardedRows):
+            embedding.elsewhere.forget()
         for optimizer in self.optimizers:
             optimizer.state.pop(embedding.weight, None)
 
     def _share_table_gradient(self) -> None:
         """Give every process the mean over processes of the table's sparse gradient."""
         processes = self.fabric.world_size
-        if processes == 1:
+        if processes == 1 or self.plain.embedding.elsewhere is not None:
             return
         table = self.plain.embedding.weight
         assert table.grad is not None
@@ -335,7 +344,7 @@ def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim
     Scales are logarithms: they learn ten times faster than weights and never decay, which would pull each
     towards a scale of one.
     """
-    table, scales = model.embedding.weight, model.scales()
+    table, rows, scales = model.embedding.weight, model.embedding.elsewhere, model.scales()
     first_order = [] if model.first_order is None else list(model.first_order.parameters())
     apart = {id(parameter) for parameter in (table, *scales, *first_order)}
     groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart]}]
@@ -344,7 +353,9 @@ def make_optimizers(model: DLRM, config: OptimizationConfig) -> list[torch.optim
     sparse = {"adam": RowAdam, "rowwise-adagrad": RowwiseAdagrad}[config.embedding_optimizer]
     optimizers = [
         torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True),
-        sparse([table], lr=config.embedding_learning_rate),
+        rows.optimizer
+        if isinstance(rows, ShardedRows)
+        else sparse([table], lr=config.embedding_learning_rate),
     ]
     if first_order:
         # Each pass adds its gradients to the leader, so the penalty grows with the passes to weigh the same.

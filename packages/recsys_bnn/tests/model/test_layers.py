@@ -7,6 +7,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from recsys_bnn.model import layers
 from recsys_bnn.model.layers import GROUPS, QuantEmbedding, QuantLinear, SeededDropout, capped, pair_products
 from seminar_common.seeds import torch_generator
 
@@ -121,6 +122,16 @@ def test_rows_are_drawn_from_the_bound_of_their_field() -> None:
     small, large = table.weight[:4].abs().max().item(), table.weight[4:].abs().max().item()
     assert 0.4 < small <= 0.5  # sqrt(1 / 4)
     assert 0.04 < large <= 0.05  # sqrt(1 / 400)
+
+
+@pytest.mark.parametrize("init", [0.0, 0.1])
+def test_rows_drawn_in_parts_are_those_drawn_at_once(init: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    for size in (layers._PART_ROWS, 16):
+        monkeypatch.setattr(layers, "_PART_ROWS", size)
+        tables.append(QuantEmbedding([70, 26], 4, init=init))
+        tables[-1].reset_parameters(torch_generator(1))
+    assert torch.equal(tables[0].weight, tables[1].weight)
 
 
 def test_rows_are_drawn_with_the_given_deviation() -> None:

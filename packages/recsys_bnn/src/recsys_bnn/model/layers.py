@@ -1,7 +1,7 @@
 """Linear and embedding layers whose weights and inputs have 32, 8, 4, 2 or 1 bits."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, distributed, nn
@@ -16,6 +16,8 @@ GROUPS = 16
 LEAST_ROWS = 16
 """Rows of a field, on average, below which neither hashing nor a frequency threshold goes."""
 _CALIBRATION_VALUES = 1024
+_PART_ROWS = 65_536
+"""Rows that are drawn at once."""
 
 
 class LinearLayer:
@@ -99,6 +101,18 @@ def _typical_inputs() -> Tensor:
     return torch.cat([tails, -tails])
 
 
+class RowsElsewhere(Protocol):
+    """Rows of tables that are not in this process, or not all of them."""
+
+    def lookup(self, places: Tensor) -> Tensor:
+        """Return the rows at ``places``, int [B, F], as [B, F, D]."""
+        ...
+
+    def store(self, first: int, rows: Tensor) -> None:
+        """Keep ``rows``, [N, D], from row ``first`` of all on."""
+        ...
+
+
 class QuantEmbedding(nn.Module):
     """The tables of all categorical fields as one, quantized **after** the lookup.
 
@@ -152,6 +166,7 @@ class QuantEmbedding(nn.Module):
         self.dim, self.bits, self.init, self.scale = dim, bits, init, scale
         self.hashed, self.hot_bits = hashed_share < 1, hot_bits
         self.weight = nn.Parameter(torch.empty(self.row_count, dim))
+        self.elsewhere: RowsElsewhere | None = None
         self.quantize = self._make_quantizer(quantizer)
         hot_use = Use(hot_bits or 32, "embedding", (len(kept), 1), dim)
         self.quantize_hot = make_quantizer(hot_use, quantizer)
@@ -169,16 +184,30 @@ class QuantEmbedding(nn.Module):
         """Bits stored with each row beside its values."""
         return getattr(self.quantize, "bits_per_row", 0)
 
+    def keep_elsewhere(self, rows: RowsElsewhere) -> None:
+        """Leave the rows to ``rows``; the table here is then empty."""
+        self.elsewhere = rows
+        self.weight = nn.Parameter(self.weight.new_empty(0, self.dim), requires_grad=False)
+
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw rows from N(0, init), or without ``init`` from U(-a, a), a = sqrt(1 / rows of the field), as DLRM does."""
-        if self.init:
-            nn.init.normal_(self.weight, 0.0, self.init, generator=generator)
-        else:
-            for offset, rows in zip(self.offsets.tolist(), self.rows.tolist(), strict=True):
-                nn.init.uniform_(
-                    self.weight.data[offset : offset + rows], -(rows**-0.5), rows**-0.5, generator=generator
-                )
+        for first, rows in self._drawn(generator):
+            if self.elsewhere is None:
+                self.weight.data[first : first + len(rows)] = rows
+            else:
+                self.elsewhere.store(first, rows)
         self.reset_scales()
+
+    def _drawn(self, generator: torch.Generator) -> Iterator[tuple[int, Tensor]]:
+        """Yield all rows in parts, each with the number of its first row."""
+        fields = zip(self.offsets.tolist(), self.rows.tolist(), strict=True)
+        for offset, count in [(0, self.row_count)] if self.init else fields:
+            for first in range(offset, offset + count, _PART_ROWS):
+                part = self.weight.new_empty(min(_PART_ROWS, offset + count - first), self.dim)
+                if self.init:
+                    yield first, nn.init.normal_(part, 0.0, self.init, generator=generator)
+                else:
+                    yield first, nn.init.uniform_(part, -(count**-0.5), count**-0.5, generator=generator)
 
     @torch.no_grad()
     def reset_scales(self) -> None:
@@ -205,7 +234,10 @@ class QuantEmbedding(nn.Module):
         return chosen(known < self.hot_rows, self.quantize_hot(vectors), quantized)
 
     def _rows(self, ids: Tensor) -> Tensor:
-        return F.embedding(ids + self.offsets, self.weight, sparse=True)
+        places = ids + self.offsets
+        if self.elsewhere is not None:
+            return self.elsewhere.lookup(places)
+        return F.embedding(places, self.weight, sparse=True)
 
     def _scale_index(self, ids: Tensor) -> Tensor | None:
         """Return the number of the scale of each looked-up row, [B, F], where scales belong to groups."""
@@ -231,9 +263,9 @@ class _Chosen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         (first,), gradient = ctx.saved_tensors, gradients[0]
-        parts = [torch.empty_like(gradient, memory_format=torch.contiguous_format) for _ in range(2)]
-        kernels.part(*kernels.vectors(first, gradient, *parts))
-        return None, *parts
+        to_vectors, to_others = (gradient.new_empty(gradient.shape) for _ in range(2))
+        kernels.part(*kernels.vectors(first, gradient, to_vectors, to_others))
+        return None, to_vectors, to_others
 
 
 def chosen(first: Tensor, vectors: Tensor, others: Tensor) -> Tensor:

@@ -206,6 +206,9 @@ class TrainSettings:
     """How many times smaller than float the model is to be, as 30x: chooses the bits of all parts, and says which."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the dropout."""
+    tables: Literal["whole", "torchrec"] = "whole"
+    """Whether every process of torchrun holds all table rows, or TorchRec divides them; the latter needs the environment
+    tools/sharded, the CPU and --embedding-optimizer rowwise-adagrad, and --resume then begins anew."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl."""
     checkpoint_every: int = 500
