@@ -314,11 +314,14 @@ def test_scales_learn_ten_times_faster_and_never_decay(prepared: Dataset) -> Non
     of = {id(p): group for group in groups for p in group["params"]}
     assert len(of) == sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     scales = {id(scale) for scale in model.scales()}
+    first_order = {id(model.get_parameter(f"first_order.{name}")) for name in ("weight", "integer_weight")}
     assert scales
     for parameter in model.parameters():
         group = of[id(parameter)]
         if parameter is model.embedding.weight:
             assert group["lr"] == 0.1
+        elif id(parameter) in first_order:
+            assert (group["lr"], group["rows"]) == (config.first_order_rate, config.batch_size)
         elif id(parameter) in scales:
             assert (group["lr"], group["weight_decay"]) == (pytest.approx(2e-2), 0.0)
         else:
