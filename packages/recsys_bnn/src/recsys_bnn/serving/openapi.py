@@ -15,14 +15,18 @@ _ERROR = {
     "properties": {"error": {"type": "string", "description": "What is wrong, and where, in one line."}},
     "required": ["error"],
 }
-_WHOLE = {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1}
-"""The server takes 64 bits, but not every client can say so in JSON."""
+
+
+def _whole(bits: int) -> dict[str, Any]:
+    return {"type": ["integer", "null"], "minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1}
+
+
 _KINDS: dict[str, dict[str, Any]] = {
-    "whole": _WHOLE,
+    "whole": _whole(64),
     "decimal": {"type": ["number", "null"]},
     "hex": {"type": ["string", "null"], "pattern": "^([0-9a-fA-F]{8})?$"},
-    "integer": {"anyOf": [_WHOLE, {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"}]},
-    "text": {"type": ["string", "integer", "null"]},
+    "integer": {"anyOf": [_whole(32), {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"}]},
+    "text": {"type": ["string", "number", "null"]},
 }
 _REFUSALS = {
     400: "The body is no JSON.",
