@@ -166,11 +166,13 @@ static void amx_configure(int64_t first, int64_t second) {  // rows of the two t
     EACH(t, 8) { c.row_bytes[t] = 64; c.rows[t] = 16; }
     c.rows[0] = c.rows[1] = c.rows[4] = (uint8_t)first;
     c.rows[2] = c.rows[3] = c.rows[5] = (uint8_t)second;
+    __asm__ volatile("" ::"m"(c) : "memory");  // gcc 12 knows of the first 8 bytes alone that they are read
     _tile_loadconfig(&c);
 }
 
 // Sums of up to 32 rows by two panels, int32 [32][32]; tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights.
 INLINE void amx_tile(const int two_rows, const int two_panels, int64_t K, const int8_t *w, int64_t panel, const uint8_t *x, int64_t stride, int32_t *to) {
+    IN_ORDER();  // nor that tiles are read from memory
     _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
     for (int64_t k = 0; k < K; k += 64) {
         _tile_loadd(4, x + k, stride);
