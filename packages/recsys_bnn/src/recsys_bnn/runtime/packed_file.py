@@ -29,6 +29,9 @@ from seminar_common.files import atomic_path, check_file, jsonable
 VERSION = 1
 """Version of the format; a reader refuses a newer one."""
 MODEL, ENCODING = "model", "encoding"
+_ALIGNMENT = 64
+_LARGE = 2**20
+"""Bytes from which on a tensor is used where it is mapped."""
 _KEY = "recsys_bnn"
 _AGAIN = "make it again with `recsys-bnn pack`, or copy it again"
 _PARTS = {
@@ -86,12 +89,11 @@ def write_packed(
         encoding: Arrays that turn raw values into numbers; none for a model that reads encoded rows only.
         manifest: Facts about the model, as JSON values.
     """
-    from safetensors.numpy import save_file
-
     tensors: dict[str, np.ndarray] = {}
     structure = _taken_apart(spec, MODEL, tensors)
     for name, array in (encoding or {}).items():
         tensors[f"{ENCODING}.{name}"] = np.ascontiguousarray(array)
+    tensors = _ordered(tensors)
     facts = {
         "version": VERSION,
         "structure": structure,
@@ -99,8 +101,39 @@ def write_packed(
         "facts": dict(manifest or {}),
     }
     text = _canonical({**facts, "digest": _digest(facts)})
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: text})
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_header(tensors, text))
+        for array in tensors.values():
+            file.write(array.reshape(-1).view(np.uint8).data if array.size else b"")
+
+
+def _ordered(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the tensors in the order of the file: large ones first, each at a multiple of ``_ALIGNMENT`` bytes.
+
+    An engine reads them where they are mapped, and a row of a table is not to cross a line of the cache. A gap between
+    tensors is not allowed, so what fills one up is a tensor too.
+    """
+    large = [name for name in sorted(tensors) if tensors[name].nbytes >= _LARGE]
+    small = sorted(tensors.keys() - large, key=lambda name: (-tensors[name].itemsize, name))
+    ordered = {}
+    for name in large:
+        ordered[name] = tensors[name]
+        if gap := -tensors[name].nbytes % _ALIGNMENT:
+            ordered[f"padding.{name}"] = np.zeros(gap, np.uint8)
+    return ordered | {name: tensors[name] for name in small}
+
+
+def _header(tensors: Mapping[str, np.ndarray], text: str) -> bytes:
+    """Return the beginning of a safetensors file, up to a multiple of ``_ALIGNMENT`` bytes."""
+    entries: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    at = 0
+    for name, array in tensors.items():
+        dtype = next(key for key, kind in _DTYPES.items() if array.dtype == kind)
+        entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-(8 + len(header)) % _ALIGNMENT)
+    return struct.pack("<Q", len(header)) + header
 
 
 def model_bytes(spec: ModelSpec) -> int:
