@@ -66,7 +66,7 @@ def test_every_rival_gives_the_probabilities_of_the_float_model(
     logits = np.asarray(score(*runner.inputs(integers, ids)), np.float64)
     expected = NumpyEngine(spec).logits(integers, ids).astype(np.float64)
     given, expected = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-expected))
-    check(Subject("m", name), given, expected)
+    assert not check(Subject("m", name), given, expected)
     assert expected.std() > 0.05  # else anything would pass
 
 
@@ -75,6 +75,8 @@ def test_probabilities_that_are_none_of_the_float_model_are_refused() -> None:
         check(Subject("float", "float@torch"), np.array([0.5, 0.6]), np.array([0.5, 0.5]))
     with pytest.raises(UserError):
         check(Subject("float", "float@torch"), np.array([np.nan]), np.array([0.5]))
+    rounding = Subject("m", "mixed-e8-b8-w8-a8@torch")
+    assert "0.1 from" in check(rounding, np.array([0.5, 0.7]), np.array([0.5, 0.5]))
 
 
 def settings(out: Path, *subjects: str, **changes: object) -> BenchSettings:
@@ -254,11 +256,12 @@ def test_large_tables_repeat_a_small_one(name: str, monkeypatch: pytest.MonkeyPa
     )
     check_spec(large)
     assert large.table.rows.tolist() == [200] * 26
-    assert large.table.hot_rows.tolist() == [20 if config.hot_bits else 0] * 26
+    assert large.table.hot_rows.tolist() == [4 * count for count in small.table.hot_rows]
+    assert (large.table.hot_rows > 0).all() == bool(config.hot_bits)
     integers, ids = random_rows(large, 20, np.random.default_rng(1))
     logits = NumpyEngine(large).logits(integers, ids)
     assert np.isfinite(logits).all() and logits.std() > 0.1
-    assert len(small.table.cold) * 4 == len(large.table.cold)
+    assert len(large.table.cold) == 4 * len(small.table.cold)
 
 
 @pytest.mark.parametrize("mlps", ["medium", "reference"])

@@ -64,11 +64,7 @@ def _enlarged(spec: ModelSpec, rows: int) -> ModelSpec:
         hot=None if table.hot is None else _repeated(table.hot, int(hot_rows.sum())),
         group_starts=None if table.group_starts is None else starts,
     )
-    wide = spec.first_order
-    if wide is not None:
-        known = wide.rows * rows // table.rows
-        wide = replace(wide, rows=known, codes=np.resize(wide.codes, int(known.sum())))
-    return replace(spec, table=larger, first_order=wide)
+    return replace(spec, table=larger)  # the first-order term keeps its ids, the frequent ones
 
 
 def _repeated(codes: Codes, rows: int) -> Codes:

@@ -32,12 +32,12 @@ def _against_batch(rows: Sequence[Row], threads: int) -> Iterator[Drawn]:
     for dataset, subset in dict.fromkeys((row.dataset, row.subset or "") for row in rows):
         lines: dict[tuple[str, bool], dict[int, float]] = {}
         for row in rows:
-            if (row.dataset, row.subset) == (dataset, subset):
+            if (row.dataset, row.subset or "") == (dataset, subset):
                 line = lines.setdefault((_name(row), bool(row.ours)), {})
                 line[row.batch or 1] = row.value / (row.batch or 1)
         if max(map(len, lines.values())) > 1:
             caption = (
-                f"Median latency divided by the batch, {subset}, threads {threads}. Filled: models in this package's "
+                f"Median latency divided by the batch, {subset or 'test rows'}, threads {threads}. Filled: models in this package's "
                 "engines; hollow and dashed: others."
             )
             yield dataset, caption, time_against_batch(lines)
