@@ -152,6 +152,19 @@ def test_a_row_does_not_depend_on_its_batch(models, name):
     assert engine.logits(integers[:0], ids[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("name", ["float", "flags, wide part", "8 bits"])
+def test_rows_that_share_their_integers_share_a_dense_vector(models, name):
+    spec, engine = models[name]
+    integers, ids = random_rows(spec, 70, np.random.default_rng(3))
+    shared = np.repeat(integers[:1], 70, axis=0)
+    one_by_one = np.concatenate([engine.logits(shared[i : i + 1], ids[i : i + 1]) for i in range(70)])
+    np.testing.assert_array_equal(engine.logits(shared, ids), one_by_one)
+    shared[69] = integers[1]  # but for the last one
+    changed = engine.logits(shared, ids)
+    np.testing.assert_array_equal(changed[:69], one_by_one[:69])
+    assert changed[69] == engine.logits(shared[69:], ids[69:])[0] != one_by_one[69]
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_all_ways_to_multiply_rows_agree(models, library, name):
     spec, engine = models[name]

@@ -31,7 +31,9 @@ FEW = settings(
 def api(visits: Path) -> Any:
     model = visits / "m.safetensors"
     held = Held(model, lambda path: served(path, "numpy", 20))
-    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(held, ServeSettings(model, watch_s=0), 1))
+    schema = schemathesis.openapi.from_asgi(
+        "/openapi.json", make_app(held, ServeSettings(model, watch_s=0), 1)
+    )
     schema.config.checks.negative_data_rejection.expected_statuses.append("413")  # too many rows
     return schema
 

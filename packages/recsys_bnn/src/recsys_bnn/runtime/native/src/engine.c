@@ -184,6 +184,15 @@ static void fill_inputs(const Model *m, const float *integers, int64_t rows, Scr
     }
 }
 
+// Dense vectors of all rows. Candidates of one user share their integers, so that one row stands for all.
+static void run_bottom(const Model *m, const float *integers, int64_t rows, Scratch *s) {
+    int64_t same = 1, size = m->integers * (int64_t)sizeof(float);
+    while (same < rows && !memcmp(integers, integers + same * m->integers, (size_t)size)) same++;
+    int64_t some = same == rows ? 1 : rows;
+    run_layers(m->bottom, m->bottoms, class_of(some), s->inputs, s->ld_inputs, some, s, s->x, s->ld_x);
+    for (int64_t r = some; r < rows; r++) memcpy(s->x + r * s->ld_x, s->x, (size_t)m->table.dim * sizeof(float));
+}
+
 static void look_up(const Model *m, int class, const int32_t *ids, int64_t rows, Scratch *s) {
     const Table *t = &m->table;
     int64_t D = m->bottoms ? t->dim : 0;
@@ -210,7 +219,7 @@ static float wide_part(const Model *m, const float *inputs, const int32_t *ids) 
 static void run_block(const Model *m, const float *integers, const int32_t *ids, float *out, int64_t rows, Scratch *s) {
     int class = class_of(rows);
     fill_inputs(m, integers, rows, s);
-    run_layers(m->bottom, m->bottoms, class, s->inputs, s->ld_inputs, rows, s, s->x, s->ld_x);
+    if (m->bottoms) run_bottom(m, integers, rows, s);
     look_up(m, class, ids, rows, s);
     float *logits = s->y[m->tops > 1 ? (m->tops - 1) & 1 : 0];
     run_layers(m->top, m->tops, class, s->x, s->ld_x, rows, s, logits, s->ld_y);
