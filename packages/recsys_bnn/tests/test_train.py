@@ -122,7 +122,7 @@ def test_a_process_killed_by_a_signal_goes_on(prepared: Dataset, tmp_path: Path)
         "--preset",
         "smoke",
         "--epochs",
-        "200",
+        "20",
         "--batch-size",
         "128",
         "--device",
