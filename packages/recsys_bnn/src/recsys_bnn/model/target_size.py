@@ -54,10 +54,7 @@ def choose_bits(
 
 
 def candidates() -> Iterator[dict[str, Any]]:
-    """Yield bits from many to few, each set losing less AUC than those after it (docs/recsys_study.md).
-
-    The rows with 2 bits are sums of two scaled signs, so that popcounts still multiply them.
-    """
+    """Yield bits from many to few. That fewer lose more AUC is expected; not every pair was measured."""
     yield {"embedding_bits": 8, **_EIGHT}
     yield {"embedding_bits": 4, "embedding_scale": "group", "hot_bits": 8, "hot_share": 0.04, **_EIGHT}
     yield {"embedding_bits": 2, "embedding_scale": "group", **_EIGHT}

@@ -194,7 +194,7 @@ def load(path: str | Path, threads: int = 1, engine: str = "auto", *, verify: bo
         path: What `recsys-bnn pack` wrote.
         threads: Threads of a call.
         engine: What runs it: ``auto``, or a name in :data:`recsys_bnn.runtime.engines.ENGINES`.
-        verify: Compare all bytes with their digests, about a second for a gigabyte.
+        verify: Compare all bytes with their digests, about two seconds for a gigabyte.
 
     Raises:
         UserError: the file is missing, no packed model, altered or newer, or the engine can't run here.

@@ -148,7 +148,7 @@ def read_packed(path: Path, *, verify: bool = True) -> PackedFile:
 
     Args:
         path: What :func:`write_packed` wrote.
-        verify: Read all bytes once (about a gigabyte a second) and compare them with their digests; without it only
+        verify: Read all bytes once (about half a gigabyte a second) and compare them with their digests; without it only
             the manifest is.
 
     Raises:

@@ -31,12 +31,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[incompatible-method-override]
         """Update the rows that have a gradient; rows without one are not read."""
-        loss = None if closure is None else closure()
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    self._update(table, table.grad, group)
-        return loss
+        return _step(self, closure, self._update)
 
     def _update(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[table]
@@ -60,12 +55,7 @@ class RowAdam(torch.optim.SparseAdam):
         tables = [table for group in self.param_groups for table in group["params"]]
         if not all(map(_in_place, tables)):
             return super().step(closure)
-        loss = None if closure is None else closure()
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    self._update(table, table.grad, group)
-        return loss
+        return _step(self, closure, self._update)
 
     def _update(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[table]
@@ -79,6 +69,20 @@ class RowAdam(torch.optim.SparseAdam):
         numbers = map(np.float32, (step_size, *shares, group["eps"]))
         moments = arrays(state["exp_avg"], state["exp_avg_sq"])
         row_kernels.adam(*arrays(table), *moments, *_entries(gradient), *numbers)
+
+
+def _step(
+    optimizer: torch.optim.Optimizer,
+    closure: Callable[[], float] | None,
+    update: Callable[[Tensor, Tensor, dict[str, Any]], None],
+) -> float | None:
+    """Update each table that has a gradient; return the loss."""
+    loss = None if closure is None else closure()
+    for group in optimizer.param_groups:
+        for table in group["params"]:
+            if table.grad is not None:
+                update(table, table.grad, group)
+    return loss
 
 
 def _in_place(table: Tensor) -> bool:
