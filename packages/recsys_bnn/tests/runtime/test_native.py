@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_bnn.compiled import build
 from recsys_bnn.runtime.engines import EngineUnavailable, choose
-from recsys_bnn.runtime.native import build, probe, summary, tables
+from recsys_bnn.runtime.native import probe, summary, tables
 from recsys_bnn.runtime.native.engine import NativeEngine
 from recsys_bnn.runtime.native.kernels import KERNELS, REFERENCES, candidates, prepare
 from recsys_bnn.runtime.numpy_engine import NumpyEngine, look_up, quantized
@@ -243,7 +244,7 @@ def test_kernels_for_other_processors_are_exact_where_their_instructions_are_emu
     header = str(Path(__file__).parent / "emulated.h")
     flags = [flag for flag in build.FLAGS if flag != "-O3"]  # which takes a minute for so much inlined code
     monkeypatch.setattr(build, "FLAGS", (*flags, "-Wno-psabi", "-include", header))
-    emulated = probe.Library(build.build("x86-64-v3"))
+    emulated = probe.Library(build.build(probe.ENGINE, "x86-64-v3"))
     for kernel in ("int8 VNNI", "int8 AMX", "VPOPCNTDQ"):
         assert emulated.can(kernel)
         assert emulated.reasons[kernel] == ""
@@ -346,7 +347,7 @@ class TestWithoutACompiler:
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.delenv("CC", raising=False)
         with pytest.raises(EngineUnavailable, match="no C compiler was found"):
-            build.build()
+            build.build(probe.ENGINE)
 
     def test_a_compiler_that_fails_is_quoted(self, monkeypatch, tmp_path):
         broken = tmp_path / "cc"
@@ -354,7 +355,7 @@ class TestWithoutACompiler:
         broken.chmod(0o755)
         monkeypatch.setenv("CC", str(broken))
         with pytest.raises(EngineUnavailable, match="no luck"):
-            build.build()
+            build.build(probe.ENGINE)
         assert not list((tmp_path / "cache" / "recsys-bnn").iterdir())
 
     def test_a_cache_that_others_write_to_is_not_used(self, monkeypatch, tmp_path):

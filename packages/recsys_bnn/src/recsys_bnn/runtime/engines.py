@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys_bnn.compiled.build import Unavailable as EngineUnavailable
 from recsys_bnn.runtime.spec import ModelSpec
 from seminar_common.errors import UserError, choices
 
@@ -22,10 +23,6 @@ class Engine(Protocol):
             ids: Ids within each field, int32 [B, F].
         """
         ...
-
-
-class EngineUnavailable(Exception):
-    """An engine can't run here; the text says why."""
 
 
 def _numpy(spec: ModelSpec, threads: int) -> Engine:

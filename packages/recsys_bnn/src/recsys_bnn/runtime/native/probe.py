@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_bnn.runtime.native.build import Built, build, load, load_brief
+from recsys_bnn.compiled.build import Built, Program, build, load, load_brief
 from recsys_bnn.runtime.native.kernels import (
     INTERACTIONS,
     KERNELS,
@@ -27,6 +27,7 @@ from recsys_bnn.runtime.spec import LayerSpec
 from seminar_common import files, fresh_process
 from seminar_common.errors import UserError
 
+ENGINE = Program(Path(__file__).parent / "src", "engine.c")
 _INTERACTION_BIT = 16
 _SECONDS = 120.0
 NOT_COMPILED = "this processor, compiler or system lacks it"
@@ -101,7 +102,7 @@ def library(march: str | None = None) -> Library:
     Raises:
         EngineUnavailable: it can't be compiled or loaded here.
     """
-    return Library(build(march))
+    return Library(build(ENGINE, march))
 
 
 def _trust_arrays(calls: ctypes.CDLL) -> bool:

@@ -1,6 +1,6 @@
-"""Compile the engine once for this machine and load it.
+"""Compile C once for this machine and load it.
 
-The library stands in a cache folder under a digest of the sources, the compiler, its flags and the processor.
+A library stands in a cache folder under a digest of the sources, the compiler, its flags and the processor.
 """
 
 import ctypes
@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from recsys_bnn.runtime.engines import EngineUnavailable
 from seminar_common import files
 from seminar_common.errors import UserError
 
-SOURCES = Path(__file__).parent / "src"
 FLAGS = (
     "-std=gnu11",
     "-O3",
@@ -41,6 +39,20 @@ COMPILE_SECONDS = 300.0
 T = TypeVar("T")
 
 
+class Unavailable(Exception):
+    """Compiled code can't run here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is compiled to one library."""
+
+    sources: Path
+    """A folder; a change of any file in it makes another library."""
+    main: str
+    """The file in it that includes the others."""
+
+
 @dataclass(frozen=True)
 class Built:
     """A compiled library."""
@@ -56,26 +68,27 @@ class Built:
         return self.path.with_suffix(f".{name}")
 
 
-def build(march: str | None = None) -> Built:
-    """Return the library, compiled now if it is not in the cache.
+def build(program: Program, march: str | None = None) -> Built:
+    """Return the library of a program, compiled now if it is not in the cache.
 
     Args:
+        program: What to compile.
         march: A level such as ``x86-64-v3``; None for all that this processor can.
 
     Raises:
-        EngineUnavailable: there is no C compiler, it fails, or no folder takes the library.
+        Unavailable: there is no C compiler, it fails, or no folder takes the library.
     """
     command = _compiler()
     version = _version(command)
     levels = NATIVE if march is None else ((f"-march={march}",),)
-    return _first_that_compiles(command, version, levels)
+    return _first_that_compiles(program, command, version, levels)
 
 
 def load(built: Built) -> ctypes.CDLL:
     """Return the library, loaded; a call of it lets other Python threads run.
 
     Raises:
-        EngineUnavailable: the system does not load it, as where the cache folder forbids programs.
+        Unavailable: the system does not load it, as where the cache folder forbids programs.
     """
     return _load(built, ctypes.CDLL)
 
@@ -89,36 +102,39 @@ def _load(built: Built, kind: Callable[[str], T]) -> T:
     try:
         return kind(str(built.path))
     except OSError as error:
-        raise EngineUnavailable(
+        raise Unavailable(
             f"{built.path} can't be loaded ({error}); set XDG_CACHE_HOME to another folder"
         ) from error
 
 
-def _first_that_compiles(command: tuple[str, ...], version: str, levels: Iterable[tuple[str, ...]]) -> Built:
+def _first_that_compiles(
+    program: Program, command: tuple[str, ...], version: str, levels: Iterable[tuple[str, ...]]
+) -> Built:
     words = ""
     for level in levels:
-        target = _cache() / f"{_key(command, version, level)}.so"
+        target = _cache() / f"{_key(program, command, version, level)}.so"
         built = Built(target, version, " ".join(level) or "no -march")
         if target.is_file():
             return built
-        words = _compile(command, level, target)
+        words = _compile(program, command, level, target)
         if not words:
             return built
-    raise EngineUnavailable(f"{' '.join(command)} failed: {words}")
+    raise Unavailable(f"{' '.join(command)} failed: {words}")
 
 
-def _compile(command: tuple[str, ...], level: tuple[str, ...], target: Path) -> str:
+def _compile(program: Program, command: tuple[str, ...], level: tuple[str, ...], target: Path) -> str:
     """Compile to ``target``; return the compiler's last words, or nothing if it succeeded."""
     try:
         with files.atomic_path(target) as temporary:
-            call = [*command, *FLAGS, *level, *LINK, "-o", str(temporary), str(SOURCES / "engine.c")]
+            main = str(program.sources / program.main)
+            call = [*command, *FLAGS, *level, *LINK, "-o", str(temporary), main]
             done = subprocess.run(call, capture_output=True, text=True, timeout=COMPILE_SECONDS)
             if done.returncode:
                 raise _CompilerFailed(_last_error(done.stderr))
     except _CompilerFailed as error:
         return str(error)
     except (OSError, UserError, subprocess.TimeoutExpired) as error:
-        raise EngineUnavailable(f"the library can't be made: {error}") from error
+        raise Unavailable(f"the library can't be made: {error}") from error
     return ""
 
 
@@ -137,7 +153,7 @@ def _compiler() -> tuple[str, ...]:
     for command in filter(None, (tuple(asked), ("cc",), ("gcc",), ("clang",))):
         if shutil.which(command[0]):
             return command
-    raise EngineUnavailable("no C compiler was found (CC, cc, gcc, clang); install gcc or clang")
+    raise Unavailable("no C compiler was found (CC, cc, gcc, clang); install gcc or clang")
 
 
 @functools.cache
@@ -158,9 +174,9 @@ def processor() -> str:
     return f"{platform.machine()}\n" + "\n".join(lines)
 
 
-def _key(command: tuple[str, ...], version: str, level: tuple[str, ...]) -> str:
+def _key(program: Program, command: tuple[str, ...], version: str, level: tuple[str, ...]) -> str:
     digest = hashlib.blake2b(digest_size=10)
-    for source in sorted(SOURCES.iterdir()):
+    for source in sorted(program.sources.iterdir()):
         digest.update(source.read_bytes())
     for part in (*command, version, *FLAGS, *level, *LINK, processor()):
         digest.update(part.encode() + b"\0")
@@ -179,7 +195,7 @@ def _cache() -> Path:
         folder = place / "recsys-bnn"
         if _own(folder):
             return folder
-    raise EngineUnavailable("no folder takes the compiled library; set XDG_CACHE_HOME to one")
+    raise Unavailable("no folder takes the compiled library; set XDG_CACHE_HOME to one")
 
 
 def _home_cache() -> Path | None:
