@@ -1,15 +1,22 @@
-"""From keys to ids: an open-addressing hash table, compiled by Numba, or a binary search where few rows are asked for.
+"""From keys to ids: an open-addressing hash table in C, or a binary search where few rows are asked for.
 
 The table takes one pass over a column, without its distinct keys being sought first as a general dictionary encoding
-does. To import Numba takes as long as to search for the ids of some hundred thousand rows.
+does. Without a C compiler Numba does the same, whose import takes as long as to search for the ids of some hundred
+thousand rows.
 """
 
 import sys
+from functools import cached_property
 
 import numpy as np
 
+from recsys_bnn.compiled import rows as in_c
+from recsys_bnn.compiled.rows import Kind, Values
+
 OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
 FREE = -1
+WORTH_TABLE = 4096
+"""Rows of a column that are worth a table in C."""
 WORTH_COMPILING = 50_000
 """Rows of a column that are worth the import of Numba."""
 
@@ -29,7 +36,24 @@ class IdTable:
 
     def __init__(self, keys: np.ndarray, ids: np.ndarray):
         self._keys, self._ids = keys, ids
-        self._slots: tuple[np.ndarray, np.ndarray] | None = None
+
+    def make(self) -> None:
+        """Make the table now, so that few rows are looked up in it, too."""
+        if self.slots is None:
+            _ = self._pair
+
+    @cached_property
+    def slots(self) -> np.ndarray | None:
+        """The table, as :class:`recsys_bnn.compiled.rows.Values` takes it; None where no C runs."""
+        library = in_c.calls()
+        if library is None:
+            return None
+        keys, ids = map(np.ascontiguousarray, (self._keys, self._ids))
+        return in_c.slots(library, keys, ids, slot_count(len(keys)), FREE)
+
+    @cached_property
+    def _pair(self) -> tuple[np.ndarray, np.ndarray]:
+        return hash_table(self._keys, self._ids)
 
     def lookup(self, keys: np.ndarray, valid: np.ndarray, offset: int, ids: np.ndarray) -> None:
         """Write the id of each key to ``ids``: ``OUT_OF_VOCABULARY`` for one that has none, ``MISSING`` for a missing key.
@@ -40,16 +64,19 @@ class IdTable:
             offset: Position of the first key in the bitmap.
             ids: Result, int32 [N].
         """
-        if len(keys) >= WORTH_COMPILING or is_compiled():
+        worth = len(keys) >= WORTH_TABLE or "slots" in self.__dict__
+        library = in_c.calls() if worth else None
+        if library:
+            in_c.encode(library, [Values(Kind.KEYS, keys, valid, offset, self.slots)], ids)
+        elif len(keys) >= WORTH_COMPILING or is_compiled():
             from recsys_bnn.data.id_kernel import lookup
 
-            self._slots = self._slots or hash_table(self._keys, self._ids)
-            lookup(keys, valid, offset, *self._slots, ids)
+            lookup(keys, valid, offset, *self._pair, ids)
         else:
             self.search(keys, valid, offset, ids)
 
     def search(self, keys: np.ndarray, valid: np.ndarray, offset: int, ids: np.ndarray) -> None:
-        """Do the same without Numba."""
+        """Do the same by a binary search."""
         if len(self._keys):
             places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
             np.copyto(ids, np.where(self._keys[places] == keys, self._ids[places], OUT_OF_VOCABULARY))
@@ -68,7 +95,12 @@ def hash_table(keys: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     from recsys_bnn.data.id_kernel import fill
 
-    size = 1 << max(4, (2 * len(keys) - 1).bit_length())
+    size = slot_count(len(keys))
     slot_keys, slot_ids = np.zeros(size, np.uint32), np.full(size, FREE, np.int32)
     fill(keys, ids, slot_keys, slot_ids)
     return slot_keys, slot_ids
+
+
+def slot_count(keys: int) -> int:
+    """Return the number of slots for so many keys, a power of two."""
+    return 1 << max(4, (2 * keys - 1).bit_length())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_bnn.compiled import rows as rows_in_c
 from recsys_bnn.data.formats import criteo, criteo_columns, text
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.criteo import CriteoKaggle, Row, parse_line, parse_lines, parse_text
@@ -17,11 +18,15 @@ INTEGERS = [b"1", b"-2", b""] + [b"0"] * 10
 HEX = [b"68fd1e64", b""] + [b"0000000a"] * 24
 
 
-@pytest.fixture(scope="module", params=["compiled", "NumPy"])
+@pytest.fixture(scope="module", params=["C", "Numba", "NumPy"])
 def either_parser(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Parse by the kernel, or by what reads short texts without it."""
+    """Parse in C, or by what stands in for it without a compiler: a kernel, and what reads short texts without that."""
+    if request.param == "C" and rows_in_c.calls() is None:
+        pytest.skip("no C compiler")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(criteo_columns, "is_compiled", lambda: request.param == "compiled")
+        if request.param != "C":
+            patch.setattr(rows_in_c, "calls", lambda: None)
+        patch.setattr(criteo_columns, "is_compiled", lambda: request.param == "Numba")
         yield
 
 

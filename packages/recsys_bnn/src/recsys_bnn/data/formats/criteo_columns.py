@@ -1,12 +1,14 @@
-"""Criteo's text to columns: in one pass by a compiled kernel, or by NumPy where the text is short.
+"""Criteo's text to columns, in one pass over the bytes in C.
 
-To import Numba takes as long as to parse some ten thousand rows by NumPy.
+Without a C compiler a kernel of Numba does the same, or NumPy where the text is short: to import Numba takes as long as
+to parse some ten thousand rows by NumPy.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from recsys_bnn.compiled import rows as in_c
 from recsys_bnn.data.formats.text import BLOCK_BYTES, count_lines
 from recsys_bnn.data.id_table import is_compiled
 
@@ -42,22 +44,30 @@ def parse_columns(text: bytes, *, labelled: bool = True) -> Columns | None:
 
     Without ``labelled`` a line begins with its first integer.
     """
+    library = in_c.calls()
+    if library:
+        columns = _empty(count_lines(text))
+        return columns if in_c.criteo(library, text, *columns, labelled=labelled) else None
     if len(text) < WORTH_COMPILING and not is_compiled():
         return parse_short(text, labelled=labelled)
     from recsys_bnn.data.formats.criteo_kernel import parse
 
-    rows = count_lines(text)
-    columns = Columns(
+    columns = _empty(rows := count_lines(text))
+    return columns if parse(np.frombuffer(text, np.uint8), rows, *columns, labelled) else None
+
+
+def _empty(rows: int) -> Columns:
+    """Return columns to be filled, all values there."""
+    return Columns(
         np.zeros(rows, np.uint8),
         np.empty((INTEGERS, rows), np.int32),
         np.empty((CATEGORICALS, rows), np.uint32),
         np.full((INTEGERS + CATEGORICALS, -(-rows // 8)), 0xFF, np.uint8),
     )
-    return columns if parse(np.frombuffer(text, np.uint8), rows, *columns, labelled) else None
 
 
 def parse_short(text: bytes, *, labelled: bool = True) -> Columns | None:
-    """Do the same without Numba, in more memory and time."""
+    """Do the same by NumPy, in more memory and time."""
     letters = np.frombuffer(text.replace(b"\r\n", b"\n") if b"\r" in text else text, np.uint8)
     ends = np.flatnonzero((letters == TAB) | (letters == LINE_FEED))
     cells = INTEGERS + CATEGORICALS + labelled
