@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -504,3 +505,35 @@ def test_one_process_whose_loss_is_not_finite_stops_both(prepared: Dataset, tmp_
     tensors, facts = load_tensors(checkpoints / RESUME)
     assert facts["step"] == 20 and all(torch.isfinite(tensor).all() for tensor in tensors.values())
     assert [path.name for path in checkpoints.iterdir()] == [RESUME]
+
+
+def test_chosen_passes_are_those_of_a_run_that_was_given_them(
+    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def twice(first: int, labels, train_and_measure) -> int:
+        tried.extend(train_and_measure(passes) for passes in (first, 2 * first))
+        assert all(losses.shape == labels.shape and np.isfinite(losses).all() for losses in tried)
+        return 2 * first
+
+    choosing = OptimizationConfig(epochs=1, batch_size=128, choose_passes="yes", fit_on="train+val")
+    given = dataclasses.replace(choosing, epochs=2, choose_passes="no")
+    monkeypatch.setattr("recsys_bnn.train.choose_passes", twice)
+    original = Trainer._train_step
+
+    def killed_at(self: Trainer, batch) -> float:
+        if len(tried) == 2 and self.shell.step == 25:
+            raise Killed
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "_train_step", killed_at)
+    with pytest.raises(Killed):
+        train(settings(prepared, tmp_path / "chosen", optimization=choosing))
+    monkeypatch.undo()
+    run = train(dataclasses.replace(smoke(), resume=tmp_path / "chosen"))
+    assert run.config()["passes"] == 2
+    assert (tried[0] != tried[1]).any()
+    other = train(settings(prepared, tmp_path / "given", optimization=given))
+    first, second = weights(run.folder), weights(other.folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -68,6 +68,15 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | N
     return _log_loss_statistic(labels, probabilities)(_check_weights(weights, labels))
 
 
+def log_losses(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
+    """Return the negative log-likelihood of each label, in nats, float64 of shape (n,); see :func:`log_loss`.
+
+    Raises:
+        ValueError: as :func:`log_loss`.
+    """
+    return _losses(*_check_probabilities(labels, probabilities))
+
+
 def normalized_entropy(
     labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
 ) -> float:

@@ -54,7 +54,9 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
     dataset = open_dataset(folder / "data")
     say("fitting logistic regression")
     baseline = _quality_rows("logistic-regression", dataset, logistic_regression(dataset))
-    settings = dataclasses.replace(small() if data else medium(), data=folder / "data")
+    preset = small() if data else medium()
+    one_training = dataclasses.replace(preset.optimization, choose_passes="no")
+    settings = dataclasses.replace(preset, data=folder / "data", optimization=one_training)
     parts = [_train_and_measure(name, settings, folder, dataset) for name in MODELS]
     results = merge([Results("", tuple(baseline)), *parts], command_line())
     return DemoPage(title(results), results)

@@ -50,6 +50,7 @@ MAKE_FIGURES = (
     "recsys_bnn.model.trained",
     "recsys_bnn.model.quantizers",
     "recsys_bnn.training.batch_norms",
+    "recsys_bnn.training.passes",
     "recsys_bnn.train",
     "seminar_common.training",
 )

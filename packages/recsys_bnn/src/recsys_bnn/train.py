@@ -1,10 +1,12 @@
 """Fit a DLRM to prepared rows."""
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -24,6 +26,7 @@ from recsys_bnn.training.complete import complete_settings
 from recsys_bnn.training.ftrl import FTRL
 from recsys_bnn.training.memory import require_memory
 from recsys_bnn.training.optimizers import RowAdam, RowwiseAdagrad
+from recsys_bnn.training.passes import choose_passes
 from recsys_bnn.training.sharded_tables import ShardedRows
 from seminar_common import bootstrap, metrics, runs, seeds
 from seminar_common.device import launch
@@ -35,6 +38,7 @@ from seminar_common.progress import progress, say
 from seminar_common.runs import Run
 from seminar_common.training import (
     WEIGHTS,
+    DivergedError,
     TrainingShell,
     has_ended,
     learning_rate_factor,
@@ -81,7 +85,9 @@ def train(settings: TrainSettings) -> Run:
         sharded_tables.check(settings, fabric.world_size, fabric.device)
     model = initial_model(settings, dataset, rows)
     if run is None:
-        run = _create(settings, dataset, model, fabric)
+        passes = _passes(settings, dataset, teacher, fabric)
+        run = _create(settings, dataset, model, fabric, passes)
+    settings = _of_passes(settings, run.config().get("passes", settings.optimization.epochs))
     Trainer(fabric, run, settings, model, teacher, rows, dataset).fit()
     say(f"trained {settings.model.name}: {run.folder}")
     return run
@@ -94,7 +100,7 @@ def _new_folder(settings: TrainSettings) -> Path:
     return folder
 
 
-def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric) -> Run:
+def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabric, passes: int) -> Run:
     assert settings.out is not None
     config = runs.envelope(
         "recsys-bnn",
@@ -104,6 +110,7 @@ def _create(settings: TrainSettings, dataset: Dataset, model: DLRM, fabric: Fabr
         dataset=dataset.name,
         data_fingerprint=dataset.fingerprint,
         vocabulary=dataset.vocabulary,
+        passes=passes,
         **_other_weights(settings),
         table_rows=model.embedding.cardinalities.tolist(),
     )
@@ -159,6 +166,34 @@ def initial_model(settings: TrainSettings, dataset: Dataset, rows: Rows) -> DLRM
     return model
 
 
+def _of_passes(settings: TrainSettings, passes: int, **changes: Any) -> TrainSettings:
+    optimization = dataclasses.replace(settings.optimization, epochs=passes, **changes)
+    return dataclasses.replace(settings, optimization=optimization)
+
+
+def _passes(settings: TrainSettings, dataset: Dataset, teacher: DLRM | None, fabric: Fabric) -> int:
+    """Return the passes to make: those of the settings, or those that the validation rows speak for."""
+    first, labels = settings.optimization.epochs, dataset.rows("val").labels()
+    if settings.optimization.choose_passes != "yes":
+        return first
+    settings = dataclasses.replace(settings, checkpoint_every=sys.maxsize)
+
+    def losses(passes: int) -> np.ndarray | None:
+        trial = _of_passes(settings, passes, fit_on="train")
+        rows = _training_rows(trial, dataset)
+        model = initial_model(trial, dataset, rows)
+        assert settings.out is not None
+        try:
+            probabilities = Trial(
+                fabric, Run(settings.out), trial, model, teacher, rows, dataset
+            ).probabilities()
+        except DivergedError:
+            return None
+        return metrics.log_losses(labels, probabilities)
+
+    return choose_passes(first, labels, losses)
+
+
 def _load_other(folder: Path | None, option: str, dataset: Dataset) -> DLRM | None:
     """Return the model of the ended run that an option names, or None."""
     if folder is None:
@@ -200,15 +235,19 @@ class Trainer:
         """Run the steps that remain and write the weights."""
         shell = self.shell
         shell.restore()
-        with progress(f"training {self.settings.model.name}", shell.steps) as advance:
-            advance(shell.step)
-            while shell.step < shell.steps:
-                self._epoch(shell.step // self.steps_per_epoch, advance)
+        self._learn(f"training {self.settings.model.name}")
         settle_batch_norms(self.plain, self.rows, self.settings, self.fabric.device)
         if self.plain.first_order is not None:
             self.plain.first_order.round_to_codes()
         with sharded_tables.brought_back(self.plain, shell.run.checkpoints):
             shell.finish("model")
+
+    def _learn(self, what: str) -> None:
+        shell = self.shell
+        with progress(what, shell.steps) as advance:
+            advance(shell.step)
+            while shell.step < shell.steps:
+                self._epoch(shell.step // self.steps_per_epoch, advance)
 
     def _epoch(self, epoch: int, advance: Any) -> None:
         settings, shell = self.settings, self.shell
@@ -325,6 +364,24 @@ class Trainer:
         figures = ", ".join(f"{metric_named(name).name} {value:.4f}" for name, value in known.items())
         why = bootstrap.remark(labels) if len(known) < 2 else ""
         say(f"epoch {epoch}: validation: " + "; ".join(filter(None, [figures, why])))
+
+
+class Trial(Trainer):
+    """A training that is only measured on the validation rows: it writes nothing."""
+
+    def probabilities(self) -> np.ndarray:
+        """Train, and return the click probability of each validation row, float64 of shape [n]."""
+        passes, name = self.settings.optimization.epochs, self.settings.model.name
+        self._learn(f"trying {passes} passes of {name}")
+        with settled(self.plain, self.rows, self.settings, self.fabric.device) as model:
+            return predict(model, self.dataset.rows("val"), self.fabric.device)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        """Write no log: the run doesn't exist yet."""
+
+    def _validate(self, epoch: int) -> None:
+        """Measure at the end alone."""
+        self.shell.require_finite()
 
 
 def distillation_targets(labels: Tensor, teacher_logits: Tensor, share: float) -> Tensor:

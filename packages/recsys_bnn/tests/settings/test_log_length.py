@@ -72,3 +72,13 @@ def test_a_pass_has_128_steps_within_the_limits_of_a_batch(length: int, size: in
 def test_numbers_without_a_meaning_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
         OptimizationConfig(**wrong)
+
+
+def test_passes_are_chosen_on_short_logs_where_they_are_left_open() -> None:
+    base = PRESETS["medium"]()
+    given = replace(base, optimization=replace(base.optimization, epochs=3))
+    sharded = replace(base, tables="torchrec")
+    cases = [(base, 10_000, "yes"), (base, LONG, "no"), (given, 10_000, "no"), (sharded, 10_000, "no")]
+    assert [follow_length(each, rows(length), 1).optimization.choose_passes for each, length, _ in cases] == [
+        expected for *_, expected in cases
+    ]

@@ -20,6 +20,8 @@ _STEPS, _CROWDED_STEPS = (
 )  # of a pass; a crowded log learns rare values by heart in more than so many in all
 _BATCHES = (128, 1024)
 _MOST_PASSES = 10
+MORE, FEWER = (2, 4), (0.5,)
+"""Times the passes of the recipe that ``choose_passes`` tries."""
 
 _SHORT: Mapping[str, Any] = {
     "epochs": 4,
@@ -57,6 +59,9 @@ def follow_length(settings: TrainSettings, rows: Mapping[str, int], values: int)
         # The other optimizer has rates of its own: Adagrad's first step alone is as long as the rate.
         recipe["embedding_learning_rate"] = 0.1 if given.embedding_optimizer == "rowwise-adagrad" else 1e-3
     filled = {name: value for name, value in recipe.items() if _is_open(getattr(given, name))}
+    if given.choose_passes == "auto":
+        open_ = given.epochs == FOLLOW and length < LONG and settings.tables == "whole"
+        filled["choose_passes"] = "yes" if open_ else "no"
     model = settings.model
     if _is_open(model.dropout):
         model = replace(model, dropout=0.0 if length >= LONG else 0.2 if crowded and length >= TINY else 0.5)

@@ -128,6 +128,10 @@ class OptimizationConfig:
 
     epochs: int = 1
     """Passes over the training rows; 0 only quantizes the run of --init, -1 follows the log's length."""
+    choose_passes: Literal["auto", "yes", "no"] = "no"
+    """Choose the passes by the validation rows: trainings on the training rows alone try twice and four times --epochs, or
+    half, as long as the log loss falls by more than its standard error. Models of few bits often need more passes
+    than float. auto chooses on a short log where --epochs is left open."""
     batch_size: int = 2048
     """Rows of a step, over all processes; -1 follows the log's length."""
     learning_rate: float = 1e-3
@@ -168,6 +172,8 @@ class OptimizationConfig:
     def __post_init__(self) -> None:
         if self.epochs < FOLLOW or (self.batch_size < 2 and self.batch_size != FOLLOW):
             raise UserError(f"--epochs must be 0 or more and --batch-size 2 or more; {_OR_FOLLOW}")
+        if self.choose_passes == "yes" and not self.epochs:
+            raise UserError("--choose-passes yes: there is no multiple of --epochs 0")
         rates = (self.learning_rate, self.embedding_learning_rate)
         if any(rate <= 0 and rate != FOLLOW for rate in rates):
             raise UserError(f"--learning-rate and --embedding-learning-rate must be above 0; {_OR_FOLLOW}")
@@ -222,6 +228,8 @@ class TrainSettings:
             raise UserError("--log-every and --checkpoint-every must be 1 or more")
         if not self.optimization.epochs and self.init is None and self.resume is None:
             raise UserError("--epochs 0 trains nothing: give the run to quantize with --init")
+        if self.optimization.choose_passes == "yes" and self.tables == "torchrec":
+            raise UserError("--choose-passes yes: can't try them with --tables torchrec; give --epochs")
         if self.size_factor is not None and (self.model.name != "float" or self.model.engine != "native"):
             raise UserError(
                 "--target-size chooses the bits: give no options of bits and no --engine beside it"
@@ -363,6 +371,7 @@ def _following(preset: Literal["small", "medium"], **sizes: tuple[int, ...]) -> 
     model = ModelConfig(dropout=FOLLOW, embedding_init=0.01, missing_flags=True, first_order=True)
     optimization = OptimizationConfig(
         epochs=FOLLOW,
+        choose_passes="auto",
         batch_size=FOLLOW,
         learning_rate=FOLLOW,
         embedding_learning_rate=FOLLOW,
