@@ -43,6 +43,7 @@ from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.inputs import listed
 from recsys_bnn.data.formats.text import CLUSTER_BLOCK_BYTES, Source
 from recsys_bnn.data.id_table import MISSING, OUT_OF_VOCABULARY
+from recsys_bnn.data.lists import by_field, list_parts
 from recsys_bnn.data.parallel import OrderedMap, on_shared_disk, parallel_map
 from recsys_bnn.data.splits import Splits, split
 from recsys_bnn.data.vocabulary import FILE, Vocabulary, write_vocabulary
@@ -110,6 +111,7 @@ def _write(config: PrepareConfig, layout: Format, folder: Path, ordered_map: Ord
         "categorical_names": layout.categorical_names,
         "kinds": [keys.kind for keys in layout.keys],
         "cardinalities": vocabulary.cardinalities,
+        **({"list_widths": vocabulary.widths} if vocabulary.widths else {}),
         "rows": splits.sizes,
         "normalisation": normalisation.facts(),
         "hashed": fitted.hashed,
@@ -226,7 +228,9 @@ class _Shares:
     missing: np.ndarray
     """Rows without a value of each feature, integers first, int64 [I + F]."""
     unknown: np.ndarray
-    """Rows out of vocabulary by categorical field, int64 [F]."""
+    """Rows out of vocabulary, or with such an item, by categorical field, int64 [F]."""
+    cut: np.ndarray
+    """Rows whose list is longer than what is read of it, by field of lists, int64 [L]."""
 
     def __add__(self, other: "_Shares") -> "_Shares":
         return _Shares(
@@ -234,6 +238,7 @@ class _Shares:
             self.clicks + other.clicks,
             self.missing + other.missing,
             self.unknown + other.unknown,
+            self.cut + other.cut,
         )
 
 
@@ -256,7 +261,7 @@ class _Encoding:
     def __call__(self, piece: StagedRows) -> tuple[pa.RecordBatch, _Shares]:
         chunk = piece.read()
         encoded = encode(chunk, self.vocabulary, self.normalisation)
-        return arrow_batch(encoded, self.metadata), _share(chunk, encoded)
+        return arrow_batch(encoded, self.metadata), _share(chunk, encoded, self.vocabulary)
 
     def __reduce__(self) -> "tuple[Callable[[Path], _Encoding], tuple[Path]]":
         if not self.file.exists():
@@ -276,8 +281,9 @@ def _write_splits(
     """Encode and write the three splits; return the counts of each."""
     shares = {}
     integers, fields = len(encoding.normalisation.mean), len(encoding.vocabulary.fields)
-    none = _Shares(0, 0, np.zeros(integers + fields, np.int64), np.zeros(fields, np.int64))
-    schema = arrow_schema(integers, fields, probability, encoding.metadata)
+    counts = [np.zeros(n, np.int64) for n in (integers + fields, fields, len(encoding.vocabulary.widths))]
+    none = _Shares(0, 0, *counts)
+    schema = arrow_schema(integers, encoding.vocabulary.columns, probability, encoding.metadata)
     with progress("writing", sum(splits.sizes.values()), unit="rows") as advance:
         for name in SPLITS:
             parts = ordered_map(encoding, splits.chunks(name))
@@ -322,15 +328,23 @@ def arrow_batch(encoded: Encoded, metadata: dict[str, str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _share(chunk: pa.RecordBatch, encoded: Encoded) -> _Shares:
-    integers = encoded.integers.shape[1]
+def _share(chunk: pa.RecordBatch, encoded: Encoded, vocabulary: Vocabulary) -> _Shares:
+    integers, fields = encoded.integers.shape[1], len(vocabulary.fields)
     missing = [column.null_count for column in chunk.columns[1 : 1 + integers]]
-    ids = encoded.categoricals
+    ids, widths = encoded.categoricals, vocabulary.widths
+    plain = fields - len(widths)
+    lists = by_field(ids, widths)[plain:]
+    firsts = np.concatenate([ids[:, :plain], *(each[:, :1] for each in lists)], axis=1)
+    unknown = [np.count_nonzero((each == OUT_OF_VOCABULARY).any(axis=1)) for each in lists]
+    columns = zip(chunk.columns[1 + integers + plain : 1 + integers + fields], widths, strict=True)
     return _Shares(
         chunk.num_rows,
         int(np.count_nonzero(encoded.labels)),
-        np.concatenate([missing, np.count_nonzero(ids == MISSING, axis=0)]).astype(np.int64),
-        np.count_nonzero(ids == OUT_OF_VOCABULARY, axis=0),
+        np.concatenate([missing, np.count_nonzero(firsts == MISSING, axis=0)]).astype(np.int64),
+        np.concatenate(
+            [np.count_nonzero(ids[:, :plain] == OUT_OF_VOCABULARY, axis=0), np.array(unknown, np.int64)]
+        ),
+        np.array([np.count_nonzero(list_parts(c)[0] > width) for c, width in columns], np.int64),
     )
 
 
@@ -346,10 +360,12 @@ def _rates(layout: Format, shares: dict[str, _Shares]) -> dict[str, Any]:
             for i, name in enumerate(names)
         }
 
+    lists = layout.categorical_names[len(layout.categorical_names) - len(shares["train"].cut) :]
     return {
         "click_rate": {split: rate(s.clicks, s.rows) for split, s in shares.items()},
         "missing_rate": by_feature(layout.integer_names + layout.categorical_names, "missing"),
         "out_of_vocabulary_rate": by_feature(layout.categorical_names, "unknown"),
+        **({"cut_list_rate": by_feature(lists, "cut")} if lists else {}),
     }
 
 
@@ -357,6 +373,9 @@ def _report(out: Path, description: dict[str, Any]) -> None:
     rows = ", ".join(f"{count:,} {name}" for name, count in description["rows"].items())
     skipped = description["skipped"]["rows"]
     note = f"; skipped {skipped:,} bad rows, see {out / 'skipped.csv'}" if skipped else ""
+    for name, cut in description.get("cut_list_rate", {}).items():
+        if any(cut.values()):
+            say(f"{name}: some lists are longer than what is read of them, see cut_list_rate in {out / DESCRIPTION}")
     say(
         f"prepared {description['name']}: {rows} rows, {sum(description['cardinalities']):,} ids in {out}{note}; see {out / CARD}"
     )

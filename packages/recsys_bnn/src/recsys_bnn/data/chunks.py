@@ -1,7 +1,8 @@
 """Rows between a format and the encoder: Arrow record batches of one common form, in memory or staged on disk.
 
 A chunk has the columns ``label`` (uint8, 0 or 1), one column per integer feature (int32, in a table int64, or float64
-for decimal numbers) and one uint32 column of keys per categorical feature, and optionally ``probability`` (float64, the true click probability of
+for decimal numbers) and one uint32 column of keys per categorical feature (of lists of them for each of the last ones
+that are lists), and optionally ``probability`` (float64, the true click probability of
 generated rows). A null is a missing value. A key stands for one value of its field; its format knows which.
 """
 
@@ -34,12 +35,22 @@ def schema(
     *,
     numeric: Sequence[pa.DataType] | None = None,
     probability: bool = False,
+    lists: int = 0,
 ) -> pa.Schema:
-    """Return the schema of chunks with these integer and categorical features; ``numeric`` types the former."""
+    """Return the schema of chunks with these integer and categorical features.
+
+    Args:
+        integers: Names of the former.
+        categoricals: Names of the latter.
+        numeric: Types of the integers.
+        probability: Whether true click probabilities are known.
+        lists: So many of the last categoricals are lists.
+    """
+    keys = [pa.uint32()] * (len(categoricals) - lists) + [pa.list_(pa.uint32())] * lists
     fields = [
         (LABEL, pa.uint8()),
         *zip(integers, numeric or [pa.int32()] * len(integers), strict=True),
-        *((n, pa.uint32()) for n in categoricals),
+        *zip(categoricals, keys, strict=True),
     ]
     return pa.schema([*fields, (PROBABILITY, pa.float64())] if probability else fields)
 
@@ -74,6 +85,12 @@ def arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
             buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(ends.astype(np.int32))]
             return pa.Array.from_buffers(kind, len(texts), [*buffers, pa.py_buffer(b"".join(texts))])
         return pa.array(values, kind)
+    if pa.types.is_list(kind):
+        lists = [value or () for value in values]
+        ends = np.cumsum([0, *map(len, lists)], dtype=np.int32)
+        items = arrow([*itertools.chain(*lists)], kind.value_type)
+        bitmap = None if valid is None else pa.py_buffer(valid)
+        return pa.Array.from_buffers(kind, len(lists), [bitmap, pa.py_buffer(ends)], children=[items])
     numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
     return array(numbers, valid)
 
@@ -99,9 +116,9 @@ def numbers(column: pa.Array) -> np.ndarray:
 
 def missing(column: pa.Array) -> np.ndarray:
     """Return which cells of a column have no value, bool [N]."""
-    _, valid, offset = cells(column)
-    if not len(valid):
+    if not column.null_count:
         return np.zeros(len(column), bool)
+    valid, offset = np.frombuffer(column.buffers()[0], np.uint8), column.offset
     return np.unpackbits(valid, count=offset + len(column), bitorder="little")[offset:] == 0
 
 

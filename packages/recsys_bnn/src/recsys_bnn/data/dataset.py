@@ -5,8 +5,10 @@ A prepared folder holds:
 - ``dataset.json``: names, sizes and rates (by split, field and period), normalisation, hashed fields, settings,
   sources, sizes and checksums of the other files, the vocabulary's digest, the fingerprint, and its own digest;
 - ``train.arrow``, ``val.arrow``, ``test.arrow``: Arrow IPC files in record batches of 65,536 rows, with the
-  columns ``label`` (uint8), ``integers`` (I float32 values, NaN for a missing one), ``categoricals`` (F int32 ids,
-  each within its field) and, for generated rows, ``probability`` (float64);
+  columns ``label`` (uint8), ``integers`` (I float32 values, NaN for a missing one), ``categoricals`` (C int32 ids,
+  each within its field) and, for generated rows, ``probability`` (float64). C is the number of fields, F, but for the
+  last ones that are lists: those fill as many columns as their entry of ``list_widths`` in ``dataset.json`` says, with
+  -1 behind their last item (:mod:`recsys_bnn.data.lists`);
 - ``vocabulary.parquet``: value and training count of each id (see :mod:`recsys_bnn.data.vocabulary`);
 - ``report.html``: the data card (:mod:`recsys_bnn.data.data_card`);
 - ``skipped.csv``, if bad rows were left out.
@@ -54,7 +56,7 @@ _AGAIN = "make the data set again with `recsys-bnn prepare`"
 
 
 def arrow_schema(integers: int, categoricals: int, probability: bool, metadata: dict[str, str]) -> pa.Schema:
-    """Return the schema of a split file with I integer and F categorical features."""
+    """Return the schema of a split file with I integers and C ids."""
     fields = [
         (LABEL, pa.uint8()),
         ("integers", pa.list_(pa.float32(), integers)),
@@ -72,7 +74,7 @@ class Batch:
     integers: "Tensor"
     """Normalised integer features, float32 [B, I]; NaN where missing."""
     categoricals: "Tensor"
-    """Ids within each field, int32 [B, F]."""
+    """Ids within each field, int32 [B, C]; -1 behind the last item of a list."""
 
 
 class Columns(NamedTuple):
@@ -83,7 +85,7 @@ class Columns(NamedTuple):
     integers: np.ndarray
     """Normalised integer features, float32 [N, I]; NaN where missing."""
     categoricals: np.ndarray
-    """Ids within each field, int32 [N, F]."""
+    """Ids within each field, int32 [N, C]; -1 behind the last item of a list."""
 
     def take(self, rows: np.ndarray | slice) -> "Columns":
         """Return some of the rows."""
@@ -124,7 +126,7 @@ class _Split:
             raise UserError(f"{self.path}: not a whole Arrow file, perhaps cut short; {_AGAIN}") from error
 
     def check(self, fingerprint: str, integers: int, categoricals: int) -> None:
-        """Raise a UserError unless the file has this fingerprint, so many features of each kind and all its rows."""
+        """Raise a UserError unless the file has this fingerprint, so many integers and ids and all its rows."""
         try:
             self._check(fingerprint, integers, categoricals)
         except _UNREADABLE as error:
@@ -189,7 +191,7 @@ class Rows:
 
     @property
     def fields(self) -> int:
-        """Number of categorical fields, F."""
+        """Number of ids of a row, C: that of the categorical fields, where none is a list."""
         return self._splits[0].reader.schema.field("categoricals").type.list_size
 
     def labels(self) -> np.ndarray:
@@ -305,6 +307,16 @@ class Dataset:
     """The content of ``dataset.json``."""
     _splits: dict[str, _Split] = field(repr=False)
 
+    @property
+    def list_widths(self) -> tuple[int, ...]:
+        """Items of a list that are read, for each of the last fields, which hold lists."""
+        return tuple(self.description.get("list_widths", ()))
+
+    @property
+    def columns(self) -> int:
+        """Number of ids of a row, C."""
+        return len(self.categorical_names) - len(self.list_widths) + sum(self.list_widths)
+
     def verify(self, *splits: str) -> None:
         """Read the files of ``splits``, or all that have a checksum, once and compare them with what `prepare` wrote.
 
@@ -406,7 +418,7 @@ def _description(folder: Path) -> dict[str, Any]:
 
 def _check(dataset: Dataset) -> None:
     for split in dataset._splits.values():
-        split.check(dataset.fingerprint, len(dataset.integer_names), len(dataset.categorical_names))
+        split.check(dataset.fingerprint, len(dataset.integer_names), dataset.columns)
     path = dataset.folder / FILE
     try:
         vocabulary = pq.ParquetFile(path)

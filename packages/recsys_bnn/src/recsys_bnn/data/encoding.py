@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.chunks import LABEL, PROBABILITY, missing, numbers
+from recsys_bnn.data.lists import encode_fields
 from recsys_bnn.data.vocabulary import Vocabulary
 
 _SMALL = 1 << 16
@@ -140,7 +141,7 @@ class Encoded:
     integers: np.ndarray
     """float32 [N, I]; NaN where a value is missing, as any number may be a value."""
     categoricals: np.ndarray
-    """Ids within each field, int32 [N, F]."""
+    """Ids within each field, int32 [N, C]; C is the number of fields, but for lists."""
     probabilities: np.ndarray | None
     """True click probabilities of generated rows, float64 [N]."""
 
@@ -151,9 +152,8 @@ def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normali
     integers = np.empty((len(normalisation.mean), rows), np.float32)
     for index in range(len(integers)):
         integers[index] = normalisation.encode(index, features[index])
-    ids = np.empty((len(vocabulary.fields), rows), np.int32)
-    for index, field in enumerate(vocabulary.fields):
-        field.encode(features[len(integers) + index], ids[index])
+    fields = vocabulary.ids()
+    ids = encode_fields(fields, features[len(integers) : len(integers) + len(fields)], rows)
     known = PROBABILITY in chunk.schema.names
     probabilities = numbers(chunk.column(PROBABILITY)) if known else None
     return Encoded(numbers(chunk.column(LABEL)), transposed(integers), transposed(ids), probabilities)

@@ -12,7 +12,8 @@ from recsys_bnn.data.chunks import StagedRows
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.encoding import Moments, Normalisation, logarithms, signed_logarithms
 from recsys_bnn.data.formats.base import Format
-from recsys_bnn.data.formats.keys import Keys
+from recsys_bnn.data.formats.keys import Keys, ListKeys
+from recsys_bnn.data.lists import USUAL_WIDTH
 from recsys_bnn.data.parallel import OrderedMap
 from recsys_bnn.data.splits import Splits
 from recsys_bnn.data.stored_runs import require_vocabulary, stored_settings
@@ -52,12 +53,14 @@ class Fitted:
 
         It depends on values, not on how ``spelling`` happens to number them; training counts don't count.
         """
+        widths = self.vocabulary.widths
+        lists = {"list_widths": widths} if widths else {}
         fields = [
             {"name": name, "kind": keys.kind, **field.facts(keys)}
             for name, field, keys in zip(self.vocabulary.names, self.vocabulary.fields, spelling, strict=True)
         ]
         normalisation = self.normalisation.facts()
-        return digest({"integers": integer_names, "normalisation": normalisation, "fields": fields})
+        return digest({"integers": integer_names, "normalisation": normalisation, "fields": fields, **lists})
 
 
 def read_fitted(folder: Path, layout: Format) -> Fitted:
@@ -74,7 +77,7 @@ def read_fitted(folder: Path, layout: Format) -> Fitted:
     now = _features(layout.integer_names, layout.signed, layout.categorical_names, kinds)
     require_same(stored, now, folder, "--vocabulary encodes a log of the same features")
     return Fitted(
-        read_vocabulary(dataset.folder / FILE, layout.categorical_names, layout.keys),
+        read_vocabulary(dataset.folder / FILE, layout.categorical_names, layout.keys, dataset.list_widths),
         Normalisation(**described["normalisation"]),
         described["hashed"],
         {name: described["settings"][name] for name in SETTINGS},
@@ -123,8 +126,12 @@ def fit(config: PrepareConfig, layout: Format, splits: Splits, ordered_map: Orde
             advance(part.rows)
     fields = [_field(counter, keys, config) for counter, keys in zip(counters, layout.keys, strict=True)]
     names = layout.categorical_names
+    lists = [
+        counter for counter, keys in zip(counters, layout.keys, strict=True) if keys.kind == ListKeys.kind
+    ]
+    widths = tuple(layout.longest or min(counter.longest, USUAL_WIDTH) for counter in lists)
     return Fitted(
-        Vocabulary(names, tuple(field for field, _ in fields)),
+        Vocabulary(names, tuple(field for field, _ in fields), widths),
         Normalisation.fit(moments, layout.signed),
         {name: what for name, (_, what) in zip(names, fields, strict=True) if what},
         {name: getattr(config, name) for name in SETTINGS},

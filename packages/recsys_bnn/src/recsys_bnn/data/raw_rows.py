@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,28 +30,22 @@ from recsys_bnn.data.formats.bad_rows import BadRow, BadRows
 from recsys_bnn.data.formats.base import RowPiece
 from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.inputs import listed
-from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, Keys, TextKeys
+from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, Keys, ListKeys, TextKeys
 from recsys_bnn.data.formats.table_schema import TableSchema
 from recsys_bnn.data.formats.text import TO_SCORE, Source
 from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, OUT_OF_VOCABULARY
+from recsys_bnn.data.lists import FieldIds, ListIds, encode_fields
 from recsys_bnn.data.parallel import OrderedMap
 from recsys_bnn.data.vocabulary import FILE, FieldVocabulary, HashedVocabulary
 from seminar_common.errors import UserError, choices
 from seminar_common.files import check_file
 
 Answer = TypeVar("Answer")
+_OF_TEXTS = (TextKeys.kind, ListKeys.kind)
 _SPELLING: dict[str, Keys] = {HexKeys.kind: HexKeys(), IntegerKeys.kind: IntegerKeys()}
 
 
 # ------------------------------------------------------------------------------------------------ from values to ids
-
-
-class FieldIds(Protocol):
-    """Ids of one categorical field."""
-
-    def encode(self, column: pa.Array, ids: np.ndarray) -> None:
-        """Write the id of each value of a column, keys (uint32) or texts, to ``ids``, int32 [N]."""
-        ...
 
 
 class TextIds:
@@ -92,15 +86,15 @@ def field_ids(kind: str, texts: pa.Array | None, buckets: int | None = None) -> 
     """Return the ids of a field.
 
     Args:
-        kind: Kind of its :class:`Keys`: ``hex``, ``integer`` or ``text``.
+        kind: Kind of its :class:`Keys`: ``hex``, ``integer`` or ``text``; ``list`` is that of its items.
         texts: The values of the ids from 2 on, as in the source; None if the field is hashed.
         buckets: Number of ids that a hashed field has from 2 on.
     """
     if texts is None:
         assert buckets is not None
         counts = np.zeros(FIRST_VALUE + buckets, np.int64)
-        return HashedTextIds(buckets) if kind == TextKeys.kind else HashedVocabulary(_SPELLING[kind], counts)
-    if kind == TextKeys.kind:
+        return HashedTextIds(buckets) if kind in _OF_TEXTS else HashedVocabulary(_SPELLING[kind], counts)
+    if kind in _OF_TEXTS:
         return TextIds(texts.to_pylist())
     keys = _SPELLING[kind].keys(texts)
     order = np.argsort(keys)
@@ -116,24 +110,22 @@ class RowEncoder:
     categorical_names: tuple[str, ...]
     kinds: tuple[str, ...]
     """Kind of each categorical field."""
-    fields: tuple[FieldIds, ...]
+    fields: tuple[FieldIds | ListIds, ...]
     normalisation: Normalisation
 
     def encode(self, features: Mapping[str, pa.Array], rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return integers, float32 [rows, I] with NaN for a missing value, and ids, int32 [rows, F].
+        """Return integers, float32 [rows, I] with NaN for a missing value, and ids, int32 [rows, C].
 
         Args:
-            features: Columns by name: whole numbers, keys (uint32) or texts. One that is absent is missing throughout.
+            features: Columns by name: whole numbers, keys (uint32), texts or lists of texts. One that is absent is
+                missing throughout.
             rows: Number of rows.
         """
         integers = np.full((len(self.integer_names), rows), np.nan, np.float32)
         for index, name in enumerate(self.integer_names):
             if name in features:
                 integers[index] = self.normalisation.encode(index, features[name])
-        ids = np.full((len(self.fields), rows), MISSING, np.int32)
-        for index, name in enumerate(self.categorical_names):
-            if name in features:
-                self.fields[index].encode(features[name], ids[index])
+        ids = encode_fields(self.fields, [features.get(name) for name in self.categorical_names], rows)
         return transposed(integers), transposed(ids)
 
 
@@ -149,6 +141,9 @@ def dataset_encoder(folder: Path) -> RowEncoder:
         _stored_field(folder / FILE, name, kind, name in hashed)
         for name, kind in zip(data.categorical_names, kinds, strict=True)
     ]
+    plain = len(fields) - len(data.list_widths)
+    lists = [ListIds(*items) for items in zip(fields[plain:], data.list_widths, strict=True)]
+    fields = [*fields[:plain], *lists]
     normalisation = Normalisation(**data.description["normalisation"])
     return RowEncoder(data.integer_names, data.categorical_names, tuple(kinds), tuple(fields), normalisation)
 
@@ -177,7 +172,7 @@ class EncodedRows:
     integers: np.ndarray
     """float32 [N, I]; NaN where a value is missing."""
     ids: np.ndarray
-    """int32 [N, F]."""
+    """int32 [N, C]; -1 behind the last item of a list."""
     bad: list[BadRow]
     """The other rows, if bad rows are skipped."""
     labels: pa.Array | None
@@ -235,7 +230,9 @@ class RawRows:
             if not path.is_dir():
                 check_file(parted(path)[0])
         self.encoder, self.bad_rows, self._advance = encoder, BadRows(on_error), advance
-        self._reader = ROW_READERS[format_name](RowSource(paths, schema, missing_columns == "fill"))
+        self._reader = ROW_READERS[format_name](
+            RowSource(paths, schema, missing_columns == "fill", encoder.categorical_names)
+        )
         self._check_features(format_name)
 
     @property

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from recsys_bnn.data.chunks import array, arrow, cells, missing, numbers
 from recsys_bnn.data.formats.keys import Keys
 from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, IdTable
+from recsys_bnn.data.lists import ListIds, is_list, list_parts
 
 FILE = "vocabulary.parquet"
 _ROWS = 1 << 20  # vocabulary rows that are spelled out at once
@@ -39,25 +40,32 @@ class Counts:
     """Their counts, int64 [U]."""
     missing: int
     """Rows without a value."""
+    longest: int = 1
+    """Values of the row with most of them."""
 
     @classmethod
     def of(cls, column: pa.Array) -> "Counts":
-        """Count the keys in one column of a chunk."""
-        counted = column.drop_null().value_counts()
-        return cls(numbers(counted.field(0)), numbers(counted.field(1)), column.null_count)
+        """Count the keys in one column of a chunk, those of lists as often as they stand there."""
+        longest, values = 1, column
+        if is_list(column.type):
+            lengths, values = list_parts(column)
+            longest = int(lengths.max(initial=1))
+        counted = values.drop_null().value_counts()
+        return cls(numbers(counted.field(0)), numbers(counted.field(1)), column.null_count, longest)
 
 
 class Counter:
     """Sums the counts of one field over chunks, in memory that grows with its distinct values alone."""
 
     def __init__(self) -> None:
-        self.missing = 0
+        self.missing, self.longest = 0, 1
         self._parts = [(np.empty(0, np.uint32), np.empty(0, np.int64))]
         self._unmerged = 0
 
     def add(self, counts: Counts) -> None:
         """Add the counts of one chunk."""
         self.missing += counts.missing
+        self.longest = max(self.longest, counts.longest)
         self._parts.append((counts.keys, counts.counts))
         self._unmerged += len(counts.keys)
         # Waiting until the parts outgrow what is merged keeps the total cost of merging at n log n.
@@ -191,6 +199,19 @@ class Vocabulary:
     names: tuple[str, ...]
     """Names of the fields."""
     fields: tuple[Field, ...]
+    widths: tuple[int, ...] = ()
+    """Items of a list that are read, for each of the last fields, which hold lists."""
+
+    def ids(self) -> list[Field | ListIds]:
+        """Return what gives the ids of each field."""
+        plain = len(self.fields) - len(self.widths)
+        lists = zip(self.fields[plain:], self.widths, strict=True)
+        return [*self.fields[:plain], *(ListIds(items, width) for items, width in lists)]
+
+    @property
+    def columns(self) -> int:
+        """Number of ids of a row, C: one for each field of one value, and the widths of the lists."""
+        return len(self.fields) - len(self.widths) + sum(self.widths)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -221,7 +242,9 @@ def write_vocabulary(
                 first += len(values)
 
 
-def read_vocabulary(path: Path, names: Sequence[str], spelling: Sequence[Keys]) -> Vocabulary:
+def read_vocabulary(
+    path: Path, names: Sequence[str], spelling: Sequence[Keys], widths: Sequence[int] = ()
+) -> Vocabulary:
     """Read what :func:`write_vocabulary` wrote, to encode new rows whose keys ``spelling`` gives."""
     fields = []
     for name, keys in zip(names, spelling, strict=True):
@@ -229,7 +252,7 @@ def read_vocabulary(path: Path, names: Sequence[str], spelling: Sequence[Keys]) 
         fields.append(
             _read_field(table["value"].combine_chunks(), numbers(table["count"].combine_chunks()), keys)
         )
-    return Vocabulary(tuple(names), tuple(fields))
+    return Vocabulary(tuple(names), tuple(fields), tuple(widths))
 
 
 def _read_field(values: pa.Array, counts: np.ndarray, spelling: Keys) -> Field:

@@ -38,6 +38,7 @@ class DLRM(nn.Module):
             the fields interact among themselves.
         cardinalities: Table rows of each of the F categorical fields.
         values: Ids of each field, if there are more than table rows: the first-order term may weigh them all.
+        list_widths: Ids in a row of each of the last fields, which hold lists; the mean of their rows is one vector.
 
     Raises:
         UserError: fewer than two vectors, which have nothing to interact with.
@@ -51,8 +52,10 @@ class DLRM(nn.Module):
         integer_count: int,
         cardinalities: Sequence[int],
         values: Sequence[int] | None = None,
+        list_widths: Sequence[int] = (),
     ):
         super().__init__()
+        self.list_widths = tuple(list_widths)
         dim, fields = config.embedding_dim, len(cardinalities)
         vectors = fields + bool(integer_count)
         if vectors < 2:
@@ -68,6 +71,7 @@ class DLRM(nn.Module):
             config.hashed_share,
             config.hot_bits,
             config.hot_share,
+            list_widths,
         )
         if config.engine == "bitorch" and config.embedding_bits == 1:
             from recsys_bnn.model.bitorch_engine import BitorchRows
@@ -79,7 +83,8 @@ class DLRM(nn.Module):
         self.register_buffer("pairs", rows * vectors + columns, persistent=False)
         top_sizes = [dim * bool(integer_count) + len(self.pairs), *config.top_mlp, 1]
         self.top = mlp(top_sizes, config, config.top_bits)
-        self.first_order = FirstOrder(values or cardinalities, inputs) if config.first_order else None
+        weighed = values or cardinalities
+        self.first_order = FirstOrder(weighed, inputs, list_widths) if config.first_order else None
 
     def reset_parameters(self, generator: torch.Generator, click_rate: float = 0.5) -> None:
         """Draw all weights anew from ``generator`` and start at the logit of ``click_rate``.
@@ -101,7 +106,7 @@ class DLRM(nn.Module):
 
         Args:
             integers: Normalised integer features, float [B, I]; NaN is a missing one, and counts as the mean, 0.
-            categoricals: Ids within each field, int [B, F].
+            categoricals: Ids within each field, int [B, F]; with lists [B, C], and -1 behind the last item of each.
         """
         inputs = self._integer_inputs(integers)
         logits = self._interactions(inputs, self.embedding(categoricals))

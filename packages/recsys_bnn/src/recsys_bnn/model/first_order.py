@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys_bnn.model.layers import capped
+from recsys_bnn.model.lists import ListColumns
 
 LEAST_ROWS = 16_384
 """So many values may have a weight of their own, however short the tables are."""
@@ -31,19 +32,21 @@ class FirstOrder(nn.Module):
     Args:
         values: Ids of each of the F fields, those too rare for a table row among them.
         integer_inputs: Numbers beside them, I, or 2 I with missing flags.
+        list_widths: Ids in a row of each of the last fields, which hold lists; the mean of their weights is added.
     """
 
     rows: Tensor
     offsets: Tensor
     values: Tensor
 
-    def __init__(self, values: Sequence[int], integer_inputs: int):
+    def __init__(self, values: Sequence[int], integer_inputs: int, list_widths: Sequence[int] = ()):
         super().__init__()
         counts = capped(values, max(SHARE, LEAST_ROWS / sum(values)))
         rows = torch.tensor(counts)
         self.register_buffer("values", torch.tensor(list(values)), persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("offsets", rows.cumsum(0) - rows, persistent=False)
+        self.lists = ListColumns(len(counts), list_widths) if list_widths else None
         self.weight = nn.Parameter(torch.zeros(sum(counts)))
         self.integer_weight = nn.Parameter(torch.zeros(integer_inputs)) if integer_inputs else None
 
@@ -52,11 +55,15 @@ class FirstOrder(nn.Module):
 
         Args:
             integers: Integer inputs without missing values, with the flags if there are any, float [B, I or 2 I].
-            ids: Ids within each field, int [B, F].
+            ids: Ids within each field, int [B, F], or with lists [B, C] with -1 behind the last item of each.
         """
-        has_weight = (ids >= 0) & (ids < self.rows)
-        places = torch.where(has_weight, ids, 0) + self.offsets
-        added = (self.weight[places] * has_weight).sum(1)
+        rows, offsets, lists = self.rows, self.offsets, self.lists
+        if lists is not None:
+            rows, offsets = rows[lists.fields], offsets[lists.fields]
+        has_weight = (ids >= 0) & (ids < rows)
+        places = torch.where(has_weight, ids, 0) + offsets
+        weights = self.weight[places] * has_weight
+        added = weights.sum(1) if lists is None else (weights * lists.filled(ids)[1]).sum(1)
         return added if self.integer_weight is None else added + integers @ self.integer_weight
 
     def reset_parameters(self) -> None:

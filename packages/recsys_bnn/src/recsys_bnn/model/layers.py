@@ -9,6 +9,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from recsys_bnn.model import kernels
+from recsys_bnn.model.lists import ListColumns
 from recsys_bnn.model.quantizers import Quantizer, ThresholdSigns, Use, make_quantizer, make_row_quantizer
 
 GROUPS = 16
@@ -132,6 +133,7 @@ class QuantEmbedding(nn.Module):
         hashed_share: Share of the rows to have: fields with more ids than a common number of rows are hashed to it.
         hot_bits: Bits of a value in the hot rows, those of the most frequent ids; 0 for ``bits``.
         hot_share: Share of the rows that are hot: the same number in every field that has as many.
+        list_widths: Ids in a row of each of the last fields, which hold lists.
     """
 
     offsets: Tensor
@@ -151,6 +153,7 @@ class QuantEmbedding(nn.Module):
         hashed_share: float = 1.0,
         hot_bits: int = 0,
         hot_share: float = 0.0,
+        list_widths: Sequence[int] = (),
     ):
         super().__init__()
         every = sum(cardinalities)
@@ -163,6 +166,7 @@ class QuantEmbedding(nn.Module):
         self.register_buffer("offsets", rows.cumsum(0) - rows, persistent=False)
         self.register_buffer("hot_rows", torch.tensor(hot, dtype=torch.int64), persistent=False)
         self.register_buffer("group_starts", _group_starts(rows), persistent=False)
+        self.lists = ListColumns(len(kept), list_widths) if list_widths else None
         self.dim, self.bits, self.init, self.scale = dim, bits, init, scale
         self.hashed, self.hot_bits = hashed_share < 1, hot_bits
         self.weight = nn.Parameter(torch.empty(self.row_count, dim))
@@ -223,33 +227,52 @@ class QuantEmbedding(nn.Module):
             self.quantize_hot.calibrate(self._rows(ids.minimum((self.hot_rows - 1).clamp(min=0))))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Look up ``ids``, integers of shape [B, F] counted within each field; return [B, F, D]."""
-        known = torch.where(ids < self.cardinalities, ids, 0)
+        """Look up ``ids``, integers of shape [B, F] counted within each field; return [B, F, D].
+
+        With lists they are of shape [B, C], -1 standing behind the last item of a list, and the rows of a list's items
+        are averaged after they were quantized.
+        """
+        if self.lists is None:
+            return self._quantized(ids)
+        filled, shares = self.lists.filled(ids)
+        return self.lists.pooled(self._quantized(filled, self.lists.fields), shares)
+
+    def _quantized(self, ids: Tensor, fields: Tensor | None = None) -> Tensor:
+        """Return the rows of ``ids`` [B, C], those of ``fields``, int [C], or of each field in turn: [B, C, D]."""
+        known = torch.where(ids < _of(self.cardinalities, fields), ids, 0)
         if self.hashed:  # ids are ranks, so frequent ones share a row with rare ones only
-            known = known % self.rows
-        vectors = self._rows(known)
-        quantized = self.quantize(vectors, self._scale_index(known))
+            known = known % _of(self.rows, fields)
+        vectors = self._rows(known, fields)
+        quantized = self.quantize(vectors, self._scale_index(known, fields))
         if not self.hot_bits:
             return quantized
-        return chosen(known < self.hot_rows, self.quantize_hot(vectors), quantized)
+        index = None if fields is None else fields.expand(ids.shape)
+        return chosen(known < _of(self.hot_rows, fields), self.quantize_hot(vectors, index), quantized)
 
-    def _rows(self, ids: Tensor) -> Tensor:
-        places = ids + self.offsets
+    def _rows(self, ids: Tensor, fields: Tensor | None = None) -> Tensor:
+        places = ids + _of(self.offsets, fields)
         if self.elsewhere is not None:
             return self.elsewhere.lookup(places)
         return F.embedding(places, self.weight, sparse=True)
 
-    def _scale_index(self, ids: Tensor) -> Tensor | None:
-        """Return the number of the scale of each looked-up row, [B, F], where scales belong to groups."""
+    def _scale_index(self, ids: Tensor, fields: Tensor | None = None) -> Tensor | None:
+        """Return the number of the scale of each looked-up row, [B, C], where scales don't stand in the rows' order."""
         if self.scale != "group":
-            return None
-        groups = torch.searchsorted(self.group_starts, ids.long().T.contiguous(), right=True).T
-        return groups + GROUPS * torch.arange(ids.shape[1], device=ids.device)
+            return None if fields is None else fields.expand(ids.shape)
+        starts = _of(self.group_starts, fields)
+        groups = torch.searchsorted(starts, ids.long().T.contiguous(), right=True).T
+        numbers = torch.arange(ids.shape[1], device=ids.device) if fields is None else fields
+        return groups + GROUPS * numbers
 
     def extra_repr(self) -> str:
         """Say sizes and bits."""
         hot = f", {self.hot_count} hot rows in {self.hot_bits}" if self.hot_bits else ""
         return f"{len(self.rows)} fields, {len(self.weight)} rows, dim {self.dim}, {self.bits} bits{hot}"
+
+
+def _of(values: Tensor, fields: Tensor | None) -> Tensor:
+    """Return the entries of ``fields`` among the values of all fields."""
+    return values if fields is None else values[fields]
 
 
 class _Chosen(torch.autograd.Function):

@@ -46,7 +46,8 @@ def quantize_after_training(model: DLRM, config: ModelConfig, rows: Batch) -> DL
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option} is {ours}, but {theirs} in the trained model: only bits may differ")
     values = None if model.first_order is None else model.first_order.values.tolist()
-    quantized = DLRM(config, model.integer_count, model.embedding.cardinalities.tolist(), values)
+    kept = model.embedding.cardinalities.tolist()
+    quantized = DLRM(config, model.integer_count, kept, values, model.list_widths)
     quantized.to(model.embedding.weight.device)
     for source, target in zip(_parts(model), _parts(quantized), strict=True):
         _copy(source, target)

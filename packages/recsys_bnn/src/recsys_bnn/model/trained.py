@@ -46,9 +46,8 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
     settings = stored_settings(run)  # first, as it refuses a run of another topic
     weights, path = final_weights(run)
     require_vocabulary(run, dataset)
-    model = DLRM(
-        settings.model, len(dataset.integer_names), run.config()["table_rows"], dataset.cardinalities
-    )
+    rows, integers = run.config()["table_rows"], len(dataset.integer_names)
+    model = DLRM(settings.model, integers, rows, dataset.cardinalities, dataset.list_widths)
     load_weights(model, weights, path)
     return model.eval()
 
@@ -56,7 +55,8 @@ def load_model(run: Run, dataset: Dataset) -> DLRM:
 def build_model(settings: TrainSettings, dataset: Dataset) -> DLRM:
     """Return a DLRM with uninitialised weights, of the sizes that ``settings`` and ``dataset`` ask for."""
     cardinalities = kept_rows(dataset, settings.optimization.min_count, settings.optimization.kept_share)
-    return DLRM(settings.model, len(dataset.integer_names), cardinalities, dataset.cardinalities)
+    integers, widths = len(dataset.integer_names), dataset.list_widths
+    return DLRM(settings.model, integers, cardinalities, dataset.cardinalities, widths)
 
 
 def rows_at_once(rows: Rows, most: int) -> int:

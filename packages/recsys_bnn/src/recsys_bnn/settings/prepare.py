@@ -30,6 +30,9 @@ class PrepareConfig:
     """Folder to make; it must not exist yet."""
     schema: Path | None = None
     """TOML file that says what the columns are; for table only."""
+    genres: Literal["fields", "list"] = "fields"
+    """Whether the first three genres of a film are a field each, or all of them one field of lists, whose rows of the
+    table are averaged; for movielens only."""
     rows: int | None = None
     """Number of rows to generate; for synthetic only."""
     tail: Literal["light", "heavy"] = "light"
@@ -87,6 +90,8 @@ class PrepareConfig:
             raise UserError(f"--rows {self.rows}: is for synthetic only; leave it out")
         if not generated and self.tail != "light":
             raise UserError(f"--tail {self.tail}: is for synthetic only; leave it out")
+        if self.format != "movielens" and self.genres != "fields":
+            raise UserError(f"--genres {self.genres}: is for movielens only; leave it out")
         if self.format == "table" and self.schema is None:
             raise UserError("--schema: give the TOML file that says what the columns are (see docs/data.md)")
         if self.format != "table" and self.schema is not None:

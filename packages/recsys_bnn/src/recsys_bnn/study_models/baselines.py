@@ -1,10 +1,13 @@
 """Models to beat: hashed logistic regression."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from recsys_bnn.data.dataset import Dataset, Rows
+from recsys_bnn.data.lists import by_field
 
 _HASH_BITS = 18
 _STRENGTHS = (0.01, 0.03, 0.1, 0.3)
@@ -24,7 +27,11 @@ def logistic_regression(dataset: Dataset, split: str = "test", seed: int = 0) ->
         split: Rows to predict.
         seed: Seed of the solver.
     """
-    train, val = hashed_features(dataset.rows("train")), hashed_features(dataset.rows("val"))
+
+    def features(*splits: str) -> csr_array:
+        return hashed_features(dataset.rows(*splits), dataset.list_widths)
+
+    train, val = features("train"), features("val")
     labels, val_labels = dataset.rows("train").labels(), dataset.rows("val").labels()
 
     def fit(strength: float, features: csr_array, targets: np.ndarray) -> LogisticRegression:
@@ -38,21 +45,33 @@ def logistic_regression(dataset: Dataset, split: str = "test", seed: int = 0) ->
         )
 
     best = min(_STRENGTHS, key=val_loss) if len(val_labels) else _USUAL
-    both = dataset.rows("train", "val")
-    model = fit(best, hashed_features(both), both.labels())
-    rows = dataset.rows(split)
-    return model.predict_proba(hashed_features(rows))[:, 1] if len(rows) else np.empty(0)
+    model = fit(best, features("train", "val"), dataset.rows("train", "val").labels())
+    return model.predict_proba(features(split))[:, 1] if len(dataset.rows(split)) else np.empty(0)
 
 
-def hashed_features(rows: Rows) -> csr_array:
-    """Return one binary feature per field and row, hashed to 2^18 columns: a sparse [len(rows), 2^18]."""
+def hashed_features(rows: Rows, widths: Sequence[int] = ()) -> csr_array:
+    """Return one binary feature per field and row, hashed to 2^18 columns: a sparse [len(rows), 2^18].
+
+    Each of the n items of a list is a feature of 1 / n.
+
+    Args:
+        rows: Rows of a data set.
+        widths: Ids in a row of each of the last fields, which hold lists.
+    """
     _, integers, categoricals = rows.columns()
     # A missing integer counts as the mean, as in the models without missing flags that this one stands beside.
     steps = np.floor(2 * np.nan_to_num(integers)).astype(np.int64)
     values = np.concatenate([steps, categoricals], axis=1)
-    fields = np.arange(values.shape[1], dtype=np.uint64)
+    lists = by_field(categoricals, widths)[-len(widths) :] if widths else []
+    single = values.shape[1] - sum(widths)
+    fields = np.concatenate([np.arange(single), np.repeat(np.arange(single, single + len(widths)), widths)])
+    fields = fields.astype(np.uint64)
     keys = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + fields * np.uint64(0xBF58476D1CE4E5B9)
     columns = ((keys ^ (keys >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)) >> np.uint64(64 - _HASH_BITS)
     starts = np.arange(len(values) + 1) * values.shape[1]
-    data = np.ones(values.size, np.float32)
-    return csr_array((data, columns.astype(np.int32).ravel(), starts), shape=(len(values), 1 << _HASH_BITS))
+    data = np.ones(values.shape, np.float32)
+    if lists:
+        data[:, single:] = np.concatenate([(ids >= 0) / (ids >= 0).sum(1, keepdims=True) for ids in lists], 1)
+    return csr_array(
+        (data.ravel(), columns.astype(np.int32).ravel(), starts), shape=(len(values), 1 << _HASH_BITS)
+    )

@@ -35,10 +35,11 @@ def training_bytes(settings: TrainSettings, dataset: Dataset) -> dict[str, int]:
     states = {"adam": 2.0, "rowwise-adagrad": 1 / dim}[config.embedding_optimizer]
     copies = sum(folder is not None for folder in (settings.init, settings.teacher))
     vectors = len(dataset.cardinalities) + bool(dataset.integer_names)
+    items = dataset.columns - len(dataset.cardinalities)
     values = {
         "tables": table.numel() * (1 + copies + states),
         "MLPs": others * (4 + copies),  # weights, gradients and two states
-        "a batch": config.batch_size * vectors * (_PRODUCTS * vectors + _ROWS * dim),
+        "a batch": config.batch_size * (_PRODUCTS * vectors**2 + _ROWS * dim * (vectors + items)),
     }
     return {name: int(4 * number) for name, number in values.items()}
 

@@ -10,6 +10,7 @@ from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.movielens import MovieLens, click
 from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout
 from recsys_bnn.data.formats.text import Source
+from recsys_bnn.data.raw_rows import RawRows, dataset_encoder
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
 from seminar_common.errors import UserError
@@ -114,6 +115,18 @@ def test_every_layout_gives_the_same_rows_by_time(tmp_path, layout):
             assert (row["gender"], row["occupation"]) == USERS[user][1:]
     assert data.integer_names == (("release_year",) if layout is ml_20m else ("age", "release_year"))
     assert data.description["missing_rate"]["release_year"]["train"] == 0.3  # film 20 has no year
+
+
+def test_genres_may_be_one_field_of_lists(tmp_path):
+    ml_100k(tmp_path)
+    data = run(tmp_path, tmp_path / "out", min_count=1, val_fraction=0, test_fraction=0, genres="list")
+    assert data.categorical_names == ("user_id", "item_id", "gender", "occupation", "genres")
+    table = pq.read_table(data.folder / "vocabulary.parquet", filters=[("field", "==", "genres")])
+    texts, ids = table["value"].to_pylist(), data.rows("train").columns().categoricals[:, 4:]
+    for row, (_, film, _, _) in zip(ids.tolist(), reversed(RATINGS), strict=True):
+        assert [texts[i] for i in row if i >= 0] == ([*FILMS[film][2]] or [""])
+    [rows] = RawRows("movielens", [tmp_path], dataset_encoder(data.folder)).read()
+    assert sorted(rows.ids[:, 4:].tolist()) == sorted(ids.tolist())
 
 
 def test_features_are_the_same_in_every_layout(tmp_path):

@@ -9,7 +9,7 @@ from recsys_bnn.data.formats.base import Format, RowReader
 from recsys_bnn.data.formats.criteo import CriteoKaggle, CriteoRows
 from recsys_bnn.data.formats.criteo_1tb import Criteo1TB, listed_files
 from recsys_bnn.data.formats.libfm import LibFM, LibFMRows
-from recsys_bnn.data.formats.movielens import MovieLens, MovieLensRows
+from recsys_bnn.data.formats.movielens import GENRES, MovieLens, MovieLensRows
 from recsys_bnn.data.formats.synthetic import Synthetic
 from recsys_bnn.data.formats.table import Table, TableRows
 from recsys_bnn.data.formats.table_schema import TableSchema
@@ -22,7 +22,7 @@ FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
     "criteo-kaggle": lambda config: CriteoKaggle(config.input),
     "criteo-1tb": lambda config: Criteo1TB(config.input),
     "avazu": lambda config: Avazu(config.input),
-    "movielens": lambda config: MovieLens(config.input),
+    "movielens": lambda config: MovieLens(config.input, listed=config.genres == "list"),
     "libfm": lambda config: LibFM(config.input),
     "table": lambda config: Table(
         config.input,
@@ -44,6 +44,8 @@ class RowSource:
     """What the columns are; for ``table`` only."""
     fill: bool = False
     """Whether a column that is not there is taken as missing values."""
+    names: Sequence[str] = ()
+    """The categorical fields that are wanted, where a format has a choice."""
 
 
 def _table(source: RowSource) -> RowReader:
@@ -55,7 +57,7 @@ ROW_READERS: dict[str, Callable[[RowSource], RowReader]] = {
     "criteo-kaggle": lambda source: CriteoRows(source.paths),
     "criteo-1tb": lambda source: CriteoRows(listed_files(source.paths)),
     "avazu": lambda source: AvazuRows(source.paths, fill=source.fill),
-    "movielens": lambda source: MovieLensRows(source.paths),
+    "movielens": lambda source: MovieLensRows(source.paths, listed=GENRES in source.names),
     "libfm": lambda source: LibFMRows(source.paths),
     "table": _table,
     "synthetic": lambda source: CriteoRows(source.paths),

@@ -22,7 +22,9 @@ class Format(Protocol):
     """So many of the last integers are decimal numbers, which keep their sign."""
     categorical_names: tuple[str, ...]
     keys: Sequence[Keys]
-    """For each categorical field, how its values become keys."""
+    """For each categorical field, how its values become keys. Fields of lists come last."""
+    longest: int | None = None
+    """Items of a list that are read; None for as many as the longest list of the training rows has."""
 
     schema_text: str | None = None
     """What the columns are, where a file of the user says it; new rows are read by it."""
@@ -83,7 +85,8 @@ class RowPiece(Protocol):
 class RowReader(Protocol):
     """Reads rows with or without a label in the order of their files, each by itself and in constant memory.
 
-    A categorical column holds keys (uint32) or, of the kind ``text``, the texts themselves. A null is a missing value.
+    A categorical column holds keys (uint32) or, of the kind ``text``, the texts themselves, or, of the kind ``list``,
+    lists of texts. A null is a missing value.
     """
 
     paths: Sequence[Path]

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys_bnn.data.chunks import array, arrow, numbers
+from recsys_bnn.data.lists import list_parts, lists_of
 from seminar_common.splitmix import splitmix64
 
 
@@ -100,3 +101,14 @@ class TextKeys:
         if key == len(self._texts):
             self._texts.append(text)
         return key
+
+
+class ListKeys(TextKeys):
+    """Lists of texts: the keys are those of the items."""
+
+    kind = "list"
+
+    def column(self, texts: pa.Array) -> pa.Array:
+        """Return the keys of a column of lists of texts, which hold no nulls; a null list stays one."""
+        lengths, items = list_parts(texts)
+        return lists_of(lengths, super().column(items))

@@ -2,8 +2,8 @@
 
 F. M. Harper and J. A. Konstan, "The MovieLens Datasets", ACM TiiS, 2015. The layouts are those of
 :mod:`recsys_bnn.data.formats.movielens_layouts`. Ratings are sorted by time, for which all of them are held in memory,
-about 50 bytes each. A film's genres fill up to three fields, in the order in which the source lists them; further
-ones are left out, so that every field has one value.
+about 50 bytes each. A film's genres fill up to three fields, in the order in which the source lists them, and further
+ones are left out; or they are one field of lists.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format, RowReader, counted_name
 from recsys_bnn.data.formats.delimited import Column, Delimited, number, or_none
-from recsys_bnn.data.formats.keys import IntegerKeys, Keys, TextKeys
+from recsys_bnn.data.formats.keys import IntegerKeys, Keys, ListKeys, TextKeys
 from recsys_bnn.data.formats.movielens_layouts import Item, User, find_layout, identity
 from recsys_bnn.data.formats.text import Lines, Source
 from recsys_bnn.data.parallel import OrderedMap
@@ -29,6 +29,8 @@ from seminar_common.errors import UserError
 CLICK_RATING = 4.0
 GENRE_FIELDS = 3
 _GENRES = tuple(f"genre_{i + 1}" for i in range(GENRE_FIELDS))
+GENRES = "genres"
+"""Name of the field of lists."""
 _PAIR = ("user_id", "item_id")
 _NAMES = {
     100_000: "ml-100k",
@@ -56,12 +58,13 @@ class MovieLens(Format):
 
     Args:
         inputs: The folder of the data set, or the ratings file in it.
+        listed: Take the genres of a film as one field of lists.
 
     Raises:
         UserError: the folder holds no layout that is known, or lacks one of its files.
     """
 
-    def __init__(self, inputs: Sequence[Path]):
+    def __init__(self, inputs: Sequence[Path], *, listed: bool = False):
         if len(inputs) > 1:
             raise UserError(
                 f"--input {inputs[1]}: movielens takes one folder, with the ratings, films and users in it"
@@ -69,13 +72,14 @@ class MovieLens(Format):
         self._layout = find_layout(inputs[0])
         users = self._layout.users
         self.paths = [self._layout.ratings, self._layout.items.path, *([users.path] if users else [])]
-        self._gender, self._occupation, self._genres = TextKeys(), TextKeys(), TextKeys()
+        self._gender, self._occupation, self._listed = TextKeys(), TextKeys(), listed
+        self._genres = ListKeys() if listed else TextKeys()
         of_users: dict[str, Keys] = {"gender": self._gender, "occupation": self._occupation}
         fields: dict[str, Keys] = {
             "user_id": IntegerKeys(),
             "item_id": IntegerKeys(),
             **(of_users if users else {}),
-            **dict.fromkeys(_GENRES, self._genres),
+            **dict.fromkeys([GENRES] if listed else _GENRES, self._genres),
         }
         self.integer_names = ("age", "release_year") if users else ("release_year",)
         self.categorical_names, self.keys = tuple(fields), tuple(fields.values())
@@ -90,7 +94,7 @@ class MovieLens(Format):
         clicks, item, user = self._ratings(sources[0], items, users, bad_rows, ordered_map)
         item_features = self._item_features(list(items.values()))
         user_features = self._user_features(list(users.values())) if users else None
-        schema = chunks.schema(self.integer_names, self.categorical_names)
+        schema = chunks.schema(self.integer_names, self.categorical_names, lists=int(self._listed))
         for start in range(0, len(clicks), chunks.STAGED_ROWS):
             rows = slice(start, start + chunks.STAGED_ROWS)
             found = {chunks.LABEL: chunks.array(clicks[rows]), **_taken(item_features, item[rows])}
@@ -127,8 +131,8 @@ class MovieLens(Format):
 
     def _item_features(self, items: Sequence[Item]) -> dict[str, pa.Array]:
         """Return each feature by film, in the form of a chunk's columns."""
-        found = _of_items(items)
-        genres = {name: self._genres.column(found[name]) for name in found if name.startswith("genre_")}
+        found = _of_items(items, listed=self._listed)
+        genres = {name: self._genres.column(found[name]) for name in found if name.startswith("genre")}
         return {"item_id": _numbers(items), **found, **genres}
 
     def _user_features(self, users: Sequence[User]) -> dict[str, pa.Array]:
@@ -146,7 +150,7 @@ class MovieLens(Format):
 
     def settings(self) -> dict[str, Any]:
         """Return which ratings are clicks."""
-        return {"click_rating": CLICK_RATING}
+        return {"click_rating": CLICK_RATING, **({"genres": "list"} if self._listed else {})}
 
 
 @dataclass(frozen=True)
@@ -179,19 +183,22 @@ class MovieLensRows(RowReader):
     Args:
         inputs: The folder of the data set, or files of pairs in it. Where the folder's ratings have a header, that of
             a file names user and film as they do; elsewhere they are its first two columns.
+        listed: Take the genres of a film as one field of lists.
     """
 
     label_column = "rating"
 
-    def __init__(self, inputs: Sequence[Path]):
-        self._layout = find_layout(inputs[0])
+    def __init__(self, inputs: Sequence[Path], *, listed: bool = False):
+        self._layout, self._listed = find_layout(inputs[0]), listed
         given = [path for path in inputs if path.is_file()]
         self.paths, self.decisions = given or [self._layout.ratings], []
         with_users = self._layout.users is not None
         self.integer_names = ("age", "release_year") if with_users else ("release_year",)
-        texts = (*(("gender", "occupation") if with_users else ()), *_GENRES)
-        self.categorical_names = (*_PAIR, *texts)
-        self.kinds = (*(IntegerKeys.kind,) * len(_PAIR), *(TextKeys.kind,) * len(texts))
+        of_users = ("gender", "occupation") if with_users else ()
+        genres = {GENRES: ListKeys.kind} if listed else dict.fromkeys(_GENRES, TextKeys.kind)
+        self.categorical_names = (*_PAIR, *of_users, *genres)
+        of_pairs = (IntegerKeys.kind,) * len(_PAIR)
+        self.kinds = (*of_pairs, *(TextKeys.kind,) * len(of_users), *genres.values())
 
     def pieces(self, source: Source) -> Iterator[Lines]:
         """Yield the lines of ``source``."""
@@ -212,7 +219,7 @@ class MovieLensRows(RowReader):
         if bad.reasons:
             self.decisions.append(f"{bad.reasons.total()} bad lines of films or users left out")
         features = (_numbers(users), _of_users(users)) if layout.users else None
-        return _Joined((_numbers(items), _of_items(items)), features)
+        return _Joined((_numbers(items), _of_items(items, listed=self._listed)), features)
 
 
 @dataclass(frozen=True)
@@ -236,9 +243,12 @@ def _numbers(found: Sequence[Item] | Sequence[User]) -> pa.Array:
     return chunks.arrow([one.id for one in found], pa.uint32())
 
 
-def _of_items(items: Sequence[Item]) -> dict[str, pa.Array]:
+def _of_items(items: Sequence[Item], *, listed: bool) -> dict[str, pa.Array]:
     """Return each feature by film; texts are as in the source."""
     features = {"release_year": chunks.arrow([item.year for item in items], pa.int32())}
+    if listed:
+        genres = [list(item.genres) or None for item in items]
+        return features | {GENRES: chunks.arrow(genres, pa.list_(pa.string()))}
     for i, name in enumerate(_GENRES):
         features[name] = chunks.arrow(
             [item.genres[i] if i < len(item.genres) else None for item in items], pa.string()

@@ -30,11 +30,13 @@ from recsys_bnn.data.formats.delimited import (
     or_none,
     present_columns,
 )
-from recsys_bnn.data.formats.keys import TextKeys
+from recsys_bnn.data.formats.keys import ListKeys, TextKeys
 from recsys_bnn.data.formats.sorting import sorted_by_time
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
 from recsys_bnn.data.formats.text import TO_LEARN_FROM, Parsed, Source, batch_of
 from recsys_bnn.data.formats.time_order import TimeOrder
+from recsys_bnn.data.list_text import split_list
+from recsys_bnn.data.lists import is_list, list_parts, lists_of, without_nulls
 from recsys_bnn.data.parallel import OrderedMap
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, check_utf8
@@ -83,10 +85,12 @@ class Table(Format):
         self._present = [names_in(path, self._schema) for path in paths]
         for path, present in zip(paths, self._present, strict=True):
             self._schema.check(path, present.known)
-        self.integer_names, self.categorical_names = self._schema.numeric, self._schema.categoricals
-        self.schema_text = self._schema.text
+        self.integer_names, self.categorical_names = self._schema.numeric, self._schema.fields
+        self.schema_text, self.longest = self._schema.text, self._schema.longest
         self.signed, self._scratch = len(self._schema.numbers), scratch
-        self._texts = tuple(TextKeys() for _ in self.categorical_names)
+        self._texts = tuple(
+            ListKeys() if n in self._schema.lists else TextKeys() for n in self._schema.fields
+        )
         self.keys = self._texts
         self._columns = [
             Column(self._schema.label, _label(self._schema.threshold), pa.uint8(), "label"),
@@ -103,7 +107,8 @@ class Table(Format):
             UserError: the time column falls, though the rows should be in time order.
         """
         numeric = (pa.int64(),) * len(self._schema.integers) + (pa.float64(),) * len(self._schema.numbers)
-        schema = chunks.schema(self.integer_names, self.categorical_names, numeric=numeric)
+        lists = len(self._schema.lists)
+        schema = chunks.schema(self.integer_names, self.categorical_names, numeric=numeric, lists=lists)
         first = 2 if self._schema.time else 1
         order = TimeOrder(
             self.paths[-1],
@@ -157,8 +162,9 @@ class TableRows(RowReader):
 
     def __init__(self, paths: Sequence[Path], schema: TableSchema, *, fill: bool = False):
         self.paths, self.decisions, self._schema, self._fill = paths, [], schema, fill
-        self.integer_names, self.categorical_names = schema.numeric, schema.categoricals
-        self.signed, self.kinds = len(schema.numbers), (TextKeys.kind,) * len(schema.categoricals)
+        self.integer_names, self.categorical_names = schema.numeric, schema.fields
+        self.signed = len(schema.numbers)
+        self.kinds = (TextKeys.kind,) * len(schema.categoricals) + (ListKeys.kind,) * len(schema.lists)
         self.label_column = schema.label
 
     def pieces(self, source: Source) -> Iterator[RowPiece]:
@@ -185,7 +191,7 @@ def _delimited(columns: Sequence[Column], present: "Names", schema: TableSchema)
 
 
 def feature_columns(schema: TableSchema) -> list[Column]:
-    """Return what reads the features: integers, decimal numbers, then categoricals as texts."""
+    """Return what reads the features: integers, decimal numbers, categoricals as texts, then lists of texts."""
     numeric, texts = NO_NUMBER | set(schema.missing), NO_TEXT | set(schema.missing)
     return [
         *(Column(n, partial(integer, missing=numeric), pa.int64(), "integer") for n in schema.integers),
@@ -194,6 +200,7 @@ def feature_columns(schema: TableSchema) -> list[Column]:
             Column(n, partial(category, missing=texts), pa.string(), "categorical")
             for n in schema.categoricals
         ),
+        *(list_column(n, separator, texts) for n, separator in schema.lists.items()),
     ]
 
 
@@ -251,6 +258,36 @@ class NumberColumn(Column):
         if np.isfinite(values).all():
             return filled
         return super().convert(as_texts(texts, self.name))
+
+
+def list_column(name: str, separator: str, missing: Collection[str] = NO_TEXT) -> "ListColumn":
+    """Return what reads a column of lists as lists of texts."""
+    item = Column(name, partial(category, missing=missing), pa.string(), "list")
+    parse = partial(_list, separator=separator, missing=missing)
+    return ListColumn(name, parse, pa.list_(pa.string()), "list", item)
+
+
+def _list(cell: str | Sequence[str | None], separator: str, missing: Collection[str]) -> list[str] | None:
+    """Return the items of a list, or of the text of one, that are not missing; None if there are none."""
+    if isinstance(cell, str):
+        cell = [] if cell.strip() in missing else split_list(cell, separator)
+    items = [category(item, missing) for item in cell if item is not None]
+    return [item for item in items if item is not None] or None
+
+
+@dataclass(frozen=True)
+class ListColumn(Column):
+    """A column of lists, or of texts that spell them."""
+
+    item: Column
+    """What reads the items."""
+
+    def convert(self, texts: pa.Array) -> pa.Array:
+        """Return the lists of a column of texts, or of one that holds lists of texts already."""
+        if not is_list(texts.type):
+            return super().convert(texts)
+        lengths, items = list_parts(texts)
+        return without_nulls(lengths, self.item.convert(items))
 
 
 def integer(text: str, missing: Collection[str] = NO_NUMBER) -> int | None:
@@ -372,7 +409,11 @@ def _cells(values: pa.Array, column: Column, path: Path) -> pa.Array:
         found = values.cast(pa.float64(), safe=False)
         missing = chunks.missing(found) | np.isnan(chunks.numbers(found))
         return chunks.array(chunks.numbers(found), np.packbits(~missing, bitorder="little"))
-    return as_texts(values, f"{path}: the column {column.name!r}")
+    what = f"{path}: the column {column.name!r}"
+    if isinstance(column, ListColumn) and is_list(kind):
+        lengths, items = list_parts(values.cast(pa.list_(kind.value_type)))
+        return lists_of(lengths, as_texts(items, what))
+    return as_texts(values, what)
 
 
 @contextmanager
@@ -421,7 +462,10 @@ def as_texts(values: pa.Array, what: str) -> pa.Array:
     try:
         return values.cast(pa.string())
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{what} is of the type {kind}; expected numbers, text, booleans or times") from error
+        more = "; name a column of lists under lists in the schema" if is_list(kind) else ""
+        raise UserError(
+            f"{what} is of the type {kind}; expected numbers, text, booleans or times{more}"
+        ) from error
 
 
 def _float_text(value: float | None) -> str | None:
@@ -442,7 +486,7 @@ def _converted(
     except ValueError:
         pass  # some cell is bad: find out which, row by row
     rows, errors = [], []
-    spelled = (as_texts(text, "").to_pylist() for text in texts)
+    spelled = ((text if is_list(text.type) else as_texts(text, "")).to_pylist() for text in texts)
     for position, cells in enumerate(zip(*spelled, strict=True)):
         try:
             rows.append([column.value(cell or "") for column, cell in zip(columns, cells, strict=True)])

@@ -7,14 +7,16 @@ sort = true                # optional: sort the rows by time; by default they mu
 integers = ["age"]         # counts and other whole numbers
 numbers = ["price"]        # decimal numbers
 categoricals = ["user", "film"]
+lists = {genres = "|"}     # optional: columns of several categories each, and what stands between them in text
+longest = 20               # optional: items of a list that are read, the first ones
 missing = ["unknown"]      # optional: texts that mean a missing value, beside the usual ones
 separator = ","            # optional, of text files: such as ";", "\t" or "::"
 header = ["rating", "user"]  # optional: names of all columns, in order, of text files without a header
 """
 
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ class TableSchema:
     missing: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     sort: bool = False
+    lists: Mapping[str, str] = field(default_factory=dict)
+    """What stands between the items, by column of lists."""
+    longest: int | None = None
     text: str = ""
     """The file's content."""
 
@@ -46,9 +51,14 @@ class TableSchema:
         return self.integers + self.numbers
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the categorical fields: those of one value, then those of lists."""
+        return self.categoricals + tuple(self.lists)
+
+    @property
     def columns(self) -> list[str]:
         """Names of all columns that are read."""
-        return [self.label, *([self.time] if self.time else []), *self.numeric, *self.categoricals]
+        return [self.label, *([self.time] if self.time else []), *self.numeric, *self.fields]
 
     def named(self, found: Sequence[str]) -> list[str]:
         """Return the names ``found`` in a file, without the blanks round one that is known without them."""
@@ -103,7 +113,7 @@ def parse_schema(text: str, path: Path) -> TableSchema:
             raise UserError(f"{path}: {key} must be {_KEYS[key][1]}, not {content[key]!r}")
     if "label" not in content:
         raise UserError(f"{path}: the key label is missing; it names the column of the label")
-    lists = {key: tuple(content.get(key, ())) for key in _LISTS}
+    names = {key: tuple(content.get(key, ())) for key in _NAMES}
     schema = TableSchema(
         path,
         content["label"],
@@ -111,8 +121,10 @@ def parse_schema(text: str, path: Path) -> TableSchema:
         content.get("time"),
         separator=content.get("separator", ","),
         sort=content.get("sort", False),
+        lists=content.get("lists", {}),
+        longest=content.get("longest"),
         text=text,
-        **lists,
+        **names,
     )
     _check(schema)
     return schema
@@ -123,9 +135,13 @@ def _check(schema: TableSchema) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{schema.path}: names the column {twice!r} twice; a column has one purpose")
-    if not schema.numeric and not schema.categoricals:
+    if not schema.numeric and not schema.fields:
         raise UserError(
             f"{schema.path}: names no features; list columns under integers, numbers or categoricals"
+        )
+    if schema.longest is not None and not schema.lists:
+        raise UserError(
+            f"{schema.path}: longest is for columns of lists; name some under lists, or leave it out"
         )
     if schema.sort and schema.time is None:
         raise UserError(f"{schema.path}: sort needs a column of time; name it, or leave sort out")
@@ -153,7 +169,13 @@ def _is_separator(value: Any) -> bool:
     )
 
 
-_LISTS = ("integers", "numbers", "categoricals", "missing", "header")
+def _is_lists(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _is_name(name) and _is_separator(between) for name, between in value.items()
+    )
+
+
+_NAMES = ("integers", "numbers", "categoricals", "missing", "header")
 _KEYS = {
     "label": (_is_name, "the name of a column"),
     "threshold": (_is_number, "a number"),
@@ -161,6 +183,8 @@ _KEYS = {
     "integers": (_is_names, "a list of names of columns"),
     "categoricals": (_is_names, "a list of names of columns"),
     "numbers": (_is_names, "a list of names of columns"),
+    "lists": (_is_lists, 'a table of columns with what stands between their items, such as {genres = "|"}'),
+    "longest": (lambda value: type(value) is int and 0 < value <= 10_000, "a whole number from 1 to 10000"),
     "missing": (_is_names, "a list of texts, the empty one being missing anyway"),
     "separator": (_is_separator, "one to three ASCII characters"),
     "header": (_is_header, "a list of the names of all columns"),

@@ -93,7 +93,8 @@ class ScaledQuantizer(Quantizer):
         """Add up the ``values`` of each scale; return the shape of the scales."""
         if index is None:
             return values.sum_to_size(self.log_scale.shape)
-        return torch.zeros_like(self.log_scale).index_add(0, index.flatten(), values.sum(-1).flatten())
+        each = torch.zeros_like(self.log_scale).flatten()
+        return each.index_add(0, index.flatten(), values.sum(-1).flatten()).view_as(self.log_scale)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, index: Tensor | None = None) -> None:
