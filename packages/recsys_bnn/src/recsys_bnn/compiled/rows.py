@@ -47,6 +47,51 @@ class Values:
     """Slots of keys, or float32 [V] by count."""
 
 
+class Cell(IntEnum):
+    """What the cells of a column of text are."""
+
+    SKIPPED = 0
+    TEXT = 1
+    HEX = 2
+    """8 lowercase hex digits, or nothing."""
+    WHOLE = 3
+    """A whole number of 32 bits, or nothing."""
+    INDEX = 4
+    """libFM's feature that is present."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts."""
+
+    ends: np.ndarray
+    """Where each ends, behind a 0, int32 [N + 1]."""
+    letters: np.ndarray
+    """uint8, at least as many as they have."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers of 32 bits."""
+
+    values: np.ndarray
+    """uint32 [N]; 0 where missing."""
+    valid: np.ndarray | None
+    """Bitmap, uint8 [ceil(N / 8)]; None if none is missing."""
+
+
+class _Cells(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int32),
+        ("unused", ctypes.c_int32),
+        ("missing", ctypes.c_int64),
+        ("values", ctypes.c_void_p),
+        ("valid", ctypes.c_void_p),
+        ("ends", ctypes.c_void_p),
+        ("letters", ctypes.c_void_p),
+    )
+
+
 class _Column(ctypes.Structure):
     _fields_ = (
         ("values", ctypes.c_void_p),
@@ -75,6 +120,7 @@ def _calls() -> ctypes.CDLL | None:
     for name, result, *arguments in (
         ("rr_lines", int64, pointer, int64),
         ("rr_criteo", ctypes.c_int, pointer, *[int64] * 3, *[pointer] * 4, ctypes.c_int),
+        ("rr_table", ctypes.c_int, pointer, *[int64] * 2, pointer, int64, *[ctypes.c_int] * 2),
         ("rr_fill", None, pointer, pointer, int64, pointer, int64),
         ("rr_encode", None, pointer, int64, int64, pointer),
     ):
@@ -116,6 +162,59 @@ def criteo(
     """
     places = (array.ctypes.data for array in (labels, integers, categoricals, valid))
     return bool(library.rr_criteo(text, len(text), len(labels), valid.shape[1], *places, labelled))
+
+
+def table(
+    library: ctypes.CDLL, text: bytes, kinds: Sequence[Cell], separator: str, *, quoted: bool
+) -> list[Texts | Numbers] | None:
+    """Return the columns of a table of text that are not skipped, or None where it is not certainly one.
+
+    Args:
+        library: What :func:`calls` returned.
+        text: Lines, each with its line feed; whether bytes beyond ASCII are UTF-8 is looked at, too.
+        kinds: What the cells of each column are.
+        separator: A character of ASCII that stands between cells.
+        quoted: Whether a double quote means anything, which makes this give up.
+    """
+    rows = library.rr_lines(text, len(text))
+    found = [_empty(kind, rows, len(text)) for kind in kinds]
+    made = (_Cells * len(kinds))(*map(_cells, kinds, found))
+    state = library.rr_table(
+        text, len(text), rows, ctypes.addressof(made), len(kinds), ord(separator), quoted
+    )
+    if not state or (state & 2 and not _is_utf8(text)):
+        return None
+    return [_seen(column, cells.missing) for column, cells in zip(found, made, strict=True) if column]
+
+
+def _empty(kind: Cell, rows: int, size: int) -> Texts | Numbers | None:
+    if kind == Cell.SKIPPED:
+        return None
+    if kind == Cell.TEXT:
+        return Texts(np.empty(rows + 1, np.int32), np.empty(size, np.uint8))
+    return Numbers(np.empty(rows, np.uint32), np.full(-(-rows // 8), 0xFF, np.uint8))
+
+
+def _cells(kind: Cell, column: Texts | Numbers | None) -> _Cells:
+    if isinstance(column, Texts):
+        return _Cells(kind=kind, ends=column.ends.ctypes.data, letters=column.letters.ctypes.data)
+    if isinstance(column, Numbers) and column.valid is not None:
+        return _Cells(kind=kind, values=column.values.ctypes.data, valid=column.valid.ctypes.data)
+    return _Cells(kind=kind)
+
+
+def _seen(column: Texts | Numbers, missing: int) -> Texts | Numbers:
+    if isinstance(column, Texts):
+        return Texts(column.ends, column.letters[: column.ends[-1]])
+    return column if missing else Numbers(column.values, None)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def slots(library: ctypes.CDLL, keys: np.ndarray, ids: np.ndarray, size: int, free: int) -> np.ndarray:

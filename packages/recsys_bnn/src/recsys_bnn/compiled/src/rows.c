@@ -163,6 +163,80 @@ EXPORT int rr_criteo(
                     : criteo_rows(text, end, rows, bytes, labels, integers, categoricals, valid, false);
 }
 
+// -------------------------------------------------------------------------------------------------- delimited tables
+
+// One column of a table of text, and what becomes of it.
+typedef struct {
+    int32_t kind, unused;
+    int64_t missing;    // is set: empty cells of a column of numbers
+    uint32_t *values;   // [rows] of a column of numbers
+    uint8_t *valid;     // its bitmap, of which all bits are set before
+    int32_t *ends;      // [rows + 1] of a column of texts
+    uint8_t *letters;   // all of them
+} Cells;
+
+enum { SKIPPED, TEXTS, HEX, WHOLE, INDEX };
+
+// Reads libFM's `index:1`, as the expression in recsys_bnn.data.formats.libfm does.
+static bool feature(const uint8_t *at, const uint8_t *end, uint32_t *found) {
+    const uint8_t *first = at;
+    uint32_t value = 0;
+    for (; at < end && at - first < 10 && (uint8_t)(*at - '0') <= 9; at++) value = value * 10 + (uint8_t)(*at - '0');
+    if (at == first || at - first > 9 || end - at < 2 || at[0] != ':' || at[1] != '1') return false;
+    at += 2;
+    if (at < end && *at++ != '.') return false;
+    while (at < end && *at == '0') at++;
+    *found = value;
+    return at == end;
+}
+
+static inline bool number(Cells *c, const uint8_t *at, const uint8_t *end, const uint8_t *beyond, int64_t row) {
+    uint32_t *value = c->values + row;
+    if (c->kind == INDEX) return feature(at, end, value);
+    if (at == end) {
+        *value = 0;
+        c->valid[row >> 3] &= (uint8_t)~(1 << (row & 7));
+        c->missing++;
+        return true;
+    }
+    if (c->kind == HEX) return end - at == DIGITS && !hexadecimal(eight(at), value);
+    return whole(at, beyond, (int32_t *)value) == end;
+}
+
+// Fills columns from `rows` lines, each with its line feed, of `count` cells; returns 0 where that is not certainly a
+// table, 3 if a byte is beyond ASCII, else 1. Nothing is known of UTF-8 then.
+EXPORT int rr_table(
+    const uint8_t *text, int64_t size, int64_t rows, Cells *columns, int64_t count, int separator, int quoted) {
+    const uint8_t *at = text, *beyond = text + size;
+    uint8_t seen = 0, ends[256] = {['\0'] = 1, ['\n'] = 1, ['\r'] = 1, ['"'] = (uint8_t)quoted};
+    if (ends[separator]++) return 0;
+    for (int64_t i = 0; i < count; i++) {
+        columns[i].missing = 0;
+        if (columns[i].kind == TEXTS) columns[i].ends[0] = 0;
+    }
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < count; i++) {
+            const uint8_t *first = at;
+            while (!ends[*at]) seen |= *at++;
+            const uint8_t *end = at;
+            if (i + 1 < count) {
+                if (*at++ != separator) return 0;
+            } else {
+                at += *at == '\r';
+                if (*at++ != '\n' || (count == 1 && first == end)) return 0;  // a blank line
+            }
+            Cells *c = columns + i;
+            if (c->kind == TEXTS) {
+                int32_t start = c->ends[row];
+                memcpy(c->letters + start, first, (size_t)(end - first));
+                c->ends[row + 1] = start + (int32_t)(end - first);
+            } else if (c->kind != SKIPPED && !number(c, first, end, beyond, row)) {
+                return 0;
+            }
+        }
+    return at != beyond ? 0 : seen & 0x80 ? 3 : 1;
+}
+
 // --------------------------------------------------------------------------------------------------- keys and counts
 
 // A slot of an open-addressing table, as recsys_bnn.data.id_table describes it.

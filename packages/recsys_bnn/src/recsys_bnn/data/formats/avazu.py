@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recsys_bnn.compiled.rows import Cell
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
 from recsys_bnn.data.formats.base import Format, RowReader, counted_name
 from recsys_bnn.data.formats.delimited import (
     Column,
     Delimited,
+    TextColumn,
     header,
     hex_key,
     integer_key,
@@ -56,7 +58,12 @@ def hour(text: str) -> int:
 _COLUMNS = (
     Column("click", label, pa.uint8(), "label"),
     Column("hour", hour, pa.int32(), "hour"),
-    *(Column(n, hex_key if n in _HEX else integer_key, pa.uint32(), "categorical") for n in _FEATURES),
+    *(
+        Column(n, hex_key, pa.uint32(), "categorical", cell=Cell.HEX)
+        if n in _HEX
+        else Column(n, integer_key, pa.uint32(), "categorical", cell=Cell.WHOLE)
+        for n in _FEATURES
+    ),
 )
 
 
@@ -148,7 +155,7 @@ class AvazuRows(RowReader):
 
 _BESIDE = (
     Column("click", partial(or_none, label), pa.uint8(), "label"),
-    Column("id", text_or_missing, pa.string(), "id"),
+    TextColumn("id", text_or_missing, pa.string(), "id"),
 )
 
 

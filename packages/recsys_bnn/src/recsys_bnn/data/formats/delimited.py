@@ -1,13 +1,16 @@
 """Tables of delimited text, by column: each column has one function that reads a cell.
 
 Many rows at once are read by calling that function on the distinct texts of a column alone, so there is one
-specification of a cell and it is fast where values repeat, as they do in logs.
+specification of a cell and it is fast where values repeat, as they do in logs. C parts the cells, and reads numbers of
+usual forms by itself; without a compiler Arrow's CSV reader parts them.
 """
 
 import csv
+import ctypes
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from recsys_bnn.compiled import rows as in_c
+from recsys_bnn.compiled.rows import Cell, Numbers, Texts
 from recsys_bnn.data.chunks import array, arrow, missing, numbers
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.text import (
@@ -47,6 +52,8 @@ class Column:
     type: pa.DataType
     reason: str
     """Kind of fault, in one word, that a bad cell counts as."""
+    cell: Cell = field(default=Cell.TEXT, kw_only=True)
+    """What C may take the cells for, in the place of ``parse``."""
 
     def convert(self, texts: pa.Array) -> pa.Array:
         """Return the values of a column of texts, a null being an empty cell.
@@ -61,6 +68,18 @@ class Column:
         places = np.where(missing(encoded.indices), len(cells), numbers(encoded.indices))
         return arrow([self.parse(text) for text in [*cells, ""]], self.type).take(array(places))
 
+    def read(self, cells: Texts | Numbers) -> pa.Array:
+        """Return the values of cells that C has read.
+
+        Raises:
+            ValueError: a cell is bad.
+        """
+        if isinstance(cells, Texts):
+            ends, letters = pa.py_buffer(cells.ends), pa.py_buffer(cells.letters)
+            return self.convert(pa.StringArray.from_buffers(len(cells.ends) - 1, ends, letters))
+        bitmap = None if cells.valid is None else pa.py_buffer(cells.valid)
+        return pa.Array.from_buffers(self.type, len(cells.values), [bitmap, pa.py_buffer(cells.values)])
+
     def value(self, text: str) -> Any:
         """Return the value of one cell.
 
@@ -71,6 +90,19 @@ class Column:
             return self.parse(text)
         except ValueError as error:
             raise RowError(self.reason, f"{self.name} is {shown(text)}, expected {error}") from error
+
+
+@dataclass(frozen=True)
+class TextColumn(Column):
+    """A column of any texts, most of which differ; nothing is a missing value."""
+
+    def convert(self, texts: pa.Array) -> pa.Array:
+        """Return the texts, with nulls in the place of empty ones."""
+        _, ends, letters = texts.buffers()
+        bounds = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        filled = np.diff(bounds) > 0
+        bitmap = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
+        return pa.StringArray.from_buffers(len(texts), pa.py_buffer(bounds), letters, bitmap)
 
 
 def label(text: str) -> int:
@@ -192,14 +224,38 @@ class Delimited:
 
     def parse_text(self, text: bytes) -> pa.RecordBatch | None:
         """Parse many whole lines at once; return None unless every line is certainly a row."""
-        columns = self._texts(text)
-        if columns is None:
-            return None
+        library = in_c.calls()
         try:
-            values = [c.convert(texts) for c, texts in zip(self._columns, columns, strict=True)]
+            values = self._by_arrow(text) if library is None else self._by_c(library, text)
         except ValueError:
             return None
-        return pa.RecordBatch.from_arrays(values, schema=self.schema)
+        return None if values is None else pa.RecordBatch.from_arrays(values, schema=self.schema)
+
+    def _by_c(self, library: ctypes.CDLL, text: bytes) -> list[pa.Array] | None:
+        plain, separator = self._one_letter(text)
+        if plain is None:
+            return None
+        found = in_c.table(library, plain, self._cells, separator, quoted=self._quoted)
+        if found is None:
+            return None
+        values = dict(zip(sorted(self._at), found, strict=True))
+        return [column.read(values[at]) for column, at in zip(self._columns, self._at, strict=True)]
+
+    @cached_property
+    def _cells(self) -> list[Cell]:
+        """What the cells of each column of the file are."""
+        kinds = dict(zip(self._at, self._columns, strict=True))
+        return [kinds[at].cell if at in kinds else Cell.SKIPPED for at in range(len(self._present))]
+
+    def _one_letter(self, text: bytes) -> tuple[bytes | None, str]:
+        """Return the text with a separator of one letter; None where it can't have one."""
+        if len(self._separator) == 1:
+            return text, self._separator
+        return None if b"\t" in text else text.replace(self._separator.encode(), b"\t"), "\t"
+
+    def _by_arrow(self, text: bytes) -> list[pa.Array] | None:
+        columns = self._texts(text)
+        return columns and [c.convert(texts) for c, texts in zip(self._columns, columns, strict=True)]
 
     def _texts(self, text: bytes) -> list[pa.Array] | None:
         """Return the cells of each column, or None where the lines are not plainly a table."""
@@ -210,14 +266,12 @@ class Delimited:
             return None
         if self._quoted and b'"' in text:
             return None
-        delimiter = self._separator
-        if len(delimiter) > 1:  # the CSV reader knows separators of one character only
-            if b"\t" in text:
-                return None
-            text, delimiter = text.replace(delimiter.encode(), b"\t"), "\t"
+        plain, delimiter = self._one_letter(text)
+        if plain is None:
+            return None
         try:
-            text.decode()
-            return self._read_csv(text, delimiter)
+            plain.decode()
+            return self._read_csv(plain, delimiter)
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return None
 

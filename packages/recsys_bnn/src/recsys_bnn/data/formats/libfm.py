@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recsys_bnn.compiled.rows import Cell
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows, RowError
 from recsys_bnn.data.formats.base import Format, RowReader
@@ -109,7 +110,9 @@ class LineParser:
 
     def __init__(self, fields: int, *, labelled: bool):
         label_column = (Column(chunks.LABEL, label, pa.uint8(), "label"),) if labelled else ()
-        features = (Column(name, feature, pa.uint32(), "feature") for name in field_names(fields))
+        features = (
+            Column(name, feature, pa.uint32(), "feature", cell=Cell.INDEX) for name in field_names(fields)
+        )
         self._columns = (*label_column, *features)
         self._labelled = labelled
         self._fast = Delimited(self._columns, [column.name for column in self._columns], separator=" ")
