@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recsys_bnn.data.chunks import LABEL, PROBABILITY, missing, numbers
-from recsys_bnn.data.lists import encode_fields
+from recsys_bnn.compiled import rows as in_c
+from recsys_bnn.compiled.rows import Kind, Values
+from recsys_bnn.data.as_rows import id_rows, ready, transposed
+from recsys_bnn.data.chunks import LABEL, PROBABILITY, cells, missing, numbers
 from recsys_bnn.data.vocabulary import Vocabulary
 
 _SMALL = 1 << 16
 _LOGARITHMS = np.log1p(np.arange(_SMALL, dtype=np.float64))
-_TILE = 2048
+_COUNTS = {pa.int32(): Kind.COUNTS32, pa.int64(): Kind.COUNTS64}
 _WORTH_TABLES = 4096
 """Rows that are worth a table of all small counts of a feature."""
 
@@ -102,6 +104,31 @@ class Normalisation:
             found[missing(column)] = np.nan
         return found
 
+    def encode_rows(self, columns: Sequence[pa.Array | None], rows: int) -> np.ndarray:
+        """Return the normalised values of all features, float32 [rows, I]; a column that is None is missing throughout."""
+        library = in_c.calls() if rows >= _WORTH_TABLES else None
+        if library is None:
+            found = np.empty((len(columns), rows), np.float32)
+            for index, column in enumerate(columns):
+                found[index] = self._column(index, column, rows)
+            return transposed(found)
+        out = np.empty((rows, len(columns)), np.float32)
+        for index in in_c.encode(library, [self._values(i, c, rows) for i, c in enumerate(columns)], out):
+            values, gone = numbers(columns[index]), missing(columns[index])
+            large = np.flatnonzero((values >= _SMALL) & ~gone)
+            out[large, index] = self._standardised(index, np.log1p(values[large], dtype=np.float64))
+        return out
+
+    def _column(self, index: int, column: pa.Array | None, rows: int) -> np.ndarray:
+        return np.full(rows, np.nan, np.float32) if column is None else self.encode(index, column)
+
+    def _values(self, index: int, column: pa.Array | None, rows: int) -> Values:
+        signed = index >= len(self.mean) - self.signed
+        kind = None if column is None or signed else _COUNTS.get(column.type)
+        if column is None or kind is None:
+            return ready(self._column(index, column, rows))
+        return Values(kind, *cells(column), self._tables[index])
+
     def _standardised(self, index: int, logs: np.ndarray) -> np.ndarray:
         return ((logs - self.mean[index]) / self.std[index]).astype(np.float32)
 
@@ -148,20 +175,10 @@ class Encoded:
 
 def encode(chunk: pa.RecordBatch, vocabulary: Vocabulary, normalisation: Normalisation) -> Encoded:
     """Encode the rows of a chunk; nothing is fitted here."""
-    rows, features = chunk.num_rows, chunk.columns[1:]
-    integers = np.empty((len(normalisation.mean), rows), np.float32)
-    for index in range(len(integers)):
-        integers[index] = normalisation.encode(index, features[index])
+    rows, count, features = chunk.num_rows, len(normalisation.mean), chunk.columns[1:]
+    integers = normalisation.encode_rows(features[:count], rows)
     fields = vocabulary.ids()
-    ids = encode_fields(fields, features[len(integers) : len(integers) + len(fields)], rows)
+    ids = id_rows(fields, features[count : count + len(fields)], rows)
     known = PROBABILITY in chunk.schema.names
     probabilities = numbers(chunk.column(PROBABILITY)) if known else None
-    return Encoded(numbers(chunk.column(LABEL)), transposed(integers), transposed(ids), probabilities)
-
-
-def transposed(columns: np.ndarray) -> np.ndarray:
-    """Return columns [C, N] as rows [N, C], copied in pieces that stay in the cache."""
-    rows = np.empty(columns.shape[::-1], columns.dtype)
-    for start in range(0, len(rows), _TILE):
-        rows[start : start + _TILE] = columns[:, start : start + _TILE].T
-    return rows
+    return Encoded(numbers(chunk.column(LABEL)), integers, ids, probabilities)

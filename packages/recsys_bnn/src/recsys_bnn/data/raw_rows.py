@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_bnn.data.as_rows import id_rows
 from recsys_bnn.data.chunks import missing, numbers
 from recsys_bnn.data.dataset import open_dataset
-from recsys_bnn.data.encoding import Normalisation, transposed
+from recsys_bnn.data.encoding import Normalisation
 from recsys_bnn.data.formats import OF_FOLDERS, ROW_READERS, RowSource
 from recsys_bnn.data.formats.bad_rows import BadRow, BadRows
 from recsys_bnn.data.formats.base import RowPiece
@@ -34,7 +35,7 @@ from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, Keys, ListKeys, T
 from recsys_bnn.data.formats.table_schema import TableSchema
 from recsys_bnn.data.formats.text import TO_SCORE, Source
 from recsys_bnn.data.id_table import FIRST_VALUE, MISSING, OUT_OF_VOCABULARY
-from recsys_bnn.data.lists import FieldIds, ListIds, encode_fields
+from recsys_bnn.data.lists import FieldIds, ListIds
 from recsys_bnn.data.parallel import OrderedMap
 from recsys_bnn.data.vocabulary import FILE, FieldVocabulary, HashedVocabulary
 from seminar_common.errors import UserError, choices
@@ -121,12 +122,15 @@ class RowEncoder:
                 missing throughout.
             rows: Number of rows.
         """
-        integers = np.full((len(self.integer_names), rows), np.nan, np.float32)
-        for index, name in enumerate(self.integer_names):
-            if name in features:
-                integers[index] = self.normalisation.encode(index, features[name])
-        ids = encode_fields(self.fields, [features.get(name) for name in self.categorical_names], rows)
-        return transposed(integers), transposed(ids)
+        integers, ids = map(features.get, self.integer_names), map(features.get, self.categorical_names)
+        return self.normalisation.encode_rows([*integers], rows), id_rows(self.fields, [*ids], rows)
+
+    def make_tables(self) -> None:
+        """Make the hash tables of keys now, so that few rows are looked up in them, too."""
+        for field in self.fields:
+            items = field.items if isinstance(field, ListIds) else field
+            if isinstance(items, FieldVocabulary):
+                items.make_table()
 
 
 def dataset_encoder(folder: Path) -> RowEncoder:

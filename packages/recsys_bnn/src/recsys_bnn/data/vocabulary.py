@@ -108,6 +108,15 @@ class FieldVocabulary:
         """Write the id of each key in a column of a chunk to ``ids``, int32 [N]."""
         self._table.lookup(*cells(column), ids)
 
+    @property
+    def slots(self) -> np.ndarray | None:
+        """The ids as a hash table for C; None where no C runs."""
+        return self._table.slots
+
+    def make_table(self) -> None:
+        """Make the hash table now, so that few rows are looked up in it, too."""
+        self._table.make()
+
     @cached_property
     def _table(self) -> IdTable:
         return IdTable(self.keys, self.ids)
