@@ -4,11 +4,11 @@ What a request may hold stands in :mod:`recsys_bnn.serving`. SIGTERM and Ctrl-C 
 connection, answers the requests that it has, and exits with status 0, as that is how a server is meant to end.
 """
 
+import gc
 import socket
 
 import uvicorn
 
-import recsys_bnn.data.id_kernel  # noqa: F401  # its hash tables are worth a second at the start
 from recsys_bnn.serving.app import make_app
 from recsys_bnn.serving.held import Held
 from recsys_bnn.serving.served import Served, same_features, served
@@ -44,6 +44,7 @@ def serve(settings: ServeSettings) -> None:
             backlog=BACKLOG,
         )
         host, port = listener.getsockname()[:2]
+        gc.freeze()  # what stands now stays: no request waits until all of it has been looked through
         say(
             f"serving {held.current.summary} at http://{host}:{port}, {workers} requests at once; Ctrl-C ends it"
         )

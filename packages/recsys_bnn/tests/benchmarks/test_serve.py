@@ -81,11 +81,11 @@ def test_requests_are_those_that_the_model_takes(tmp_path: Path) -> None:
     model = served(tmp_path / "m", "numpy", 1000)
     first, *others = rank_requests(1, 20, 50, 0)
     assert others and first != others[0]
-    asked = model.bodies.rank(first.partition(b"\r\n\r\n")[2])
+    body = first.partition(b"\r\n\r\n")[2]
+    asked = model.bodies.rank(body)
     assert asked.rows == 20 and len(asked.candidates) == 10 and len(asked.context) == 29
-    scored = model.score(asked.candidates, asked.context, asked.rows)
-    assert len(set(scored.probabilities.tolist())) > 5
-    assert json.loads(first.partition(b"\r\n\r\n")[2])["top"] == 20
+    assert len(set(model.score(model.asked_ranks(body)).tolist())) > 5
+    assert json.loads(body)["top"] == 20
 
 
 def test_a_model_that_is_not_there_is_refused() -> None:

@@ -1,6 +1,7 @@
 """What a server counts, in the text format of Prometheus."""
 
 from collections.abc import Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -40,11 +41,20 @@ class Metrics:
             "recsys_model_loaded_timestamp_seconds", "When the model was loaded.", registry=registry
         )
 
+        # To find the counter of a label takes longer than to count.
+        self._of_answers = cache(lambda path, status: self.requests.labels(path, str(status)))
+        self._of_paths, self._of_fields = cache(self.seconds.labels), cache(self.unknown.labels)
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count an answer and its time."""
+        self._of_answers(path, status).inc()
+        self._of_paths(path).observe(seconds)
+
     def count(self, rows: int, unknown: Mapping[str, int]) -> None:
         """Count scored rows, and by field the values among them that are out of vocabulary."""
         self.rows.inc(rows)
         for field, values in unknown.items():
-            self.unknown.labels(field).inc(values)
+            self._of_fields(field).inc(values)
 
     def text(self) -> bytes:
         """Return all of them as Prometheus reads them."""

@@ -1,7 +1,7 @@
 """A packed model as the server uses it: columns of JSON values in, probabilities out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,31 @@ from recsys_bnn.data.chunks import array, cells
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
 from recsys_bnn.runtime import values
 from recsys_bnn.runtime.packed import PackedModel, load
+from recsys_bnn.serving.direct import DirectReader, direct_reader
 from recsys_bnn.serving.requests import BadRequest, Bodies, Columns, Feature, Values
 from seminar_common.errors import UserError
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Answers for some rows."""
+class Asked:
+    """The rows of a request, as the model reads them."""
 
-    probabilities: np.ndarray
-    """float64 [N]."""
+    integers: np.ndarray
+    """float32 [N, I]; NaN for a missing one."""
+    ids: np.ndarray
+    """int32 [N, F]."""
     unknown: dict[str, int]
     """By field, the values that the vocabulary lacks; fields without any are left out."""
+    top: int
+    """How many rows to return, at most N."""
 
-    def best(self, top: int) -> np.ndarray:
-        """Return the places of the ``top`` highest probabilities, int64, best first; of equal ones the earlier first."""
-        return np.argsort(-self.probabilities, kind="stable")[:top]
+
+def best(probabilities: np.ndarray, top: int) -> np.ndarray:
+    """Return the places of the ``top`` highest probabilities, int64, best first; of equal ones the earlier first."""
+    falling = -probabilities
+    last = np.partition(falling, top - 1)[top - 1]
+    kept = np.flatnonzero(~(falling > last))  # in their order; NaN is above nothing
+    return kept[np.argsort(falling[kept], kind="stable")[:top]]
 
 
 class Served:
@@ -48,6 +57,7 @@ class Served:
         self.name, self.digest, self.engine = model.name, model.digest, model.engine.name
         self.summary = f"{self.name}, digest {self.digest[:12]}, engine {self.engine}"
         encoder = self._encoder = model.encoder
+        encoder.make_tables()
         decimals = encoder.normalisation.signed
         wholes = len(encoder.integer_names) - decimals
         features = [
@@ -57,9 +67,49 @@ class Served:
         self.bodies = Bodies(features, max_rows)
         readers = _readers(self.card["encoding"])
         self._readers = {feature.name: readers[feature.kind] for feature in features}
+        self._direct: DirectReader | None = direct_reader(
+            encoder, features, self.card["encoding"], model.file.encoding, max_rows
+        )
 
-    def score(self, columns: Columns, context: Columns, rows: int) -> Scored:
-        """Return the probabilities of ``rows`` rows.
+    def asked_scores(self, body: bytes) -> Asked:
+        """Return the rows of a body of /score.
+
+        Raises:
+            BadRequest: the body is no JSON, or not of the form that is asked for; or a value is not what its feature
+                takes.
+        """
+        found = self._read(body, ranks=False)
+        if found is None:
+            columns, rows = self.bodies.score(body)
+            found = self.encoded(columns, {}, rows)
+        return found
+
+    def asked_ranks(self, body: bytes) -> Asked:
+        """Return the candidates of a body of /rank.
+
+        Raises:
+            BadRequest: as for :meth:`asked_scores`.
+        """
+        found = self._read(body, ranks=True)
+        if found is None:
+            asked = self.bodies.rank(body)
+            found = replace(self.encoded(asked.candidates, asked.context, asked.rows), top=asked.top)
+        return found
+
+    def _read(self, body: bytes, *, ranks: bool) -> Asked | None:
+        """Return what a body of the usual form holds."""
+        found = None if self._direct is None else self._direct.read(body, ranks=ranks)
+        if found is None:
+            return None
+        rows = len(found.ids)
+        return Asked(found.integers, found.ids, found.unknown, min(found.top or rows, rows))
+
+    def score(self, asked: Asked) -> np.ndarray:
+        """Return the probabilities of rows, float64 [N]."""
+        return self._model.predict_encoded(asked.integers, asked.ids)
+
+    def encoded(self, columns: Columns, context: Columns, rows: int) -> Asked:
+        """Return rows of JSON values as the model reads them.
 
         Args:
             columns: Features with a value for each row.
@@ -81,7 +131,7 @@ class Served:
                 ids[:, index] = found
                 if missed := rows - int(np.count_nonzero(found)):  # the id of an unknown value is 0
                     unknown[name] = missed
-        return Scored(self._model.predict_encoded(integers, ids), unknown)
+        return Asked(integers, ids, unknown, rows)
 
     def _of_context(self, context: Columns, rows: int) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """Return integers [rows, I] and ids [rows, F] with the features of the context, and its unknown values.
@@ -124,7 +174,7 @@ def served(path: Path, engine: str, max_rows: int) -> Served:
     """
     model = Served(load(path, engine=engine), max_rows)
     missing = {feature.name: (None,) for feature in model.bodies.features}
-    if not np.isfinite(model.score(missing, {}, 1).probabilities).all():
+    if not np.isfinite(model.score(model.encoded(missing, {}, 1))).all():
         raise UserError(f"{path}: gives no probability for a row of missing values; pack the run again")
     return model
 
