@@ -36,7 +36,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def pack_random(data: Dataset, path: Path, seed: int = 0, name: str = "float") -> Path:
     """Write a model of random weights that reads what ``data`` was prepared from."""
     facts, arrays = encoding_section(data, data.cardinalities)
-    shape = Shape(integers=len(data.integer_names), cardinalities=data.cardinalities, dim=4)
+    counts = {"integers": len(data.integer_names), "cardinalities": data.cardinalities}
+    shape = Shape(**counts, dim=4, list_widths=data.list_widths)
     spec = random_spec(shape, np.random.default_rng(seed))
     write_packed(path, spec, arrays, {"name": name, "encoding": facts})
     return path

@@ -78,6 +78,14 @@ def test_a_user_gets_the_films_that_they_have_not_rated_best_first(folder: Path,
     assert first == f"{found[0].probability:.3f}  {found[0].film.title}"
 
 
+def test_genres_may_be_a_list(folder: Path, tmp_path: Path, pack: Any) -> None:
+    data = prepare(PrepareConfig("movielens", input=(folder,), out=tmp_path / "data", genres="list"))
+    model = load(pack(open_dataset(data), tmp_path / "m"))
+    [best] = recommend(settings(folder, model=tmp_path / "m", user=3, top=1))
+    features = row(best.film.id, 3) | {"genres": ["Drama", "Comedy"]}
+    assert best.probability == pytest.approx(model.predict(features).item())
+
+
 def test_json_names_films_by_number_and_title(folder: Path, capsys: Any) -> None:
     found = recommend(settings(folder, user=3, top=2, json=True))
     printed = json.loads(capsys.readouterr().out)

@@ -9,9 +9,12 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
+from recsys_bnn.data.dataset import open_dataset
 from recsys_bnn.data.formats import text
+from recsys_bnn.prepare import prepare
 from recsys_bnn.runtime.packed import load
 from recsys_bnn.score import score
+from recsys_bnn.settings.prepare import PrepareConfig
 from recsys_bnn.settings.score import ScoreSettings
 from seminar_common.errors import UserError
 
@@ -209,6 +212,37 @@ def test_a_folder_or_another_format_is_refused(visits: Path, tmp_path: Path) -> 
         run(visits, tmp_path / "s.csv", format="criteo-kaggle")
     with pytest.raises(UserError, match="can't be made"):
         run(visits, visits / "log.csv" / "s.csv")
+
+
+def test_lists_are_scored_from_text_and_from_parquet(
+    tmp_path: Path, pack: Callable[..., Path], capfd: Any
+) -> None:
+    tags = [[], ["a"], ["a", "b", "b"], ["c"]]
+    cells = [(i % 2, f"u{i % 3}", tags[i % 4]) for i in range(60)]
+    lines = [f"{label},{user},{'|'.join(each)}\n" for label, user, each in cells]
+    (tmp_path / "log.csv").write_text("click,user,tags\n" + "".join(lines))
+    labels, users, lists = map(list, zip(*cells, strict=True))
+    table = pa.table(
+        {
+            "click": labels,
+            "user": users,
+            "tags": [[*each, "new"] if each == ["c"] else each for each in lists],
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    (tmp_path / "schema.toml").write_text('label = "click"\ncategoricals = ["user"]\nlists = {tags = "|"}')
+    log, schema = (tmp_path / "log.csv",), tmp_path / "schema.toml"
+    data = open_dataset(prepare(PrepareConfig("table", input=log, schema=schema, out=tmp_path / "data")))
+    model = load(pack(data, tmp_path / "m.safetensors"))
+    for name, rows in (
+        ("log.csv", [{"user": u, "tags": "|".join(t)} for _, u, t in cells]),
+        ("log.parquet", table),
+    ):
+        run(tmp_path, tmp_path / f"{name}.csv", tmp_path / name, engine="auto")
+        got = csv.read_csv(tmp_path / f"{name}.csv")["probability"].to_numpy()
+        np.testing.assert_allclose(got, model.predict(rows), rtol=1e-6)
+    said = capfd.readouterr().err
+    assert "(engine numpy)" in said and "doesn't know: tags 25.0%" in said
 
 
 def test_schema_is_for_tables_alone() -> None:

@@ -43,7 +43,7 @@ from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.inputs import listed
 from recsys_bnn.data.formats.text import CLUSTER_BLOCK_BYTES, Source
 from recsys_bnn.data.id_table import MISSING, OUT_OF_VOCABULARY
-from recsys_bnn.data.lists import by_field, list_parts
+from recsys_bnn.data.lists import list_parts, rows_with
 from recsys_bnn.data.parallel import OrderedMap, on_shared_disk, parallel_map
 from recsys_bnn.data.splits import Splits, split
 from recsys_bnn.data.vocabulary import FILE, Vocabulary, write_vocabulary
@@ -332,19 +332,14 @@ def _share(chunk: pa.RecordBatch, encoded: Encoded, vocabulary: Vocabulary) -> _
     integers, fields = encoded.integers.shape[1], len(vocabulary.fields)
     missing = [column.null_count for column in chunk.columns[1 : 1 + integers]]
     ids, widths = encoded.categoricals, vocabulary.widths
-    plain = fields - len(widths)
-    lists = by_field(ids, widths)[plain:]
-    firsts = np.concatenate([ids[:, :plain], *(each[:, :1] for each in lists)], axis=1)
-    unknown = [np.count_nonzero((each == OUT_OF_VOCABULARY).any(axis=1)) for each in lists]
-    columns = zip(chunk.columns[1 + integers + plain : 1 + integers + fields], widths, strict=True)
+    lists = chunk.columns[1 + integers + fields - len(widths) : 1 + integers + fields]
+    longer = [np.count_nonzero(list_parts(c)[0] > w) for c, w in zip(lists, widths, strict=True)]
     return _Shares(
         chunk.num_rows,
         int(np.count_nonzero(encoded.labels)),
-        np.concatenate([missing, np.count_nonzero(firsts == MISSING, axis=0)]).astype(np.int64),
-        np.concatenate(
-            [np.count_nonzero(ids[:, :plain] == OUT_OF_VOCABULARY, axis=0), np.array(unknown, np.int64)]
-        ),
-        np.array([np.count_nonzero(list_parts(c)[0] > width) for c, width in columns], np.int64),
+        np.concatenate([missing, rows_with(MISSING, ids, widths)]).astype(np.int64),
+        rows_with(OUT_OF_VOCABULARY, ids, widths),
+        np.array(longer, np.int64),
     )
 
 
@@ -375,7 +370,9 @@ def _report(out: Path, description: dict[str, Any]) -> None:
     note = f"; skipped {skipped:,} bad rows, see {out / 'skipped.csv'}" if skipped else ""
     for name, cut in description.get("cut_list_rate", {}).items():
         if any(cut.values()):
-            say(f"{name}: some lists are longer than what is read of them, see cut_list_rate in {out / DESCRIPTION}")
+            say(
+                f"{name}: some lists are longer than what is read of them, see cut_list_rate in {out / DESCRIPTION}"
+            )
     say(
         f"prepared {description['name']}: {rows} rows, {sum(description['cardinalities']):,} ids in {out}{note}; see {out / CARD}"
     )

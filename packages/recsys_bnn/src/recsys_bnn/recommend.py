@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recsys_bnn.data.films import Film, Films
-from recsys_bnn.data.formats.movielens import CLICK_RATING, GENRE_FIELDS
+from recsys_bnn.data.formats.movielens import CLICK_RATING, GENRE_FIELDS, GENRES
 from recsys_bnn.data.formats.movielens_layouts import User
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
 from recsys_bnn.runtime.packed import PackedModel, load
@@ -154,6 +154,7 @@ def _rows(users: Sequence[User], films: Sequence[Film]) -> dict[str, list[Any]]:
         **{name: of_users(name) for name in ("age", "gender", "occupation")},
         "release_year": [film.year for film in films] * len(users),
         **genres,
+        GENRES: [list(film.genres) for film in films] * len(users),
     }
 
 

@@ -18,6 +18,7 @@ from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.movielens_layouts import find_layout
 from recsys_bnn.data.formats.table_schema import TableSchema, read_schema
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
+from recsys_bnn.data.lists import rows_with
 from recsys_bnn.data.parallel import OrderedMap, parallel_map
 from recsys_bnn.data.raw_rows import EncodedRows, RawRows
 from recsys_bnn.runtime.packed import PackedModel, load
@@ -132,7 +133,7 @@ def _part(rows: EncodedRows, model: PackedModel) -> Part:
     columns = {PROBABILITY: _nullable(probabilities), CLICK: _clicks(rows)}
     if rows.names is not None:
         columns = {NAME: _spread(rows, rows.names)} | columns
-    unknown = np.count_nonzero(rows.ids == OUT_OF_VOCABULARY, axis=0)
+    unknown = rows_with(OUT_OF_VOCABULARY, rows.ids, model.encoder.list_widths)
     facts = {"good": len(rows.ids), "unknown": unknown.tolist()}
     return Part(pa.RecordBatch.from_pydict(columns), facts)
 

@@ -29,6 +29,7 @@ SHAPES = [
         missing_flags=True,
         first_order=True,
     ),
+    Shape(list_widths=(3, 2), first_order=True),
 ]
 
 
@@ -126,9 +127,18 @@ def test_what_is_no_packed_model_is_one_line(tmp_path: Path) -> None:
         read_packed(tmp_path)
 
 
-def test_a_newer_version_is_refused(file: Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_has_the_least_version_that_holds_its_model(tmp_path: Path) -> None:
+    for shape, version in ((SHAPES[0], 1), (SHAPES[3], 2)):
+        write_packed(tmp_path / "a", random_spec(shape, np.random.default_rng(0)))
+        with safetensors.safe_open(tmp_path / "a", "np") as file:
+            stored = json.loads(file.metadata()["recsys_bnn"])
+        assert stored["version"] == version
+        assert ("list_widths" in stored["structure"]["table"]) == (version == 2)
+
+
+def test_a_newer_version_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys_bnn.runtime.packed_file.VERSION", VERSION + 1)
-    write_packed(file, spec)
+    write_packed(file, random_spec(Shape(list_widths=(2,)), np.random.default_rng(0)))
     monkeypatch.undo()
     with pytest.raises(UserError, match=f"format version {VERSION + 1}.*reads {VERSION}; upgrade"):
         read_packed(file)

@@ -105,6 +105,16 @@ def encode_fields(
     return ids
 
 
+def rows_with(id: int, ids: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    """Return the rows in which each field has an id or an item with it, int64 [F]; arguments as in :func:`by_field`."""
+    there = ids == id
+    if widths:
+        plain = ids.shape[1] - sum(widths)
+        starts = [*range(plain), *(plain + np.cumsum(widths) - widths).tolist()]
+        there = np.logical_or.reduceat(there, starts, axis=1)
+    return np.count_nonzero(there, axis=0)
+
+
 def by_field(ids: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
     """Return the columns of each field among ids [N, C], each [N, 1] or, of the last ``len(widths)`` ones, [N, width]."""
     fields = ids.shape[1] - sum(widths) + len(widths)

@@ -114,6 +114,11 @@ class RowEncoder:
     fields: tuple[FieldIds | ListIds, ...]
     normalisation: Normalisation
 
+    @property
+    def list_widths(self) -> tuple[int, ...]:
+        """Items of a list that are read, for each of the last fields, which hold lists."""
+        return tuple(field.width for field in self.fields if isinstance(field, ListIds))
+
     def encode(self, features: Mapping[str, pa.Array], rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return integers, float32 [rows, I] with NaN for a missing value, and ids, int32 [rows, C].
 

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys_bnn.data.dataset import Dataset
-from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, TextKeys
+from recsys_bnn.data.formats.keys import HexKeys, IntegerKeys, ListKeys, TextKeys
 from recsys_bnn.data.formats.table import NO_NUMBER, NO_TEXT
 from recsys_bnn.data.formats.table_schema import parse_schema
 from recsys_bnn.data.id_table import FIRST_VALUE
 from recsys_bnn.data.vocabulary import FILE
 
+_OF_GENRES = "|"
+"""What stands between MovieLens's genres."""
 _SPELLING = {HexKeys.kind: HexKeys(), IntegerKeys.kind: IntegerKeys()}
 
 
@@ -29,7 +31,8 @@ def encoding_section(
     """
     described = dataset.description
     text = described.get("table_schema")
-    listed = frozenset() if text is None else frozenset(parse_schema(text, Path("schema")).missing)
+    schema = None if text is None else parse_schema(text, Path("schema"))
+    listed = frozenset() if schema is None else frozenset(schema.missing)
     parts = [
         _field(dataset, name, kind, count)
         for name, kind, count in zip(
@@ -49,6 +52,9 @@ def encoding_section(
         "table_schema": text,
         "vocabulary": dataset.vocabulary,
     }
+    if dataset.list_widths:
+        separators = [_OF_GENRES] if schema is None else [*schema.lists.values()]
+        facts |= {"list_widths": dataset.list_widths, "separators": separators}
     empty = {"keys": np.uint32, "letters": np.uint8, "lengths": np.int32}
     arrays = {
         name: np.concatenate([np.empty(0, dtype), *(found[name] for _, found in parts if name in found)])
@@ -64,7 +70,7 @@ def _field(
     if name in dataset.description["hashed"]:
         return {"buckets": len(texts)}, {}
     texts = texts.slice(0, max(cardinality - FIRST_VALUE, 0))
-    if kind == TextKeys.kind:
+    if kind in (TextKeys.kind, ListKeys.kind):
         letters, lengths = _letters(texts)
         return {"texts": len(texts)}, {"letters": letters, "lengths": lengths}
     return {"keys": len(texts)}, {"keys": _SPELLING[kind].keys(texts)}

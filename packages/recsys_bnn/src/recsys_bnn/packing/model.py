@@ -25,8 +25,6 @@ def to_spec(model: DLRM) -> ModelSpec:
     Raises:
         UserError: it has a part that packing does not know.
     """
-    if model.list_widths:
-        raise UserError("a model with fields of lists can't be packed; pack one that was trained without them")
     bottom = None if model.bottom is None else mlp_spec(model.bottom)
     return ModelSpec(
         model.integer_count,

@@ -36,6 +36,7 @@ def table_spec(embedding: QuantEmbedding) -> TableSpec:
         embedding.group_starts.numpy() if kind == "group" else None,
         cold.row_bias(),
         hot.scales()[1] if embedding.hot_count else None,
+        None if embedding.lists is None else np.array(embedding.lists.widths, np.int64),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_bnn.runtime import values
-from recsys_bnn.runtime.values import HEX, INTEGER, TEXT, Reader
+from recsys_bnn.runtime.values import HEX, INTEGER, LIST, TEXT, Reader
 from seminar_common.errors import UserError
 from seminar_common.splitmix import splitmix64
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OUT_OF_VOCABULARY, MISSING, FIRST_VALUE = 0, 1, 2
 """The special ids, as in :mod:`recsys_bnn.data.id_table`, whose import takes a second."""
+NO_ITEM = -1
+"""What stands behind the last item of a list, as in :mod:`recsys_bnn.data.lists`."""
 _FEW = 256
 """Up to so many rows are encoded without the hash tables."""
 
@@ -48,11 +50,15 @@ class Encoder:
         self._whole = len(self.integer_names) - signed
         numbers, texts = frozenset(facts["missing_numbers"]), frozenset(facts["missing_texts"])
         read_text = values.text(texts, whole_decimals=facts["whole_decimals"])
+        self._widths: tuple[int, ...] = tuple(facts.get("list_widths", ()))
+        self._item = read_text
         kinds = {HEX: values.hex_key, INTEGER: values.integer_key, TEXT: read_text}
+        plain = self.kinds[: len(self.kinds) - len(self._widths)]
         self._readers: list[Reader] = [
             *(values.whole(numbers) for _ in range(self._whole)),
             *(values.decimal(numbers) for _ in range(signed)),
-            *(kinds[kind] for kind in self.kinds),
+            *(kinds[kind] for kind in plain),
+            *(values.items(read_text, separator, texts) for separator in facts.get("separators", ())),
         ]
 
     @property
@@ -61,7 +67,7 @@ class Encoder:
         return self.integer_names + self.categorical_names
 
     def encode(self, columns: Sequence[Sequence[Any]], rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return integers, float32 [rows, I] with NaN for a missing one, and ids, int32 [rows, F].
+        """Return integers, float32 [rows, I] with NaN for a missing one, and ids, int32 [rows, C].
 
         Args:
             columns: ``rows`` raw values of each feature, in the order of ``names``.
@@ -83,7 +89,8 @@ class Encoder:
         count = len(self.integer_names)
         integers = self._normalised(np.array(read[:count], np.float64)[None])
         keys = read[count:]
-        return integers, self._few_ids([[key] for key in keys], 1) if self._text_ids else self._row_ids(keys)
+        few = bool(self._text_ids or self._widths)
+        return integers, self._few_ids([[key] for key in keys], 1) if few else self._row_ids(keys)
 
     def _row_ids(self, keys: list[int | None]) -> np.ndarray:
         absent = [f for f, key in enumerate(keys) if key is None]
@@ -105,6 +112,9 @@ class Encoder:
 
         count, features = len(self.integer_names), {}
         for index, (name, column) in enumerate(zip(self.names, columns, strict=True)):
+            if index >= len(self.names) - len(self._widths):
+                features[name] = self._lists(index, name, column)
+                continue
             encoded = _by_distinct(name, column)
             found = self._read(index, encoded.dictionary.to_pylist())
             if index < count:
@@ -114,11 +124,26 @@ class Encoder:
             features[name] = pa.array(found, kind).take(encoded.indices)
         return self.rows.encode(features, rows)
 
+    def _lists(self, index: int, name: str, column: "pa.Array") -> "pa.Array":
+        """Return a column of lists, or of texts that spell them, as lists of texts."""
+        import pyarrow as pa
+
+        from recsys_bnn.data.lists import is_list, list_parts, without_nulls
+
+        if not is_list(column.type):
+            encoded = _by_distinct(name, column)
+            found = pa.array(self._read(index, encoded.dictionary.to_pylist()), pa.list_(pa.string()))
+            return found.take(encoded.indices)
+        lengths, items = list_parts(column.cast(pa.list_(column.type.value_type)))
+        encoded = _by_distinct(name, items)
+        found = pa.array([self._item(value) for value in encoded.dictionary.to_pylist()], pa.string())
+        return without_nulls(lengths, found.take(encoded.indices))
+
     def _read(self, index: int, column: Sequence[Any]) -> list[Any]:
         """Return what a feature's reader makes of a column, each distinct value read once where there are many."""
         read = self._readers[index]
         try:
-            if len(column) <= _FEW:
+            if len(column) <= _FEW or index >= len(self.names) - len(self._widths):
                 return [read(value) for value in column]
             known = {value: read(value) for value in set(column)}
             return [known[value] for value in column]
@@ -146,9 +171,13 @@ class Encoder:
         return np.ascontiguousarray((found - self._mean) / self._std, np.float32)
 
     def _few_ids(self, keys: list[list[Any]], rows: int) -> np.ndarray:
-        ids = np.empty((len(keys), rows), np.int32)
+        ids = np.empty((len(keys) - len(self._widths) + sum(self._widths), rows), np.int32)
         for f, of_text in self._text_ids.items():
             ids[f] = [MISSING if key is None else of_text(key) for key in keys[f]]
+        at = len(keys) - len(self._widths)
+        for of_text, width, lists in zip(self._item_ids, self._widths, keys[at:], strict=True):
+            ids[at : at + width] = _padded(of_text, width, lists)
+            at += width
         searched = self._searched
         if len(searched):
             wanted = [keys[f] for f in searched] if len(searched) < len(keys) else keys
@@ -174,8 +203,8 @@ class Encoder:
 
     @cached_property
     def _searched(self) -> list[int]:
-        """Numbers of the fields whose values have keys, all but those of texts."""
-        return [f for f, kind in enumerate(self.kinds) if kind != TEXT]
+        """Numbers of the fields whose values have keys, all but those of texts and of lists of them."""
+        return [f for f, kind in enumerate(self.kinds) if kind not in (TEXT, LIST)]
 
     @cached_property
     def _prefixes(self) -> np.ndarray:
@@ -203,6 +232,11 @@ class Encoder:
         """By number of a field of texts, what returns the id of a text."""
         return {f: self._ids_of_texts(f) for f, kind in enumerate(self.kinds) if kind == TEXT}
 
+    @cached_property
+    def _item_ids(self) -> list[Any]:
+        """What returns the id of an item of each field of lists."""
+        return [self._ids_of_texts(f) for f, kind in enumerate(self.kinds) if kind == LIST]
+
     def _ids_of_texts(self, field: int) -> Any:
         buckets = self._fields[field].get("buckets")
         if buckets is not None:
@@ -224,23 +258,29 @@ class Encoder:
     def _many_ids(self, keys: list[list[Any]], rows: int) -> np.ndarray:
         import pyarrow as pa
 
-        ids = np.empty((len(keys), rows), np.int32)
-        for f, (field, kind) in enumerate(zip(self.rows.fields, self.kinds, strict=True)):
-            field.encode(pa.array(keys[f], pa.string() if kind == TEXT else pa.uint32()), ids[f])
-        return np.ascontiguousarray(ids.T)
+        from recsys_bnn.data.lists import encode_fields
+
+        types = {TEXT: pa.string(), LIST: pa.list_(pa.string())}
+        columns = [pa.array(keys[f], types.get(kind, pa.uint32())) for f, kind in enumerate(self.kinds)]
+        return np.ascontiguousarray(encode_fields(self.rows.fields, columns, rows).T)
 
     @cached_property
     def rows(self) -> "RowEncoder":
         """What encodes columns of Arrow, many rows at once."""
         from recsys_bnn.data.encoding import Normalisation
+        from recsys_bnn.data.lists import ListIds
         from recsys_bnn.data.raw_rows import RowEncoder
 
         stored = self._normalisation
         normalisation = Normalisation(
             tuple(stored["mean"]), tuple(stored["std"]), stored["kind"], stored.get("signed", 0)
         )
-        fields = tuple(self._field_ids(f) for f in range(len(self.kinds)))
-        return RowEncoder(self.integer_names, self.categorical_names, self.kinds, fields, normalisation)
+        fields = [self._field_ids(f) for f in range(len(self.kinds))]
+        plain = len(fields) - len(self._widths)
+        fields[plain:] = [ListIds(*items) for items in zip(fields[plain:], self._widths, strict=True)]
+        return RowEncoder(
+            self.integer_names, self.categorical_names, self.kinds, tuple(fields), normalisation
+        )
 
     def _field_ids(self, field: int) -> Any:
         from recsys_bnn.data.raw_rows import TextIds, field_ids
@@ -249,12 +289,21 @@ class Encoder:
         described = self._fields[field]
         if "buckets" in described:
             return field_ids(self.kinds[field], None, described["buckets"])
-        if self.kinds[field] == TEXT:
+        if self.kinds[field] in (TEXT, LIST):
             return TextIds(self._texts(field))
         first = sum(other.get("keys", 0) for other in self._fields[:field])
         keys, ids = (part[first : first + described["keys"]] for part in self._index)
         keys = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         return FieldVocabulary(keys, ids, np.broadcast_to(np.int64(0), FIRST_VALUE + len(keys)))
+
+
+def _padded(of_item: Any, width: int, lists: list[Any]) -> np.ndarray:
+    """Return the ids of the first items of lists, int32 [width, rows]; None is a missing list."""
+    ids = np.full((width, len(lists)), NO_ITEM, np.int32)
+    for row, items in enumerate(lists):
+        found = [MISSING] if items is None else [of_item(item) for item in items[:width]]
+        ids[: len(found), row] = found
+    return ids
 
 
 def _by_distinct(name: str, column: "pa.Array") -> "pa.DictionaryArray":

@@ -20,7 +20,7 @@ class Engine(Protocol):
 
         Args:
             integers: Normalised integers, float32 [B, I]; NaN for a missing one.
-            ids: Ids within each field, int32 [B, F].
+            ids: Ids within each field, int32 [B, C]; C is the number of fields without lists.
         """
         ...
 
@@ -32,6 +32,8 @@ def _numpy(spec: ModelSpec, threads: int) -> Engine:
 
 
 def _native(spec: ModelSpec, threads: int) -> Engine:
+    if spec.table.list_widths is not None:
+        raise EngineUnavailable("the C engine takes no fields of lists, and this model has some")
     from recsys_bnn.runtime.native.engine import NativeEngine
 
     return NativeEngine(spec, threads)

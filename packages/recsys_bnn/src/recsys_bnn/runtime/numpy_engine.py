@@ -38,6 +38,7 @@ class NumpyEngine:
     def __init__(self, spec: ModelSpec):
         self.spec = spec
         self._pairs = np.tril_indices(spec.vectors, -1)
+        self._lists = None if spec.table.list_widths is None else Lists(spec.table.widths)
         self._weights = {id(layer): _ready_weights(layer) for layer in spec.layers()}
 
     def logits(self, integers: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ class NumpyEngine:
 
         Args:
             integers: Normalised integers, float32 [B, I]; NaN for a missing one.
-            ids: Ids within each field, int32 [B, F].
+            ids: Ids within each field, int32 [B, C].
         """
         integers, ids = check_rows(self.spec, integers, ids)
         parts = [
@@ -60,10 +61,14 @@ class NumpyEngine:
         return self._forward(*check_rows(self.spec, integers, ids), seen.append), seen
 
     def _forward(self, integers: np.ndarray, ids: np.ndarray, seen: Seen) -> np.ndarray:
-        spec = self.spec
-        known = known_ids(spec.table, ids)
-        inputs = _integer_inputs(integers, spec.missing_flags)
-        vectors, dense = look_up(spec.table, known), None
+        spec, lists = self.spec, self._lists
+        fields = slice(None) if lists is None else lists.fields
+        inputs = integer_inputs(integers, spec.missing_flags)
+        vectors, dense = look_up(spec.table, known_ids(spec.table, ids, fields), fields), None
+        shares = None
+        if lists is not None:
+            shares = lists.shares(ids)
+            vectors = lists.sums(vectors * shares[:, :, None])
         if spec.bottom is not None:
             dense = self._mlp(spec.bottom, inputs, seen)
             vectors = np.concatenate([dense[:, None], vectors], axis=1)
@@ -71,7 +76,9 @@ class NumpyEngine:
         products = (vectors @ vectors.transpose(0, 2, 1))[:, rows, columns]
         x = products if dense is None else np.concatenate([dense, products], axis=1)
         logits = self._mlp(spec.top, x, seen)[:, 0]
-        return logits if spec.first_order is None else logits + first_order(spec.first_order, ids, inputs)
+        if spec.first_order is None:
+            return logits
+        return logits + first_order(spec.first_order, ids, inputs, fields, shares)
 
     def _mlp(self, layers: tuple[LayerSpec, ...], x: np.ndarray, seen: Seen) -> np.ndarray:
         for layer in layers:
@@ -114,30 +121,57 @@ def quantized(inputs: LayerInput, x: np.ndarray) -> np.ndarray:
     return codes.astype(np.int16) * np.int16(inputs.mul) + np.int16(inputs.add)
 
 
-def known_ids(table: TableSpec, ids: np.ndarray) -> np.ndarray:
-    """Return ids [B, F] with 0, the out-of-vocabulary id, in place of those that a field does not have, int64."""
-    return np.where((ids >= 0) & (ids < table.cardinalities), ids, 0).astype(np.int64)
+Fields = np.ndarray | slice
+"""The field of each of the C columns of ids, int64 [C]; a whole slice where each has one."""
 
 
-def look_up(table: TableSpec, known: np.ndarray) -> np.ndarray:
-    """Return the rows of known ids [B, F], float32 [B, F, D]."""
-    ids = known % table.rows
-    is_hot = ids < table.hot_rows
+class Lists:
+    """Which columns of ids belong to which field, where some hold lists.
+
+    Args:
+        widths: Columns of each field, int64 [F].
+    """
+
+    def __init__(self, widths: np.ndarray):
+        self._starts = np.cumsum(widths) - widths
+        self.fields = np.repeat(np.arange(len(widths)), widths)
+
+    def shares(self, ids: np.ndarray) -> np.ndarray:
+        """Return the share of each id, [B, C], in the mean of its field's items, float32; 0 for no item."""
+        there = ids >= 0
+        there[:, self._starts] = True
+        counts = np.add.reduceat(there, self._starts, axis=1, dtype=np.float32)
+        return there / counts[:, self.fields]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of values [B, C, ...] over the columns of each field, [B, F, ...]."""
+        return np.add.reduceat(values, self._starts, axis=1)
+
+
+def known_ids(table: TableSpec, ids: np.ndarray, fields: Fields = slice(None)) -> np.ndarray:
+    """Return ids [B, C] with 0, the out-of-vocabulary id, in place of those that a field does not have, int64."""
+    return np.where((ids >= 0) & (ids < table.cardinalities[fields]), ids, 0).astype(np.int64)
+
+
+def look_up(table: TableSpec, known: np.ndarray, fields: Fields = slice(None)) -> np.ndarray:
+    """Return the rows of known ids [B, C], float32 [B, C, D]."""
+    ids = known % table.rows[fields]
+    is_hot = ids < table.hot_rows[fields]
     # A place that a row does not have is read at 0 and then replaced by the row of the other part.
-    vectors = _cold(table, ids, np.where(is_hot, 0, ids + table.cold_offsets))
+    vectors = _cold(table, ids, np.where(is_hot, 0, ids + table.cold_offsets[fields]), fields)
     if table.hot is None:
         return vectors
-    hot = _rows(table.hot, np.where(is_hot, ids + table.hot_offsets, 0))
+    hot = _rows(table.hot, np.where(is_hot, ids + table.hot_offsets[fields], 0))
     if table.hot_scale is not None:
-        hot = hot * table.hot_scale[:, None]
+        hot = hot * table.hot_scale[fields, None]
     return np.where(is_hot[:, :, None], hot, vectors)
 
 
-def _cold(table: TableSpec, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _cold(table: TableSpec, ids: np.ndarray, places: np.ndarray, fields: Fields) -> np.ndarray:
     if not len(table.cold):
         return np.zeros((*places.shape, table.dim), np.float32)
     values = _rows(table.cold, places)
-    scale = _scales(table, ids, places)
+    scale = _scales(table, ids, places, fields)
     if scale is not None:
         values = values * scale[:, :, None]
     return (
@@ -149,35 +183,44 @@ def _rows(codes: Codes, places: np.ndarray) -> np.ndarray:
     return codes.floats(places.ravel()).reshape(*places.shape, codes.count)
 
 
-def _scales(table: TableSpec, ids: np.ndarray, places: np.ndarray) -> np.ndarray | None:
-    """Return the scale of each looked-up cold row, float32 [B, F] or broadcast to it; None for 1."""
+def _scales(table: TableSpec, ids: np.ndarray, places: np.ndarray, fields: Fields) -> np.ndarray | None:
+    """Return the scale of each looked-up cold row, float32 [B, C] or broadcast to it; None for 1."""
     if table.scale is None:
         return None
     if table.scale_kind == "field":
-        return table.scale[None]
+        return table.scale[fields][None]
     if table.scale_kind == "row":
         return table.scale[places].astype(np.float32)
     assert table.group_starts is not None
-    groups = (table.group_starts <= ids[:, :, None]).sum(axis=2)
-    return table.scale[np.arange(table.fields), groups]
+    groups = (table.group_starts[fields] <= ids[:, :, None]).sum(axis=2)
+    return table.scale[np.arange(table.fields)[fields], groups]
 
 
-def _integer_inputs(integers: np.ndarray, missing_flags: bool) -> np.ndarray:
+def integer_inputs(integers: np.ndarray, missing_flags: bool) -> np.ndarray:
     """Return integers [B, I] with 0 for a missing one, and after them the flags if there are some."""
     missing = np.isnan(integers)
     filled = np.where(missing, np.float32(0), integers)
     return np.concatenate([filled, missing.astype(np.float32)], axis=1) if missing_flags else filled
 
 
-def first_order(part: FirstOrder, ids: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def first_order(
+    part: FirstOrder,
+    ids: np.ndarray,
+    inputs: np.ndarray,
+    fields: Fields = slice(None),
+    shares: np.ndarray | None = None,
+) -> np.ndarray:
     """Return what a first-order part adds to the logits, float32 [B].
 
     Args:
         part: The part.
-        ids: Ids within each field [B, F].
+        ids: Ids within each field [B, C].
         inputs: Integers without missing ones, and their flags if there are some.
+        fields: The field of each column of ids.
+        shares: With lists, the share of each id in the mean of its field, [B, C].
     """
-    has_code = (ids >= 0) & (ids < part.rows)
-    places = np.where(has_code, ids + np.cumsum(part.rows) - part.rows, 0)
+    has_code = (ids >= 0) & (ids < part.rows[fields])
+    places = np.where(has_code, ids + (np.cumsum(part.rows) - part.rows)[fields], 0)
     codes = np.where(has_code, part.codes[places], 0) if len(part.codes) else np.zeros_like(ids)
-    return np.float32(part.bias) + codes.astype(np.float32) @ part.scale + inputs @ part.integer_weights
+    values = codes.astype(np.float32) if shares is None else codes * shares
+    return np.float32(part.bias) + values @ part.scale[fields] + inputs @ part.integer_weights

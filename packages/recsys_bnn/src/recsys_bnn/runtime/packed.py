@@ -16,6 +16,7 @@ import numpy as np
 from recsys_bnn.runtime.encoder import Encoder
 from recsys_bnn.runtime.engines import choose
 from recsys_bnn.runtime.packed_file import PackedFile, read_packed
+from recsys_bnn.runtime.values import LIST
 from seminar_common.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ class PackedModel:
         return self._encoder.categorical_names
 
     @property
+    def list_names(self) -> tuple[str, ...]:
+        """Names of the categorical fields that hold lists, the last ones."""
+        kinds = zip(self.categorical_names, self._encoder.kinds, strict=True)
+        return tuple(name for name, kind in kinds if kind == LIST)
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Names of all features."""
         return self._encoder.names
@@ -103,7 +110,8 @@ class PackedModel:
 
         Args:
             raw: Rows; columns that the model does not read are passed over. A value that training never saw counts
-                as unknown; None, NaN and an empty text as missing. Numbers may stand as text.
+                as unknown; None, NaN and an empty text as missing. Numbers may stand as text. A list is a list of
+                values, or a text as in the log.
             missing_columns: ``fail`` refuses rows without a feature of the model, ``fill`` takes its values as
                 missing.
 
@@ -117,12 +125,13 @@ class PackedModel:
 
         Args:
             integers: Normalised integers, float32 [N, I]; NaN for a missing one.
-            ids: Ids within each field, int32 [N, F].
+            ids: Ids within each field, int32 [N, C]: one for each field, or as many as an item of ``list_widths`` says for
+                a field of lists, -1 behind its last item.
         """
         return sigmoid(self.engine.logits(integers, ids))
 
     def encode(self, raw: Raw, *, missing_columns: MissingColumns = "fail") -> tuple[np.ndarray, np.ndarray]:
-        """Return raw rows as integers, float32 [N, I], and ids, int32 [N, F]; arguments as in :meth:`predict`."""
+        """Return raw rows as integers, float32 [N, I], and ids, int32 [N, C]; arguments as in :meth:`predict`."""
         fill = missing_columns == "fill"
         if isinstance(raw, Mapping):
             return self._of_mapping(raw, fill)
@@ -132,10 +141,14 @@ class PackedModel:
 
     def _of_mapping(self, raw: Mapping[str, Any], fill: bool) -> tuple[np.ndarray, np.ndarray]:
         """Encode one row of values, or columns."""
-        first = next((raw[name] for name in self.features if name in raw), None)
-        if _is_column(first):
+        first = next((name for name in self.features if name in raw), "")
+        if _is_column(raw.get(first)) and not self._is_list(first, raw[first]):
             return self._of_columns(raw, fill)
         return self._of_rows([raw], fill)
+
+    def _is_list(self, name: str, value: Any) -> bool:
+        """Say whether what can be a column is one list of a feature that holds lists."""
+        return name in self.list_names and not any(map(_is_column, value))
 
     def _of_rows(self, rows: Sequence[Mapping[str, Any]], fill: bool) -> tuple[np.ndarray, np.ndarray]:
         names = self.features

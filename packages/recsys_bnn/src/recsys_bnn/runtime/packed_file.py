@@ -26,8 +26,9 @@ from recsys_bnn.runtime.spec_check import check_spec
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path, check_file, jsonable
 
-VERSION = 1
-"""Version of the format; a reader refuses a newer one."""
+VERSION = 2
+"""Newest version of the format; a reader refuses a newer one. A file has the least version that holds its model: 2 for
+one with lists, else 1."""
 MODEL, ENCODING = "model", "encoding"
 _ALIGNMENT = 64
 _LARGE = 2**20
@@ -95,7 +96,7 @@ def write_packed(
         tensors[f"{ENCODING}.{name}"] = np.ascontiguousarray(array)
     tensors = _ordered(tensors)
     facts = {
-        "version": VERSION,
+        "version": 1 if spec.table.list_widths is None else VERSION,
         "structure": structure,
         "tensors": {name: _tensor_digest(name, tensors[name]) for name in sorted(tensors)},
         "facts": dict(manifest or {}),
@@ -193,6 +194,9 @@ def _taken_apart(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
         return {"tensor": name}
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        for newer in dataclasses.fields(value):  # a part without it is written as it was before
+            if "since" in newer.metadata and fields[newer.name] is None:
+                del fields[newer.name]
         named = {key: _taken_apart(item, f"{name}.{key}", tensors) for key, item in fields.items()}
         return {"part": type(value).__name__, **named}
     if isinstance(value, tuple):
@@ -238,7 +242,7 @@ def _manifest(path: Path, metadata: Any) -> dict[str, Any]:
         version, digest = stored["version"], stored["digest"]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: its manifest is damaged; {_AGAIN}") from error
-    if version != VERSION:
+    if version not in range(1, VERSION + 1):
         raise UserError(
             f"{path}: of format version {version}, but this version of recsys-bnn reads {VERSION}; upgrade it, or "
             "pack the run again"

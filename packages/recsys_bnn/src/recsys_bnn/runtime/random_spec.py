@@ -48,6 +48,8 @@ class Shape:
     symmetric: bool = False
     """DoReFa's whole numbers (odd ones, -(2^b - 1) to 2^b - 1) in place of LSQ's."""
     first_order: bool = False
+    list_widths: Sequence[int] = ()
+    """Ids in a row of each of the last fields, which hold lists."""
 
 
 def random_spec(shape: Shape, rng: np.random.Generator) -> ModelSpec:
@@ -62,10 +64,11 @@ def random_spec(shape: Shape, rng: np.random.Generator) -> ModelSpec:
 
 
 def random_rows(spec: ModelSpec, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return integers [B, I] with missing ones and ids [B, F], unknown ones among them, frequent ones often."""
+    """Return integers [B, I] with missing ones and ids [B, C], unknown ones among them, frequent ones often."""
     integers = rng.standard_normal((count, spec.integers)).astype(np.float32)
     integers[rng.random(integers.shape) < 0.2] = np.nan
-    ids = (spec.table.cardinalities ** rng.random((count, spec.fields))).astype(np.int32) - 1
+    fields = np.repeat(np.arange(spec.fields), spec.table.widths)
+    ids = (spec.table.cardinalities[fields] ** rng.random((count, spec.columns))).astype(np.int32) - 1
     ids[rng.random(ids.shape) < 0.05] = -1
     ids[rng.random(ids.shape) < 0.05] = np.iinfo(np.int32).max
     return integers, ids
@@ -157,6 +160,7 @@ def _table(shape: Shape, rng: np.random.Generator) -> TableSpec:
         starts if kind == "group" else None,
         row_bias,
         hot_scale,
+        np.array(shape.list_widths, np.int64) if shape.list_widths else None,
     )
 
 

@@ -8,7 +8,7 @@ to know of training.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -174,7 +174,8 @@ class TableSpec:
     """The tables of all F fields as one, D values a row.
 
     An id at or above its field's cardinality, or below 0, reads as 0. With fewer rows than ids, id modulo rows is
-    read. The first ``hot_rows`` of a field stand in ``hot``, the others in ``cold``; both hold the fields one after
+    read. The last fields may hold lists: in such a field ids below 0 behind the first one are no items, and the mean of
+    the items' rows, as floats, is the field's vector. The first ``hot_rows`` of a field stand in ``hot``, the others in ``cold``; both hold the fields one after
     the other. A cold row's values are ``scale * int + bias``, a hot row's ``hot_scale * int``.
     """
 
@@ -196,11 +197,24 @@ class TableSpec:
     """float16 [cold rows], for ``row`` with 2 bits and more."""
     hot_scale: np.ndarray | None = None
     """float32 [F]; None for a scale of 1."""
+    list_widths: np.ndarray | None = field(default=None, metadata={"since": 2})
+    """Ids in a row of each of the last fields, which hold lists, int64 [L]; None without lists."""
 
     @property
     def fields(self) -> int:
         """F."""
         return len(self.rows)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Ids in a row of each field, int64 [F]."""
+        lists = np.empty(0, np.int64) if self.list_widths is None else self.list_widths
+        return np.concatenate([np.ones(self.fields - len(lists), np.int64), lists])
+
+    @property
+    def columns(self) -> int:
+        """Number of ids of a row, C: F without lists."""
+        return int(self.widths.sum())
 
     @property
     def dim(self) -> int:
@@ -223,7 +237,8 @@ class TableSpec:
 class FirstOrder:
     """A wide part beside the interactions: it adds a number for each id and each integer to the logit.
 
-    ``logit += bias + sum_f scale[f] * code[f][id] + sum_k integer_weights[k] * x[k]``. The ids are those of the
+    ``logit += bias + sum_f scale[f] * code[f][id] + sum_k integer_weights[k] * x[k]``. A list counts with the mean of its
+    items' codes. The ids are those of the
     rows to score, before any hashing: there may be codes for more ids than the tables have rows. One that is not in 0 to
     ``rows[f] - 1`` adds nothing. x are the integers after a missing one became 0, with their flags if the model has
     flags.
@@ -245,7 +260,8 @@ class ModelSpec:
     """A DLRM at inference.
 
     Missing (NaN) integers become 0; with ``missing_flags`` I flags (1 for missing) follow them. ``bottom`` turns them
-    into the dense vector [D]. The V vectors are the dense one, if there are integers, and the row of each field.
+    into the dense vector [D]. The V vectors are the dense one, if there are integers, and the row, or mean row, of each
+    field.
     The input of ``top`` is the dense vector and the products of all pairs i > j of vectors, row by row. It gives the
     logit.
     """
@@ -265,6 +281,11 @@ class ModelSpec:
         return self.table.fields
 
     @property
+    def columns(self) -> int:
+        """Number of ids of a row, C: F without lists."""
+        return self.table.columns
+
+    @property
     def vectors(self) -> int:
         """V."""
         return self.fields + (self.bottom is not None)
@@ -275,15 +296,15 @@ class ModelSpec:
 
 
 def check_rows(spec: ModelSpec, integers: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return integers [B, I] and ids [B, F] as the arrays that engines take: float32 and int32, in C order.
+    """Return integers [B, I] and ids [B, C] as the arrays that engines take: float32 and int32, in C order.
 
     Raises:
         ValueError: their shapes are not those of the model.
     """
     integers = np.ascontiguousarray(integers, np.float32)
     ids = np.ascontiguousarray(ids, np.int32)
-    if ids.ndim != 2 or ids.shape[1] != spec.fields:
-        raise ValueError(f"ids of shape {ids.shape}; the model reads [B, {spec.fields}]")
+    if ids.ndim != 2 or ids.shape[1] != spec.columns:
+        raise ValueError(f"ids of shape {ids.shape}; the model reads [B, {spec.columns}]")
     if integers.shape != (len(ids), spec.integers):
         raise ValueError(f"integers of shape {integers.shape}; the model reads [{len(ids)}, {spec.integers}]")
     return integers, ids

@@ -79,6 +79,9 @@ def _check_table(table: TableSpec) -> None:
     fields = len(table.rows)
     for name in ("cardinalities", "rows", "hot_rows"):
         _array(name, getattr(table, name), np.int64, fields)
+    if (widths := table.list_widths) is not None:
+        _array("list widths", widths, np.int64, len(widths))
+        _require(0 < len(widths) <= fields and bool(np.all(widths > 0)), "list widths")
     _require(fields > 0 and bool(np.all((0 <= table.hot_rows) & (table.hot_rows <= table.rows))), "hot rows")
     _require(bool(np.all((0 < table.rows) & (table.rows <= table.cardinalities))), "rows")
     hot = int(table.hot_rows.sum())

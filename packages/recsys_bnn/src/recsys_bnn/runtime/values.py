@@ -7,11 +7,13 @@ texts. A missing value is None, NaN, or a text that the model's schema counts as
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from numbers import Real
 from typing import Any
 
-HEX, INTEGER, TEXT = "hex", "integer", "text"
+from recsys_bnn.data.list_text import split_list
+
+HEX, INTEGER, TEXT, LIST = "hex", "integer", "text", "list"
 _HEX = re.compile(r"[0-9a-fA-F]{8}", re.ASCII)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -126,6 +128,30 @@ def text(missing: Collection[str], *, whole_decimals: bool) -> Reader:
         if not found or found in missing:
             return None
         return found[:-2] if whole_decimals and _WHOLE_DECIMAL.fullmatch(found) else found
+
+    return read
+
+
+def items(item: Reader, separator: str, missing: Collection[str]) -> Reader:
+    """Return what reads lists, or texts that spell them, as lists of what ``item`` reads; an empty one is missing.
+
+    Args:
+        item: Reads one item.
+        separator: What stands between items in a text.
+        missing: Texts that stand for a missing list.
+    """
+
+    def read(value: Any) -> list[Any] | None:
+        if isinstance(value, str):
+            value = () if not value.strip() or value.strip() in missing else split_list(value, separator)
+        elif isinstance(value, Mapping) or not hasattr(value, "__iter__"):
+            if is_missing(value):
+                return None
+            value = (value,) if isinstance(value, Real) else None
+        if value is None or isinstance(value, bytes):
+            raise ValueError("a list, a text or nothing")
+        found = [read_item for one in value if (read_item := item(one)) is not None]
+        return found or None
 
     return read
 
