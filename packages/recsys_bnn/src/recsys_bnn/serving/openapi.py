@@ -27,6 +27,12 @@ _KINDS: dict[str, dict[str, Any]] = {
     "hex": {"type": ["string", "null"], "pattern": "^([0-9a-fA-F]{8})?$"},
     "integer": {"anyOf": [_whole(32), {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"}]},
     "text": {"type": ["string", "number", "null"]},
+    "list": {
+        "anyOf": [
+            {"type": "array", "items": {"type": ["string", "number", "null"]}},
+            {"type": ["string", "null"], "description": "A list as it stands in a file of text."},
+        ]
+    },
 }
 _REFUSALS = {
     400: "The body is no JSON.",

@@ -21,6 +21,9 @@ LONGEST = 300
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Number = Whole | float | None
 Category = str | Whole | float | None
+Categories = list[Category] | str | None
+_TYPES: dict[str, Any] = {"whole": Number, "decimal": Number, "list": Categories}
+"""What JSON holds for a kind of feature; a category where nothing stands here."""
 Top = Annotated[int, msgspec.Meta(ge=1)] | None
 
 
@@ -86,7 +89,7 @@ class Bodies:
         default = {"default": msgspec.UNSET} if optional else {}
         fields = []
         for field, feature in zip(self._fields, self.features, strict=True):
-            kind = of(Number if feature.kind in ("whole", "decimal") else Category)
+            kind = of(_TYPES.get(feature.kind, Category))
             kind = kind | msgspec.UnsetType if optional else kind
             fields.append((field, kind, msgspec.field(name=feature.name, **default)))
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False)

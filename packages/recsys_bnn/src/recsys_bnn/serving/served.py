@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from recsys_bnn.data.chunks import array, cells
 from recsys_bnn.data.id_table import OUT_OF_VOCABULARY
+from recsys_bnn.data.lists import encode_fields, rows_with, width_of
 from recsys_bnn.runtime import values
 from recsys_bnn.runtime.packed import PackedModel, load
 from recsys_bnn.serving.direct import DirectReader, direct_reader
@@ -25,7 +26,7 @@ class Asked:
     integers: np.ndarray
     """float32 [N, I]; NaN for a missing one."""
     ids: np.ndarray
-    """int32 [N, F]."""
+    """int32 [N, C]; -1 behind the last item of a list."""
     unknown: dict[str, int]
     """By field, the values that the vocabulary lacks; fields without any are left out."""
     top: int
@@ -66,7 +67,11 @@ class Served:
         ]
         self.bodies = Bodies(features, max_rows)
         readers = _readers(self.card["encoding"])
-        self._readers = {feature.name: readers[feature.kind] for feature in features}
+        self._readers = {f.name: readers[f.kind] for f in features if f.kind in readers}
+        for name, separator in zip(
+            model.list_names, self.card["encoding"].get("separators", ()), strict=True
+        ):
+            self._readers[name] = _list_reader(readers[values.TEXT], self.card["encoding"], separator)
         self._direct: DirectReader | None = direct_reader(
             encoder, features, self.card["encoding"], model.file.encoding, max_rows
         )
@@ -124,31 +129,35 @@ class Served:
         for index, name in enumerate(encoder.integer_names):
             if name in columns:
                 integers[:, index] = encoder.normalisation.encode(index, self._column(name, columns[name]))
-        found = np.empty(rows, np.int32)
-        for index, name in enumerate(encoder.categorical_names):
+        at = 0
+        for field, name in zip(encoder.fields, encoder.categorical_names, strict=True):
+            end = at + width_of(field)
             if name in columns:
-                encoder.fields[index].encode(self._column(name, columns[name]), found)
-                ids[:, index] = found
-                if missed := rows - int(np.count_nonzero(found)):  # the id of an unknown value is 0
+                found = encode_fields([field], [self._column(name, columns[name])], rows)
+                ids[:, at:end] = found.T
+                if missed := rows - int(
+                    np.count_nonzero(found.all(axis=0))
+                ):  # the id of an unknown value is 0
                     unknown[name] = missed
+            at = end
         return Asked(integers, ids, unknown, rows)
 
     def _of_context(self, context: Columns, rows: int) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-        """Return integers [rows, I] and ids [rows, F] with the features of the context, and its unknown values.
+        """Return integers [rows, I] and ids [rows, C] with the features of the context, and its unknown values.
 
         The context is encoded as one row, by what is quick for one.
         """
         encoder = self._encoder
         if not context:
-            shape = (rows, len(encoder.integer_names)), (rows, len(encoder.fields))
+            shape = (rows, len(encoder.integer_names)), (rows, sum(map(width_of, encoder.fields)))
             return np.empty(shape[0], np.float32), np.empty(shape[1], np.int32), {}
         try:
             row = {name: values[0] for name, values in context.items()}
             integers, ids = self._model.encode(row, missing_columns="fill")
         except UserError as error:
             raise BadRequest(f"context.{error}") from error
-        names = zip(encoder.categorical_names, ids[0].tolist(), strict=True)
-        unknown = {name: 1 for name, id in names if id == OUT_OF_VOCABULARY}
+        found = rows_with(OUT_OF_VOCABULARY, ids, encoder.list_widths).tolist()
+        unknown = {name: 1 for name, there in zip(encoder.categorical_names, found, strict=True) if there}
         return np.repeat(integers, rows, axis=0), np.repeat(ids, rows, axis=0), unknown
 
     def _column(self, name: str, given: Values) -> pa.Array:
@@ -213,6 +222,16 @@ def _readers(facts: Mapping[str, Any]) -> dict[str, Reader]:
         values.INTEGER: Reader(_integer_keys, values.integer_key, pa.uint32()),
         values.TEXT: Reader(partial(_texts, missing=missing | {""}, endings=endings), text, pa.string()),
     }
+
+
+def _list_reader(item: Reader, facts: Mapping[str, Any], separator: str) -> Reader:
+    """Return what reads a field of lists, or of texts that spell them."""
+    plain = values.items(item.plain, separator, frozenset(facts["missing_texts"]))
+    return Reader(_no_list, plain, pa.list_(pa.string()))
+
+
+def _no_list(column: Values) -> pa.Array | None:
+    return None
 
 
 def _numbers(column: Values) -> pa.Array:
