@@ -15,12 +15,14 @@ from recsys_bnn.model.trained import load_model, predict
 from recsys_bnn.pack import pack
 from recsys_bnn.packing.model import to_spec
 from recsys_bnn.packing.parity import parity
+from recsys_bnn.runtime.engines import ENGINES, EngineUnavailable
 from recsys_bnn.runtime.numpy_engine import NumpyEngine
 from recsys_bnn.settings.pack import PackSettings
 from recsys_bnn.settings.training import OptimizationConfig, smoke
 from recsys_bnn.train import train
 from seminar_common.errors import UserError
 from seminar_common.report import report
+from seminar_common.results import read_results
 from seminar_common.runs import Run
 
 
@@ -70,6 +72,42 @@ def test_what_is_written(packed: Path, run: Run) -> None:
     }
 
 
+def test_each_engine_that_runs_here_is_compared(packed: Path, run: Run) -> None:
+    results = read_results(run.folder / "packed")
+    names = {row.engine for row in results.rows if row.metric == "parity_share"}
+    card, told = packed.with_suffix(".md").read_text(), recsys_bnn.load(packed, engine="numpy").card["parity"]
+    assert "numpy" in names and names == told.keys()
+    assert "numpy engine: " in card and "native engine: " in card
+    assert ("native engine: not compared" in card) == ("native" not in names)
+    assert all(found["rows"] == 500 and found["unexplained"] == 0 for found in told.values())
+
+
+def test_a_fault_of_one_engine_is_enough(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiling(spec, threads):
+        engine = NumpyEngine(dataclasses.replace(spec, top=spoiled_layers(spec)))
+        engine.name = "native"
+        return engine
+
+    monkeypatch.setitem(ENGINES, "native", spoiling)
+    with pytest.raises(UserError, match="by the native engine [0-9]+ of 300 packed scores differ"):
+        pack(PackSettings(run=run.folder, out=tmp_path / "model", check_rows=300))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_engine_that_does_not_run_is_named_with_its_reason(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(spec, threads):
+        raise EngineUnavailable("no C compiler was found")
+
+    monkeypatch.setitem(ENGINES, "native", unavailable)
+    pack(PackSettings(run=run.folder, out=tmp_path / "model", check_rows=50))
+    assert (
+        "native engine: not compared with PyTorch, no C compiler was found"
+        in (tmp_path / "model.md").read_text()
+    )
+
+
 def test_a_report_shows_measured_bytes_beside_the_computed_ones(
     packed: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -96,8 +134,12 @@ def test_scores_that_differ_are_refused_and_nothing_is_written(
 
 def spoiled(model):
     spec = to_spec(model)
+    return dataclasses.replace(spec, top=spoiled_layers(spec))
+
+
+def spoiled_layers(spec):
     last = spec.top[-1]
-    return dataclasses.replace(spec, top=(*spec.top[:-1], dataclasses.replace(last, bias=last.bias + 0.01)))
+    return (*spec.top[:-1], dataclasses.replace(last, bias=last.bias + 0.01))
 
 
 def test_a_code_that_was_rounded_the_other_way_is_told_from_a_wrong_one(run: Run, prepared: Dataset) -> None:
@@ -108,7 +150,7 @@ def test_a_code_that_was_rounded_the_other_way_is_told_from_a_wrong_one(run: Run
     def moved(by: float):
         inputs = dataclasses.replace(first.inputs, shift=first.inputs.shift + np.float32(by))
         changed = dataclasses.replace(spec, top=(dataclasses.replace(first, inputs=inputs), *spec.top[1:]))
-        return parity(model, NumpyEngine(changed), [batch])
+        return parity(model, [NumpyEngine(changed)], [batch])["numpy"]
 
     assert moved(0).beyond <= 1
     assert moved(1e-6).unexplained == 0

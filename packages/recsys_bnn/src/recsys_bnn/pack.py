@@ -2,8 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 
@@ -14,8 +14,8 @@ from recsys_bnn.model.trained import load_model
 from recsys_bnn.packing.card import model_card
 from recsys_bnn.packing.encoding import encoding_section
 from recsys_bnn.packing.model import to_spec
-from recsys_bnn.packing.parity import TOLERANCE, Parity, parity
-from recsys_bnn.runtime.numpy_engine import NumpyEngine
+from recsys_bnn.packing.parity import TOLERANCE, Parity, Traced, parity
+from recsys_bnn.runtime.engines import ENGINES, EngineUnavailable
 from recsys_bnn.runtime.packed_file import PackedFile, model_bytes, read_packed, write_packed
 from recsys_bnn.runtime.spec import ModelSpec
 from recsys_bnn.settings.pack import PackSettings
@@ -46,10 +46,13 @@ def pack(settings: PackSettings) -> Results:
     dataset = _dataset(run, settings)
     model = load_model(run, dataset)
     spec = to_spec(model)
-    compared = _compare(model, spec, dataset, settings.check_rows)
+    engines, absent = _engines(spec)
+    compared = _compare(model, engines, dataset, settings.check_rows)
     _require_agreement(run, compared)
     encoding, arrays = encoding_section(dataset, _ids_read(spec, dataset))
-    lines = _lines(spec, sum(array.nbytes for array in arrays.values()), compared)
+    lines = _lines(spec, sum(array.nbytes for array in arrays.values()))
+    lines += [_agreement(name, found) for name, found in compared.items()]
+    lines += [f"{name} engine: not compared with PyTorch, {reason}" for name, reason in absent.items()]
     manifest = _manifest(run, dataset, encoding, compared)
     manifest["card"] = model_card(stored_settings(run), dataset, _measured(run), lines, settings.out.name)
     with files.atomic_path(settings.out) as temporary:
@@ -69,11 +72,24 @@ def _dataset(run: Run, settings: PackSettings) -> Dataset:
     return open_dataset(folder)
 
 
-def _compare(model: DLRM, spec: ModelSpec, dataset: Dataset, count: int) -> Parity:
+def _engines(spec: ModelSpec) -> tuple[list[Traced], dict[str, str]]:
+    """Return the engines that run here, and why the others don't."""
+    found, absent = [], {}
+    for name in sorted(
+        ENGINES, key=lambda name: name != "numpy"
+    ):  # first the one that defines what the file means
+        try:
+            found.append(cast(Traced, ENGINES[name](spec, 1)))
+        except EngineUnavailable as error:
+            absent[name] = str(error)
+    return found, absent
+
+
+def _compare(model: DLRM, engines: Sequence[Traced], dataset: Dataset, count: int) -> dict[str, Parity]:
     with progress(
         "comparing scores", min(count, len(dataset.rows("test", "val", "train"))), unit="rows"
     ) as advance:
-        return parity(model, NumpyEngine(spec), _counted(_batches(dataset, count), advance))
+        return parity(model, engines, _counted(_batches(dataset, count), advance))
 
 
 def _batches(dataset: Dataset, count: int) -> Iterator[Batch]:
@@ -93,13 +109,14 @@ def _counted(batches: Iterator[Batch], advance: Any) -> Iterator[Batch]:
         advance(len(batch.labels))
 
 
-def _require_agreement(run: Run, compared: Parity) -> None:
-    if compared.unexplained > UNEXPLAINED * compared.rows:
-        raise UserError(
-            f"{run.folder}: {compared.unexplained:,} of {compared.rows:,} packed scores differ from PyTorch's by more "
-            f"than {TOLERANCE:g}, up to {compared.greatest:.2g}, and no rounding explains it; nothing was written. This "
-            "is a fault of packing: please report it with the run's config.json"
-        )
+def _require_agreement(run: Run, compared: Mapping[str, Parity]) -> None:
+    for name, found in compared.items():
+        if found.unexplained > UNEXPLAINED * found.rows:
+            raise UserError(
+                f"{run.folder}: by the {name} engine {found.unexplained:,} of {found.rows:,} packed scores differ from "
+                f"PyTorch's by more than {TOLERANCE:g}, up to {found.greatest:.2g}, and no rounding explains it; nothing "
+                "was written. This is a fault of packing: please report it with the run's config.json"
+            )
 
 
 def _ids_read(spec: ModelSpec, dataset: Dataset) -> Sequence[int]:
@@ -111,7 +128,9 @@ def _ids_read(spec: ModelSpec, dataset: Dataset) -> Sequence[int]:
     return spec.table.cardinalities.tolist() if spec.first_order is None else dataset.cardinalities
 
 
-def _manifest(run: Run, dataset: Dataset, encoding: dict[str, Any], compared: Parity) -> dict[str, Any]:
+def _manifest(
+    run: Run, dataset: Dataset, encoding: dict[str, Any], compared: Mapping[str, Parity]
+) -> dict[str, Any]:
     measured, settings = _measured(run), run.config()["settings"]
     return {
         "name": stored_settings(run).model.name,
@@ -121,7 +140,7 @@ def _manifest(run: Run, dataset: Dataset, encoding: dict[str, Any], compared: Pa
         "settings": settings,
         "encoding": encoding,
         "figures": [] if measured is None else as_document(measured)["rows"],
-        "parity": dataclasses.asdict(compared),
+        "parity": {name: dataclasses.asdict(found) for name, found in compared.items()},
     }
 
 
@@ -129,23 +148,27 @@ def _measured(run: Run) -> Results | None:
     return read_results(run.folder) if (run.folder / "results.json").is_file() else None
 
 
-def _lines(spec: ModelSpec, encoding_bytes: int, compared: Parity) -> list[str]:
-    """Return what there is to say of bytes and parity."""
+def _lines(spec: ModelSpec, encoding_bytes: int) -> list[str]:
+    """Return what there is to say of bytes."""
     packed, plain = model_bytes(spec), float_bytes(spec)
     model = f"model {packed:,} bytes, in 32 bits {plain:,} ({plain / packed:.1f} times as many)"
-    lines = [model, f"vocabulary and normalisation {encoding_bytes:,} bytes"]
-    if not compared.rows:
-        return [*lines, "scores were not compared with PyTorch's"]
+    return [model, f"vocabulary and normalisation {encoding_bytes:,} bytes"]
+
+
+def _agreement(engine: str, found: Parity) -> str:
+    """Return what there is to say of an engine's scores."""
+    if not found.rows:
+        return f"{engine} engine: not compared with PyTorch, as no rows were asked for"
     agreement = (
-        f"{100 * compared.share_within:.3f}% of {compared.rows:,} scores within {TOLERANCE:g} of PyTorch's, "
-        f"greatest difference {compared.greatest:.1e}"
+        f"{engine} engine: {100 * found.share_within:.3f}% of {found.rows:,} scores within {TOLERANCE:g} of PyTorch's, "
+        f"greatest difference {found.greatest:.1e}"
     )
-    if compared.beyond:
-        at_edge = compared.beyond - compared.unexplained
+    if found.beyond:
+        at_edge = found.beyond - found.unexplained
         agreement += (
-            f"; {at_edge} of the {compared.beyond} other rows have an input at the edge between two codes"
+            f"; {at_edge} of the {found.beyond} other rows have an input at the edge between two codes"
         )
-    return [*lines, agreement]
+    return agreement
 
 
 def float_bytes(spec: ModelSpec) -> int:
@@ -158,7 +181,9 @@ def float_bytes(spec: ModelSpec) -> int:
     return 4 * (layers + table + wide)
 
 
-def _publish(run: Run, dataset: Dataset, model: DLRM, file: PackedFile, compared: Parity) -> Results:
+def _publish(
+    run: Run, dataset: Dataset, model: DLRM, file: PackedFile, compared: Mapping[str, Parity]
+) -> Results:
     name = stored_settings(run).model.name
     megabytes = {
         "size_mb": cost.size_mb(model.tensor_sizes()),
@@ -168,9 +193,13 @@ def _publish(run: Run, dataset: Dataset, model: DLRM, file: PackedFile, compared
     }
     rows = [Row(name, dataset.name, "", metric, value, unit="MB") for metric, value in megabytes.items()]
     rows.append(Row(name, dataset.name, "", "packed_ratio", float_bytes(file.spec) / file.model_bytes))
-    if compared.rows:
-        agreement = {"parity_share": compared.share_within, "parity_max": compared.greatest}
-        rows += [Row(name, dataset.name, "", m, value, n=compared.rows) for m, value in agreement.items()]
+    for engine, found in compared.items():
+        if found.rows:
+            agreement = {"parity_share": found.share_within, "parity_max": found.greatest}
+            rows += [
+                Row(name, dataset.name, "", m, value, n=found.rows, engine=engine)
+                for m, value in agreement.items()
+            ]
     results = Results(runs.command_line(), tuple(rows))
     environment = runs.environment(torch.get_num_threads(), data={dataset.name: dataset.fingerprint})
     section = Section(f"{name}, packed", results, run.config(), environment)

@@ -153,6 +153,22 @@ def test_a_row_does_not_depend_on_its_batch(models, name):
     assert engine.logits(integers[:0], ids[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if not shape.first_order])
+def test_what_a_trace_sees_gives_the_logits(models, name):
+    spec, engine = models[name]
+    integers, ids = random_rows(spec, 60, np.random.default_rng(4))
+    logits, seen = engine.traced(integers, ids)
+    np.testing.assert_array_equal(logits, engine.logits(integers, ids))
+    assert [values.shape[1] for values in seen] == [layer.weights.count for layer in spec.layers()]
+    last = spec.top[-1]
+    sums = (seen[-1].astype(np.float64) @ last.float_weights().T.astype(np.float64)).astype(np.float32)
+    expected = (sums * last.gain + last.bias)[:, 0]
+    if last.exact:
+        np.testing.assert_array_equal(logits, expected)
+    else:
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["float", "flags, wide part", "8 bits"])
 def test_rows_that_share_their_integers_share_a_dense_vector(models, name):
     spec, engine = models[name]

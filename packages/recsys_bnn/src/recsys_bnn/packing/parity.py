@@ -3,11 +3,13 @@
 Both compute the same sums in another order, so their floats differ in the last digits. A float that lies where a
 code ends may then round to the next code, and the score moves by more than that. PyTorch does the same to itself, from
 one batch size to another. So rows that differ are looked at: the first layer that reads other codes must read them from
-inputs that PyTorch itself has within some last digits of the edge between the two codes.
+inputs that PyTorch itself has within some last digits of the edge between the two codes. Each engine adds its floats in
+an order of its own, so each is compared with PyTorch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +19,6 @@ from recsys_bnn.data.dataset import Batch
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.packing.codes import CodedInput, coded_input
 from recsys_bnn.packing.model import Block, blocks
-from recsys_bnn.runtime.numpy_engine import NumpyEngine
 from recsys_bnn.runtime.packed import sigmoid
 from recsys_bnn.runtime.spec import FloatInput
 
@@ -57,24 +58,37 @@ class Parity:
         return 1 - self.beyond / max(self.rows, 1)
 
 
-def parity(model: DLRM, engine: NumpyEngine, batches: Iterable[Batch]) -> Parity:
-    """Compare a model, on the CPU and in evaluation mode, with its packed form on some rows."""
-    compare = _Comparison(model, engine)
-    return sum(map(compare.batch, batches), Parity())
+class Traced(Protocol):
+    """An engine that tells what meets the weights of each layer."""
+
+    name: str
+
+    def traced(self, integers: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the logits, and what meets the weights of each layer, [B, K] or [B, T * K]."""
+        ...
+
+
+def parity(model: DLRM, engines: Sequence[Traced], batches: Iterable[Batch]) -> dict[str, Parity]:
+    """Compare a model, on the CPU and in evaluation mode, with its packed form in each engine, by their names."""
+    compare, found = _Comparison(model), {engine.name: Parity() for engine in engines}
+    for batch in batches:
+        expected = compare.traced(batch)
+        for engine in engines:
+            found[engine.name] += compare.batch(batch, engine, *expected)
+    return found
 
 
 class _Comparison:
-    def __init__(self, model: DLRM, engine: NumpyEngine):
-        self.model, self.engine = model, engine
+    def __init__(self, model: DLRM):
+        self.model = model
         mlps = [mlp for mlp in (model.bottom, model.top) if mlp is not None]
         self.blocks: list[Block] = [block for mlp in mlps for block in blocks(mlp)]
         self.coded: list[CodedInput] = [coded_input(b.quantizers[0], b.before) for b in self.blocks]
 
     @torch.inference_mode()
-    def batch(self, batch: Batch) -> Parity:
-        """Compare the scores of some rows."""
-        logits, inputs = self._traced(batch)
-        packed_logits, codes = self.engine.traced(batch.integers.numpy(), batch.categoricals.numpy())
+    def batch(self, batch: Batch, engine: Traced, logits: np.ndarray, inputs: list[Tensor]) -> Parity:
+        """Compare the scores of some rows with what :meth:`traced` returned for them."""
+        packed_logits, codes = engine.traced(batch.integers.numpy(), batch.categoricals.numpy())
         difference = np.abs(sigmoid(packed_logits) - sigmoid(logits))
         beyond = ~(difference <= TOLERANCE)
         explained = self._explained(inputs, codes, np.flatnonzero(beyond)) if beyond.any() else 0
@@ -86,7 +100,8 @@ class _Comparison:
             float(difference[~beyond].max(initial=0)),
         )
 
-    def _traced(self, batch: Batch) -> tuple[np.ndarray, list[Tensor]]:
+    @torch.inference_mode()
+    def traced(self, batch: Batch) -> tuple[np.ndarray, list[Tensor]]:
         """Return PyTorch's logits, [B], and what each layer's quantizer got, [B, K]."""
         seen: list[Tensor] = []
         hooks = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys_bnn.runtime.native import kernels, probe, tables
 from recsys_bnn.runtime.native.structures import CLASSES, Arrays, FirstOrder, Layer, Model, round_up
+from recsys_bnn.runtime.numpy_engine import integer_inputs, quantized
 from recsys_bnn.runtime.spec import FirstOrder as FirstOrderSpec
 from recsys_bnn.runtime.spec import LayerSpec, ModelSpec, check_rows
 
@@ -83,6 +84,48 @@ class NativeEngine:
             raise MemoryError("no memory for a batch")
         return out
 
+    def traced(self, integers: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return what :meth:`recsys_bnn.runtime.numpy_engine.NumpyEngine.traced` does.
+
+        The layers run one after the other, by the kernels of large batches. A row's floats are those that it has in
+        :meth:`logits`, as they do not depend on its batch.
+        """
+        integers, ids = check_rows(self.spec, integers, ids)
+        seen: list[np.ndarray] = []
+        x, dense = integer_inputs(integers, self.spec.missing_flags), None
+        if self.spec.bottom is not None:
+            x = dense = self._mlp(self._model.bottom, self.spec.bottom, x, seen)
+        self._mlp(self._model.top, self.spec.top, self._products(ids, dense), seen)
+        return self.logits(integers, ids), seen
+
+    def _mlp(
+        self, address: int, layers: Sequence[LayerSpec], x: np.ndarray, seen: list[np.ndarray]
+    ) -> np.ndarray:
+        """Return the outputs [B, N] of layers whose structures begin at ``address``."""
+        many = len(CLASSES) - 1
+        for index, layer in enumerate(layers):
+            seen.append(quantized(layer.inputs, x))
+            given = np.pad(x, ((0, 1), (0, 48)))  # the engine reads beyond a row
+            out = np.empty((len(x), round_up(layer.outputs, 32)), np.float32)
+            at = address + index * ctypes.sizeof(Layer)
+            took = self._library.calls.rb_layer(
+                at, many, given.ctypes.data, given.shape[1], len(x), 1, out.ctypes.data
+            )
+            if took < 0:
+                raise MemoryError("no memory for a batch")
+            x = np.ascontiguousarray(out[:, : layer.outputs])
+        return x
+
+    def _products(self, ids: np.ndarray, dense: np.ndarray | None) -> np.ndarray:
+        """Return the inputs of the top MLP, [B, D + products]."""
+        model, parts = self._model, []
+        name = kernels.INTERACTIONS[model.methods[len(CLASSES) - 1]]
+        for start in range(0, len(ids), model.block):
+            some = slice(start, start + model.block)
+            given = None if dense is None else np.ascontiguousarray(dense[some])
+            parts.append(self._interact(model, name, ids[some], given)[0])
+        return np.concatenate(parts)
+
     def call_times(
         self, integers: np.ndarray, ids: np.ndarray, batch: int, seconds: float, most: int = 100_000
     ) -> np.ndarray:
@@ -139,7 +182,7 @@ class NativeEngine:
         )
         if spec.first_order is not None:
             made.has_first_order = True
-            made.first = _first_order(spec.first_order, arrays)
+            made.first = _first_order(spec.first_order, tables.column_fields(spec.table), arrays)
         made.methods[:] = [self._interaction(made)] * len(CLASSES)
         return made
 
@@ -168,7 +211,7 @@ class NativeEngine:
         return kernels.INTERACTIONS.index(best)
 
     def _interaction_time(self, model: Model, name: str, rows: int = 12, trials: int = 5) -> float:
-        ids = np.zeros((rows, self.spec.fields), np.int32)
+        ids = np.zeros((rows, self.spec.columns), np.int32)
         return min(self._interact(model, name, ids)[1] for _ in range(trials))
 
     def _interact(
@@ -200,14 +243,14 @@ def _block_rows(spec: ModelSpec) -> int:
     return max(_BLOCK_ROWS[0], min(_BLOCK_ROWS[1], rows))
 
 
-def _first_order(part: FirstOrderSpec, arrays: Arrays) -> FirstOrder:
-    fields = max(len(part.rows), 1)
+def _first_order(part: FirstOrderSpec, columns: np.ndarray, arrays: Arrays) -> FirstOrder:
+    fields = max(len(columns), 1)
     return FirstOrder(
         bias=part.bias,
-        offset=arrays.padded(np.cumsum(part.rows) - part.rows, fields, np.int64),
-        rows=arrays.padded(np.minimum(part.rows, 2**31 - 1), fields, np.uint32),
+        offset=arrays.padded((np.cumsum(part.rows) - part.rows)[columns], fields, np.int64),
+        rows=arrays.padded(np.minimum(part.rows, 2**31 - 1)[columns], fields, np.uint32),
         codes=arrays.padded(part.codes, len(part.codes) + 1, np.int8),
-        scale=arrays.padded(part.scale, fields, np.float32),
+        scale=arrays.padded(part.scale[columns], fields, np.float32),
         integer_weights=arrays.padded(
             part.integer_weights, round_up(len(part.integer_weights) + 1, 16), np.float32
         ),
