@@ -83,7 +83,7 @@ def test_from_a_log_to_scores(tmp_path: Path) -> None:
     run = train(settings)
     pack(PackSettings(run=run.folder, out=tmp_path / "model.safetensors", check_rows=200))
     model = recsys_bnn.load(tmp_path / "model.safetensors")
-    assert model.engine.name == "numpy" and model.list_names == ("tags",)
+    assert model.list_names == ("tags",)
     _, integers, ids = data.rows("test").columns()
     wanted = predict(load_model(run, data), data.rows("test"), torch.device("cpu"))
     np.testing.assert_allclose(model.predict_encoded(integers, ids), wanted, atol=1e-5)

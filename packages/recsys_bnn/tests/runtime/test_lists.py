@@ -10,7 +10,10 @@ import pytest
 from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.packing.encoding import encoding_section
 from recsys_bnn.prepare import prepare
-from recsys_bnn.runtime import engines, values
+from recsys_bnn.runtime import values
+from recsys_bnn.runtime.engines import EngineUnavailable
+from recsys_bnn.runtime.native import tables
+from recsys_bnn.runtime.native.engine import NativeEngine
 from recsys_bnn.runtime.numpy_engine import Lists, NumpyEngine, first_order, known_ids, look_up
 from recsys_bnn.runtime.packed import PackedModel, load
 from recsys_bnn.runtime.packed_file import write_packed
@@ -79,13 +82,40 @@ def test_lists_of_one_item_are_plain_fields() -> None:
     np.testing.assert_allclose(NumpyEngine(listed).logits(*rows), NumpyEngine(plain).logits(*rows), rtol=1e-5)
 
 
-def test_the_c_engine_leaves_lists_to_numpy() -> None:
-    spec = random_spec(Shape(list_widths=(2,)), np.random.default_rng(0))
-    assert engines.choose(spec).name == "numpy"
-    with pytest.raises(
-        UserError, match="engine native: the C engine takes no fields of lists.*auto takes one"
-    ):
-        engines.choose(spec, engine="native")
+@pytest.mark.parametrize("widths", [(3, 2), (1, 40), (7, 1, 2)], ids=str)
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_c_engine_agrees_with_numpy(name: str, widths: tuple[int, ...]) -> None:
+    spec = random_spec(replace(SHAPES[name], list_widths=widths), np.random.default_rng(0))
+    try:
+        engine = NativeEngine(spec, threads=2)
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    integers, ids = random_rows(spec, 300, np.random.default_rng(1))
+    wanted = NumpyEngine(spec).logits(integers, ids)
+    np.testing.assert_allclose(engine.logits(integers, ids), wanted, rtol=1e-3, atol=1e-3)
+    one = np.concatenate([engine.logits(integers[i : i + 1], ids[i : i + 1]) for i in range(40)])
+    np.testing.assert_allclose(one, wanted[:40], rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="ids of shape"):
+        engine.logits(integers, ids[:, :-1].copy())
+
+
+def test_each_way_to_multiply_rows_pools_them_alike() -> None:
+    spec = random_spec(Shape(cardinalities=[9] * 40, dim=11, list_widths=(5,) * 9), np.random.default_rng(0))
+    try:
+        engine = NativeEngine(spec)
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    _, ids = random_rows(spec, 8, np.random.default_rng(1))
+    names = engine._library.interactions(tables.interactions(spec.table))
+    products = [engine._interact(engine._model, name, ids)[0] for name in names]
+    table, lists = spec.table, Lists(spec.table.widths)
+    vectors = look_up(table, known_ids(table, ids, lists.fields), lists.fields)
+    vectors = lists.sums(vectors * lists.shares(ids)[:, :, None])
+    rows, columns = np.tril_indices(40, -1)
+    wanted = (vectors @ vectors.transpose(0, 2, 1))[:, rows, columns]
+    for got in products:  # behind the dense vector; the first of each line is its own product
+        places = np.delete(np.arange(41 * 40 // 2), np.cumsum(np.arange(40)))
+        np.testing.assert_allclose(got[:, 11:][:, places], wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,6 @@ def _numpy(spec: ModelSpec, threads: int) -> Engine:
 
 
 def _native(spec: ModelSpec, threads: int) -> Engine:
-    if spec.table.list_widths is not None:
-        raise EngineUnavailable("the C engine takes no fields of lists, and this model has some")
     from recsys_bnn.runtime.native.engine import NativeEngine
 
     return NativeEngine(spec, threads)

@@ -58,11 +58,12 @@ class Table(ctypes.Structure):
             (name, c_int32)
             for name in ("fields", "dim", "lanes", "kind", "has_hot", "hashed", "fixed", "plain")
         ),
+        *((name, c_int32) for name in ("vectors", "singles", "lists", "unused")),
         ("parts", Part * 2),
         *((name, c_void_p) for name in ("cardinality", "rows", "hot_rows", "scale", "hot_scale")),
         *(
             (name, c_void_p)
-            for name in ("row_scale", "row_bias", "cold_offset", "group_starts", "pair_scale")
+            for name in ("row_scale", "row_bias", "cold_offset", "group_starts", "pair_scale", "widths")
         ),
     ]
 

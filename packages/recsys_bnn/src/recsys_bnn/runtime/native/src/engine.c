@@ -50,7 +50,7 @@ typedef struct {
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static int64_t vectors(const Model *m) { return m->table.fields + (m->bottoms > 0); }
+static int64_t vectors(const Model *m) { return m->table.vectors + (m->bottoms > 0); }
 
 static int64_t top_inputs(const Model *m) { return (m->bottoms ? m->table.dim : 0) + line(vectors(m)); }
 
@@ -88,6 +88,7 @@ static void lay_out(const Model *m, Scratch *s, Arena *a) {
         w->rows[i].at = take(a, lanes * (int64_t)sizeof(void *));
         w->rows[i].id = take(a, lanes * 4);
         w->rows[i].hot = take(a, lanes * 4);
+        w->rows[i].share = take(a, lanes * 4);
     }
     w->scale = take(a, lanes * 4 + 64);
     w->bias = take(a, lanes * 4);
@@ -204,12 +205,21 @@ static void look_up(const Model *m, int class, const int32_t *ids, int64_t rows,
     }
 }
 
+// What the id of field, or column of a list, number f adds.
+INLINE float weight_of(const FirstOrder *p, int f, int32_t number) {
+    uint32_t id = (uint32_t)number;  // a negative id is a large one here
+    return id < p->rows[f] ? p->scale[f] * (float)p->codes[p->offset[f] + id] : 0;
+}
+
 static float wide_part(const Model *m, const float *inputs, const int32_t *ids) {
     const FirstOrder *p = &m->first;
+    const Table *t = &m->table;
     float sum = p->bias;
-    for (int f = 0; f < m->table.fields; f++) {
-        uint32_t id = (uint32_t)ids[f];  // a negative id is a large one here
-        if (id < p->rows[f]) sum += p->scale[f] * (float)p->codes[p->offset[f] + id];
+    for (int f = 0; f < t->singles; f++) sum += weight_of(p, f, ids[f]);
+    for (int l = 0, at = t->singles; l < t->lists; at += t->widths[l++]) {
+        float all = 0;
+        for (int c = 0; c < t->widths[l]; c++) all += weight_of(p, at + c, ids[at + c]);
+        sum += all / (float)items(ids + at, t->widths[l]);
     }
     int64_t inputs_count = m->integers * (m->flags ? 2 : 1);
     for (int64_t k = 0; k < inputs_count; k++) sum += p->integer_weights[k] * inputs[k];

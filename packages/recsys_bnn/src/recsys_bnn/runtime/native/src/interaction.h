@@ -35,9 +35,27 @@ static void unpack_floats(const Table *t, const Rows *r, const Work *w) {
     }
 }
 
+// The mean of each list in place of its items. What is written stands at or before what is read.
+static void pool_lists(const Table *t, const Rows *r, const Work *w) {
+    int at = t->singles;
+    for (int l = 0; l < t->lists; at += t->widths[l++]) {
+        float *to = w->values + (t->singles + l + 1) * w->wide;
+        for (int c = 0; c < t->widths[l]; c++) {
+            const float *from = w->values + (at + c + 1) * w->wide, share = r->share[at + c];
+            if (c && share == 0) continue;
+            for (int d = 0; d < w->wide; d++) to[d] = c ? to[d] + share * from[d] : share * from[d];
+        }
+    }
+}
+
+static void ready_floats(const Table *t, const Rows *r, const Work *w) {
+    unpack_floats(t, r, w);
+    if (t->lists) pool_lists(t, r, w);
+}
+
 static void float_loops(const Table *t, const float *dense, const Work *w, float *out) {
     int has = dense != NULL;
-    for (int i = 0; i < t->fields; i++)
+    for (int i = 0; i < t->vectors; i++)
         for (int j = -has; j < i; j++) {
             const float *a = w->values + (i + 1) * w->wide, *b = j < 0 ? dense : w->values + (j + 1) * w->wide;
             float sum = 0;
@@ -179,13 +197,13 @@ DEFINE_LINES(float_lines, __m256, _mm256_setzero_ps(), SPREAD_FLOAT, LOAD_FLOAT,
 
 // Floats of the rows, transposed. Column 0 is the dense vector where there is one.
 INLINE void float_columns(const Table *t, const float *dense, const Rows *r, const Work *w, const int64_t dim, const int64_t stride) {
-    int64_t has = dense != NULL, vectors = t->fields + has;
+    int64_t has = dense != NULL, vectors = t->vectors + has;
     const float *rows[8];
-    if (!t->plain) unpack_floats(t, r, w);
+    if (!t->plain) ready_floats(t, r, w);
     for (int64_t v = 0; v < vectors; v += 8) {
         for (int64_t k = 0; k < 8; k++) {
             int64_t f = v + k - has;
-            rows[k] = f < 0 ? dense : f >= t->fields ? w->values : t->plain ? (const float *)r->at[f] : w->values + (f + 1) * w->wide;
+            rows[k] = f < 0 ? dense : f >= t->vectors ? w->values : t->plain ? (const float *)r->at[f] : w->values + (f + 1) * w->wide;
         }
         for (int64_t d = 0; d < dim; d += 8) {
             __m256i a[8];
@@ -198,7 +216,7 @@ INLINE void float_columns(const Table *t, const float *dense, const Rows *r, con
 // Vector 0 is the dense one where there is one. All in float, scales and biases included.
 INLINE void float_lanes_of(const Table *t, const float *dense, const Rows *r, const Work *w, float *out, const int64_t dim, const int64_t stride) {
     float_columns(t, dense, r, w, dim, stride);
-    float_lines_all(w, NULL, dim, stride, t->fields + (dense != NULL), 0, out);
+    float_lines_all(w, NULL, dim, stride, t->vectors + (dense != NULL), 0, out);
 }
 
 // Sizes that are common are constants, so that loops are unrolled.
@@ -435,7 +453,7 @@ static void bit_lanes(const Table *t, const float *dense, const Rows *r, const W
 static void interact(const Table *t, int32_t method, const float *dense, const Rows *r, const Work *w, float *out) {
     if (!t->fixed) row_scales(t, r, w->scale, w->bias);
     switch (method) {
-        case FLOAT_LOOPS: unpack_floats(t, r, w); float_loops(t, dense, w, out); break;
+        case FLOAT_LOOPS: ready_floats(t, r, w); float_loops(t, dense, w, out); break;
         case INT16_LOOPS: unpack_int16(t, r, w); int16_loops(t, dense, w, out); break;
         case WORD_LOOPS: word_loops(t, dense, r, w, out); break;
 #if defined(__AVX2__)

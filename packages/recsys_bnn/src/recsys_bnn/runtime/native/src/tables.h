@@ -10,10 +10,12 @@ typedef struct {
     int32_t bits, bytes, mul, add;
 } Part;
 
-// Arrays of a field are padded to `lanes`, F up to a multiple of 32.
+// `fields` are F, or with lists the C columns of ids, each of which is looked up as a field of its own. Their arrays are
+// padded to `lanes`, F or C up to a multiple of 32.
 typedef struct {
     int32_t fields, dim, lanes, kind, has_hot, hashed;
-    int32_t fixed, plain;  // no id decides a scale; all scales are 1 and all rows floats
+    int32_t fixed, plain;  // no id decides a scale; all scales are 1 and all rows are floats that are multiplied as they are
+    int32_t vectors, singles, lists, unused;  // F in any case; fields of one id each, and the lists behind them
     Part parts[2];  // cold, hot
     const uint32_t *cardinality, *rows, *hot_rows;
     const float *scale, *hot_scale;           // [lanes], or [lanes][GROUPS]
@@ -21,6 +23,7 @@ typedef struct {
     const int64_t *cold_offset;               // [F]
     const int32_t *group_starts;              // [F][GROUPS], the last INT32_MAX
     const float *pair_scale;                  // what each product is multiplied by, where it is fixed; else NULL
+    const int32_t *widths;                    // [lists]: columns of each
 } Table;
 
 // The rows of one row of the batch.
@@ -28,6 +31,7 @@ typedef struct {
     const uint8_t **at;   // [lanes]
     uint32_t *id;         // [lanes]
     int32_t *hot;         // [lanes]
+    float *share;         // [lanes]: of an item in the mean of its list; 0 for no item
 } Rows;
 
 INLINE void prefetch(const void *p, int64_t bytes) {
@@ -44,9 +48,27 @@ static void known_ids(const Table *t, const int32_t *restrict ids, uint32_t *res
         for (int f = 0; f < t->fields; f++) if (to[f] >= rows[f]) to[f] %= rows[f];
 }
 
+// Whether column number c of a list is an item: the first one always is.
+INLINE int is_item(const int32_t *list, int c) { return !c || list[c] >= 0; }
+
+INLINE int items(const int32_t *list, int width) {
+    int count = 0;
+    for (int c = 0; c < width; c++) count += is_item(list, c);
+    return count;
+}
+
+static void find_shares(const Table *t, const int32_t *ids, float *share) {
+    int at = t->singles;
+    for (int l = 0; l < t->lists; at += t->widths[l++]) {
+        float each = 1.0f / (float)items(ids + at, t->widths[l]);
+        for (int c = 0; c < t->widths[l]; c++) share[at + c] = is_item(ids + at, c) ? each : 0;
+    }
+}
+
 // Find the rows of a row of ids, and fetch them.
 static void find_rows(const Table *t, const int32_t *ids, Rows *r) {
     known_ids(t, ids, r->id);
+    if (t->lists) find_shares(t, ids, r->share);
     int64_t cold = t->parts[0].bytes, hot = t->parts[1].bytes;
     if (t->has_hot)
         for (int f = 0; f < t->fields; f++) {
