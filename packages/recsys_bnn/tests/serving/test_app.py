@@ -17,6 +17,7 @@ pytest.importorskip("fastapi")
 uvicorn = pytest.importorskip("uvicorn")
 
 from recsys_bnn.runtime.packed import load  # noqa: E402
+from recsys_bnn.serving import app  # noqa: E402
 from recsys_bnn.serving.app import make_app  # noqa: E402
 from recsys_bnn.serving.held import Held  # noqa: E402
 from recsys_bnn.serving.served import Served, same_features, served  # noqa: E402
@@ -57,7 +58,7 @@ def serving(model: Path, **changes: Any) -> Generator[Client]:
     held: Held[Served] = Held(model, lambda path: served(path, "numpy", settings.max_rows), same_features)
     config = uvicorn.Config(make_app(held, settings, 2), port=0, log_level="error")
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="event loop")
     thread.start()
     while not server.started:
         time.sleep(0.01)
@@ -288,6 +289,24 @@ def test_too_many_requests_at_once_are_told_to_come_again(
             thread.join()
         assert found == [200, 200]
         assert client.post("/score", {"rows": [ROW]})[0] == 200
+
+
+@pytest.mark.parametrize(("brief", "by"), [(1e9, "event loop"), (0.0, "score")])
+def test_no_thread_is_woken_up_for_what_is_brief(
+    brief: float, by: str, visits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, score = [], Served.score
+
+    def seen(self: Served, *args: Any) -> Any:
+        names.append(threading.current_thread().name)
+        return score(self, *args)
+
+    with serving(visits / "m.safetensors") as client:
+        monkeypatch.setattr(app, "_BRIEF_S", brief)
+        monkeypatch.setattr(Served, "score", seen)
+        assert client.post("/score", {"rows": [ROW]})[0] == 200
+        assert client.request("POST", "/score")[0] == 400
+    assert len(names) == 1 and names[0].startswith(by)
 
 
 def test_a_new_model_is_taken_up_without_a_failed_request(
