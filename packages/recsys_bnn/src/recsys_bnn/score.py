@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recsys_bnn.compiled.memory import keep_freed
 from recsys_bnn.data.chunks import array, cells
 from recsys_bnn.data.formats.compression import parted
 from recsys_bnn.data.formats.movielens_layouts import find_layout
@@ -44,6 +45,7 @@ def score(settings: ScoreSettings) -> None:
     out = None if settings.out == "-" else Path(settings.out)
     if out is not None:
         files.refuse_existing(out)
+    keep_freed()
     model = load(settings.model, threads=settings.threads, engine=settings.engine)
     source = _Source(settings, model)
     with parallel_map(WorkConfig(settings.workers)) as ordered_map:

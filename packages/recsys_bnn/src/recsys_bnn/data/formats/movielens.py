@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys_bnn.data import chunks
 from recsys_bnn.data.formats.bad_rows import BadRows
@@ -231,6 +230,8 @@ class _Joined:
     users: tuple[pa.Array, dict[str, pa.Array]] | None
 
     def __call__(self, pairs: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow.compute as pc  # which takes a tenth of a second
+
         columns = dict(zip(pairs.schema.names, pairs.columns, strict=True))
         for name, known in (("item_id", self.items), ("user_id", self.users)):
             if known is not None:
