@@ -20,6 +20,8 @@ from seminar_common.signals import Terminated
 
 GRACE_S = 30
 """Seconds that requests in flight have to end in."""
+KEEP_ALIVE_S = 75
+"""Seconds that an idle connection is kept: longer than proxies keep theirs, else a request may meet the end of one."""
 BACKLOG = 1024
 
 
@@ -41,6 +43,7 @@ def serve(settings: ServeSettings) -> None:
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             backlog=BACKLOG,
         )
         host, port = listener.getsockname()[:2]

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("fastapi")
 
-from recsys_bnn.benchmarks.http_load import flood, http_request, offer
+from recsys_bnn.benchmarks.http_load import Client, flood, http_request, offer
 from recsys_bnn.benchmarks.serve import highest_rate, rank_requests, serve_speed, write_model
 from recsys_bnn.serving.served import served
 from recsys_bnn.settings.serve import ServeLoad
@@ -65,6 +65,24 @@ def test_failures_are_counted() -> None:
             offer(port, [http_request(port, "/rank", b"{}")], 200, 0.2, np.random.default_rng(0))
         )
     assert answers.failed == 10 and len(answers.milliseconds) == 30
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100_000)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    async def twice() -> list[int]:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        client, found = Client(port := server.sockets[0].getsockname()[1]), []
+        for _ in range(2):
+            found.append(await client.status(http_request(port, "/rank", b"{}")))
+            await asyncio.sleep(0.05)
+        server.close()
+        return found
+
+    assert asyncio.run(twice()) == [200, 200]
 
 
 def test_the_highest_rate_stays_below_what_the_server_can_do() -> None:

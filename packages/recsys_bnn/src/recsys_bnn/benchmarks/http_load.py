@@ -65,7 +65,7 @@ class Client:
         connection = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                connection = self._free.pop() if self._free else await self._connection()
+                connection = self._idle() or await self._connection()
                 reader, writer = connection
                 writer.write(request)
                 await writer.drain()
@@ -77,6 +77,15 @@ class Client:
             return 0
         self._free.append(connection)
         return int(head[9:12])
+
+    def _idle(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return an open connection that nobody uses, if there is one; a server may close those that have long been idle."""
+        while self._free:
+            connection = self._free.pop()
+            if not connection[0].at_eof():
+                return connection
+            connection[1].close()
+        return None
 
     def close(self) -> None:
         """Close all connections."""

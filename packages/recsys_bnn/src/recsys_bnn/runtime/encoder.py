@@ -221,9 +221,11 @@ class Encoder:
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
         """All keys with their field above them, uint64, rising, and their ids, int32."""
         counts = [field.get("keys", 0) for field in self._fields]
-        fields = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
         ids = np.concatenate([np.empty(0, np.int32), *(np.arange(c, dtype=np.int32) for c in counts)])
-        keys = (fields << np.uint64(32)) | self._arrays["keys"]
+        keys, at = self._arrays["keys"].astype(np.uint64), 0
+        for field, count in enumerate(counts):  # by slices, as np.repeat lets no other thread run
+            keys[at : at + count] |= np.uint64(field << 32)
+            at += count
         order = np.argsort(keys)
         return keys[order], ids[order] + np.int32(FIRST_VALUE)
 
