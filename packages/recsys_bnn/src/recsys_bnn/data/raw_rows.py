@@ -347,4 +347,5 @@ def _encoded(
 def _column(batches: Sequence[pa.RecordBatch], name: str | None) -> pa.Array | None:
     if name is None or name not in batches[0].schema.names:
         return None
-    return pa.concat_arrays([batch.column(name) for batch in batches])
+    columns = [batch.column(name) for batch in batches]
+    return columns[0] if len(columns) == 1 else pa.concat_arrays(columns)

@@ -24,11 +24,12 @@ class Quality:
     def add(self, probabilities: np.ndarray, clicks: np.ndarray) -> None:
         """Count rows with probabilities, float64 [N], and clicks, 0 or 1 [N]."""
         likely = np.clip(probabilities, 1e-15, 1 - 1e-15)
-        logits = np.log(likely) - np.log1p(-likely)
-        bins = np.clip((logits / _WIDEST + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
-        for click in (0, 1):
-            self._counts[click] += np.bincount(bins[clicks == click], minlength=BINS)
-        self._loss -= float(np.where(clicks == 1, np.log(likely), np.log1p(-likely)).sum())
+        of_click, of_other = np.log(likely), np.log1p(-likely)
+        bins = np.clip(((of_click - of_other) / _WIDEST + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
+        self._counts += np.bincount(bins + BINS * clicks.astype(np.int64), minlength=2 * BINS).reshape(
+            2, BINS
+        )
+        self._loss -= float(np.where(clicks == 1, of_click, of_other).sum())
 
     @property
     def rows(self) -> int:
