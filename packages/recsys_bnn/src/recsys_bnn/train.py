@@ -330,10 +330,20 @@ class Trainer:
             return
         table = self.plain.embedding.weight
         assert table.grad is not None
-        # Not coalesced, so that every process has as many entries: one for each row of its part and each field.
-        rows = cast(Tensor, self.fabric.all_gather(table.grad._indices()[0])).flatten()
-        values = cast(Tensor, self.fabric.all_gather(table.grad._values())).flatten(0, 1) / processes
+        # Not coalesced, so that every process has as many entries, one for each row of its part and each field; but for
+        # lists, where zeros fill up what others have more.
+        rows, values = table.grad._indices()[0], table.grad._values()
+        if self.plain.list_widths:
+            rows, values = self._filled_up(rows, values)
+        rows = cast(Tensor, self.fabric.all_gather(rows)).flatten()
+        values = cast(Tensor, self.fabric.all_gather(values)).flatten(0, 1) / processes
         table.grad = torch.sparse_coo_tensor(rows[None], values, table.shape)
+
+    def _filled_up(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Repeat the first entry, with zeros, until there are as many as in the process with most."""
+        counts = cast(Tensor, self.fabric.all_gather(torch.tensor(len(rows), device=rows.device)))
+        more = int(counts.max()) - len(rows)
+        return torch.cat([rows, rows[:1].expand(more)]), F.pad(values, (0, 0, 0, more))
 
     def _targets(self, batch: Batch, mine: slice, features: tuple[Tensor, Tensor]) -> Tensor:
         labels = batch.labels[mine].to(self.fabric.device)

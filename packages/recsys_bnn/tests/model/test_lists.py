@@ -1,5 +1,6 @@
 import dataclasses
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,9 @@ from recsys_bnn.model.first_order import FirstOrder
 from recsys_bnn.model.layers import QuantEmbedding
 from recsys_bnn.model.post_training import quantize_after_training
 from recsys_bnn.settings.training import ModelConfig
+from recsys_bnn.train import Trainer
+from recsys_bnn.training.sharded_tables import shard_tables
+from seminar_common.errors import UserError
 from seminar_common.seeds import torch_generator
 
 ROWS, WIDTHS = [5, 30, 200], (3, 4)
@@ -91,3 +95,14 @@ def test_the_order_of_items_tells_nothing_and_bits_may_be_fitted_afterwards() ->
     bits = dataclasses.replace(config, embedding_bits=4, embedding_scale="field", hot_bits=8, hot_share=0.1)
     quantized = quantize_after_training(model, bits, Batch(torch.zeros(3), integers, IDS))
     assert quantized(integers, IDS).isfinite().all()
+
+
+def test_processes_with_fewer_items_fill_up_with_zeros() -> None:
+    of_two_processes = SimpleNamespace(fabric=SimpleNamespace(all_gather=lambda count: torch.tensor([2, 4])))
+    rows, values = Trainer._filled_up(cast(Any, of_two_processes), torch.tensor([5, 3]), torch.ones(2, 3))
+    assert (rows.tolist(), values.sum(1).tolist()) == ([5, 3, 5, 5], [3, 3, 0, 0])
+
+
+def test_tables_of_torchrec_take_no_lists() -> None:
+    with pytest.raises(UserError, match="--tables torchrec: takes no fields of lists"):
+        shard_tables(DLRM(ModelConfig(), 2, ROWS, None, WIDTHS))

@@ -57,14 +57,17 @@ class FirstOrder(nn.Module):
             integers: Integer inputs without missing values, with the flags if there are any, float [B, I or 2 I].
             ids: Ids within each field, int [B, F], or with lists [B, C] with -1 behind the last item of each.
         """
-        rows, offsets, lists = self.rows, self.offsets, self.lists
-        if lists is not None:
-            rows, offsets = rows[lists.fields], offsets[lists.fields]
-        has_weight = (ids >= 0) & (ids < rows)
-        places = torch.where(has_weight, ids, 0) + offsets
-        weights = self.weight[places] * has_weight
-        added = weights.sum(1) if lists is None else (weights * lists.filled(ids)[1]).sum(1)
+        if self.lists is None:
+            added = self._weights(ids, self.rows, self.offsets).sum(1)
+        else:
+            items = self.lists.items(ids)
+            weights = self._weights(items.ids, self.rows[items.fields], self.offsets[items.fields])
+            added = items.means(weights).view(len(ids), -1).sum(1)
         return added if self.integer_weight is None else added + integers @ self.integer_weight
+
+    def _weights(self, ids: Tensor, rows: Tensor, offsets: Tensor) -> Tensor:
+        has_weight = (ids >= 0) & (ids < rows)
+        return self.weight[torch.where(has_weight, ids, 0) + offsets] * has_weight
 
     def reset_parameters(self) -> None:
         """Begin with weights of zero, so that the first step's gradient is that of the interactions alone."""

@@ -234,11 +234,11 @@ class QuantEmbedding(nn.Module):
         """
         if self.lists is None:
             return self._quantized(ids)
-        filled, shares = self.lists.filled(ids)
-        return self.lists.pooled(self._quantized(filled, self.lists.fields), shares)
+        items = self.lists.items(ids)
+        return items.means(self._quantized(items.ids, items.fields)).view(len(ids), -1, self.dim)
 
     def _quantized(self, ids: Tensor, fields: Tensor | None = None) -> Tensor:
-        """Return the rows of ``ids`` [B, C], those of ``fields``, int [C], or of each field in turn: [B, C, D]."""
+        """Return the rows of ``ids`` [B, F] as [B, F, D], or of ``ids`` [n] of the ``fields`` [n] as [n, D]."""
         known = torch.where(ids < _of(self.cardinalities, fields), ids, 0)
         if self.hashed:  # ids are ranks, so frequent ones share a row with rare ones only
             known = known % _of(self.rows, fields)
@@ -246,8 +246,7 @@ class QuantEmbedding(nn.Module):
         quantized = self.quantize(vectors, self._scale_index(known, fields))
         if not self.hot_bits:
             return quantized
-        index = None if fields is None else fields.expand(ids.shape)
-        return chosen(known < _of(self.hot_rows, fields), self.quantize_hot(vectors, index), quantized)
+        return chosen(known < _of(self.hot_rows, fields), self.quantize_hot(vectors, fields), quantized)
 
     def _rows(self, ids: Tensor, fields: Tensor | None = None) -> Tensor:
         places = ids + _of(self.offsets, fields)
@@ -256,13 +255,13 @@ class QuantEmbedding(nn.Module):
         return F.embedding(places, self.weight, sparse=True)
 
     def _scale_index(self, ids: Tensor, fields: Tensor | None = None) -> Tensor | None:
-        """Return the number of the scale of each looked-up row, [B, C], where scales don't stand in the rows' order."""
+        """Return the number of the scale of each looked-up row, of the shape of ``ids``; None where each field's is its own."""
         if self.scale != "group":
-            return None if fields is None else fields.expand(ids.shape)
-        starts = _of(self.group_starts, fields)
-        groups = torch.searchsorted(starts, ids.long().T.contiguous(), right=True).T
-        numbers = torch.arange(ids.shape[1], device=ids.device) if fields is None else fields
-        return groups + GROUPS * numbers
+            return fields
+        if fields is not None:
+            return (self.group_starts[fields] <= ids.unsqueeze(1)).sum(1) + GROUPS * fields
+        groups = torch.searchsorted(self.group_starts, ids.long().T.contiguous(), right=True).T
+        return groups + GROUPS * torch.arange(ids.shape[1], device=ids.device)
 
     def extra_repr(self) -> str:
         """Say sizes and bits."""

@@ -1,13 +1,32 @@
 """Fields of lists in a model: several ids of one field in a row, whose rows of the table are averaged.
 
 The mean counts a repeated item as often as it stands there, as ``torch.nn.functional.embedding_bag`` does with mode
-``mean``, and the gradient of the table has an entry for each item.
+``mean``. Only items are looked up, not the columns behind the last item of a short list.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Items(NamedTuple):
+    """The ids of some rows without those that stand for no item, one after the other."""
+
+    ids: Tensor
+    """int [n]."""
+    fields: Tensor
+    """The field of each, int [n]."""
+    places: Tensor
+    """Which of the rows' B x F means each belongs to, int [n]."""
+    counts: Tensor
+    """Items of each mean, int [B * F]."""
+
+    def means(self, values: Tensor) -> Tensor:
+        """Return the mean of the items' values [n, ...] for each row and field, [B * F, ...]."""
+        sums = values.new_zeros(len(self.counts), *values.shape[1:]).index_add(0, self.places, values)
+        return sums / self.counts.view(-1, *[1] * (values.dim() - 1))
 
 
 class ListColumns(nn.Module):
@@ -19,40 +38,20 @@ class ListColumns(nn.Module):
     """
 
     fields: Tensor
-    firsts: Tensor
+    first: Tensor
 
     def __init__(self, fields: int, widths: Sequence[int]):
         super().__init__()
-        self.widths, self.single = tuple(widths), fields - len(widths)
-        every = [1] * self.single + list(widths)
-        numbers = [field for field, width in enumerate(every) for _ in range(width)]
-        firsts = [sum(every[:field]) for field in numbers]
-        self.register_buffer("fields", torch.tensor(numbers), persistent=False)
-        self.register_buffer("firsts", torch.tensor(firsts), persistent=False)
+        self.widths, self.count = tuple(widths), fields
+        every = [1] * (fields - len(widths)) + list(widths)
+        numbers = [(field, column == 0) for field, width in enumerate(every) for column in range(width)]
+        self.register_buffer("fields", torch.tensor([field for field, _ in numbers]), persistent=False)
+        self.register_buffer("first", torch.tensor([first for _, first in numbers]), persistent=False)
 
-    def filled(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ids [B, C] in which the first item stands in place of none, and each id's share of its field's mean.
-
-        The first id of a field always counts. Rows in place of no item would otherwise get a gradient, if one of zeros,
-        and move with an optimizer that has momentum.
-        """
-        firsts = ids[:, self.firsts]
-        there = (ids >= 0) | (torch.arange(ids.shape[1], device=ids.device) == self.firsts)
-        counts = torch.zeros(len(ids), len(self.widths) + self.single, device=ids.device)
-        counts.index_add_(1, self.fields, there.float())
-        return torch.where(there, ids, firsts), there / counts[:, self.fields]
-
-    def pooled(self, vectors: Tensor, shares: Tensor) -> Tensor:
-        """Return the mean of each field's vectors, [B, F, D].
-
-        Args:
-            vectors: Rows of all ids, [B, C, D].
-            shares: Each id's share of the mean, [B, C].
-        """
-        single = self.single
-        means, start = [vectors[:, :single]], single
-        for width in self.widths:
-            part = slice(start, start + width)
-            means.append(shares[:, None, part] @ vectors[:, part])
-            start += width
-        return torch.cat(means, dim=1)
+    def items(self, ids: Tensor) -> Items:
+        """Return the items among ids [B, C]: those that are not negative, and the first one of each field."""
+        at = ((ids >= 0) | self.first).flatten().nonzero().squeeze(1)
+        rows = at // ids.shape[1]
+        fields = self.fields[at - rows * ids.shape[1]]
+        places = rows * self.count + fields
+        return Items(ids.flatten()[at], fields, places, places.bincount(minlength=len(ids) * self.count))

@@ -98,6 +98,9 @@ def _calibrate(model: DLRM, rows: Batch) -> None:
 
 def _fit_scales(module: nn.Module, arguments: tuple[Any, ...]) -> None:
     assert isinstance(module, Quantizer)
-    if module.use.role != "weight":
+    listed = (
+        module.use.role == "embedding" and arguments[0].dim() == 2
+    )  # items, of which a row has any number
+    if module.use.role != "weight" and not listed:
         arguments = tuple(a if a is None else a[:_SCALE_ROWS] for a in arguments)
     module.calibrate(*arguments)

@@ -161,7 +161,15 @@ def check(settings: TrainSettings, processes: int, device: torch.device) -> None
 
 
 def shard_tables(model: DLRM) -> ShardedRows:
-    """Divide the rows of ``model`` among the processes; its table is then empty. The rows are still to be drawn."""
+    """Divide the rows of ``model`` among the processes; its table is then empty. The rows are still to be drawn.
+
+    Raises:
+        UserError: the model has fields of lists, for which every process would ask for another number of rows.
+    """
+    if model.list_widths:
+        raise UserError(
+            "--tables torchrec: takes no fields of lists; leave it out, or prepare the log without them"
+        )
     logging.getLogger("torchrec").setLevel(logging.ERROR)
     embedding = model.embedding
     rows = ShardedRows(*embedding.weight.shape)
