@@ -1,3 +1,4 @@
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_bnn.data.dataset import open_dataset
+from recsys_bnn.compiled import rows as rows_in_c
+from recsys_bnn.data.criteo_log import write_log
+from recsys_bnn.data.dataset import Dataset, open_dataset
 from recsys_bnn.data.formats import text
+from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.prepare import prepare
 from recsys_bnn.runtime.packed import load
 from recsys_bnn.score import score
@@ -128,6 +132,67 @@ def test_a_bad_row_stops_or_has_no_probability(visits: Path, tmp_path: Path, cap
     lines = (tmp_path / "s.csv").read_text().splitlines()
     assert lines[2] == "2," and lines[1].partition(",")[2] == lines[3].partition(",")[2] != ""
     assert "; 1 bad rows have no probability" in capfd.readouterr().err
+
+
+ODD = [
+    b"",
+    b"\r",
+    b"\xff",
+    b"\0",
+    b"2",
+    b"-",
+    b"\t",
+    b",",
+    b'"',
+    b"99999999999",
+    b"2147483647",
+    b"70000",
+    b"00",
+    b"ABCDEF01",
+    "\u0663".encode(),
+]
+
+
+def oddly_changed(lines: list[bytes], separator: bytes, seed: int) -> bytes:
+    """Put something odd in the place of a cell in one of 50 lines, beside it, or in the place of all of the line."""
+    rng = random.Random(seed)
+    for at in range(1, len(lines)):
+        if rng.random() < 0.02:
+            cells = lines[at].split(separator)
+            place, odd = rng.randrange(len(cells)), rng.choice(ODD)
+            cells[place] = rng.choice([odd, odd, cells[place] + odd])
+            lines[at] = rng.choice(
+                [separator.join(cells), separator.join(cells) + odd, separator.join(cells)]
+            )
+            if rng.random() < 0.1:
+                lines[at] = odd
+    return b"\n".join(lines) + b"\n"
+
+
+@pytest.mark.parametrize("layout", ["criteo-kaggle", "table"])
+def test_odd_rows_get_the_same_with_and_without_a_compiler(
+    layout: str, prepared: Dataset, visits: Path, pack: Callable[..., Path], tmp_path: Path, capfd: Any
+) -> None:
+    log, model = tmp_path / "odd", visits / "m.safetensors"
+    if layout == "criteo-kaggle":
+        write_log(log, SyntheticConfig(5000, 1))  # enough for a block in C
+        lines, separator, model = log.read_bytes().splitlines(), b"\t", pack(prepared, tmp_path / "m")
+    else:
+        lines, separator = (visits / "log.csv").read_bytes().splitlines(), b","
+        lines = [lines[0], *lines[1:] * 15]
+    log.write_bytes(oddly_changed(lines, separator, 0))
+    found, out = [], tmp_path / "s.csv"
+    for calls in (rows_in_c.calls, lambda: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows_in_c, "calls", calls)
+            run(visits, out, log, model=model, on_error="skip")
+            scores = out.read_bytes()
+            out.unlink()
+            with pytest.raises(UserError) as stopped:
+                run(visits, out, log, model=model)
+        found.append((str(stopped.value), capfd.readouterr().err, scores))
+    assert found[0] == found[1]
+    assert "bad rows have no probability" in found[0][1]
 
 
 def test_a_missing_column_is_named_or_filled(visits: Path, tmp_path: Path) -> None:
