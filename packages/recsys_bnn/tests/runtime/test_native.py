@@ -182,6 +182,19 @@ def test_rows_that_share_their_integers_share_a_dense_vector(models, name):
     assert changed[69] == engine.logits(shared[69:], ids[69:])[0] != one_by_one[69]
 
 
+@pytest.mark.parametrize("name", ["float", "flags, wide part", "8 bits"])
+def test_a_dense_vector_is_kept_no_longer_than_its_integers_last(models, name):
+    spec, engine = models[name]
+    integers, ids = random_rows(spec, 500, np.random.default_rng(5))
+    mixed = integers.copy()
+    mixed[:150], mixed[150:310], mixed[400:] = integers[0], integers[1], integers[0]
+    whole = engine.logits(mixed, ids)
+    rows = [engine.logits(mixed[i : i + 1], ids[i : i + 1])[0] for i in range(500)]
+    np.testing.assert_array_equal(whole, rows)
+    mixed[:] = integers[1]  # at the same address as in the call before
+    np.testing.assert_array_equal(engine.logits(mixed, ids)[150:310], whole[150:310])
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_all_ways_to_multiply_rows_agree(models, library, name):
     spec, engine = models[name]

@@ -43,6 +43,8 @@ typedef struct {
     uint8_t *prepared, *tables;
     int32_t *sums;
     int64_t ld_inputs, ld_x, ld_y;
+    float *dense;          // of the integers that all rows of the last block had
+    const float *shared;   // those integers; NULL if there are none
     Work work;
 } Scratch;
 
@@ -78,6 +80,7 @@ static void lay_out(const Model *m, Scratch *s, Arena *a) {
     s->ld_y = up(wide + 32, 16);
     s->inputs = take(a, rows * s->ld_inputs * 4);
     s->x = take(a, (rows * s->ld_x + 64) * 4);
+    s->dense = take(a, up(m->table.dim, 16) * 4);
     for (int i = 0; i < 2; i++) s->y[i] = take(a, rows * s->ld_y * 4);
     s->prepared = take(a, rows * prepared + 64);
     s->tables = take(a, 4 * tables + 64);
@@ -185,13 +188,22 @@ static void fill_inputs(const Model *m, const float *integers, int64_t rows, Scr
     }
 }
 
-// Dense vectors of all rows. Candidates of one user share their integers, so that one row stands for all.
+// Dense vectors of all rows. Candidates of one user share their integers, so that one row stands for all, and for those of
+// the next blocks.
 static void run_bottom(const Model *m, const float *integers, int64_t rows, Scratch *s) {
-    int64_t same = 1, size = m->integers * (int64_t)sizeof(float);
+    int64_t same = 1, size = m->integers * (int64_t)sizeof(float), dim = m->table.dim * (int64_t)sizeof(float);
     while (same < rows && !memcmp(integers, integers + same * m->integers, (size_t)size)) same++;
-    int64_t some = same == rows ? 1 : rows;
-    run_layers(m->bottom, m->bottoms, class_of(some), s->inputs, s->ld_inputs, some, s, s->x, s->ld_x);
-    for (int64_t r = some; r < rows; r++) memcpy(s->x + r * s->ld_x, s->x, (size_t)m->table.dim * sizeof(float));
+    if (same < rows) {
+        s->shared = NULL;
+        run_layers(m->bottom, m->bottoms, class_of(rows), s->inputs, s->ld_inputs, rows, s, s->x, s->ld_x);
+        return;
+    }
+    if (!s->shared || memcmp(integers, s->shared, (size_t)size)) {
+        run_layers(m->bottom, m->bottoms, ONE_ROW, s->inputs, s->ld_inputs, 1, s, s->x, s->ld_x);
+        memcpy(s->dense, s->x, (size_t)dim);
+        s->shared = integers;
+    }
+    for (int64_t r = 0; r < rows; r++) memcpy(s->x + r * s->ld_x, s->dense, (size_t)dim);
 }
 
 static void look_up(const Model *m, int class, const int32_t *ids, int64_t rows, Scratch *s) {
@@ -269,6 +281,7 @@ static int run_rows(Model *m, const float *integers, const int32_t *ids, float *
     Scratch *s = borrow(m);
     if (!s) return 1;
     uint64_t before = flush_tiny();
+    s->shared = NULL;
     for (int64_t r = 0; r < rows; r += m->block) {
         int64_t some = rows - r < m->block ? rows - r : m->block;
         run_block(m, integers + r * m->integers, ids + r * m->table.fields, out + r, some, s);
