@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_bnn.data.dataset import open_dataset
+from recsys_bnn.data.dataset import SPLITS, open_dataset
 from recsys_bnn.data.formats.avazu import HEADER, Avazu, hour
 from recsys_bnn.prepare import prepare
 from recsys_bnn.settings.prepare import PrepareConfig
@@ -126,6 +126,15 @@ def test_rows_out_of_order_are_found_across_files(tmp_path):
     settings = PrepareConfig(format="avazu", input=(tmp_path / "a", tmp_path / "b"), out=tmp_path / "out")
     with pytest.raises(UserError, match="row 11 of the log has an earlier hour"):
         prepare(settings)
+
+
+def test_rows_that_are_split_at_random_may_come_in_any_order(tmp_path):
+    (tmp_path / "log").write_text(log([*GOOD[10:20], *GOOD[:10]]))
+    data = run(tmp_path / "log", tmp_path / "out", split="random")
+    assert sum(len(data.rows(split)) for split in SPLITS) == 20
+    # Rows of a day don't stand together, so that rates by day would be those of others.
+    periods = next(value for value in data.description.values() if "click_rate" in str(value))
+    assert "2014" not in str(periods)
 
 
 def test_columns_are_found_by_name_whatever_their_order(tmp_path):

@@ -21,7 +21,7 @@ OF_FOLDERS = ("criteo-1tb", "movielens")
 FORMATS: dict[str, Callable[[PrepareConfig], Format]] = {
     "criteo-kaggle": lambda config: CriteoKaggle(config.input),
     "criteo-1tb": lambda config: Criteo1TB(config.input),
-    "avazu": lambda config: Avazu(config.input),
+    "avazu": lambda config: Avazu(config.input, in_time_order=config.chosen_split != "random"),
     "movielens": lambda config: MovieLens(config.input, listed=config.genres == "list"),
     "libfm": lambda config: LibFM(config.input),
     "table": lambda config: Table(

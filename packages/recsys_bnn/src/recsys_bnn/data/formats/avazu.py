@@ -76,6 +76,7 @@ class Avazu(Format):
     Args:
         paths: The training file, plain or compressed; the test file of the competition has no labels. The header names
             the columns, which may stand in any order, as other libraries write them; further ones are not read.
+        in_time_order: Whether to insist that the hour does not fall.
 
     Raises:
         UserError: a file can't be read or lacks a column.
@@ -85,8 +86,9 @@ class Avazu(Format):
     categorical_names = CATEGORICALS
     keys = tuple(HexKeys() if name in _HEX else IntegerKeys() for name in CATEGORICALS)
 
-    def __init__(self, paths: Sequence[Path]):
+    def __init__(self, paths: Sequence[Path], *, in_time_order: bool = True):
         self.paths, self._headers = paths, [header(path) for path in paths]
+        self._in_time_order = in_time_order
         for path, found in zip(paths, self._headers, strict=True):
             _check_header(path, found, [column.name for column in _COLUMNS])
         self._days: dict[int, int] = {}
@@ -97,17 +99,20 @@ class Avazu(Format):
         """Yield the rows of ``sources`` in order.
 
         Raises:
-            UserError: the rows are not in time order.
+            UserError: the rows are not in time order, though they should be.
         """
         schema = chunks.schema((), self.categorical_names)
         order = TimeOrder(
-            self.paths[-1], "hour", "give the files in time order, each sorted by its column hour"
+            self.paths[-1],
+            "hour",
+            "give the files in time order, each sorted by its column hour, or split with --split random",
         )
         for batch in self._batches(sources, bad_rows, ordered_map):
             if not batch.num_rows:
                 continue
             hours = chunks.numbers(batch.column("hour"))
-            order.check(hours)
+            if self._in_time_order:
+                order.check(hours)
             for day, count in zip(*np.unique(hours // 24, return_counts=True), strict=True):
                 self._days[int(day)] = self._days.get(int(day), 0) + int(count)
             columns = [batch.column(0), *_times(batch.column("hour")), *batch.columns[2:]]
@@ -120,8 +125,9 @@ class Avazu(Format):
             yield from Delimited(_COLUMNS, found, header=found).read([source], bad_rows, ordered_map)
 
     def days(self) -> dict[str, int]:
-        """Return the rows of each date."""
-        return {f"{_EPOCH + timedelta(days=day):%Y-%m-%d}": rows for day, rows in self._days.items()}
+        """Return the rows of each date; none where they may come in any order."""
+        days = self._days.items() if self._in_time_order else ()
+        return {f"{_EPOCH + timedelta(days=day):%Y-%m-%d}": rows for day, rows in days}
 
     def default_name(self, rows: int) -> str:
         """Return ``avazu`` for the whole log, and a name with the number of rows for a part."""
