@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from recsys_bnn.benchmarks.inference import Inference
 from recsys_bnn.benchmarks.prepare import prepare_speed
 from recsys_bnn.benchmarks.scaling import scaling
+from recsys_bnn.benchmarks.score import score_speed
 from recsys_bnn.benchmarks.serve import serve_speed
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.settings.bench import BenchSettings
@@ -51,6 +52,7 @@ def bench(settings: BenchSettings) -> Results:
         "prepare": lambda: prepare_speed(settings),
         "training-step": lambda: training_step(settings, threads),
         "inference": inference.rows,
+        "score": lambda: score_speed(settings),
         "serve": lambda: serve_speed(
             settings.load, settings.inference.mlps, settings.inference.small_table_rows, settings.seed
         ),

@@ -8,7 +8,7 @@ from recsys_bnn.settings.serve import ServeLoad
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 
-BenchPart = Literal["prepare", "training-step", "scaling", "inference", "serve"]
+BenchPart = Literal["prepare", "training-step", "scaling", "inference", "score", "serve"]
 Mlps = Literal["medium", "reference"]
 Draw = Literal["zipf", "uniform"]
 
@@ -44,25 +44,25 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Time `prepare`, a training step and inference, each beside the alternatives it stands against."""
+    """Time `prepare`, a training step, inference and `score`, each beside the alternatives it stands against."""
 
     out: Path
     """Folder to make, with results.json and report.html."""
     parts: tuple[BenchPart, ...] = ("prepare", "training-step")
     """What to time; training-step needs recsys-bnn[bitorch]. inference scores with packed models, PyTorch and ONNX
-    Runtime. serve offers requests to a server, and needs recsys-bnn[serve]. scaling computes sizes for Criteo 1TB and
-    checks them on smaller tables."""
+    Runtime. score goes from raw rows to scores, with packed models and PyTorch. serve offers requests to a server, and
+    needs recsys-bnn[serve]. scaling computes sizes for Criteo 1TB and checks them on smaller tables."""
     peer: Path | None = None
     """Clone of facebookresearch/dlrm, whose data script prepares the same rows (about 2 minutes for a million)."""
     rows: int = 1_000_000
-    """Rows of the generated log that is prepared."""
+    """Rows of the generated log that is prepared, or scored."""
     table_rows: int = 1_000_000
     """Rows of each of the 26 tables. BITorch's model and its optimizer need about 8 GB for a million."""
     batch_size: int = 2048
     """Rows of a step."""
     repeats: int = 5
-    """Timed steps of each model, which take turns, readings of the log by `prepare`, and turns of each model in
-    `inference`; the median counts."""
+    """Timed steps of each model, which take turns, readings of the log by `prepare` and `score`, and turns of
+    each model in `inference`; the median counts."""
     seed: int = 0
     """Seed of the rows and weights."""
     inference: InferenceConfig = field(default_factory=InferenceConfig)
