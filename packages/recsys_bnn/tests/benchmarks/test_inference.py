@@ -1,6 +1,7 @@
 """Speed of packed models beside rivals: their probabilities, the rows of a run, and what is said of what is missing."""
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from recsys_bnn.benchmarks.float_model import float_table
 from recsys_bnn.benchmarks.inference import Inference, _Measured, check
 from recsys_bnn.benchmarks.inference_models import configs, shape
 from recsys_bnn.benchmarks.inference_plots import figures, spread
-from recsys_bnn.benchmarks.inference_process import timed
+from recsys_bnn.benchmarks.inference_process import stay_on_cores, timed
 from recsys_bnn.benchmarks.machine import LINE, Limits, demand
 from recsys_bnn.benchmarks.runners import RUNNERS
 from recsys_bnn.benchmarks.scenes import StudyScene, draw_ids
@@ -271,3 +272,15 @@ def test_random_models_have_the_bits_of_their_names(mlps: str) -> None:
         assert config.name == name and kind.embedding_bits == config.embedding_bits
         assert kind.top_bits == config.top_bits.default and kind.bottom_bits == config.bottom_bits.default
         assert kind.hot_share == (config.hot_share if config.hot_bits else 0)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="only Linux can keep a process to some cores"
+)
+def test_all_subjects_stay_on_the_same_cores() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        stay_on_cores(1)
+        assert os.sched_getaffinity(0) == {max(before)}
+    finally:
+        os.sched_setaffinity(0, before)

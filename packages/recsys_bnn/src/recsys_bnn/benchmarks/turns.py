@@ -61,7 +61,9 @@ class Turns:
         with environment_set({**thread_variables(self._threads), **_SPINS}):
             for subject in self._subjects:
                 here, there = context.Pipe()
-                process = context.Process(target=work, args=(there, subject.runner), daemon=True)
+                process = context.Process(
+                    target=work, args=(there, subject.runner, self._threads), daemon=True
+                )
                 process.start()
                 there.close()
                 self._processes[subject] = _Process(process, here)
