@@ -26,8 +26,8 @@ _CHANGES: tuple[Mapping[str, Any], ...] = (
     {"embedding_bits": 1, "mlp_bits": 1, "activation_bits": 4, **_GROUPS},
     {"embedding_bits": 1, "mlp_bits": 1, "activation_bits": 4, **_GROUPS, **_EIGHT_BIT_BOTTOM},
 )
-_OF_STUDY = ("mixed-e1h8-b8-w1-a4", "mixed-e1h2-b8-w1-a4", "mixed-e1h2-b8-w8-a8")
-"""Mixed models with the hot rows that the study gives them."""
+_OF_STUDY = ("mixed-e1-b8-w8-a8", "mixed-e1h8-b8-w1-a4", "mixed-e1h2-b8-w1-a4")
+"""Mixed models as the study has them, with their hot rows."""
 
 
 def configs(mlps: Mlps) -> dict[str, ModelConfig]:

@@ -34,7 +34,7 @@ from seminar_common.progress import progress
 from seminar_common.results import Row
 
 DATASET = "synthetic"
-MODELS = (FLOAT, "binary-a4", "mixed-e1h2-b8-w1-a4", "binary")
+MODELS = (FLOAT, "binary-a4", "mixed-e1-b8-w1-a4", "binary")
 RIVAL = "float@torch"
 LEARNED_ROWS = 100_000
 """Rows at the start of the log that the models learn from."""

@@ -13,8 +13,6 @@ from seminar_common.cost import size_mb
 _EIGHT = {"bottom_mlp_bits": 8, "mlp_bits": 8}
 _ONE = {"embedding_bits": 1, "embedding_scale": "group"}
 _A4 = {"bottom_mlp_bits": 8, "mlp_bits": 1, "activation_bits": 4}
-HOT_SHARES = (0.2, 0.1, 0.05, 0.02, 0.01)
-"""Shares of rows with 2 bits that are tried, the largest first."""
 
 
 class Chosen(NamedTuple):
@@ -58,10 +56,8 @@ def candidates() -> Iterator[dict[str, Any]]:
     yield {"embedding_bits": 8, **_EIGHT}
     yield {"embedding_bits": 4, "embedding_scale": "group", "hot_bits": 8, "hot_share": 0.04, **_EIGHT}
     yield {"embedding_bits": 2, "embedding_scale": "group", **_EIGHT}
-    for mlps in (_EIGHT, _A4):
-        for share in HOT_SHARES:
-            yield {**_ONE, "hot_bits": 2, "hot_share": share, **mlps}
-        yield {**_ONE, **mlps}
+    yield {**_ONE, **_EIGHT}
+    yield {**_ONE, **_A4}
 
 
 def _size(

@@ -289,6 +289,8 @@ StudyModel = Literal[
     "mixed-e1h8-b8-w8-a8",
     "mixed-e1h2-b8-w1-a4",
     "mixed-e1h2-b8-w8-a8",
+    "mixed-e1-b8-w1-a4",
+    "mixed-e1-b8-w8-a8",
     "bitorch-binary",
     "4-bit-d4",
     "float-d2",

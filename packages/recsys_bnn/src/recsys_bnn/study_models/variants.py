@@ -55,6 +55,7 @@ _BINARY = {"embedding_bits": 1, "mlp_bits": 1, "embedding_scale": "group"}
 _A4 = _BINARY | {"activation_bits": 4}
 _HOT = {"hot_bits": 8, "bottom_mlp_bits": 8}
 _PLAIN = {"embedding_bits": 1, "mlp_bits": 1}
+_EIGHT_BIT_MLPS = {"bottom_mlp_bits": 8, "mlp_bits": 8}
 _TWO_SIGNS = {"hot_bits": 2, "hot_share": 0.02, "bottom_mlp_bits": 8}
 _REFERENCE = {
     "bottom_mlp": (512, 256, 64),
@@ -110,6 +111,8 @@ _COMPARED = (
     Variant(
         "mixed-e1h2-b8-w8-a8", _model(**_BINARY | {"mlp_bits": 8}, **_TWO_SIGNS), teacher=FLOAT, rivals=SIZE_1
     ),
+    Variant("mixed-e1-b8-w1-a4", _model(**_A4, bottom_mlp_bits=8), rivals=SIZE_1),
+    Variant("mixed-e1-b8-w8-a8", _model(**_BINARY | _EIGHT_BIT_MLPS), rivals=SIZE_1),
     Variant("bitorch-binary", _model(**_PLAIN, engine="bitorch")),
     Variant("4-bit-d4", _model(embedding_dim=4, embedding_bits=4, mlp_bits=4, embedding_scale="group")),
     Variant("float-d2", _model(embedding_dim=2)),
