@@ -537,3 +537,12 @@ def test_chosen_passes_are_those_of_a_run_that_was_given_them(
     other = train(settings(prepared, tmp_path / "given", optimization=given))
     first, second = weights(run.folder), weights(other.folder)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_rows_that_fill_no_batch_alone_choose_nothing(prepared: Dataset, tmp_path: Path) -> None:
+    batch = len(prepared.rows("train")) + 2
+    choosing = OptimizationConfig(batch_size=batch, choose_passes="yes", fit_on="train+val")
+    assert (
+        train(settings(prepared, tmp_path / "run", optimization=choosing)).config()["passes"]
+        == choosing.epochs
+    )

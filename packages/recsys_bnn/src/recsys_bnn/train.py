@@ -18,7 +18,7 @@ from recsys_bnn.data.stored_runs import stored_settings
 from recsys_bnn.model.dlrm import DLRM
 from recsys_bnn.model.layers import SeededDropout
 from recsys_bnn.model.post_training import quantize_after_training
-from recsys_bnn.model.trained import build_model, load_model, predict, rows_at_once
+from recsys_bnn.model.trained import OverflowingError, build_model, load_model, predict, rows_at_once
 from recsys_bnn.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from recsys_bnn.training import sharded_tables
 from recsys_bnn.training.batch_norms import settle_batch_norms, settled
@@ -174,20 +174,20 @@ def _of_passes(settings: TrainSettings, passes: int, **changes: Any) -> TrainSet
 def _passes(settings: TrainSettings, dataset: Dataset, teacher: DLRM | None, fabric: Fabric) -> int:
     """Return the passes to make: those of the settings, or those that the validation rows speak for."""
     first, labels = settings.optimization.epochs, dataset.rows("val").labels()
-    if settings.optimization.choose_passes != "yes":
+    rows = dataset.rows("train")
+    if settings.optimization.choose_passes != "yes" or len(rows) < settings.optimization.batch_size:
         return first
     settings = dataclasses.replace(settings, checkpoint_every=sys.maxsize)
 
     def losses(passes: int) -> np.ndarray | None:
         trial = _of_passes(settings, passes, fit_on="train")
-        rows = _training_rows(trial, dataset)
         model = initial_model(trial, dataset, rows)
         assert settings.out is not None
         try:
             probabilities = Trial(
                 fabric, Run(settings.out), trial, model, teacher, rows, dataset
             ).probabilities()
-        except DivergedError:
+        except (DivergedError, OverflowingError):
             return None
         return metrics.log_losses(labels, probabilities)
 

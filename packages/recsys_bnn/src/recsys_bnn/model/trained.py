@@ -17,6 +17,10 @@ PRODUCTS_BYTES = 1 << 29
 """Most bytes that the products of all pairs of vectors take where no training needs more rows at once."""
 
 
+class OverflowingError(UserError):
+    """A model that gives no probability for some rows."""
+
+
 def kept_rows(dataset: Dataset, min_count: int, share: float = 1.0) -> tuple[int, ...]:
     """Return each field's table rows when values seen fewer than ``min_count`` times are left out.
 
@@ -78,7 +82,7 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
         batch_size: Most rows of one forward pass.
 
     Raises:
-        UserError: the model overflows on some rows, as one that has nearly diverged may do.
+        OverflowingError: the model overflows on some rows, as one that has nearly diverged may do.
     """
     training = model.training
     model.eval()
@@ -90,7 +94,7 @@ def predict(model: torch.nn.Module, rows: Rows, device: torch.device, batch_size
     probabilities = torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()
     bad = int(np.isnan(probabilities).sum())
     if bad:
-        raise UserError(
+        raise OverflowingError(
             f"the model gives no probability for {bad:,} of {len(probabilities):,} rows, since its values overflow; "
             "train it again with a lower --learning-rate"
         )
