@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ImageFont
 
 Style = str
-STYLES = ("roman", "italic", "blackletter", "hand", "sans", "initials", "pictographs")
+STYLES = ("roman", "italic", "blackletter", "hand", "sans", "typewriter", "initials", "pictographs")
 
 _SUFFIXES = {".ttf", ".otf", ".woff"}
 _BLACKLETTER = ("frakt", "gotico", "gotisch", "textur", "blankenburg", "cook", "pirata", "jacquard", "rocker")
@@ -23,6 +23,7 @@ _BLACKLETTER += ("hamlet", "parix", "fust", "schoeffer", "germania", "sensenschm
 _HAND = ("joscelyn", "chorus", "z003", "medievalsharp", "almendra", "fondamento", "eagle", "uncial", "kings")
 _HAND += ("quintessential", "macondo", "chancery", "bastarda", "triod")
 _SANS = ("sans", "helv", "arial", "heros", "adventor", "gothic", "nimbussans", "carlito", "lato", "roboto")
+_TYPEWRITER = ("courier", "specialelite", "cutivemono", "dejavusansmono", "liberationmono", "freemono", "cmtt")
 _INITIALS = ("initial",)
 _PICTOGRAPHS = ("notoemoji", "hieroglyphs")
 _UNFIT = (
@@ -38,7 +39,7 @@ _UNFIT = (
     "stixsiz",
     "keyboard",
 )
-_UNFIT += ("typewriter", "courier", "nonuni", "noto", "d050000l", "display", "phonetic", "cmtt", "italianno")
+_UNFIT += ("typewriter", "nonuni", "noto", "d050000l", "display", "phonetic", "italianno")
 _UNFIT += ("typoscript", "kristi", "joinedup", "dkg", "lastresort", "awesome", "icons", "berenika", "klaudia")
 _UNFIT += ("cinzel", "metamorphous", "smallcaps", "allsc", "garamondsc")
 
@@ -98,12 +99,15 @@ def _read_face(path: Path) -> Face | None:
     names = f"{family} {variant} {path.stem}".lower().replace("-", " ")
     if any(word in names.replace(" ", "") for word in _PICTOGRAPHS):
         return Face(str(path), family, "pictographs", False)
-    if any(word in names.replace(" ", "") for word in _UNFIT):
-        return None
     style = _style(names)
+    if style != "typewriter" and any(word in names.replace(" ", "") for word in _UNFIT):
+        return None
+    if style == "typewriter" and ("italic" in names or "oblique" in names):
+        return None  # hardly a machine had it
     if not _has_latin(font, "ADN" if style == "initials" else "AbgeRsz"):
         return None
     bold = any(word in variant.lower() for word in ("bold", "black", "heavy")) or "-700" in path.stem
+    bold |= "bold" in path.stem.lower()  # Courier Prime Bold calls itself regular
     return Face(str(path), family, style, bold)
 
 
@@ -112,6 +116,8 @@ def _style(names: str) -> Style:
     for style, words in (("initials", _INITIALS), ("blackletter", _BLACKLETTER), ("hand", _HAND)):
         if any(word in compact for word in words):
             return style
+    if any(word in compact for word in _TYPEWRITER):
+        return "typewriter"
     if any(word in compact for word in _SANS):
         return "sans"
     return "italic" if "italic" in names or "oblique" in names else "roman"
@@ -141,6 +147,7 @@ class FontBook:
         "hand": ("hand", "blackletter", "italic", "roman", "sans"),
         "roman": ("roman", "sans", "italic"),
         "sans": ("sans", "roman"),
+        "typewriter": ("typewriter", "sans", "roman"),
         "initials": ("initials",),
         "pictographs": ("pictographs",),
     }
