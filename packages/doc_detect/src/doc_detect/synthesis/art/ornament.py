@@ -18,7 +18,7 @@ from doc_detect.synthesis.fonts import covers, load
 Generator = np.random.Generator
 Field = Callable[[int, int, Generator], np.ndarray]
 """Fills a rectangle (height, width) with ornament, [H, W] uint8."""
-FLOWERS = "❦❧☙✤✥❖✻❀✿❁❋✽✾❉❈✢✣♣♠⁂※◆●✠☩"
+FLOWERS = "❦❧☙✤✥❖✻❀✿❁❋✽✾❉❈✢✣♣♠※◆●✠☩"
 
 
 def blank(height: int, width: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from doc_detect.synthesis.art import ornament
+from doc_detect.synthesis.art import fleurons, ornament
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.text import Style
 
@@ -14,10 +14,42 @@ Generator = np.random.Generator
 Place = Literal["gap", "head", "tail", "title"]
 
 _SHARES: Mapping[Place, Mapping[str, float]] = {
-    "gap": {"flowers": 0.35, "band": 0.3, "headpiece": 0.2, "motif": 0.15},
-    "head": {"flowers": 0.18, "band": 0.25, "headpiece": 0.4, "motif": 0.1, "picture": 0.07},
-    "tail": {"flowers": 0.12, "band": 0.06, "tailpiece": 0.62, "motif": 0.12, "picture": 0.08},
-    "title": {"motif": 0.3, "tailpiece": 0.2, "headpiece": 0.1, "picture": 0.4},
+    "gap": {
+        "flowers": 0.16,
+        "band": 0.1,
+        "headpiece": 0.08,
+        "motif": 0.06,
+        "small": 0.26,
+        "pieces": 0.18,
+        "strip": 0.16,
+    },
+    "head": {
+        "flowers": 0.1,
+        "band": 0.14,
+        "headpiece": 0.3,
+        "motif": 0.05,
+        "picture": 0.06,
+        "small": 0.1,
+        "pieces": 0.07,
+        "strip": 0.18,
+    },
+    "tail": {
+        "flowers": 0.06,
+        "band": 0.04,
+        "tailpiece": 0.38,
+        "motif": 0.07,
+        "picture": 0.07,
+        "small": 0.2,
+        "pieces": 0.18,
+    },
+    "title": {
+        "motif": 0.2,
+        "tailpiece": 0.15,
+        "headpiece": 0.08,
+        "picture": 0.3,
+        "small": 0.15,
+        "pieces": 0.12,
+    },
 }
 """How often each ornament stands in each place."""
 
@@ -58,6 +90,8 @@ def decoration(
         art = ornament.tailpiece(
             round(min(room, wide * g.uniform(0.35, 1.1)) + 8), width, g, materials.leafwork
         )
+    elif name in ("small", "pieces", "strip"):
+        art = _small(name, size, style, face, materials, g)
     elif name == "motif":
         side = round(min(room, wide) * (g.uniform(0.3, 0.9) if place == "gap" else 1))
         art = ornament.any_motif(side, round(side * g.uniform(0.8, 1.3)), g)
@@ -65,6 +99,20 @@ def decoration(
         art = materials.picture(min(room, wide * g.uniform(0.3, 1.2)), wide, g, *pictures)
         art = framed(art, g) if g.random() < 0.75 else oval(art)
     return inked(art, style)
+
+
+def _small(
+    name: str, size: tuple[float, float], style: Style, face: str, materials: Materials, g: Generator
+) -> np.ndarray:
+    """Return ornament of about one to four lines' height."""
+    room, wide = size
+    tall = round(min(room, style.leading * g.uniform(0.9, 3.2)))
+    if name == "small":
+        return fleurons.small(tall, round(wide), g, face)
+    if name == "pieces":
+        return fleurons.pieces(round(min(room, tall * g.uniform(1, 2))), round(wide), g, face)
+    field = materials.leafwork if g.random() < 0.5 else None
+    return fleurons.strip(max(8, round(tall * 0.6)), round(wide), g, face, field)
 
 
 def inked(art: np.ndarray, style: Style) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from doc_detect.synthesis.art import ornament
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture
+from doc_detect.synthesis.layouts import furniture, marks, ornaments
 from doc_detect.synthesis.layouts.decoration import Place, decoration, framed, inked
 from doc_detect.synthesis.layouts.flow import Manner, fill_column, heading, picture
 from doc_detect.synthesis.layouts.materials import Materials
@@ -31,6 +31,8 @@ class Book:
     note: Style
     headline: Style
     verse: bool
+    bordered: bool = False
+    """Whether ornament fills the margins."""
 
 
 def book(height: int, materials: Materials, g: Generator) -> Book:
@@ -100,7 +102,9 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         picture_styles=_PICTURE_STYLES[int(g.choice(4, p=(0.45, 0.1, 0.35, 0.1)))],
         paragraph=((3, 9), (6, 20), (20, 60))[int(g.integers(3))],
         gap=float(g.choice([0, 0, 0.5])),
-        ornament_share=float(g.choice([0, 0, 0, 0.15, 0.4])),
+        ornament_share=float(g.choice([0, 0, 0, 0.2, 0.5])),
+        cut_share=float(g.choice([0, 0, 0, 0, 0, 0.2, 0.5])),
+        asterisk_share=float(g.choice([0, 0, 0, 0.2])),
         ornament_face=materials.face(g, "sans", "roman"),
         sign_share=float(g.choice([0, 0.5])) if gothic else float(g.choice([0, 0, 0, 0.2])),
         sign_colours=(style.colour, RUBRIC) if gothic and g.random() < 0.4 else (style.colour,),
@@ -114,8 +118,14 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
     shares = (0.36, 0.28, 0.11, 0.06, 0.12, 0.05, 0.02)
     canvas = Canvas.blank(made.height, made.width)
     writer = materials.writer(g, "french", "french", "latin", "english")
+    if g.random() < 0.06:
+        face = made.manner.ornament_face
+        frame = ornaments.borders(canvas, made.frame, made.manner.style, face, materials, g)
+        made = replace(made, frame=frame, bordered=True)
     kinds[int(g.choice(len(kinds), p=shares))](canvas, made, materials, writer, g)
-    if g.random() < 0.05:
+    if not made.bordered and g.random() < 0.08:
+        marks.beside(canvas, made.frame, made.manner.style.leading, materials, g)
+    if not made.bordered and g.random() < 0.05:
         furniture.ruled_frame(canvas, made.frame, g)
     if g.random() < 0.12:
         furniture.stamp(canvas, materials, g)
@@ -135,7 +145,7 @@ def prose(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: G
     furniture.headline(canvas, made.frame, made.headline, writer, g)
     _columns(canvas, made, made.frame, materials, writer, g, opening=False)
     furniture.signature(canvas, made.frame, made.manner.style, writer, g)
-    if g.random() < 0.22:
+    if not made.bordered and g.random() < 0.22:
         furniture.marginalia(canvas, made.frame, made.note, writer, g)
 
 
@@ -179,7 +189,7 @@ def opening(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
         )
         y = heading(canvas, x, y, width, style, writer, g)
     if g.random() < 0.2:
-        y = furniture.rule(canvas, x, y, width, g)
+        y = marks.rule(canvas, x, y, width, g)
     keen = replace(
         made.manner, initial_share=max(0.3, made.manner.initial_share) if g.random() < 0.85 else 0.0
     )
@@ -246,7 +256,7 @@ def title_page(canvas: Canvas, made: Book, materials: Materials, writer: Writer,
     """Set a title page: large lines, a vignette or device, the imprint; some within a border."""
     x, y, width, height = made.frame
     bottom = y + height
-    if g.random() < 0.15:
+    if not made.bordered and g.random() < 0.15:
         thick = round(canvas.width * g.uniform(0.06, 0.13))
         canvas.place(
             inked(
@@ -264,7 +274,7 @@ def title_page(canvas: Canvas, made: Book, materials: Materials, writer: Writer,
         _vignette(canvas, (x, y + made.manner.style.leading * 0.7, width, room), made, materials, g)
     y = imprint
     if g.random() < 0.45:
-        y = furniture.rule(canvas, x + width * 0.1, y, width * 0.8, g)
+        y = marks.rule(canvas, x + width * 0.1, y, width * 0.8, g)
     lines = [
         f"A {writer.name().upper()},",
         f"Chez {writer.name()} {writer.name()}",

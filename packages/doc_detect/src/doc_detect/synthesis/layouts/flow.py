@@ -7,7 +7,7 @@ import numpy as np
 from doc_detect.synthesis.art import initials
 from doc_detect.synthesis.canvas import Box, Canvas
 from doc_detect.synthesis.fonts import covers
-from doc_detect.synthesis.layouts import furniture
+from doc_detect.synthesis.layouts import marks, ornaments
 from doc_detect.synthesis.layouts.decoration import decoration, framed
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.text import Colour, Setting, Style, fitted, set_block, set_line
@@ -38,6 +38,10 @@ class Manner:
     """Fewest and most lines of a paragraph."""
     ornament_share: float = 0.0
     """Share of the gaps between paragraphs that hold an ornament."""
+    cut_share: float = 0.0
+    """Share of paragraphs that have a small picture beside them or a row of such before them."""
+    asterisk_share: float = 0.0
+    """Share of the gaps between paragraphs that hold small signs, which are no ornament."""
     ornament_face: str = ""
     """Font of type flowers."""
     gap: float = 0.0
@@ -115,6 +119,11 @@ def _paragraph(
         box, hole = _initial(canvas, (x, y, width), count, manner, materials, g)
         parts = [box] if box else []
         setting = replace(setting, hole=(hole, count), capitals=int(g.choice([0, 1, 1, 2])), versals=0.0)
+    elif g.random() < manner.cut_share * 0.6 and height > 4 * manner.style.leading:
+        place = (canvas, (x, y), width, manner.style)
+        box, hole, count = ornaments.beside_text(*place, materials, g, *manner.picture_styles)
+        parts = [box] if box else []
+        setting = replace(setting, hole=(hole, count), versals=0.0)
     elif g.random() < manner.sign_share:
         setting = replace(setting, hole=(_sign(canvas, (x, y), manner, g), 1))
     block = set_block(canvas, area, manner.style, setting, writer, g)
@@ -182,11 +191,11 @@ def _interlude(
         y += leading * g.uniform(0.2, 1.0)
         ruled = g.random() < 0.2
         if ruled:
-            y = furniture.rule(canvas, x, y, width, g) + leading * g.uniform(0, 0.5)
+            y = marks.rule(canvas, x, y, width, g) + leading * g.uniform(0, 0.5)
         for _ in range(int(g.integers(1, 3))):
             y = heading(canvas, x, y, width, manner.heading, writer, g)
         if ruled and g.random() < 0.7:
-            y = furniture.rule(canvas, x, y + leading * g.uniform(0, 0.4), width, g)
+            y = marks.rule(canvas, x, y + leading * g.uniform(0, 0.4), width, g)
         y += leading * g.uniform(0.1, 0.6)
     if g.random() < manner.picture_share and room > 9 * leading:
         y = picture(
@@ -197,9 +206,32 @@ def _interlude(
             writer,
             g,
         )
-    if g.random() < manner.ornament_share and room > 7 * leading:
+    if g.random() < manner.cut_share * 0.4 and room > 9 * leading:
+        area = (x, y + leading * 0.4, width, room * 0.4)
+        y = _cuts(canvas, area, manner, materials, writer, g)
+    if g.random() < manner.asterisk_share and room > 5 * leading:
+        y = marks.asterisks(canvas, x, y, width, manner.style, g)
+    elif g.random() < manner.ornament_share and room > 7 * leading:
         y = _ornament(canvas, (x, y + leading * g.uniform(0.3, 0.9), width), manner, materials, g)
     return y
+
+
+def _cuts(
+    canvas: Canvas,
+    area: tuple[float, float, float, float],
+    manner: Manner,
+    materials: Materials,
+    writer: Writer,
+    g: Generator,
+) -> float:
+    """Print a row of small cuts, or one low cut of the column's width; return the y below."""
+    x, y, width, room = area
+    if g.random() < 0.6:
+        return ornaments.row(canvas, area, manner.style, materials, writer, g, *manner.picture_styles)
+    tall = min(room, canvas.height * g.uniform(0.04, 0.08))
+    art = ornaments.cut(tall, width * float(g.choice([1, 1, 0.6])), materials, g, *manner.picture_styles)
+    canvas.place(art, x + (width - art.shape[1]) * float(g.choice([0, 0.5])), y, "graphic")
+    return y + art.shape[0] + manner.style.leading * g.uniform(0.3, 0.8)
 
 
 def _ornament(
