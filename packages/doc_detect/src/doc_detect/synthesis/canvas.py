@@ -81,6 +81,41 @@ class Canvas:
             self.objects.append((label, box))
         return box
 
+    def paste(
+        self, art: np.ndarray, x: float, y: float, label: str | None = None, mask: np.ndarray | None = None
+    ) -> Box | None:
+        """Lay a picture over what is there, as on a ground that is not white.
+
+        Args:
+            art: [H, W, 3] uint8; what reaches over the page's edge is cut off.
+            x: Left edge, px.
+            y: Upper edge, px.
+            label: Class to record its extent under; None records nothing.
+            mask: [H, W] bool, which of its pixels count; None for all.
+
+        Returns:
+            The box of what was laid on the page, or None if nothing of it is there.
+        """
+        x, y = round(x), round(y)
+        seen = np.s_[max(0, -y) : max(0, self.height - y), max(0, -x) : max(0, self.width - x)]
+        art, x, y = art[seen], max(0, x), max(0, y)
+        mask = np.ones(art.shape[:2], bool) if mask is None else mask[seen]
+        extent = ink_box(np.where(mask, 0, 255)) if art.size else None
+        if extent is None:
+            return None
+        self.ink[y : y + art.shape[0], x : x + art.shape[1]][mask] = art[mask]
+        box = (extent[0] + x, extent[1] + y, extent[2] + x, extent[3] + y)
+        if label:
+            self.objects.append((label, box))
+        return box
+
+    def knock_out(self, page: "Canvas", colour: tuple[int, int, int] = (255, 255, 255)) -> None:
+        """Print what stands on another page of the same size as pale letters on a dark ground, with its objects."""
+        strength = (255 - page.ink.max(axis=2, keepdims=True)).astype(np.uint16)
+        pale = (strength * np.array(colour, np.uint16) // 255).astype(np.uint8)
+        np.maximum(self.ink, pale, out=self.ink)
+        self.objects += page.objects
+
     def add(self, label: str, boxes: list[Box]) -> None:
         """Record one object that consists of parts; do nothing without parts."""
         if boxes:

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from doc_detect.synthesis.art import photographs
 from doc_detect.synthesis.art.ornament import cutting, drawn, foliage, peopled
 from doc_detect.synthesis.art.pictographs import Pictograph, pictograph
-from doc_detect.synthesis.art.render import STYLES
+from doc_detect.synthesis.art.render import STYLES, painting
 from doc_detect.synthesis.art.shapes import Scene, Shape, any_scene
 from doc_detect.synthesis.fonts import FontBook
 from doc_detect.synthesis.words import Writer
@@ -37,12 +38,29 @@ class Materials:
     def picture(self, height: float, width: float, generator: Generator, *styles: str) -> np.ndarray:
         """Return a picture [H, W, 3]: one of the user's half of the time, else a drawn scene in one of the styles."""
         height, width = max(12, round(height)), max(12, round(width))
-        if self.pictures and generator.random() < 0.5:
-            loaded = _load(self.pictures[generator.integers(len(self.pictures))], height, width)
-            if loaded is not None:
-                return loaded
+        mine = self._mine(height, width, generator)
+        if mine is not None:
+            return mine
         style = styles[generator.integers(len(styles))]
         return STYLES[style](self.scene(width / height, generator), height, width, generator)
+
+    def photograph(self, height: float, width: float, generator: Generator) -> np.ndarray:
+        """Return a photograph [H, W, 3]: of the user's half of the time, else of a drawn subject or painting."""
+        height, width = max(12, round(height)), max(12, round(width))
+        mine = self._mine(height, width, generator)
+        if mine is not None:
+            return mine
+        if generator.random() < 0.85:
+            return photographs.photograph(height, width, generator)
+        small = (min(height, 240), max(12, round(width * min(height, 240) / height)))
+        canvas = painting(self.scene(width / height, generator), *small, generator)
+        return photographs.develop(canvas.astype(np.float32) / 255, height, width, generator)
+
+    def _mine(self, height: int, width: int, generator: Generator) -> np.ndarray | None:
+        """Return one of the user's pictures half of the time, if there are any."""
+        if not self.pictures or generator.random() >= 0.5:
+            return None
+        return _load(self.pictures[generator.integers(len(self.pictures))], height, width)
 
     def scene(self, aspect: float, generator: Generator) -> Scene:
         """Return a scene of drawn things and of figures out of fonts."""

@@ -1,0 +1,241 @@
+"""Photographs as printed from 1880 to 1980: exposure, tone, colour, screen and grain; and cut-outs without a ground.
+
+All functions return RGB [H, W, 3] uint8 on white.
+"""
+
+import cv2
+import numpy as np
+
+from doc_detect.synthesis.art import subjects
+from doc_detect.synthesis.art.render import hatch
+from doc_detect.synthesis.art.subjects import Plate, texture
+from doc_detect.synthesis.degrade import smooth_noise
+
+Generator = np.random.Generator
+_PLATE = 260
+"""A subject is painted at most this many pixels tall: what is finer comes from grain, paper and screen."""
+_EDGE = 205
+"""No side of a photograph is lighter than this all along: a block prints a tone even in its lights."""
+TONES = ((1.0, 0.9, 0.74), (1.0, 0.94, 0.86), (0.9, 0.96, 1.0), (0.88, 1.0, 0.92), (1.0, 0.86, 0.8))
+"""Inks and toners: sepia, warm, blue, green, reddish."""
+
+
+def photograph(height: int, width: int, g: Generator, names: tuple[str, ...] = ()) -> np.ndarray:
+    """Return a photograph of one of the named subjects (:data:`~.subjects.SUBJECTS`), of any without names."""
+    names = names or tuple(subjects.SUBJECTS)
+    plate = Plate.blank(*_plate_size(height, width), g)
+    subjects.SUBJECTS[names[int(g.integers(len(names)))]](plate, g)
+    return develop(plate.rgb, height, width, g)
+
+
+def _plate_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, _PLATE / max(height, width * 0.75))
+    return max(16, round(height * scale)), max(16, round(width * scale))
+
+
+def develop(rgb: np.ndarray, height: int, width: int, g: Generator) -> np.ndarray:
+    """Print a lit scene as a photograph.
+
+    Args:
+        rgb: [h, w, 3] float32, lightness about 0 to 1, of any size.
+        height: Height wanted, px.
+        width: Width wanted, px.
+        g: The only source of chance.
+    """
+    coloured = g.random() < 0.22
+    image = rgb if coloured else rgb @ np.array((0.3, 0.55, 0.15), np.float32)
+    image = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_CUBIC)
+    image = _exposed(_focused(image, g), g)
+    if coloured:
+        cast = np.clip(1 + g.normal(0, 0.06, 3), 0.8, 1.2).astype(np.float32)
+        grey = image.mean(axis=2, keepdims=True)
+        image = (grey + g.uniform(0.35, 1.5) * (image - grey)) * cast
+    printed = np.clip(_screened(image, g) * 255, 0, 255).astype(np.uint8)
+    if not coloured:
+        printed = _toned(printed, g)
+    return with_edges(printed)
+
+
+def _focused(image: np.ndarray, g: Generator) -> np.ndarray:
+    """Blur all of it, or all but a spot, or nothing; add the fine texture that a painted plate lacks."""
+    height, width = image.shape[:2]
+    drawn = g.random()
+    if drawn < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), g.uniform(0.5, 2.0))
+    elif drawn < 0.45:
+        soft = cv2.GaussianBlur(image, (0, 0), max(1.0, height / g.uniform(40, 120)))
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        near = np.exp(-((x - g.normal(0, 0.2)) ** 2 + (y - g.normal(0, 0.2)) ** 2) / 0.5).astype(np.float32)
+        near = near if image.ndim == 2 else near[..., None]
+        image = soft + near * (image - soft)
+    fine = texture((height, width), g.uniform(6, 24), g, 4) * np.float32(g.uniform(0.01, 0.09))
+    fine += 1
+    return image * (fine if image.ndim == 2 else fine[..., None])
+
+
+def _exposed(image: np.ndarray, g: Generator) -> np.ndarray:
+    """Set black, white, contrast and the fall of light to the corners."""
+    low, high = np.percentile(image[::4, ::4], (1, 99))
+    image = np.clip((image - low) / max(high - low, 0.08), 0, 1)
+    image = image ** np.float32(g.uniform(0.55, 1.7))
+    if g.random() < 0.4:  # a steep curve
+        image = image * image * (3 - 2 * image)
+    black, white = g.uniform(0.0, 0.3) ** 1.3, g.uniform(0.62, 0.97)
+    if g.random() < 0.15:  # flat and grey
+        black, white = g.uniform(0.2, 0.45), g.uniform(0.5, 0.8)
+    image = black + (white - black) * image
+    if g.random() < 0.5:
+        y, x = np.ogrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j]
+        fall = (1 - g.uniform(0.05, 0.4) * (x**2 + y**2) / 2).astype(np.float32)
+        image = image * (fall if image.ndim == 2 else fall[..., None])
+    return image.astype(np.float32)
+
+
+def _screened(image: np.ndarray, g: Generator) -> np.ndarray:
+    """Print through a halftone screen, mostly one too fine to see, or with a film's grain."""
+    height, width = image.shape[:2]
+    drawn = g.random()
+    if drawn < 0.28:
+        pitch, angle = g.uniform(2.0, 5.0), float(g.choice([0.785, g.uniform(0, 1.57)]))
+        y, x = np.ogrid[0:height, 0:width]
+        turn = 2 * np.pi / pitch
+        u = (x * np.cos(angle) + y * np.sin(angle)).astype(np.float32) * np.float32(turn)
+        v = (y * np.cos(angle) - x * np.sin(angle)).astype(np.float32) * np.float32(turn)
+        screen = (np.cos(u) + np.cos(v)) / 4
+        screen = screen if image.ndim == 2 else screen[..., None]
+        hard = g.uniform(1.0, 2.5) if drawn < 0.08 else 1.0
+        depth = g.uniform(0.15, 0.9)
+        room = np.minimum(image, 1 - image) * 2 + 0.08  # dots shrink in the lights and close in the shadows
+        return np.clip(image + depth * room * np.clip(hard * screen, -0.5, 0.5), 0, 1)
+    grain = g.standard_normal((height, width), dtype=np.float32) * np.float32(g.uniform(0.003, 0.05))
+    return image + (grain if image.ndim == 2 else grain[..., None])
+
+
+def _toned(grey: np.ndarray, g: Generator) -> np.ndarray:
+    """Return a grey picture [H, W] in black or in a coloured ink, [H, W, 3]."""
+    image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    if g.random() < 0.7:
+        return image
+    tint = np.array(TONES[int(g.integers(len(TONES)))])
+    steps = np.linspace(0, 1, 256)[:, None]
+    table = 255 * steps ** (1 + 2.5 * g.uniform(0.2, 1.0) * (1 - tint))
+    return cv2.LUT(image, table.astype(np.uint8).reshape(1, 256, 3))
+
+
+def with_edges(art: np.ndarray) -> np.ndarray:
+    """Darken each side of a picture [H, W, 3] that is as light as paper, in place; return it."""
+    for side in (art[:1], art[-1:], art[:, :1], art[:, -1:]):
+        if side.min() > _EDGE:
+            np.minimum(side, _EDGE, out=side)
+    return art
+
+
+# --- shapes and prints
+
+
+def shape_mask(height: int, width: int, kind: str, g: Generator) -> np.ndarray:
+    """Return the outline of a print [H, W] bool: ``"oval"``, ``"rounded"``, ``"arched"`` or a full rectangle."""
+    mask = np.ones((height, width), np.uint8)
+    if kind == "oval":
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        return x**2 + y**2 <= 1
+    if kind == "rounded":
+        radius = max(2, int(min(height, width) * g.uniform(0.04, 0.2)))
+        mask[:] = 0
+        cv2.rectangle(mask, (radius, 0), (width - 1 - radius, height - 1), 1, -1)
+        cv2.rectangle(mask, (0, radius), (width - 1, height - 1 - radius), 1, -1)
+        for x in (radius, width - 1 - radius):
+            for y in (radius, height - 1 - radius):
+                cv2.circle(mask, (x, y), radius, 1, -1)
+    elif kind == "arched":
+        mask[: height // 4] = 0
+        cv2.ellipse(mask, (width // 2, height // 4), (width // 2, height // 4), 0, 180, 360, 1, -1)
+    return mask.astype(bool)
+
+
+def bordered(art: np.ndarray, g: Generator) -> np.ndarray:
+    """Return a print with the pale border of its paper, [H, W, 3] of the same size."""
+    height, width = art.shape[:2]
+    border = max(1, int(min(height, width) * g.uniform(0.01, 0.06)))
+    paper = int(g.integers(170, 238))
+    edge = np.clip(np.array((paper, paper - 6, paper - 24)), 0, 214 + 24).astype(np.uint8)
+    out = np.empty_like(art)
+    out[:] = edge
+    inner = (max(4, width - 2 * border), max(4, height - 2 * border))
+    small = cv2.resize(art, inner, interpolation=cv2.INTER_AREA)
+    top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
+    out[top : top + inner[1], left : left + inner[0]] = small
+    return out
+
+
+# --- things without a ground
+
+
+def _thing(height: int, width: int, g: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return a thing's colour [H, W, 3] float32 and where it is [H, W] float32; it fills most of the height."""
+    plate = Plate.blank(height, width, g)
+    tall = min(0.94, 0.9 * plate.aspect) if g.random() < 0.5 else 0.94
+    painter = subjects.THINGS[int(g.integers(len(subjects.THINGS)))]
+    painter(plate, plate.aspect / 2, 0.5 + tall / 2, tall, g)
+    return plate.rgb, plate.cover
+
+
+def cut_out(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a photograph of a thing on white, some with a soft shadow."""
+    rgb, cover = _thing(height, width, g)
+    lit = (
+        rgb
+        if g.random() < 0.2
+        else np.repeat((rgb @ np.array((0.3, 0.55, 0.15), np.float32))[..., None], 3, 2)
+    )
+    low, high = np.percentile(lit[cover > 0.5], (2, 98)) if (cover > 0.5).any() else (0.0, 1.0)
+    dark, bright = g.uniform(0.02, 0.3), g.uniform(0.45, 0.82)
+    lit = np.clip(dark + (bright - dark) * (lit - low) / max(high - low, 0.1), 0.02, 0.82)
+    lit = lit * (1 + 0.05 * texture((height, width), 8, g, 3))[..., None]
+    page = np.ones((height, width, 1), np.float32)
+    if g.random() < 0.3:
+        drop = np.roll(cover, (height // 40, width // 30), (0, 1))
+        page -= 0.35 * cv2.GaussianBlur(drop, (0, 0), max(1.0, height / 40))[..., None]
+    weight = cover[..., None]
+    return (255 * np.clip(page * (1 - weight) + weight * lit, 0, 1)).astype(np.uint8)
+
+
+def line_cut(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a thing as cut in wood or drawn with a pen: hatched shadows and an outline, on white."""
+    rgb, cover = _thing(height, width, g)
+    tone = np.clip(rgb.mean(axis=2) * g.uniform(0.8, 1.5) + g.uniform(0, 0.3), 0.07, 1)
+    lines = hatch(tone, g.uniform(2.4, 4.5), g, int(g.integers(1, 4)), 2)
+    solid = (cover > 0.5).astype(np.uint8)
+    lines[solid == 0] = 255
+    edges = cv2.Canny((tone * 255).astype(np.uint8), 40, 110)
+    lines[(edges > 0) & (solid > 0)] = 20
+    contours, _ = cv2.findContours(solid, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(lines, contours, -1, 15, int(g.integers(1, 3)))
+    return cv2.cvtColor(lines, cv2.COLOR_GRAY2RGB)
+
+
+def postage_stamp(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a postage stamp: a small picture in one colour with a pale, perforated border."""
+    art = photograph(height, width, g, ("portrait", "landscape", "textile", "still life"))
+    grey = art.mean(axis=2, keepdims=True) / 255
+    ink = np.array(subjects.any_colour(g)) * 0.6
+    tinted = (255 * np.clip(ink + (0.85 - ink) * grey, 0, 1)).astype(np.uint8)
+    out = np.full((height, width, 3), (225, 220, 205), np.uint8)
+    border = max(2, min(height, width) // 12)
+    small = cv2.resize(tinted, (width - 2 * border, height - 2 * border), interpolation=cv2.INTER_AREA)
+    out[border:-border, border:-border] = small
+    step = max(3, border)
+    for x in range(0, width, step):
+        for y in (0, height - 1):
+            cv2.circle(out, (x, y), step // 4, (255, 255, 255), -1)
+    for y in range(0, height, step):
+        for x in (0, width - 1):
+            cv2.circle(out, (x, y), step // 4, (255, 255, 255), -1)
+    return out
+
+
+def film_noise(height: int, width: int, tone: float, g: Generator) -> np.ndarray:
+    """Return the surface of album board or of a plate's printed ground [H, W] float32, about ``tone``."""
+    cloud = smooth_noise((height, width), max(height, width) / 3, g, 2) * g.uniform(0.002, 0.03)
+    grain = g.standard_normal((height, width), dtype=np.float32) * np.float32(g.uniform(0.0, 0.02))
+    return np.clip(tone + cloud + grain, 0, 1)
