@@ -190,7 +190,7 @@ def _print_layers(canvas: Canvas, layers: dict[Colour, _Layer], x: float, y: flo
     boxes = []
     for colour, layer in layers.items():
         coverage = layer.coverage(width)
-        ink = _tinted(coverage, colour)
+        ink = tinted(coverage, colour)
         box = canvas.place(ink, x, y)
         boxes += [box] if box else []
     if not boxes:
@@ -198,7 +198,7 @@ def _print_layers(canvas: Canvas, layers: dict[Colour, _Layer], x: float, y: flo
     return union(boxes)
 
 
-def _tinted(coverage: np.ndarray, colour: Colour) -> np.ndarray:
+def tinted(coverage: np.ndarray, colour: Colour) -> np.ndarray:
     """Return coverage as ink of a colour, through one look-up for each channel."""
     steps = np.arange(256, dtype=np.float32)[:, None] / 255
     table = (255 - steps * (255 - np.array(colour, np.float32))).astype(np.uint8)
@@ -229,7 +229,7 @@ def set_line(
     layer.draw.text(
         (style.size * 0.3 / style.stretch, baseline), text, font=layer.font, fill=255, anchor="ls"
     )
-    ink = _tinted(layer.coverage(max(8, round(width + style.size))), style.colour)
+    ink = tinted(layer.coverage(max(8, round(width + style.size))), style.colour)
     return canvas.place(ink, x - align * width - style.size * 0.3, y, label)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture, modern
+from doc_detect.synthesis.layouts import furniture, modern, tables
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.text import fitted, set_line
 
@@ -76,7 +76,7 @@ def _float(
     x, y, width, height = area
     y = modern.caption(canvas, x, y, width, made, g) + made.small.leading * 0.4
     tall = min(height * g.uniform(0.3, 0.9), height)
-    furniture.table(canvas, (x, y, width, tall), made.small, made.writer, g)
+    tables.table(canvas, (x, y, width, tall), made.small, made.writer, g)
     return y + tall
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture, modern
+from doc_detect.synthesis.layouts import furniture, modern, tables
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.text import Setting, fitted, set_block, set_line
 
@@ -136,7 +136,7 @@ def _prices(
     y = modern.title(canvas, x, y, width, made, g, scale=1.3) + made.body.leading
     room = frame[1] + height - y
     if g.random() < 0.7:
-        furniture.table(canvas, (x, y, width, room * g.uniform(0.5, 1)), made.small, made.writer, g)
+        tables.table(canvas, (x, y, width, room * g.uniform(0.5, 1)), made.small, made.writer, g)
     else:
         box = set_block(canvas, (x, y, width, room), made.body, Setting(), made.writer, g)
         canvas.add("main_text", [box] if box else [])

@@ -7,10 +7,11 @@ import numpy as np
 
 from doc_detect.synthesis.art import ornament
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture, marks, ornaments
+from doc_detect.synthesis.layouts import furniture, marks, ornaments, tables
 from doc_detect.synthesis.layouts.decoration import Place, decoration, framed, inked
 from doc_detect.synthesis.layouts.flow import Manner, fill_column, heading, picture
 from doc_detect.synthesis.layouts.materials import Materials
+from doc_detect.synthesis.layouts.table_recipes import OLD
 from doc_detect.synthesis.text import RUBRIC, Setting, Style, fitted, set_block, set_line
 from doc_detect.synthesis.words import Writer, roman
 
@@ -378,7 +379,8 @@ def listing(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
     y = heading(canvas, x, y, width, made.manner.heading, writer, g)
     room = height * g.uniform(0.4, 0.95)
     if g.random() < 0.6:
-        furniture.table(canvas, (x, y, width, min(room, made.frame[1] + height - y)), made.note, writer, g)
+        area = (x, y, width, min(room, made.frame[1] + height - y))
+        tables.table(canvas, area, made.note, writer, g, tables.draw_from(OLD, g))
     else:
         _index(canvas, (x, y, width, room), made, writer, g)
     if g.random() < 0.2:

@@ -1,4 +1,4 @@
-"""What stands round a text: running titles, numbers, signatures, notes, rules, stamps, tables."""
+"""What stands round a text: running titles, numbers, signatures, notes, rules, stamps."""
 
 import cv2
 import numpy as np
@@ -106,50 +106,3 @@ def handwriting(canvas: Canvas, materials: Materials, g: Generator) -> None:
         set_line(
             canvas, text, canvas.width * g.uniform(0.05, 0.6), y + k * style.leading, style, "margin_text"
         )
-
-
-def table(canvas: Canvas, area: Area, style: Style, writer: Writer, g: Generator) -> None:
-    """Set figures in rows and columns, with full, horizontal or no rules."""
-    x, y, width, height = area
-    rows, columns = (
-        max(2, min(40, int(height / (style.leading * g.uniform(1.0, 1.5))))),
-        int(g.integers(2, 8)),
-    )
-    step, measure = height / rows, width / columns
-    boxes = []
-    for row in range(rows):
-        for column in range(columns):
-            words = column == 0 or row == 0
-            text = writer.phrase(1, 2).capitalize() if words else _figure(g)
-            text = fitted(text, style, measure * 0.9)
-            place = x + column * measure + (measure * 0.05 if words else measure * 0.92)
-            boxes.append(
-                set_line(canvas, text, place, y + row * step + step * 0.1, style, None, 0.0 if words else 1.0)
-            )
-    boxes += _rules(canvas, area, rows, columns, g)
-    canvas.add("table", [box for box in boxes if box])
-
-
-def _figure(g: Generator) -> str:
-    drawn = g.random()
-    if drawn < 0.1:
-        return "-"
-    return f"{g.uniform(0, 99):.2f}" if drawn < 0.4 else str(g.integers(1, 5000))
-
-
-def _rules(
-    canvas: Canvas, area: Area, rows: int, columns: int, g: Generator
-) -> list[tuple[float, float, float, float]]:
-    """Draw a table's rules; return the extent that they span."""
-    x, y, width, height = area
-    kind = int(g.integers(4))
-    if kind == 0:
-        return []
-    lines = range(rows + 1) if kind == 1 else (0, 1, rows)
-    for k in lines:
-        at = round(y + height * k / rows)
-        cv2.line(canvas.ink, (round(x), at), (round(x + width), at), (40, 40, 40), 1)
-    for k in range(columns + 1) if kind < 3 else ():
-        at = round(x + width * k / columns)
-        cv2.line(canvas.ink, (at, round(y)), (at, round(y + height)), (40, 40, 40), 1)
-    return [(x, y, x + width, y + height)]
