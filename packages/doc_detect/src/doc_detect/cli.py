@@ -73,7 +73,7 @@ COMMANDS = {
         "doc_detect.evaluate:evaluate",
         examples=(
             "--run runs/source-only --data historical/test.json",
-            "--run runs/source-only --data data/pages --model detector.onnx --out runs/onnx",
+            "--model detector.onnx --data labels.json --out runs/onnx",
         ),
         extra="train",
         inputs=("run", "data", "model"),
@@ -134,10 +134,10 @@ COMMANDS = {
         "doc_detect.export:export",
         examples=(
             "--run runs/source-only --out detector.onnx",
-            "--run runs/source-only --out detector.onnx --data historical/test.json",
+            "--out mine.onnx --margin-data labels.json --margin-pages 20",
         ),
         extra="train",
-        inputs=("run", "data"),
+        inputs=("run", "model", "data", "margin_data"),
         new=("out",),
         marks={"run": RUN},
     ),

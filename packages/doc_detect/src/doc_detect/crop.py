@@ -101,7 +101,7 @@ def crop(settings: CropSettings) -> list[Row]:
         UserError: the folder holds something, a class is unknown, or nothing was found; or a run with other settings
             was left unfinished.
     """
-    predictions = open_predictions(settings.predictions, settings.images)
+    predictions = open_predictions(settings.predictions, settings.images, settings.boxes)
     predictions.check_labels(settings.label, "--label")
     files.refuse_existing(settings.out)
     pages = [page for page in predictions if chosen(page, settings)]

@@ -1,6 +1,7 @@
 """Measure a detector on labelled pages: the command ``evaluate``."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -9,7 +10,7 @@ from doc_detect.detectors.onnx import OnnxDetector, PageDetector
 from doc_detect.detectors.torch import open_torch
 from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.detection_report import learning_curves, page_pictures
-from doc_detect.figures.findings import find_on_pages, measured_labels
+from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
 from doc_detect.settings.training import EvaluateSettings
 from doc_detect.training.pages import open_validation
@@ -28,22 +29,35 @@ def evaluate(settings: EvaluateSettings) -> Results:
     Raises:
         UserError: the run is missing or unfinished, or the file or one of its pictures is unusable.
     """
-    run, pages = runs.open_run(settings.run), open_validation(settings.data)
+    run = None if settings.run is None else runs.open_run(settings.run)
+    pages = open_validation(settings.data)
     fabric = launch(settings.device)
-    detector: PageDetector = open_torch(settings.run, fabric.device)
-    if settings.model is not None:
-        detector = OnnxDetector(settings.model, torch.get_num_threads())
+    detector = _open_detector(settings, fabric.device)
     truth, found = _find(detector, pages)
-    row = _row(settings, run, pages)
     labels = measured_labels(truth, pages, detector.labels)
-    rows = Measured(truth, found, row, settings.resamples, settings.seed).rows(labels)
-    results = Results(runs.command_line(), tuple(rows), tuple(learning_curves(run)), interval_notes(rows))
+    rows: list[Row] = []
+    for facts, boxes in drawn_too(found, detector.scoring):
+        row = _row(settings, run, pages, facts)
+        rows += Measured(truth, boxes, row, settings.resamples, settings.seed).rows(labels)
+    curves = () if run is None else tuple(learning_curves(run))
+    results = Results(runs.command_line(), tuple(rows), curves, interval_notes(rows))
     facts = None  # a run's folder keeps what it was trained with
     if settings.out is not None:
         facts = runs.environment(torch.get_num_threads(), data={pages.name: pages.fingerprint})
     pictures = page_pictures(pages, truth, found)
-    section = Section(f"{row.model} on {row.dataset}", results, run.config(), facts, pictures=pictures)
-    return publish(settings.out or run.folder, "Document object detection", section, shown=MAIN_METRICS)
+    config = None if run is None else run.config()
+    name = f"{row.model} on {row.dataset}"
+    section = Section(name, results, config, facts, pictures=pictures)
+    folder = settings.out or (run.folder if run else None)
+    assert folder is not None  # the settings have one of the two
+    return publish(folder, "Document object detection", section, shown=MAIN_METRICS)
+
+
+def _open_detector(settings: EvaluateSettings, device: torch.device) -> PageDetector:
+    """Return the ONNX file's detector, or the run's in PyTorch, or the one that ships."""
+    if settings.run is not None and settings.model is None:
+        return open_torch(settings.run, device)
+    return OnnxDetector(settings.model, torch.get_num_threads(), settings.size)
 
 
 def _find(detector: PageDetector, pages: CocoSet) -> tuple[Sequence[CocoPage], Sequence[CocoPage]]:
@@ -56,16 +70,24 @@ def _find(detector: PageDetector, pages: CocoSet) -> tuple[Sequence[CocoPage], S
     return [truth for truth, _ in pairs], [found for _, found in pairs]
 
 
-def _row(settings: EvaluateSettings, run: Run, pages: CocoSet) -> Row:
+def _row(settings: EvaluateSettings, run: Run | None, pages: CocoSet, facts: Mapping[str, str]) -> Row:
     """Return how the rows begin."""
-    trained = stored_settings(run)
-    return Row(
-        trained.name,
+    row = Row(
+        "source-only",
         pages.name.replace("_", "-"),
         settings.split or default_split(pages.path),
         "ap",
         0.0,
+        engine="onnxruntime",
+        facts=facts,
+    )
+    if run is None:
+        return row
+    trained = stored_settings(run)
+    return dataclasses.replace(
+        row,
+        model=trained.name,
         seeds=(trained.seed,),
         engine="onnxruntime" if settings.model else trained.model.engine,
-        facts={"backbone": trained.model.backbone},
+        facts={**facts, "backbone": trained.model.backbone},
     )

@@ -1,11 +1,14 @@
 """Write a trained detector as ONNX, and check that it answers as before: the command ``export``."""
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from doc_detect.detectors.onnx import default_model
 from doc_detect.settings.training import ExportSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors
@@ -17,6 +20,7 @@ from seminar_common.training import WEIGHTS
 
 if TYPE_CHECKING:
     from doc_detect.detectors.base import Detector
+    from doc_detect.detectors.scoring import Scoring
 
 TOLERANCE = 0.01
 """Difference of AP between PyTorch and ONNX that is still taken for the same."""
@@ -38,27 +42,56 @@ class Parity:
 def export(settings: ExportSettings) -> Parity | None:
     """Write the detector of a run as ONNX and compare the two on labelled pages, where there are any.
 
-    A file that fails the comparison is not kept.
+    A file that fails the comparison is not kept. Without a run, an ONNX file is copied and gets another margin.
 
     Raises:
         UserError: the run is missing or unfinished, its engine has no ONNX form, the file exists, or the answers
             differ by more than a point of AP.
     """
+    refuse_existing(settings.out)
+    with atomic_path(settings.out) as unchecked:
+        if settings.run is None:
+            shutil.copyfile(settings.model or default_model(), unchecked)
+            parity = None
+        else:
+            parity = _export_run(settings, settings.run, unchecked)
+        if settings.margin_data is not None:
+            _add_margin(unchecked, settings, settings.margin_data)
+    say(f"wrote {settings.out}: {settings.out.stat().st_size / 1e6:.2f} MB")
+    return parity
+
+
+def _export_run(settings: ExportSettings, folder: Path, unchecked: Path) -> Parity | None:
+    from doc_detect.detectors.scoring import read_scoring
     from doc_detect.detectors.trained import load_detector, stored_settings
 
-    run = runs.open_run(settings.run)
-    refuse_existing(settings.out)
+    run = runs.open_run(folder)
     detector, data = load_detector(run), settings.data or stored_settings(run).data
-    with atomic_path(settings.out) as unchecked:
-        detector.export(unchecked, model_card(run))
-        parity = None
-        if data is not None and data.exists():
-            parity = compare(detector, unchecked, data, settings.pages)
-            _check(parity, settings.out)
-    say(f"wrote {settings.out}: {settings.out.stat().st_size / 1e6:.2f} MB")
-    if parity is None:
+    scoring = read_scoring(folder)
+    detector.export(unchecked, {**model_card(run), **scoring.facts()})
+    if data is None or not data.exists():
         say("not compared with PyTorch: give labelled pages by --data")
+        return None
+    parity = compare(detector, scoring, unchecked, data, settings.pages)
+    _check(parity, settings.out)
     return parity
+
+
+def _add_margin(file: Path, settings: ExportSettings, data: Path) -> None:
+    """Fit the margin of each class with the detector in ``file`` and write it into its metadata."""
+    import onnx
+
+    from doc_detect.detectors.onnx import METADATA_KEY, OnnxDetector
+    from doc_detect.training.pages import open_training
+    from doc_detect.training.scoring import fit_margin
+
+    margin = fit_margin(OnnxDetector(file), open_training(data), settings.margin_pages, settings.seed)
+    model = onnx.load(file)
+    entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    entry.value = json.dumps({**json.loads(entry.value), "margin": margin})
+    onnx.save(model, file)
+    shares = ", ".join(f"{label} {share:.2%}" for label, share in margin.items())
+    say(f"margin as a share of the window's longest side: {shares}")
 
 
 def _check(parity: Parity, path: Path) -> None:
@@ -94,7 +127,7 @@ def model_card(run: Run) -> dict[str, Any]:
     }
 
 
-def compare(detector: "Detector", path: Path, data: Path, limit: int) -> Parity:
+def compare(detector: "Detector", scoring: "Scoring", path: Path, data: Path, limit: int) -> Parity:
     """Measure a detector and its ONNX file on the first ``limit`` validation pages of ``data``."""
     from doc_detect.detectors.onnx import OnnxDetector
     from doc_detect.detectors.torch import TorchDetector
@@ -104,7 +137,7 @@ def compare(detector: "Detector", path: Path, data: Path, limit: int) -> Parity:
 
     pages = open_validation(data)
     figures, best = [], []
-    for engine in (TorchDetector(detector), OnnxDetector(path)):
+    for engine in (TorchDetector(detector, scoring=scoring), OnnxDetector(path)):
         pairs = list(find_on_pages(engine, pages, limit))
         truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         labels = measured_labels(truth, pages, detector.labels)

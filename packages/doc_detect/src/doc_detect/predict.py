@@ -41,7 +41,7 @@ def predict(settings: PredictSettings) -> Summary:
     finder = _Finder(settings.model, settings.run, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
     detector = finder.detector
     config = {"model": detector.name, "min_score": settings.min_score, "pdf_pixels": settings.pdf_pixels}
-    config |= detector.identity()
+    config |= {"margin": dict(detector.scoring.margin), **detector.identity()}
     with (
         executor(settings.work) as workers,
         writing(settings.out, config, detector.labels, common_root(settings.inputs)) as journal,
@@ -68,6 +68,8 @@ class _Found:
 
     size: tuple[int, int]
     """Width and height of the page."""
+    window_side: float
+    """Longest side of what was seen of it, in its pixels."""
     detections: Detections
 
 
@@ -101,7 +103,7 @@ class _Finder:
                 page = read_for(self.detector, ref, self.options)
             except BadPage as error:
                 return Failed(str(error))
-            return _Found((page.width, page.height), self.detector.detect(page))
+            return _Found((page.width, page.height), page.window_side, self.detector.detect(page))
 
 
 def _finish(files: list[str], journal: Journal, finder: _Finder, workers: Workers, min_score: float) -> None:
@@ -115,7 +117,7 @@ def _finish(files: list[str], journal: Journal, finder: _Finder, workers: Worker
             else:
                 found = answer.detections
                 boxes = zip(found.boxes, found.scores, found.labels, strict=True)
-                journal.add_page(ref, answer.size, boxes, min_score)
+                journal.add_page(ref, answer.size, boxes, min_score, answer.window_side)
             counts.page_done(failed=isinstance(answer, Failed))
     if counts.skipped:
         say(f"{counts.skipped:,} pages were done before and are kept")

@@ -16,9 +16,9 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from doc_detect.pages import PageRef
 from doc_detect.pages.names import encodable, page_name
@@ -63,6 +63,8 @@ class PredictedPage:
     height: int
     boxes: tuple[Box, ...]
     """Highest score first."""
+    window_side: float
+    """Longest side of what the detector saw of the page, in the page's pixels: margins are shares of it."""
 
     @property
     def name(self) -> str:
@@ -109,14 +111,17 @@ class Journal:
         size: tuple[int, int],
         boxes: Iterable[tuple[Sequence[float], float, int]],
         min_score: float = 0.0,
+        window_side: float | None = None,
     ) -> None:
         """Append a page with its ``size`` (width, height) and its boxes: xyxy, score, number of the label.
 
-        Boxes whose score, as it is written, is less than ``min_score`` are left out.
+        ``window_side`` is the longest side of what was seen of the page, by default the whole page's. Boxes whose score, as it is written, is less than ``min_score`` are left out.
         """
         found = [[*(round(float(x), 1) for x in xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
         kept = [box for box in found if box[4] >= min_score]
         record = {"size": size, "state": file_state(ref.path), "boxes": kept}
+        if window_side is not None:
+            record["window_side"] = round(window_side, 1)
         self._append(ref, record)
 
     def add_failure(self, ref: PageRef, reason: str) -> None:
@@ -331,9 +336,13 @@ class Predictions:
     pdf_pixels: int
     """Longest side that pages of PDFs count as."""
 
+    margin: Mapping[str, float] | None = None
+    """Of each class, by how much its boxes are made wider, as a share of the page's ``window_side``; None for ink."""
+
     def __iter__(self) -> Iterator[PredictedPage]:
         """Yield every page, in order; memory stays flat."""
-        return (item for item in read_journal(self.folder) if isinstance(item, PredictedPage))
+        pages = (item for item in read_journal(self.folder) if isinstance(item, PredictedPage))
+        return pages if self.margin is None else (_as_drawn(page, self.margin) for page in pages)
 
     def ref(self, page: PredictedPage) -> PageRef:
         """Return where the page is."""
@@ -348,15 +357,34 @@ class Predictions:
                 )
 
 
-def open_predictions(folder: Path, images: Path | None = None) -> Predictions:
+def _as_drawn(page: PredictedPage, margin: Mapping[str, float]) -> PredictedPage:
+    """Return the page with each box wider by its class's margin, inside the page."""
+    boxes = []
+    for box in page.boxes:
+        reach = margin.get(box.label, 0.0) * page.window_side
+        x1, y1, x2, y2 = box.xyxy
+        xyxy = (
+            max(0.0, x1 - reach),
+            max(0.0, y1 - reach),
+            min(page.width, x2 + reach),
+            min(page.height, y2 + reach),
+        )
+        boxes.append(replace(box, xyxy=tuple(round(float(value), 1) for value in xyxy)))
+    return replace(page, boxes=tuple(boxes))
+
+
+def open_predictions(
+    folder: Path, images: Path | None = None, boxes: Literal["ink", "drawn"] = "ink"
+) -> Predictions:
     """Open what ``predict`` made.
 
     Args:
         folder: Its ``--out``.
         images: Where the pages are, if they moved.
+        boxes: ``ink`` for the extent of the ink, ``drawn`` for boxes as people draw them.
 
     Raises:
-        UserError: it is no such folder, or ``predict`` has not ended.
+        UserError: it is no such folder, ``predict`` has not ended, or its detector does not know what people draw.
     """
     config = _read_config(folder)
     if not (folder / PAGES).is_file():
@@ -365,7 +393,15 @@ def open_predictions(folder: Path, images: Path | None = None) -> Predictions:
     if not root.is_dir():
         raise UserError(f"{root}: the pages are no longer there; say where they are with --images")
     settings = config["settings"]
-    return Predictions(folder, tuple(config["labels"]), root, settings["model"], settings["pdf_pixels"])
+    margin = settings.get("margin") if boxes == "drawn" else None
+    if boxes == "drawn" and not margin:
+        raise UserError(
+            f"{folder}: its detector does not know by how much people's boxes stand off the ink; "
+            "leave --boxes out, or give it a margin by `export --margin-data` and run `predict` again"
+        )
+    return Predictions(
+        folder, tuple(config["labels"]), root, settings["model"], settings["pdf_pixels"], margin
+    )
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -416,4 +452,5 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
             for x1, y1, x2, y2, s, n in record["boxes"]
             if x2 > x1 and y2 > y1
         )
-        yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes)
+        side = record.get("window_side", max(record["size"]))
+        yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes, side)

@@ -13,7 +13,7 @@ from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
 from doc_detect.detectors.onnx import OnnxDetector, PageDetector, default_model
 from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.detection_report import page_pictures
-from doc_detect.figures.findings import find_on_pages, measured_labels
+from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
 from doc_detect.settings.training import StudySettings
 from doc_detect.training.pages import is_ink
@@ -61,9 +61,10 @@ def study(settings: StudySettings) -> Results:
         for name, split, members in _groups(sets):
             truth = [page for index in members for page in sets[index].pages]
             seen = [page for index in members for page in found[index]]
-            row = dataclasses.replace(model.row, dataset=name, split=split)
             labels = _shared_labels(model, models[0], [sets[index] for index in members], truth)
-            rows += Measured(truth, seen, row, settings.resamples, 0).rows(labels)
+            for facts, boxes in drawn_too(seen, model.detector.scoring):
+                row = dataclasses.replace(model.row, dataset=name, split=split, facts=facts)
+                rows += Measured(truth, boxes, row, settings.resamples, 0).rows(labels)
         if model is models[0]:
             pictures = page_pictures(sets[0], sets[0].pages, found[0])
     results = Results(runs.command_line(), tuple(rows), notes=interval_notes(rows))

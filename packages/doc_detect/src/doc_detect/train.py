@@ -12,11 +12,13 @@ from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target, build_detector
+from doc_detect.detectors.scoring import write_scoring
 from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.findings import quick_figures
 from doc_detect.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from doc_detect.training.pages import TrainingPages, collate, open_training, open_validation
+from doc_detect.training.scoring import fit_scoring
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import load_weights
 from seminar_common.device import launch
@@ -43,8 +45,9 @@ LARGEST_GRADIENT = 10.0
 def train(settings: TrainSettings) -> Run:
     """Train a detector, or go on with a killed run; return its run folder.
 
-    The folder then holds ``checkpoints/model.safetensors``: the moving average of the weights. The final weights
-    of a resumed run are those of an unbroken one, bit for bit on the CPU with the same number of threads.
+    The folder then holds ``checkpoints/model.safetensors``, the moving average of the weights, and ``scoring.json``,
+    what its scores mean, where the pages have held-out ones. The final weights of a resumed run are those of an
+    unbroken one, bit for bit on the CPU with the same number of threads.
 
     Raises:
         UserError: unusable settings, data or run folder, or a loss that is no longer finite.
@@ -70,9 +73,9 @@ def train(settings: TrainSettings) -> Run:
 
 
 def _validation_pages(settings: TrainSettings) -> CocoSet | None:
-    """Return the pages to validate on: those of a folder that has some, unless ``validate_every`` is 0."""
+    """Return the pages to validate on and to calibrate scores on: those of a folder that has some."""
     folder = settings.data
-    if not settings.validate_every or folder is None or not (folder / "val.json").exists():
+    if folder is None or not (folder / "val.json").exists():
         return None
     return open_validation(folder)
 
@@ -179,7 +182,16 @@ class Trainer:
                 loss = self._train_step(images, targets)
                 advance(1, f"loss {loss:.3f}")
                 self._after_step()
+        self._calibrate()
         self.shell.finish("average")
+
+    def _calibrate(self) -> None:
+        """Write what the scores of the moving average mean; before the weights, so that a finished run has both."""
+        if self.fabric.is_global_zero and self.validation is not None:
+            say(f"calibrating scores on {len(self.validation.pages)} held-out pages")
+            detector = TorchDetector(self.average, self.fabric.device)
+            write_scoring(fit_scoring(detector, self.validation), self.shell.run.folder)
+        self.fabric.barrier()
 
     def _batches(self) -> DataLoader:
         """Return the batches of this process from the current step on."""

@@ -134,10 +134,10 @@ def inside_regions(boxes: Tensor, regions: Tensor) -> Tensor:
 
 
 def resize_to(images: Sequence[Tensor], size: int) -> tuple[list[Tensor], list[float]]:
-    """Return the images with ``size`` as their longest side, and by what each was scaled."""
+    """Return the images with a longest side of at most ``size``, and by what each was scaled; none is enlarged."""
     resized, scales = [], []
     for image in images:
-        scale = size / max(image.shape[1:])
+        scale = min(1.0, size / max(image.shape[1:]))
         shape = [max(1, round(side * scale)) for side in image.shape[1:]]
         if tuple(shape) != tuple(image.shape[1:]):
             image = nn.functional.interpolate(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doc_detect.detectors.postprocess import detections
+from doc_detect.detectors.scoring import Scoring, scoring_of
 from doc_detect.pages import Page, PageRef, ReadOptions, read_content, read_page
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
@@ -28,6 +29,7 @@ READING_CODE = (
     "seminar_common.images",
     "doc_detect.pages",
     "doc_detect.detectors.postprocess",
+    "doc_detect.detectors.scoring",
     "doc_detect.predictions",
 )
 """What every detector's findings go through, from the file to what is written."""
@@ -58,6 +60,9 @@ class PageDetector(Protocol):
     trim: bool
     """Whether it was trained on pages without their uniform margins (:func:`doc_detect.pages.read_content`)."""
 
+    scoring: Scoring
+    """What its scores mean, and the margin that people leave round its boxes."""
+
     def identity(self) -> Mapping[str, Any]:
         """Return the facts that its answers depend on: digests of weights, settings and code."""
         ...
@@ -78,9 +83,12 @@ class ModelFacts:
     """Whether uniform margins are cut off a page before it is looked at."""
     pad_multiple: int = 32
     score_threshold: float = 0.05
+    """Positions with a lower raw score are looked at no further."""
     nms_iou: float = 0.5
     """Of two boxes of a class that overlap more than this, the one that scores less goes."""
     max_detections: int = 100
+    scoring: Scoring = Scoring()
+    """Entries ``calibration``, ``floor`` and ``margin`` of the metadata."""
 
     def __post_init__(self) -> None:
         if not self.labels or self.size < 1 or self.pad_multiple < 1:
@@ -114,8 +122,13 @@ def default_model() -> Path:
 class OnnxDetector:
     """A :class:`PageDetector` that runs an ONNX file."""
 
-    def __init__(self, path: Path | None = None, threads: int = 1):
-        """Load ``path``, by default the detector that ships; ``threads`` is for one page.
+    def __init__(self, path: Path | None = None, threads: int = 1, size: int | None = None):
+        """Load ``path``, by default the detector that ships.
+
+        Args:
+            path: The file.
+            threads: CPU threads for one page.
+            size: Longest side in pixels that pages are looked at, in place of the file's own.
 
         Raises:
             UserError: the file is missing, no ONNX model, or none of this package's.
@@ -123,17 +136,20 @@ class OnnxDetector:
         path = path or default_model()
         self._session = _open_session(path, threads)
         facts = _read_facts(self._session, path)
-        self.facts, self.labels, self.size, self.trim = facts, facts.labels, facts.size, facts.trim
+        self.facts, self.labels, self.trim = facts, facts.labels, facts.trim
+        self.size = size or facts.size
+        self.scoring = facts.scoring
         self._weights = fingerprint(path)
         self.name = f"{path.name} {self._weights[:12]}"
 
     def identity(self) -> Mapping[str, Any]:
         """Return digests of the file and of the code that reads pages, runs the graph and suppresses."""
-        return {"weights_file": self._weights, "code": code_digest(*READING_CODE, __name__)}
+        size = {} if self.size == self.facts.size else {"size": self.size}
+        return {"weights_file": self._weights, "code": code_digest(*READING_CODE, __name__), **size}
 
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``; safe to call from several threads."""
-        image, seen = prepare(page.pixels, self.facts.size, self.facts.pad_multiple)
+        image, seen = prepare(page.pixels, self.size, self.facts.pad_multiple)
         boxes, scores = self._session.run(["boxes", "scores"], {"image": image})
         found = detections(
             boxes,
@@ -142,7 +158,7 @@ class OnnxDetector:
             nms_iou=self.facts.nms_iou,
             max_detections=self.facts.max_detections,
         )
-        return to_page(Detections(*found), seen, page)
+        return to_page(self.scoring.apply(Detections(*found), self.labels), seen, page)
 
 
 def _open_session(path: Path, threads: int) -> Any:
@@ -167,22 +183,24 @@ def _read_facts(session: Any, path: Path) -> ModelFacts:
         )
     try:
         values: Mapping[str, Any] = json.loads(text)
-        known = {field.name for field in dataclasses.fields(ModelFacts)}
+        known = {field.name for field in dataclasses.fields(ModelFacts)} - {"scoring"}
         facts: dict[str, Any] = {name: value for name, value in values.items() if name in known}
         facts["labels"] = tuple(facts["labels"])
-        return ModelFacts(**facts)
-    except (KeyError, TypeError, ValueError) as error:
+        return ModelFacts(**facts, scoring=scoring_of(values))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: its {METADATA_KEY!r} metadata is broken ({error}); export it again"
         ) from error
 
 
 def prepare(pixels: "np.ndarray", size: int, multiple: int) -> "tuple[np.ndarray, tuple[int, int]]":
-    """Resize to a longest side of ``size`` and pad right and bottom with black to multiples of ``multiple``.
+    """Reduce to a longest side of ``size`` and pad right and bottom with black to multiples of ``multiple``.
+
+    A smaller picture is not enlarged: blurred type resembles an engraving, and the detector never saw it in training.
 
     Args:
         pixels: RGB, uint8 [h, w, 3].
-        size: Longest side in pixels.
+        size: Largest longest side in pixels.
         multiple: Of both sides of the result.
 
     Returns:
@@ -190,7 +208,7 @@ def prepare(pixels: "np.ndarray", size: int, multiple: int) -> "tuple[np.ndarray
     """
     import numpy as np
 
-    pixels = resize(pixels, size)
+    pixels = resize(pixels, min(size, max(pixels.shape[:2])))
     height, width = pixels.shape[:2]
     padded = [-(-side // multiple) * multiple for side in (height, width)]
     image = np.zeros((1, 3, *padded), np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from doc_detect.detectors.onnx import READING_CODE, Detections, to_page
+from doc_detect.detectors.scoring import Scoring
 from doc_detect.pages import Page
 from seminar_common.errors import UserError
 from seminar_common.identity import code_digest
@@ -37,6 +38,7 @@ class RapidLayoutDetector:
 
     size = 4096
     trim = False
+    scoring = Scoring()
     labels: tuple[str, ...] = ("graphic", "table", "caption", "main_text", "title", "running_title")
 
     def __init__(self, threads: int = 1):

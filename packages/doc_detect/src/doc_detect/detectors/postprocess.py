@@ -33,6 +33,9 @@ def detections(
     Returns:
         Boxes [K, 4] float32, scores [K] float32 and class numbers [K] int64.
     """
+    # A network can put the left edge right of the right one; such a box has no area and would overlap nothing.
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (scores.max(axis=1, initial=0.0) >= score_threshold)
+    boxes, scores = boxes[solid].astype(np.float64), scores[solid]
     parts = [
         _one_class(boxes, scores[:, label], label, score_threshold, nms_iou, max_detections)
         for label in range(scores.shape[1])
@@ -48,11 +51,9 @@ def detections(
 def _one_class(
     boxes: np.ndarray, scores: np.ndarray, label: int, threshold: float, nms_iou: float, limit: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # A network can put the left edge right of the right one; such a box has no area and would overlap nothing.
-    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    candidates = np.flatnonzero((scores >= threshold) & solid)
+    candidates = np.flatnonzero(scores >= threshold)
     candidates = candidates[np.argsort(-scores[candidates], kind="stable")][:CANDIDATES]
-    boxes, scores = boxes[candidates].astype(np.float64), scores[candidates].astype(np.float64)
+    boxes, scores = boxes[candidates], scores[candidates].astype(np.float64)
     single = boxes.astype(np.float32)  # half the time, and exact enough to compare with a threshold
     overlap = box_iou(single, single)
     kept = _suppress(overlap, nms_iou)[:limit]
@@ -82,12 +83,13 @@ def compete(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.nda
 
 def _suppress(overlap: np.ndarray, nms_iou: float) -> np.ndarray:
     """Return which of the boxes, best first, stay, given the IoU [N, N] of each pair."""
-    # One pass over the best first suffices: whatever suppresses a box stands before it. O(N^2), with N <= CANDIDATES.
+    # Best first: whatever suppresses a box stands before it. One turn for each box that stays.
     alive, kept = np.ones(len(overlap), bool), []
-    for index in range(len(overlap)):
-        if alive[index]:
-            kept.append(index)
-            alive &= overlap[index] <= nms_iou
+    while alive.any():
+        index = int(alive.argmax())
+        kept.append(index)
+        alive &= overlap[index] <= nms_iou
+        alive[index] = False  # a box always goes with itself, whatever rounding says of its own overlap
     return np.array(kept, np.int64)
 
 

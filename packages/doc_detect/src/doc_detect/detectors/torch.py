@@ -8,6 +8,7 @@ import torch
 
 from doc_detect.detectors.base import Detector
 from doc_detect.detectors.onnx import READING_CODE, Detections, to_page
+from doc_detect.detectors.scoring import Scoring, read_scoring
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.detectors.trained import load_detector
 from doc_detect.pages import Page
@@ -22,20 +23,26 @@ class TorchDetector:
     """A :class:`doc_detect.detectors.onnx.PageDetector` that runs a PyTorch detector."""
 
     def __init__(
-        self, detector: Detector, device: torch.device | str = "cpu", name: str = "", weights: str = ""
+        self,
+        detector: Detector,
+        device: torch.device | str = "cpu",
+        name: str = "",
+        weights: str = "",
+        scoring: Scoring | None = None,
     ):
         """Take ``detector``, which is on ``device``; ``weights`` is the digest of what it was loaded from."""
         self._detector, self._device = detector.eval(), device
         self.labels = tuple(detector.labels)
         self.size, self.trim = detector.config.size, detector.config.trim
         self.name, self._weights = name, weights
+        self.scoring = scoring or Scoring()
 
     def identity(self) -> Mapping[str, Any]:
         """Return digests of the weights, of the detector's settings and of all code from the page to its boxes."""
         code = code_digest(*READING_CODE, "doc_detect.detectors", __name__)
         return {
             "weights_file": self._weights,
-            "configuration": digest(to_dict(self._detector.config)),
+            "configuration": digest({**to_dict(self._detector.config), "scoring": self.scoring.facts()}),
             "code": code,
         }
 
@@ -44,7 +51,7 @@ class TorchDetector:
         """Return what is on ``page``."""
         (found,) = self._detector.predict([to_tensor(page.pixels).to(self._device)])
         height, width = page.pixels.shape[:2]
-        return to_page(found, (width, height), page)
+        return to_page(self.scoring.apply(found, self.labels), (width, height), page)
 
 
 def open_torch(folder: Path, device: torch.device | str = "cpu") -> TorchDetector:
@@ -56,4 +63,5 @@ def open_torch(folder: Path, device: torch.device | str = "cpu") -> TorchDetecto
     run = open_run(folder)
     detector = load_detector(run).to(device)
     weights = fingerprint(run.checkpoints / WEIGHTS)
-    return TorchDetector(detector, device, f"{folder.resolve().name} {weights[:12]}", weights)
+    name = f"{folder.resolve().name} {weights[:12]}"
+    return TorchDetector(detector, device, name, weights, read_scoring(folder))

@@ -115,6 +115,8 @@ class ClassMatches:
 
     page: np.ndarray
     """[D] number of the page."""
+    scores: np.ndarray
+    """[D] its score."""
     hit: np.ndarray
     """[10, D] whether it is true at each IoU."""
     counts: np.ndarray
@@ -163,7 +165,7 @@ def match_class(truth: Sequence[CocoPage], found: Sequence[CocoPage], label: str
         counts.append(count)
     order = np.argsort(-np.concatenate(scores), kind="mergesort")
     joined = (np.concatenate(hits, axis=1)[:, order], np.concatenate(counts, axis=1)[:, order])
-    return ClassMatches(np.concatenate(pages)[order], *joined, objects)
+    return ClassMatches(np.concatenate(pages)[order], np.concatenate(scores)[order], *joined, objects)
 
 
 def _objects(page: CocoPage, label: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,15 +1,22 @@
 """What a detector finds on labelled pages, beside the truth."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import CocoPage, CocoSet
 from doc_detect.detectors.onnx import PageDetector
+from doc_detect.detectors.scoring import Scoring, widened
 from doc_detect.figures.coco_metrics import SIZES, precision_table
 from doc_detect.training.pages import read_labelled
+
+WINDOW = "window_side"
+"""Fact of a page that was looked at: the longest side of what was seen of it, in its own pixels."""
+
+BOXES = "boxes"
+"""Fact of a row: ``ink`` or, widened by the margin that people leave, ``drawn``."""
 
 
 def find_on_pages(
@@ -21,7 +28,36 @@ def find_on_pages(
         seen, truth = read_labelled(pages, page, detector.size, detector.trim)
         found = detector.detect(seen)
         boxes, scores = found.boxes.astype(np.float64), found.scores.astype(np.float64)
-        yield truth, dataclasses.replace(truth, boxes=boxes, labels=numbers[found.labels], scores=scores)
+        facts = {**truth.facts, WINDOW: seen.window_side}
+        yield (
+            truth,
+            dataclasses.replace(truth, boxes=boxes, labels=numbers[found.labels], scores=scores, facts=facts),
+        )
+
+
+def as_drawn(pages: Sequence[CocoPage], scoring: Scoring) -> list[CocoPage]:
+    """Return what :func:`find_on_pages` found with boxes as people would draw them, wider by each class's margin."""
+    shares = np.array([scoring.margin.get(label, 0.0) for label in CLASSES])
+    return [
+        dataclasses.replace(
+            page,
+            boxes=widened(
+                page.boxes, page.labels, shares, float(page.facts[WINDOW]), (page.width, page.height)
+            ),
+        )
+        for page in pages
+    ]
+
+
+def drawn_too(
+    found: Sequence[CocoPage], scoring: Scoring
+) -> Iterator[tuple[Mapping[str, str], Sequence[CocoPage]]]:
+    """Yield facts of a row and what was found: with boxes of ink, and as people draw them where that is known."""
+    if not scoring.margin:
+        yield {}, found
+        return
+    yield {BOXES: "ink"}, found
+    yield {BOXES: "drawn"}, as_drawn(found, scoring)
 
 
 def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[str]) -> list[str]:

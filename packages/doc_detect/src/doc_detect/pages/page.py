@@ -40,6 +40,12 @@ class Page:
     window: tuple[float, float, float, float] | None = None
     """x1, y1, x2, y2 of the part of the page that ``pixels`` shows, in its own pixels; None is all of it."""
 
+    @property
+    def window_side(self) -> float:
+        """Longest side of what ``pixels`` shows, in the page's own pixels."""
+        x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
+        return max(x2 - x1, y2 - y1)
+
     def to_own(self, boxes: "np.ndarray", seen: tuple[int, int]) -> "np.ndarray":
         """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at the picture's edges.
 

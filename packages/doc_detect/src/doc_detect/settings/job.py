@@ -87,6 +87,8 @@ class CropSettings:
     """Classes to cut out."""
     min_score: float = 0.5
     """Leave out detections that score less."""
+    boxes: Literal["ink", "drawn"] = "ink"
+    """What is cut out: the extent of the `ink`, or boxes a little wider, as people have `drawn` them."""
     padding: float = 0.01
     """Margin round each crop, as a share of the page's longer side."""
     caption: Literal["joined", "separate", "none"] = "joined"
@@ -147,6 +149,8 @@ class ConvertSettings:
     """File to write; for page-xml and alto a folder, which gets one file for each page."""
     min_score: float = 0.3
     """Leave out detections that score less; regions without a score stay."""
+    boxes: Literal["ink", "drawn"] = "ink"
+    """Of predictions: the extent of the `ink`, or boxes a little wider, as people have `drawn` them."""
     image_url: str = "/data/local-files/?d="
     """For label-studio: what its server puts before a page's file name."""
 

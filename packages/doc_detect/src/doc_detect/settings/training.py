@@ -37,7 +37,7 @@ class ModelConfig:
     trim: bool = True
     """Cut wide uniform margins off a page before it is looked at, in training as in use."""
     score_threshold: float = 0.05
-    """Detections below this score are dropped."""
+    """Positions with a lower raw score are looked at no further."""
     nms_iou: float = 0.55
     """Of two boxes of one class that overlap more than this, the better one stays."""
     max_detections: int = 100
@@ -121,7 +121,7 @@ class TrainSettings:
     checkpoint_every: int = 100
     """Steps between two checkpoints that --resume can go on from."""
     validate_every: int = 500
-    """Steps between two looks at validation pages; 0 looks at none."""
+    """Steps between two looks at validation pages; with 0 they only calibrate the scores at the end."""
     validation_pages: int = 100
     """Validation pages of each look."""
     loaders: int = 0
@@ -140,18 +140,24 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Measure a detector on labelled pages: AP, finding pages, crops; writes RUN/results.json and RUN/report.html."""
+    """Measure a detector on labelled pages: AP, finding pages, crops; writes results.json and report.html.
 
-    run: Path
-    """Run folder that `train` wrote."""
+    Where the detector knows by how much people's boxes stand off the ink (`export --margin-data`), every figure is
+    there twice: of boxes of ink, and of boxes as drawn.
+    """
+
     data: Path
     """COCO file of the pages, or a folder that `synth` wrote (its validation pages are taken)."""
+    run: Path | None = None
+    """Run folder that `train` wrote, to measure its weights in PyTorch. Results go there unless --out is given."""
     model: Path | None = None
-    """ONNX file of `export` to measure in place of the run's own weights."""
+    """ONNX file of `export` to measure, with or without a run; without either, the detector that ships."""
+    size: int | None = None
+    """Longest side in pixels that an ONNX file looks at pages, in place of its own."""
     split: str = ""
     """Name of the split in result tables; by default the file's name (`test` for test.json)."""
     out: Path | None = None
-    """Folder for results.json and report.html in place of the run's own."""
+    """Folder for results.json and report.html; by default the run's own."""
     resamples: int = 500
     """Bootstrap resamples (over books, or over pages where no book is known) behind each 95% interval."""
     seed: int = 0
@@ -161,6 +167,10 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         if self.resamples < 100:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
+        if self.run is None and self.out is None:
+            raise UserError("--out is missing: without --run, say which folder to make for the results")
+        if self.size is not None and self.run is not None and self.model is None:
+            raise UserError("--size: goes with an ONNX file; a run looks at pages as it was trained")
 
 
 @dataclass(frozen=True)
@@ -192,18 +202,38 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write a trained detector as one ONNX file that `predict --model` reads, and check that it answers the same."""
+    """Write a trained detector as one ONNX file that `predict --model` reads, and check that it answers the same.
 
-    run: Path
-    """Run folder that `train` wrote."""
+    With --margin-data the file also knows by how much people's boxes stand off the ink: `evaluate`, `crop` and
+    `convert` can then give boxes as people draw them.
+    """
+
     out: Path
     """The .onnx file to write."""
+    run: Path | None = None
+    """Run folder that `train` wrote."""
+    model: Path | None = None
+    """ONNX file to write again with another margin, in place of a run; without either, the detector that ships."""
     data: Path | None = None
     """Pages to compare both on: a folder that `synth` wrote, or a COCO file; by default those the run saw in validation."""
     pages: int = 60
     """How many of them."""
+    margin_data: Path | None = None
+    """COCO file of pages on which people drew boxes, to fit each class's margin on."""
+    margin_pages: int = 20
+    """How many of them, one of each book in turn."""
+    seed: int = 0
+    """Seed of the choice of those pages."""
 
     def __post_init__(self) -> None:
+        if self.run is not None and self.model is not None:
+            raise UserError("--run and --model: give one of them")
+        if self.run is None and self.margin_data is None:
+            raise UserError(
+                "--run or --margin-data: say what to write, a run's detector or one with a margin"
+            )
+        if self.margin_pages < 1:
+            raise UserError(f"--margin-pages {self.margin_pages}: must be 1 or more")
         if self.out.suffix.lower() != ".onnx":
             raise UserError(f"{self.out}: end the name of --out with .onnx")
         if self.pages < 1:

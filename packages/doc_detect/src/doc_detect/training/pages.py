@@ -154,12 +154,12 @@ class TrainingPages(Dataset[Sample]):
         seed = int(generator.integers(2**63))
 
         def make(side: int) -> tuple[np.ndarray, np.ndarray]:
+            side = min(side, max(picture.shape[:2]))  # as in use, no page is enlarged
             if is_ink(self.pages):
                 settings = dataclasses.replace(self.degradation, long_side=side)
                 return degrade(picture, boxes, np.random.default_rng(seed), settings, _leaf(page))
             scale = side / max(picture.shape[:2])
-            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=method), boxes * scale
+            return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), boxes * scale
 
         scan, placed = _look(make, size, self.trim)
         return scan.pixels, scan.to_seen(placed)
@@ -202,7 +202,8 @@ def read_labelled(
 
         def make(side: int) -> tuple[np.ndarray, np.ndarray]:
             generator = seeds.numpy_generator(0, "validation", page.file_name)
-            return degrade(picture, page.boxes, generator, DegradeSettings(long_side=side), _leaf(page))
+            settings = DegradeSettings(long_side=min(side, max(picture.shape[:2])))
+            return degrade(picture, page.boxes, generator, settings, _leaf(page))
 
         scan, boxes = _look(make, longest, trim)
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SMALLEST_SIDE

@@ -1,0 +1,144 @@
+"""Fit what scores mean, on held-out pages, and what margin people leave, on a few pages that they have drawn."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage, CocoSet
+from doc_detect.detectors.onnx import PageDetector
+from doc_detect.detectors.postprocess import box_iou
+from doc_detect.detectors.scoring import Scoring
+from doc_detect.figures.coco_metrics import match_class
+from doc_detect.figures.findings import WINDOW, find_on_pages, measured_labels
+from seminar_common.errors import UserError
+from seminar_common.progress import say
+from seminar_common.seeds import numpy_generator
+
+LEAST = 10
+"""Right and wrong detections of a class that there must be to fit its two numbers."""
+FLOOR = 0.05
+"""Detections that are wrong nineteen times of twenty are not written."""
+SURELY_IT = 0.4
+"""IoU from which a detection is taken to be an object that a person drew, however much wider they drew it."""
+CERTAIN = 0.2
+"""Score from which a detection is compared with what people drew."""
+ENOUGH = 5
+"""Objects of a class that its own margin needs; with fewer it has that of all classes together."""
+
+
+def fit_scoring(detector: PageDetector, pages: CocoSet, limit: int | None = None) -> Scoring:
+    """Return the calibration of each class on held-out pages, with the floor.
+
+    Args:
+        detector: One whose scores are raw.
+        pages: Pages that it was not trained on.
+        limit: Take the first so many.
+    """
+    pairs = list(find_on_pages(detector, pages, limit))
+    truth, found = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    calibration = {}
+    for label in measured_labels(truth, pages, detector.labels):
+        matches = match_class(truth, found, label)
+        counted = matches.counts[0]
+        pair = fit_calibration(matches.scores[counted], matches.hit[0][counted])
+        if pair is None:
+            say(f"{label}: too few detections on the held-out pages to calibrate its scores, which stay raw")
+        else:
+            calibration[label] = pair
+    return Scoring(calibration, FLOOR)
+
+
+def fit_calibration(scores: np.ndarray, right: np.ndarray) -> tuple[float, float] | None:
+    """Return the slope and offset that make ``sigmoid(slope * logit(score) + offset)`` the chance of being right.
+
+    Maximum likelihood with Platt's targets, which keep a class of few examples from certainty.
+
+    Args:
+        scores: [D] raw scores.
+        right: [D] bool.
+
+    Returns:
+        None where there are too few of either kind, or scores that tell nothing.
+    """
+    from scipy.optimize import minimize
+
+    positive, negative = int(right.sum()), int((~right).sum())
+    if min(positive, negative) < LEAST:
+        return None
+    raw = scores.astype(np.float64).clip(1e-6, 1 - 1e-6)
+    logit = np.log(raw / (1 - raw))
+    target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def loss(pair: np.ndarray) -> tuple[float, np.ndarray]:
+        line = pair[0] * logit + pair[1]
+        error = 1 / (1 + np.exp(-line)) - target
+        value = float(np.mean(np.logaddexp(0, line) - target * line))
+        return value, np.array([np.mean(error * logit), np.mean(error)])
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True).x
+    return (round(float(slope), 4), round(float(offset), 4)) if slope > 0 else None
+
+
+def fit_margin(detector: PageDetector, pages: CocoSet, count: int, seed: int = 0) -> dict[str, float]:
+    """Return by how much the boxes that people drew stand off ours, of each class, fitted on ``count`` pages.
+
+    The pages are drawn at random, one of each book in turn, among those that hold an object of the detector's
+    classes. A class's margin is the median over its objects of the mean gap of the four sides, as a share of the
+    longest side of what the detector saw; it is never below 0.
+
+    Raises:
+        UserError: no page has such an object, or nothing was found on them.
+    """
+    chosen = _draw_pages(pages, detector.labels, count, seed)
+    gaps: dict[str, list[float]] = {label: [] for label in detector.labels}
+    for truth, found in find_on_pages(detector, chosen):
+        for label, gap in _gaps(truth, found, detector.labels):
+            gaps[label].append(gap)
+    every = [gap for of_label in gaps.values() for gap in of_label]
+    if not every:
+        raise UserError(
+            f"{pages.path}: nothing that is drawn on the {len(chosen.pages)} pages was found; "
+            "a margin needs pages with objects that the detector knows"
+        )
+    say(f"margin fitted on {len(chosen.pages)} pages, {len(every)} objects")
+    medians = {
+        label: float(np.median(of_label if len(of_label) >= ENOUGH else every))
+        for label, of_label in gaps.items()
+    }
+    return {label: round(max(0.0, median), 5) for label, median in medians.items()}
+
+
+def _draw_pages(pages: CocoSet, labels: Sequence[str], count: int, seed: int) -> CocoSet:
+    """Return ``count`` pages that hold an object, one of each book in turn."""
+    numbers = [class_index(label) for label in labels]
+    books: dict[str, list[CocoPage]] = {}
+    for page in pages.pages:
+        if np.isin(page.labels, numbers).any():
+            books.setdefault(str(page.facts.get("book", "")), []).append(page)
+    if not books:
+        raise UserError(f"{pages.path}: no page has one of {', '.join(labels)}")
+    generator = numpy_generator(seed, "margin")
+    piles = [[book[i] for i in generator.permutation(len(book))] for _, book in sorted(books.items())]
+    piles = [piles[i] for i in generator.permutation(len(piles))]
+    turns = [pile[turn] for turn in range(max(map(len, piles))) for pile in piles if turn < len(pile)]
+    return dataclasses.replace(pages, pages=tuple(turns[:count]))
+
+
+def _gaps(truth: CocoPage, found: CocoPage, labels: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the class and the mean gap of each object that was found, as a share of the window's longest side."""
+    gaps = []
+    assert found.scores is not None
+    for label in labels:
+        number = class_index(label)
+        drawn = truth.boxes[truth.labels == number]
+        ours = found.boxes[(found.labels == number) & (found.scores >= CERTAIN)]
+        overlap = box_iou(drawn, ours)
+        if not overlap.size:
+            continue
+        for row, best in enumerate(overlap.argmax(axis=1)):
+            if overlap[row, best] >= SURELY_IT:
+                outward = (drawn[row] - ours[best]) * np.array([-1, -1, 1, 1])
+                gaps.append((label, float(outward.mean()) / float(found.facts[WINDOW])))
+    return gaps
