@@ -2,11 +2,13 @@
 
 ::
 
-    from doc_detect import CLASSES, Detector, PageRef, read_for
+    from doc_detect import Detector
 
-    detector = Detector()  # the one that ships; Detector(path) for an ONNX file of `doc-detect export`
-    page = read_for(detector, PageRef(Path("scan.tif")))
-    found = detector.detect(page)  # boxes in the scan's own pixels, scores, and labels in detector.labels
+    detector = Detector()  # the one that ships; Detector("detector.onnx") for a file of `doc-detect export`
+    found = detector("scan.tif")  # or a Pillow image, or a NumPy array
+    found.boxes, found.scores, found.labels  # in the scan's own pixels, 0 to 1, names
+    for found in detector.each("scans/"):  # or a glob, a PDF, a list of any of these
+        ...
 """
 
 from seminar_common.lazy import lazy_exports
@@ -16,8 +18,11 @@ __getattr__, __dir__ = lazy_exports(
     {
         "BadPage": "doc_detect.pages",
         "CLASSES": "doc_detect.classes",
+        "Box": "doc_detect.predictions",
         "Detections": "doc_detect.detectors.onnx",
-        "Detector": "doc_detect.detectors.onnx:OnnxDetector",
+        "Detector": "doc_detect.detectors.finder",
+        "Failure": "seminar_common.failures",
+        "Found": "doc_detect.detectors.found",
         "Page": "doc_detect.pages",
         "PageDetector": "doc_detect.detectors.onnx",
         "PageRef": "doc_detect.pages",

@@ -1,0 +1,164 @@
+"""What a detector found on a page, with names, as Python programs use it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from doc_detect.detectors.onnx import Detections
+from doc_detect.predictions import Box
+from seminar_common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import supervision  # ty: ignore[import-not-found]
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Found:
+    """What was found on one page, highest score first; ``len``, ``[]`` and ``for`` give its objects."""
+
+    name: str
+    """The page's file, with ``#page=`` and its number where the file has several; empty for a picture in memory."""
+    width: int
+    """Width of the page in its own pixels, which boxes count."""
+    height: int
+    """Height of the page in its own pixels."""
+    objects: tuple[Box, ...]
+    """Each with ``label``, ``score`` and ``xyxy``: tenths of a pixel, as `predict` writes them."""
+    classes: tuple[str, ...]
+    """All that the detector knows, in its order."""
+    decode: "Callable[[], np.ndarray]" = field(repr=False)
+    """Returns the whole page: RGB, uint8 [h, w, 3]."""
+
+    @property
+    def boxes(self) -> "np.ndarray":
+        """float64 [N, 4]: x1, y1, x2, y2 in the page's own pixels."""
+        import numpy as np
+
+        return np.array([box.xyxy for box in self.objects], np.float64).reshape(-1, 4)
+
+    @property
+    def scores(self) -> "np.ndarray":
+        """float64 [N], 0 to 1."""
+        import numpy as np
+
+        return np.array([box.score for box in self.objects], np.float64)
+
+    @property
+    def labels(self) -> "np.ndarray":
+        """Names of classes: str [N], so that ``found.boxes[found.labels == "graphic"]`` selects."""
+        import numpy as np
+
+        return np.array([box.label for box in self.objects], np.str_)
+
+    def __len__(self) -> int:
+        """Return how many objects there are."""
+        return len(self.objects)
+
+    def __iter__(self) -> Iterator[Box]:
+        """Yield the objects."""
+        return iter(self.objects)
+
+    def __getitem__(self, number: int) -> Box:
+        """Return an object by its place, 0 for the best."""
+        return self.objects[number]
+
+    def __repr__(self) -> str:
+        """Return the page and how many objects of each class it has."""
+        counts = ", ".join(f"{count} {label}" for label, count in Counter(box.label for box in self).items())
+        return f"<Found {self.name or 'in memory'}, {self.width} x {self.height}: {counts or 'nothing'}>"
+
+    def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
+        """Return COCO results as `predict` writes them.
+
+        Args:
+            image_id: Number of the page.
+
+        Returns:
+            ``image_id``, ``category_id`` (place in :attr:`classes`, from 1), ``bbox`` (xywh in the page's own pixels)
+            and ``score`` of each object.
+        """
+        return [
+            {
+                "image_id": image_id,
+                "category_id": self.classes.index(box.label) + 1,
+                "bbox": [*box.xyxy[:2], *(round(box.xyxy[i + 2] - box.xyxy[i], 1) for i in (0, 1))],
+                "score": box.score,
+            }
+            for box in self
+        ]
+
+    def to_supervision(self) -> "supervision.Detections":
+        """Return ``supervision.Detections``: ``class_id`` is the place in :attr:`classes`, from 0.
+
+        Raises:
+            UserError: the package supervision is not installed.
+        """
+        import numpy as np
+
+        try:
+            import supervision  # ty: ignore[import-not-found]
+        except ModuleNotFoundError as error:
+            if error.name != "supervision":
+                raise
+            raise UserError(
+                "to_supervision() needs the package supervision: pip install supervision"
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=np.array([self.classes.index(box.label) for box in self], np.int64),
+            data={"class_name": self.labels},
+        )
+
+    def crop(self, padding: float = 0.01) -> "list[Image.Image]":
+        """Return a picture of each object, in the page's own pixels; the page is decoded whole for it.
+
+        Args:
+            padding: Margin round each, as a share of the page's longer side, as in ``doc-detect crop``.
+
+        Raises:
+            BadPage: the page can't be read any more.
+        """
+        from PIL import Image
+
+        if not self.objects:
+            return []
+        page = Image.fromarray(self.decode())
+        return [page.crop(self._padded(box, padding)) for box in self]
+
+    def _padded(self, box: Box, share: float) -> tuple[int, int, int, int]:
+        """Return whole pixels round a box, wider by a share of the page's longer side, inside the page."""
+        margin = share * max(self.width, self.height)
+        x1, y1, x2, y2 = box.xyxy
+        left, top = (max(0, int(edge - margin)) for edge in (x1, y1))
+        right, bottom = (-int(-(edge + margin) // 1) for edge in (x2, y2))
+        return left, top, min(self.width, right), min(self.height, bottom)
+
+
+def named(found: Detections, classes: tuple[str, ...], min_score: float = 0.0) -> tuple[Box, ...]:
+    """Return detections as `predict` writes and reads them again: tenths of a pixel, scores of four digits.
+
+    Args:
+        found: The detections.
+        classes: What their numbers stand for.
+        min_score: Those that score less are left out.
+    """
+    boxes = (
+        Box(classes[int(label)], round(float(score), 4), _tenths(xyxy))
+        for xyxy, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
+    )
+    return tuple(box for box in boxes if box.score >= min_score and _has_area(box))
+
+
+def _tenths(xyxy: Iterable[float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (round(float(edge), 1) for edge in xyxy)
+    return x1, y1, x2, y2
+
+
+def _has_area(box: Box) -> bool:
+    """Say whether rounding left a box its area: a sliver at the page's edge may have none."""
+    x1, y1, x2, y2 = box.xyxy
+    return x2 > x1 and y2 > y1
