@@ -36,7 +36,7 @@ class DegradeSettings:
     """Multiplies blur, noise, fading, shadows and stains; 0 leaves geometry, paper and background."""
 
 
-World = Literal["early-print", "catalogue", "article", "all"]
+World = Literal["early-print", "catalogue", "article", "record", "all"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class SynthSettings:
     pages: int = 2000
     """How many pages there shall be; rerun with more to add to a folder."""
     world: World = "early-print"
-    """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue, article, or all."""
+    """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue, article,
+    record (reports, statistics, registers, forms), or all."""
     preset: str = "small"
     """Size of the job: smoke, small or paper; sets pages and long-side."""
     seed: int = 0

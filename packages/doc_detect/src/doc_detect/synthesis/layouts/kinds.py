@@ -10,7 +10,7 @@ import numpy as np
 
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts
+from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts, records
 from doc_detect.synthesis.layouts.materials import Materials
 
 DrawPage = Callable[[int, Materials, np.random.Generator], Canvas]
@@ -56,6 +56,23 @@ KINDS: Mapping[str, Kind] = {
             strength=0.5,
         ),
     ),
+    "record": Kind(
+        "record",
+        records.page,
+        records.spread,
+        0.06,
+        DegradeSettings(
+            binarized=0.35,
+            grey=0.45,
+            background=0.35,
+            bleed_through=0.15,
+            stains=0.08,
+            curvature=0.15,
+            shadow=0.25,
+            neighbour=0.05,
+            max_skew=2.5,
+        ),
+    ),
 }
 """Kinds by name."""
 
@@ -63,6 +80,7 @@ WORLDS: Mapping[str, Mapping[str, float]] = {
     "early-print": {"print": 0.78, "manuscript": 0.22},
     "catalogue": {"catalogue": 1.0},
     "article": {"article": 1.0},
+    "record": {"record": 1.0},
     "all": {"print": 0.6, "manuscript": 0.2, "catalogue": 0.12, "article": 0.08},
 }
 """Share of each kind in each world."""
