@@ -57,6 +57,12 @@ class Setting:
     """Share of lines in red."""
     versals: float = 0.0
     """Distance (px) at which the first letter of each line stands apart, as in verse manuscripts; 0 for none."""
+    accent_share: float = 0.0
+    """Share of words whose first letter is a capital set off by colour, as a rubricator does; they are no initials."""
+    accents: tuple[Colour, ...] = ()
+    """The colours of those, in turn."""
+    signs: str = ""
+    """Signs of the font that stand in colour before half of those words."""
 
 
 RUBRIC: Colour = (180, 45, 38)
@@ -101,13 +107,18 @@ def set_block(
         return None
     margin = style.size * 0.6  # room for swashes that reach out of the measure
     layers = {style.colour: _Layer(width + 2 * margin, height + style.size, style)}
+    accents = [
+        layers.setdefault(colour, _Layer(width + 2 * margin, height + style.size, style))
+        for colour in setting.accents
+    ]
     words = iter(_capitalised(writer.words(int(count * width / style.size * 0.9) + 20), setting.capitals))
     for line in range(count):
         red = generator.random() < setting.rubric
         colour = RUBRIC if red else style.colour
         if colour not in layers:
             layers[colour] = _Layer(width + 2 * margin, height + style.size, style)
-        _set_line(layers[colour], words, line, line == count - 1, width, margin, style, setting, generator)
+        last = line == count - 1
+        _set_line(layers[colour], accents, words, line, last, width, margin, style, setting, generator)
     return _print_layers(canvas, layers, x - margin, y, round(width + 2 * margin))
 
 
@@ -117,6 +128,7 @@ def _capitalised(words: list[str], count: int) -> list[str]:
 
 def _set_line(
     layer: _Layer,
+    accents: list[_Layer],
     words: Iterator[str],
     line: int,
     last: bool,
@@ -151,13 +163,37 @@ def _set_line(
     elif setting.justify and not setting.verse and not (last and setting.short_last) and len(taken) > 1:
         gap += spare / (len(taken) - 1)
     if setting.versals:
-        layer.draw.text(
+        apart = accents[line % len(accents)] if accents else layer
+        apart.draw.text(
             (x - setting.versals, y), taken[0][:1].upper(), font=layer.font, fill=255, anchor="ls"
         )
         taken[0] = taken[0][1:] or taken[0]
     for word, length in zip(taken, lengths, strict=True):
+        if accents and generator.random() < setting.accent_share:
+            x += _accented(layer, accents, word, (x, y), setting, generator) + gap
+            continue
         layer.draw.text((x, y), word, font=layer.font, fill=255, anchor="ls")
         x += length + gap
+
+
+def _accented(
+    layer: _Layer,
+    accents: list[_Layer],
+    word: str,
+    at: tuple[float, float],
+    setting: Setting,
+    generator: Generator,
+) -> float:
+    """Write a word whose first letter, or a sign before it, is in colour; return how wide it came out."""
+    accent = accents[int(generator.integers(len(accents)))]
+    signed = setting.signs and generator.random() < 0.5
+    first = str(generator.choice(list(setting.signs))) if signed else word[:1].upper()
+    rest = f" {word}" if signed else word[1:]
+    font = load(layer.style.face, round(layer.style.size * generator.uniform(0.95, 1.3)))
+    accent.draw.text(at, first, font=font, fill=255, anchor="ls")
+    start = font.getlength(first)
+    layer.draw.text((at[0] + start, at[1]), rest, font=layer.font, fill=255, anchor="ls")
+    return start + layer.font.getlength(rest)
 
 
 def _beginning(word: str, setting: Setting, generator: Generator) -> str:

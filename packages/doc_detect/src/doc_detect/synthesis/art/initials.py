@@ -42,6 +42,50 @@ def plain(letter: str, height: int, face: str, colour: tuple[int, int, int]) -> 
     return _coloured(glyph(letter, height, face), colour)
 
 
+def paraph(height: int, colour: tuple[int, int, int], g: Generator) -> np.ndarray:
+    """Return a painted paraph: a bowl on two stems with a bar that reaches over the line."""
+    height = max(8, height)
+    wide = int(height * g.uniform(0.6, 1.3))
+    coverage = np.zeros((height, wide), np.uint8)
+    bowl = (int(height * g.uniform(0.22, 0.4)), int(height * 0.3))
+    centre = (bowl[0] + 1, int(height * g.uniform(0.33, 0.45)))
+    thick = max(1, round(height * g.uniform(0.06, 0.12)))
+    cv2.ellipse(coverage, centre, bowl, 0, 90, 270, 255, -1, cv2.LINE_AA)
+    for k in range(int(g.integers(1, 3))):
+        x = centre[0] + k * (thick + max(1, height // 10))
+        cv2.line(coverage, (x, centre[1] - bowl[1]), (x, int(height * g.uniform(0.8, 0.97))), 255, thick)
+    reach = wide - 1 if g.random() < 0.5 else min(wide - 1, centre[0] + 3 * thick)
+    cv2.line(coverage, (centre[0], centre[1] - bowl[1]), (reach, centre[1] - bowl[1]), 255, thick)
+    return _coloured(coverage, colour)
+
+
+def versal(letter: str, height: int, face: str, g: Generator) -> np.ndarray:
+    """Return a capital of one line as in books of hours: gold on blue or red, or coloured among pen-strokes."""
+    height = max(8, height)
+    if g.random() < 0.5:  # penned
+        main, other = ((RED, BLUE), (BLUE, RED), (GOLD, BLUE), (BLUE, RED))[int(g.integers(4))]
+        art = plain(letter, height, face, main)
+        canvas = np.full((height, art.shape[1] + height // 2, 3), 255, np.uint8)
+        canvas[:, height // 4 : height // 4 + art.shape[1]] = art
+        for _ in range(int(g.integers(0, 5))):
+            x = int(g.uniform(0, canvas.shape[1]))
+            sway = int(g.normal(0, height * 0.15))
+            cv2.line(
+                canvas, (x, int(height * g.uniform(0, 0.4))), (x + sway, height - 1), other, 1, cv2.LINE_AA
+            )
+        return canvas
+    field, ink = ((BLUE, GOLD), (RED, GOLD), (GOLD, BLUE), (BLUE, (235, 225, 210)))[int(g.integers(4))]
+    mask = glyph(letter, max(6, int(height * g.uniform(0.7, 0.95))), face)
+    wide = mask.shape[1] + max(2, height // 5)
+    canvas = np.full((height, wide, 3), field, np.uint8)
+    if g.random() < 0.5:
+        half = (RED, BLUE)[int(g.integers(2))]
+        canvas[:, wide // 2 :] = half
+    y, x = (height - mask.shape[0]) // 2, (wide - mask.shape[1]) // 2
+    canvas[y : y + mask.shape[0], x : x + mask.shape[1]][mask > 110] = ink
+    return canvas
+
+
 class Grounds(Protocol):
     """What the ground of a woodcut initial is filled with."""
 

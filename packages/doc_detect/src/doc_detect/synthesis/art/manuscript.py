@@ -116,6 +116,58 @@ def bar_border(height: int, width: int, g: Generator) -> np.ndarray:
     return canvas
 
 
+def line_filler(height: int, width: int, g: Generator) -> np.ndarray:
+    """Return what fills a line that ends early: a painted bar, waves or zigzags of the pen, a chain of leaves."""
+    height, width = max(5, height), max(12, width)
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    colours = (RED, BLUE, GOLD)
+    first, second = colours[int(g.integers(3))], colours[int(g.integers(2))]
+    kind = int(g.integers(4))
+    if kind == 0:
+        return _filled_bar(canvas, first, g)
+    x = np.arange(0, width, 2.0)
+    cycles, middle = g.uniform(1.2, 3.5) / height, height / 2
+    if kind == 1:
+        swing = (
+            np.sin(2 * np.pi * cycles * x) if g.random() < 0.5 else 2 * np.abs((x * cycles) % 1 - 0.5) * 2 - 1
+        )
+        for colour, way in ((first, 1), (second, -1))[: int(g.integers(1, 3))]:
+            line = np.stack([x, middle + way * swing * (height / 2 - 2)], 1).astype(np.int32)
+            cv2.polylines(canvas, [line], False, colour, max(1, height // 10), cv2.LINE_AA)
+        return canvas
+    cv2.line(canvas, (0, int(middle)), (width - 1, int(middle)), first, 1, cv2.LINE_AA)
+    for at in np.arange(height / 2, width - height / 4, height * g.uniform(0.6, 1.2)):
+        if kind == 2:
+            side = float(g.choice([-1, 1])) * height * 0.22
+            _sprig(canvas, at, middle + side, height * g.uniform(0.15, 0.26), g)
+        else:
+            cv2.circle(canvas, (int(at), int(middle)), max(1, int(height * 0.35)), second, -1, cv2.LINE_AA)
+            cv2.circle(canvas, (int(at), int(middle)), max(1, int(height * 0.12)), GOLD, -1, cv2.LINE_AA)
+    return canvas
+
+
+def _filled_bar(canvas: np.ndarray, colour: tuple[int, int, int], g: Generator) -> np.ndarray:
+    """Paint a bar with cells of another colour, dots or a wave in it, in place."""
+    height, width = canvas.shape[:2]
+    canvas[:] = colour
+    other = ((GOLD, BLUE, RED), (BLUE, RED, (235, 225, 210)))[int(colour != GOLD)][int(g.integers(3))]
+    step = max(4, int(height * g.uniform(0.6, 2.5)))
+    if g.random() < 0.5:
+        for at in range(0, width, 2 * step):
+            canvas[:, at : at + step] = other
+    for at in range(step // 2, width, step):
+        cv2.circle(canvas, (at, height // 2), max(1, height // 6), (240, 232, 215), -1, cv2.LINE_AA)
+    cv2.rectangle(canvas, (0, 0), (width - 1, height - 1), (70, 50, 35), 1)
+    return canvas
+
+
+def vignette(scene: Scene, height: int, width: int, g: Generator) -> np.ndarray:
+    """Return a scene's things without frame or ground; its rearmost shape is left out."""
+    picture = (painting if g.random() < 0.7 else wash)(scene, height, width, g)
+    picture[sky_mask(scene, height, width)] = 255
+    return picture
+
+
 def drawing(scene: Scene, height: int, width: int, g: Generator) -> np.ndarray:
     """Return a pen drawing of a scene, as in a workshop book: brown lines, some wash."""
     picture = wash(scene, height, width, g)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from doc_detect.synthesis.art import ornament
+from doc_detect.synthesis.art import initials, ornament
 from doc_detect.synthesis.canvas import Canvas
+from doc_detect.synthesis.fonts import covers
 from doc_detect.synthesis.layouts import furniture, marks, ornaments, tables
 from doc_detect.synthesis.layouts.decoration import Place, decoration, framed, inked
-from doc_detect.synthesis.layouts.flow import Manner, fill_column, heading, picture
+from doc_detect.synthesis.layouts.flow import PARAPHS, Manner, fill_column, heading, picture
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.layouts.table_recipes import OLD
 from doc_detect.synthesis.text import RUBRIC, Setting, Style, fitted, set_block, set_line
@@ -92,7 +93,12 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
     return Manner(
         style=style,
         heading=display,
-        setting=Setting(rubric=float(g.choice([0, 0, 0, 0.1])) if gothic else 0.0),
+        setting=Setting(
+            rubric=float(g.choice([0, 0, 0, 0.1])) if gothic else 0.0,
+            accent_share=float(g.choice([0, 0, 0.05, 0.12])) if gothic else 0.0,
+            accents=((RUBRIC,), (RUBRIC, initials.BLUE), (style.colour,))[int(g.integers(3))],
+            signs="".join(covers(style.face, PARAPHS)),
+        ),
         initial_face=materials.face(g, *(("blackletter", "roman", "hand") if gothic else ("roman",))),
         ornate_face=ornate[int(g.integers(len(ornate)))].path if ornate else None,
         initial_share=float(g.choice([0, 0.25, 0.7])),
@@ -108,7 +114,10 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         asterisk_share=float(g.choice([0, 0, 0, 0.2])),
         ornament_face=materials.face(g, "sans", "roman"),
         sign_share=float(g.choice([0, 0.5])) if gothic else float(g.choice([0, 0, 0, 0.2])),
-        sign_colours=(style.colour, RUBRIC) if gothic and g.random() < 0.4 else (style.colour,),
+        sign_colours=(style.colour, RUBRIC, initials.BLUE)[: int(g.integers(1, 4))]
+        if gothic
+        else (style.colour,),
+        sign_kinds=("type", "type", "paraph", "versal")[: int(g.integers(2, 5))] if gothic else ("type",),
     )
 
 
@@ -392,7 +401,14 @@ def _index(
 ) -> None:
     x, y, width, room = area
     style, boxes = made.manner.style, []
+    apart = g.random() < 0.3  # capitals in a column of their own
+    large = replace(
+        style.scaled(float(g.uniform(1, 1.35))), colour=RUBRIC if g.random() < 0.3 else style.colour
+    )
     for k in range(int(room / style.leading)):
+        if apart and g.random() < 0.6:
+            letter = initials.choose_letter(g)
+            set_line(canvas, letter, x - style.size * 0.4, y + k * style.leading, large, None, 1.0)
         text = fitted(writer.phrase(2, 6).capitalize(), style, width * 0.8)
         boxes.append(set_line(canvas, text, x, y + k * style.leading, style))
         boxes.append(

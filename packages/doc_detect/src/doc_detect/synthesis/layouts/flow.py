@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doc_detect.synthesis.art import initials
+from doc_detect.synthesis.art.manuscript import line_filler
 from doc_detect.synthesis.canvas import Box, Canvas
 from doc_detect.synthesis.fonts import covers
 from doc_detect.synthesis.layouts import marks, ornaments
 from doc_detect.synthesis.layouts.decoration import decoration, framed
 from doc_detect.synthesis.layouts.materials import Materials
-from doc_detect.synthesis.text import Colour, Setting, Style, fitted, set_block, set_line
-from doc_detect.synthesis.words import Writer
+from doc_detect.synthesis.text import RUBRIC, Colour, Setting, Style, fitted, set_block, set_line
+from doc_detect.synthesis.words import Writer, roman
 
 Generator = np.random.Generator
+_WRITTEN = 150
+"""A pixel whose darkest channel is below this is writing, no ruling."""
 PARAPHS = "¶⸿❡⁋"
 """Signs at the beginning of a paragraph."""
 
@@ -50,6 +53,10 @@ class Manner:
     """Share of the other paragraphs that begin with a paraph or a capital of one line, which are no initials."""
     sign_colours: tuple[Colour, ...] = ()
     """The colours of those."""
+    sign_kinds: tuple[str, ...] = ("type",)
+    """How they are made: "type" out of a font, "paraph" and "versal" painted."""
+    filler_share: float = 0.0
+    """Share of last lines whose rest is filled by a painted bar or penwork."""
 
 
 def draw_initial(kind: str, height: int, manner: Manner, materials: Materials, g: Generator) -> np.ndarray:
@@ -127,20 +134,65 @@ def _paragraph(
     elif g.random() < manner.sign_share:
         setting = replace(setting, hole=(_sign(canvas, (x, y), manner, g), 1))
     block = set_block(canvas, area, manner.style, setting, writer, g)
+    if block and g.random() < manner.filler_share:
+        _fill_last_line(canvas, area, manner, g)
     return ([block] if block else []) + parts
 
 
 def _sign(canvas: Canvas, at: tuple[float, float], manner: Manner, g: Generator) -> float:
-    """Write a paraph or a capital no higher than its line; return the width that it takes."""
-    style = manner.style.scaled(float(g.uniform(0.95, 1.25)))
+    """Write a paraph, a number or a capital no higher than its line; return the width that it takes."""
     colour = manner.sign_colours[int(g.integers(len(manner.sign_colours)))]
+    kind = manner.sign_kinds[int(g.integers(len(manner.sign_kinds)))]
+    gap = manner.style.size * g.uniform(0.1, 0.4)
+    if kind == "type":
+        return _typed_sign(canvas, at, colour, manner, g) + gap
+    leading = manner.style.leading
+    tall = max(8, round(leading * g.uniform(0.75, 1.08)))
+    if kind == "paraph":
+        art = initials.paraph(tall, colour, g)
+    else:
+        art = initials.versal(initials.choose_letter(g), tall, manner.initial_face, g)
+    box = canvas.place(art, at[0], at[1] + leading * 0.55 - tall / 2)
+    return (box[2] - at[0] if box else 0.0) + gap
+
+
+def _typed_sign(
+    canvas: Canvas, at: tuple[float, float], colour: Colour, manner: Manner, g: Generator
+) -> float:
+    style = manner.style.scaled(float(g.uniform(0.95, 1.25)))
     face = manner.initial_face if g.random() < 0.5 else style.face
     paraphs = covers(face, PARAPHS)
-    letters = paraphs if paraphs and g.random() < 0.6 else initials.LETTERS
+    drawn = g.random()
+    if drawn < 0.15:
+        text = str(
+            g.choice([f"{g.integers(1, 99)}.", f"{g.integers(1, 9)}", roman(int(g.integers(1, 40))) + "."])
+        )
+    else:
+        letters = paraphs if paraphs and drawn < 0.6 else initials.LETTERS
+        text = letters[int(g.integers(len(letters)))]
     style = replace(style, face=face, colour=colour)
     rise = manner.style.leading * 0.82 - style.size * 0.95  # on the baseline of the first line
-    box = set_line(canvas, letters[int(g.integers(len(letters)))], at[0], at[1] + rise, style)
-    return (box[2] - at[0] if box else 0.0) + manner.style.size * g.uniform(0.1, 0.4)
+    box = set_line(canvas, text, at[0], at[1] + rise, style)
+    return box[2] - at[0] if box else 0.0
+
+
+def _fill_last_line(
+    canvas: Canvas, area: tuple[float, float, float, float], manner: Manner, g: Generator
+) -> None:
+    """Fill the rest of a paragraph's last line; what is as high as a fiftieth of the page is a graphic."""
+    x, y, width, height = area
+    leading = manner.style.leading
+    top = y + (int(height / leading + 0.02) - 1) * leading + leading * 0.15
+    tall = round(leading * g.uniform(0.6, 0.88))
+    line = canvas.ink[round(top) : round(top) + tall, max(0, round(x)) : round(x + width)]
+    inked = np.flatnonzero((line.min(axis=2) < _WRITTEN).any(axis=0)) if line.size else np.zeros(0)
+    if not len(inked):
+        return
+    start = x + inked[-1] + manner.style.size * g.uniform(0.3, 0.7)
+    room = x + width - start
+    if room > 1.5 * tall:
+        art = line_filler(tall, round(room), g)
+        canvas.place(art, start, top, "graphic" if tall >= 0.02 * canvas.height else None)
 
 
 def _initial(
@@ -226,9 +278,10 @@ def _cuts(
 ) -> float:
     """Print a row of small cuts, or one low cut of the column's width; return the y below."""
     x, y, width, room = area
-    if g.random() < 0.6:
+    painted = "painting" in manner.picture_styles
+    if not painted and g.random() < 0.6:
         return ornaments.row(canvas, area, manner.style, materials, writer, g, *manner.picture_styles)
-    tall = min(room, canvas.height * g.uniform(0.04, 0.08))
+    tall = min(room, canvas.height * g.uniform(0.04, 0.15 if painted else 0.08))
     art = ornaments.cut(tall, width * float(g.choice([1, 1, 0.6])), materials, g, *manner.picture_styles)
     canvas.place(art, x + (width - art.shape[1]) * float(g.choice([0, 0.5])), y, "graphic")
     return y + art.shape[0] + manner.style.leading * g.uniform(0.3, 0.8)
@@ -252,9 +305,32 @@ def heading(
     """Set a centred heading of one line; return the y below it."""
     text = writer.phrase(1, 6)
     text = text.upper() if g.random() < 0.45 else text.capitalize()
-    text = fitted(text, style, width)
-    set_line(canvas, text + g.choice(["", ".", "."]), x + width / 2, y, style, "title", 0.5)
+    drawn = g.random()
+    if drawn < 0.06:  # a letter or a number over a part of an alphabet or a list
+        text = str(
+            g.choice([initials.choose_letter(g), str(g.integers(1, 99)), roman(int(g.integers(1, 30)))])
+        )
+        style = style.scaled(float(g.uniform(1, 1.6)))
+    text = fitted(text, style, width) + g.choice(["", ".", "."])
+    if drawn > 0.88 and len(text) > 2:
+        y += style.size * 0.3
+        _large_first(canvas, text, x + width / 2, y, style, g)
+    else:
+        set_line(canvas, text, x + width / 2, y, style, "title", 0.5)
     return y + style.leading
+
+
+def _large_first(canvas: Canvas, text: str, middle: float, y: float, style: Style, g: Generator) -> None:
+    """Set a centred heading whose first letter is larger than the others, which makes it no initial."""
+    factor = float(g.uniform(1.2, 1.55))
+    large = style.scaled(factor)
+    if g.random() < 0.25:
+        large = replace(large, colour=RUBRIC)
+    start = middle - len(text) * style.size * 0.25
+    box = set_line(canvas, text[:1], start, y - (factor - 1) * style.size * 0.95, large)
+    after = box[2] + style.size * 0.05 if box else start
+    rest = set_line(canvas, text[1:], after, y, style)
+    canvas.add("title", [part for part in (box, rest) if part])
 
 
 def picture(

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 
 from doc_detect.synthesis.art import manuscript as paint
-from doc_detect.synthesis.art.initials import BLUE, RED
+from doc_detect.synthesis.art.initials import BLUE, GOLD, RED
+from doc_detect.synthesis.art.shapes import Scene, Shape, animal, box, bust, person, tree
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture
-from doc_detect.synthesis.layouts.flow import Manner, fill_column
+from doc_detect.synthesis.fonts import covers
+from doc_detect.synthesis.layouts import furniture, marks
+from doc_detect.synthesis.layouts.flow import PARAPHS, Manner, fill_column
 from doc_detect.synthesis.layouts.materials import Materials
 from doc_detect.synthesis.text import RUBRIC, Setting, Style, fitted, set_line
 from doc_detect.synthesis.words import Writer
@@ -73,7 +75,11 @@ def _manner(style: Style, verse: bool, richness: float, materials: Materials, g:
         rubric=float(g.choice([0, 0, 0.04, 0.15])),
         versals=versals,
         short_last=g.random() < 0.4,
+        accent_share=float(g.choice([0, 0.04, 0.12])),
+        accents=((RED,), (RED, BLUE), (GOLD, BLUE), (BLUE, RED, GOLD))[int(g.integers(4))],
+        signs="".join(covers(style.face, PARAPHS)),
     )
+    hours = not verse and g.random() < 0.2  # short verses, each with a painted capital of one line
     heading = replace(
         style,
         size=style.size * g.uniform(0.95, 1.7),
@@ -83,17 +89,20 @@ def _manner(style: Style, verse: bool, richness: float, materials: Materials, g:
     return Manner(
         style=style,
         heading=heading,
-        setting=setting,
+        setting=replace(setting, short_last=True) if hours else setting,
         initial_face=materials.face(g, "hand", "hand", "blackletter", "roman"),
         ornate_face=None,
-        initial_share=float(g.choice([0.15, 0.5, 0.9])),
+        initial_share=0.08 if hours else float(g.choice([0.15, 0.5, 0.9])),
         initial_kinds=chosen,
         initial_lines=((2,), (2, 2, 3), (2, 3, 4), (3, 4, 6))[int(g.integers(4))],
         heading_share=float(g.choice([0, 0.2, 0.6])),
         picture_share=float(g.choice([0, 0.15, 0.4])) * (richness > 0.5),
         picture_styles=("painting",),
-        paragraph=((4, 12), (6, 26), (15, 60))[int(g.integers(3))],
-        sign_share=float(g.choice([0, 0.4, 0.8])),
+        cut_share=float(g.choice([0, 0.15, 0.4])) * (richness > 0.5),
+        paragraph=(1, 5) if hours else ((4, 12), (6, 26), (15, 60))[int(g.integers(3))],
+        filler_share=float(g.choice([0.4, 0.9])) * (hours or g.random() < 0.15),
+        sign_share=0.9 if hours else float(g.choice([0, 0.4, 0.8])),
+        sign_kinds=("versal",) if hours else ("type", "paraph", "versal")[: int(g.integers(1, 4))],
         sign_colours=((RED,), (RED, BLUE), (RED, BLUE, style.colour))[int(g.integers(3))],
     )
 
@@ -108,6 +117,28 @@ class Illuminated(Materials):
         make = paint.drawing if generator.random() < 0.12 else paint.miniature
         height, width = max(12, round(height)), max(12, round(width))
         return make(self.scene(width / height, generator), height, width, generator)
+
+    def vignette(self, height: float, width: float, generator: Generator) -> np.ndarray:
+        """Return figures side by side without frame or ground, as in a lower margin; one if it is no wider than high."""
+        height, width = max(12, round(height)), max(12, round(width))
+        aspect = width / height
+        count = max(1, int(aspect * generator.uniform(0.5, 1.2)))
+        shapes = [Shape(box(0, 0, aspect, 1), 1.0, (255, 255, 255), 0)]
+        if count > 1 and generator.random() < 0.7:
+            grass = ((120, 150, 90), (160, 150, 100), (100, 130, 110))[int(generator.integers(3))]
+            shapes.append(Shape(box(0, 0.86, aspect, generator.uniform(0.04, 0.14)), 0.6, grass, 0))
+        for k in range(count):
+            size = min(0.9, aspect * 0.9 / count) * generator.uniform(0.8, 1.0)
+            shapes += self._one((k + 0.5) * aspect / count, 0.96, size, generator)
+        return paint.vignette(Scene(aspect, tuple(shapes)), height, width, generator)
+
+    def _one(self, x: float, base: float, size: float, generator: Generator) -> list[Shape]:
+        if self.pictographs and generator.random() < 0.5:
+            return self._figure(x, base, size, generator)
+        make = (person, animal, tree, person)[int(generator.integers(4))]
+        if generator.random() < 0.15:
+            return bust(x, base - size * 0.6, size * 0.6, generator)
+        return make(x, base, size, generator)
 
 
 def page(height: int, materials: Materials, g: Generator, shared: Codex | None = None) -> Canvas:
@@ -152,7 +183,7 @@ def _rule(canvas: Canvas, made: Codex, g: Generator) -> None:
         cv2.line(canvas.ink, (round(at), 0), (round(at), canvas.height), pale, 1)
 
 
-def _text(canvas: Canvas, made: Codex, painted: Materials, writer: Writer, g: Generator) -> None:
+def _text(canvas: Canvas, made: Codex, painted: Illuminated, writer: Writer, g: Generator) -> None:
     x, y, width, height = made.frame
     bottom = y + height
     incipit = g.random() < 0.25
@@ -160,8 +191,12 @@ def _text(canvas: Canvas, made: Codex, painted: Materials, writer: Writer, g: Ge
         y += _miniature(canvas, (x, y, width, height * 0.6), painted, g) + made.manner.style.leading * 0.5
     if incipit:
         y = _large_line(canvas, (x, y, width), made, writer, g)
-    if made.richness > 0.2 and g.random() < made.richness * 0.35:
+    if made.richness > 0.2 and g.random() < made.richness * 0.4:
         _borders(canvas, made, g)
+    elif made.richness > 0.2 and g.random() < 0.3:
+        _drolleries(canvas, made, painted, g)
+    elif g.random() < 0.1:
+        marks.beside(canvas, made.frame, made.manner.style.leading, painted, g)
     gap = width * g.uniform(0.04, 0.1)
     measure = (width - gap * (made.columns - 1)) / made.columns
     end = bottom if g.random() < 0.85 else y + (bottom - y) * g.uniform(0.15, 0.9)
@@ -171,7 +206,7 @@ def _text(canvas: Canvas, made: Codex, painted: Materials, writer: Writer, g: Ge
 
 
 def _miniature(
-    canvas: Canvas, area: tuple[float, float, float, float], painted: Materials, g: Generator
+    canvas: Canvas, area: tuple[float, float, float, float], painted: Illuminated, g: Generator
 ) -> float:
     x, y, width, room = area
     wide = width * float(g.choice([1, 1, g.uniform(0.4, 1)]))
@@ -180,7 +215,7 @@ def _miniature(
     return art.shape[0]
 
 
-def _full_page(canvas: Canvas, made: Codex, painted: Materials, g: Generator) -> None:
+def _full_page(canvas: Canvas, made: Codex, painted: Illuminated, g: Generator) -> None:
     x, y, width, height = made.frame
     art = painted.picture(height * g.uniform(0.7, 1.05), width * g.uniform(0.9, 1.15), g, "painting")
     canvas.place(art, x, y, "graphic")
@@ -225,8 +260,47 @@ def _borders(canvas: Canvas, made: Codex, g: Generator) -> None:
         if min(bw, bh) < 12:
             continue
         make = paint.bar_border if bars and bh > bw else paint.foliate_border
+        bx, by, bw, bh = _part((bx, by, bw, bh), name, g) if g.random() < 0.5 else (bx, by, bw, bh)
         strip = make(round(bh), round(min(bw, 40) if make is paint.bar_border else bw), g)
         canvas.place(strip, bx, by, "graphic")
+
+
+def _part(
+    area: tuple[float, float, float, float], side: str, g: Generator
+) -> tuple[float, float, float, float]:
+    """Return a part of a margin: shorter than the text and narrower, next to the text."""
+    x, y, width, height = area
+    length, depth = g.uniform(0.2, 1.0), g.uniform(0.25, 1.0)
+    if side in ("left", "right"):
+        start = x + width * (1 - depth) if side == "left" else x
+        return start, y + height * (1 - length) * g.random(), width * depth, height * length
+    start = y + height * (1 - depth) if side == "top" else y
+    return x + width * (1 - length) * g.random(), start, width * length, height * depth
+
+
+def _drolleries(canvas: Canvas, made: Codex, painted: Illuminated, g: Generator) -> None:
+    """Paint small figures into the margins, or a scene below the text."""
+    x, y, width, height = made.frame
+    right, bottom = x + width, y + height
+    if g.random() < 0.4:
+        tall = min((canvas.height - bottom) * 0.75, canvas.height * g.uniform(0.04, 0.13))
+        wide = width * g.uniform(0.3, 1.0)
+        art = painted.vignette(tall, wide, g)
+        gap = (canvas.height - bottom - tall) * g.uniform(0.2, 0.6)
+        canvas.place(art, x + (width - wide) * g.random(), bottom + gap, "graphic")
+    steps = np.linspace(y, bottom, int(g.integers(2, 5)))
+    for top, end in zip(steps, steps[1:], strict=False):
+        left = g.random() < 0.5
+        room = x * 0.8 if left else (canvas.width - right) * 0.8
+        size = min(room, (end - top) * 0.8, canvas.height * g.uniform(0.03, 0.12))
+        if size < 12 or g.random() < 0.35:
+            continue
+        at = (
+            x * 0.06 + (room - size) * g.random()
+            if left
+            else right + room * 0.12 + (room - size) * g.random()
+        )
+        canvas.place(painted.vignette(size, size, g), at, g.uniform(top, end - size), "graphic")
 
 
 def _folio_number(canvas: Canvas, made: Codex, materials: Materials, g: Generator) -> None:
