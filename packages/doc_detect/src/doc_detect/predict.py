@@ -4,11 +4,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, read_for
+from doc_detect.detectors.finder import open_detector
+from doc_detect.detectors.onnx import Detections, PageDetector, read_for
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
+from doc_detect.pages.canvases import Library, split_inputs
+from doc_detect.pages.download import Downloader
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
 from doc_detect.settings.job import PredictSettings
 from seminar_common.identity import require_same
@@ -37,29 +41,32 @@ def predict(settings: PredictSettings) -> Summary:
     Raises:
         UserError: no pages, no detector, no cluster, or the folder holds something else.
     """
-    files = find_files(settings.inputs)
+    plain, library = _split(settings)
+    files = find_files(plain) if plain or not library.inputs else []
     finder = _Finder(settings.model, settings.run, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
     detector = finder.detector
-    config = {"model": detector.name, "min_score": settings.min_score, "pdf_pixels": settings.pdf_pixels}
-    config |= {"margin": dict(detector.scoring.margin), **detector.identity()}
+    config: dict[str, Any] = {
+        "model": detector.name,
+        "min_score": settings.min_score,
+        "pdf_pixels": settings.pdf_pixels,
+    }
+    config |= {"margin": dict(detector.scoring.margin), "iiif_pixels": settings.iiif_pixels}
+    config |= detector.identity()
+    root = common_root([*plain, *library.holders()])
     with (
         executor(settings.work) as workers,
-        writing(settings.out, config, detector.labels, common_root(settings.inputs)) as journal,
+        writing(settings.out, config, detector.labels, root) as journal,
     ):
-        _finish(files, journal, finder, workers, settings.min_score)
+        _finish(files, library, journal, finder, workers, settings.min_score)
     return write_tables(settings.out)
 
 
-def open_detector(model: Path | None, run: Path | None = None) -> PageDetector:
-    """Return the detector of an ONNX file or a run, or the one that ships; PyTorch is imported for a run alone."""
-    if run is not None:
-        import torch
-
-        from doc_detect.detectors.torch import open_torch
-
-        torch.set_num_threads(1)  # pages are worked on side by side
-        return open_torch(run)
-    return OnnxDetector(model)
+def _split(settings: PredictSettings) -> tuple[list[Path], Library]:
+    """Return the inputs that are images or folders of them, and those that are IIIF manifests."""
+    plain, manifests = split_inputs(settings.inputs)
+    downloader = Downloader(settings.download_pause) if settings.download else None
+    folder = settings.out / "iiif"
+    return plain, Library(manifests, folder, settings.images, downloader, settings.iiif_pixels)
 
 
 @dataclass(frozen=True)
@@ -100,17 +107,19 @@ class _Finder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of every odd tag; what matters is in failures.csv
             try:
-                page = read_for(self.detector, ref, self.options)
+                page = read_for(self.detector, ref, self.options).on(ref.canvas)
             except BadPage as error:
                 return Failed(str(error))
             return _Found((page.width, page.height), page.window_side, self.detector.detect(page))
 
 
-def _finish(files: list[str], journal: Journal, finder: _Finder, workers: Workers, min_score: float) -> None:
+def _finish(
+    files: list[str], library: Library, journal: Journal, finder: _Finder, workers: Workers, min_score: float
+) -> None:
     """Do the pages that are not done, and write each into the journal as it is finished."""
-    with progress("pages", len(files)) as advance:
+    with progress("pages", len(files) + len(library.inputs)) as advance:
         counts = _Counts(advance)
-        left = _unfinished(files, journal, counts)
+        left = chain(_unfinished(files, journal, counts), _unfinished_canvases(library, journal, counts))
         for ref, answer in results_as_completed(workers, finder, left, batch=BATCH):
             if isinstance(answer, Failed):
                 journal.add_failure(ref, answer.reason)
@@ -137,6 +146,19 @@ def _unfinished(files: list[str], journal: Journal, counts: "_Counts") -> Iterat
             counts.skipped += len(refs) - len(left)
             yield from left
         counts.advance(1)
+
+
+def _unfinished_canvases(library: Library, journal: Journal, counts: "_Counts") -> Iterator[PageRef]:
+    """Yield the canvases of manifests that are to be done; one without an image is noted as failed."""
+    for page in library.pages():
+        if page.problem:
+            journal.add_failure(page.ref, page.problem)
+            counts.page_done(failed=True)
+        elif journal.is_done(page.ref):
+            counts.skipped += 1
+        else:
+            yield page.ref
+    counts.advance(len(library.inputs))
 
 
 @dataclass

@@ -42,9 +42,20 @@ def scans(tmp_path: Path, paint) -> Path:
     return folder
 
 
+def with_facts(model: Path, out: Path, **facts: object) -> Path:
+    """Write a copy of an ONNX detector that also says ``facts`` of itself."""
+    import onnx
+
+    copy = onnx.load(model)
+    (known,) = (prop.value for prop in copy.metadata_props)
+    onnx.helper.set_model_props(copy, {"doc_detect": json.dumps({**json.loads(known), **facts})})
+    onnx.save(copy, out)
+    return out
+
+
 @pytest.fixture
-def detector(tiny_model: Path) -> Detector:
-    return Detector(tiny_model)
+def detector(tiny_model: Path, tmp_path: Path) -> Detector:
+    return Detector(with_facts(tiny_model, tmp_path / "tiny.onnx", trim=True))
 
 
 def predicted(scans: Path, out: Path, model: Path | None, **options) -> Path:
@@ -77,6 +88,16 @@ def test_a_score_is_cut_as_predict_cuts_it(scans: Path, tmp_path: Path) -> None:
     (page,) = open_predictions(out)
     assert Detector()(scans / "a.png", min_score=least).objects == page.boxes
     assert 2 <= len(page.boxes) < len(Detector()(scans / "a.png"))
+
+
+def test_boxes_as_drawn_are_those_of_predict(scans: Path, tmp_path: Path, tiny_model: Path) -> None:
+    model = with_facts(tiny_model, tmp_path / "model.onnx", margin={"graphic": 0.0123, "drop_capital": 0.2})
+    out = predicted(scans, tmp_path / "out", model)
+    found = (one for one in Detector(model).each(scans, errors="return") if isinstance(one, Found))
+    for one, page in zip(found, open_predictions(out, boxes="drawn"), strict=True):
+        assert one.as_drawn().objects == page.boxes and one.as_drawn().objects != one.objects
+    with pytest.raises(UserError, match="--margin-data"):
+        Detector(tiny_model)(scans / "a.png").as_drawn()
 
 
 @pytest.mark.parametrize("name", ["a.png", "d-wide.png"])
@@ -305,3 +326,17 @@ def test_it_stands_wherever_a_detector_of_pages_does(scans: Path, detector: Dete
     found = detector.detect(page)
     np.testing.assert_allclose(found.boxes, detector(scans / "a.png").boxes, atol=0.05001)
     assert detector.identity().keys() >= {"weights_file", "code"}
+
+
+def test_a_run_is_opened_in_pytorch_with_its_threads(
+    scans: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    from doc_detect.detectors import torch as engine
+
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(engine, "open_torch", {Path("runs/a"): detector}.__getitem__)
+    of_run = Detector(run="runs/a", threads=3)
+    assert threads == [3] and of_run.name == detector.name
+    assert of_run(scans / "a.png").objects == detector(scans / "a.png").objects

@@ -159,7 +159,10 @@ class Detector:
             decoded = page_in_memory(page, self.size, trim=self.trim)
             decode = partial(pixels_of, page)
         objects = named(self.detect(decoded), self.labels, min_score)
-        return Found(name, decoded.width, decoded.height, objects, self.labels, decode)
+        side = round(decoded.window_side, 1)  # as it is stored
+        return Found(
+            name, decoded.width, decoded.height, objects, self.labels, side, self.scoring.margin, decode
+        )
 
 
 def _only_page(scan: Scan) -> tuple[str, PageRef | Picture | BadPage]:

@@ -1,11 +1,12 @@
 """What a detector found on a page, with names, as Python programs use it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.scoring import widened
 from doc_detect.predictions import Box
 from seminar_common.errors import UserError
 
@@ -29,7 +30,11 @@ class Found:
     """Each with ``label``, ``score`` and ``xyxy``: tenths of a pixel, as `predict` writes them."""
     classes: tuple[str, ...]
     """All that the detector knows, in its order."""
-    decode: "Callable[[], np.ndarray]" = field(repr=False)
+    window_side: float
+    """Longest side of what the detector saw of the page, in the page's pixels: margins are shares of it."""
+    margin: Mapping[str, float]
+    """Share by which people's boxes of each class stand off the ink; empty where the detector does not know it."""
+    decode: "Callable[[], np.ndarray]"
     """Returns the whole page: RGB, uint8 [h, w, 3]."""
 
     @property
@@ -70,6 +75,24 @@ class Found:
         counts = ", ".join(f"{count} {label}" for label, count in Counter(box.label for box in self).items())
         return f"<Found {self.name or 'in memory'}, {self.width} x {self.height}: {counts or 'nothing'}>"
 
+    def as_drawn(self) -> "Found":
+        """Return it with boxes as people draw them, a little off the ink, as ``--boxes drawn`` gives.
+
+        Raises:
+            UserError: the detector does not know how far people's boxes stand off.
+        """
+        import numpy as np
+
+        if not self.margin:
+            raise UserError(
+                "the detector does not know by how much people's boxes stand off the ink; "
+                "give it a margin by `doc-detect export --margin-data`"
+            )
+        shares = np.array([self.margin.get(label, 0.0) for label in self.classes])
+        boxes = widened(self.boxes, self._class_ids(), shares, self.window_side, (self.width, self.height))
+        objects = (replace(box, xyxy=_tenths(xyxy)) for box, xyxy in zip(self, boxes, strict=True))
+        return replace(self, objects=tuple(objects))
+
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """Return COCO results as `predict` writes them.
 
@@ -96,8 +119,6 @@ class Found:
         Raises:
             UserError: the package supervision is not installed.
         """
-        import numpy as np
-
         try:
             import supervision  # ty: ignore[import-not-found]
         except ModuleNotFoundError as error:
@@ -109,7 +130,7 @@ class Found:
         return supervision.Detections(
             xyxy=self.boxes,
             confidence=self.scores,
-            class_id=np.array([self.classes.index(box.label) for box in self], np.int64),
+            class_id=self._class_ids(),
             data={"class_name": self.labels},
         )
 
@@ -128,6 +149,12 @@ class Found:
             return []
         page = Image.fromarray(self.decode())
         return [page.crop(self._padded(box, padding)) for box in self]
+
+    def _class_ids(self) -> "np.ndarray":
+        """Return int64 [N]: places in :attr:`classes`."""
+        import numpy as np
+
+        return np.array([self.classes.index(box.label) for box in self], np.int64)
 
     def _padded(self, box: Box, share: float) -> tuple[int, int, int, int]:
         """Return whole pixels round a box, wider by a share of the page's longer side, inside the page."""
