@@ -244,7 +244,7 @@ def check_paths(command: Command, settings: Any) -> None:
     for name in command.inputs:
         for path in _instances(_value(settings, name), Path):
             archive = Path(str(path).partition("::")[0])  # of archive.zip::file
-            if not path.exists() and not archive.is_file() and not set(str(path)) & set("*?["):
+            if not path.exists() and not archive.is_file() and not _is_pattern_or_address(path):
                 raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")
             _check_mark(_option(settings, name), path, command.marks.get(name, {}))
     for name in command.outputs:
@@ -252,6 +252,11 @@ def check_paths(command: Command, settings: Any) -> None:
             _check_writable(_option(settings, name), path)
             if name in command.new and getattr(settings, "resume", None) is None:
                 _refuse_existing(path, command.marks.get(name, {}), resumable=hasattr(settings, "resume"))
+
+
+def _is_pattern_or_address(path: Path) -> bool:
+    """Say whether a command itself has to find out what an input names: a glob, or an address on the network."""
+    return bool(set(str(path)) & set("*?[")) or str(path).startswith(("http:/", "https:/"))
 
 
 def _value(settings: Any, name: str) -> Any:

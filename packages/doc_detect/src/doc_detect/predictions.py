@@ -65,6 +65,8 @@ class PredictedPage:
     """Highest score first."""
     window_side: float
     """Longest side of what the detector saw of the page, in the page's pixels: margins are shares of it."""
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of a canvas: its id, label and manifest (:meth:`doc_detect.pages.iiif.Canvas.facts`)."""
 
     @property
     def name(self) -> str:
@@ -102,7 +104,7 @@ class Journal:
 
     def is_done(self, ref: PageRef) -> bool:
         """Say whether the page is finished and its file has not changed since."""
-        known = self.done.get((self.relative(ref.path), ref.number))
+        known = self.done.get(self._key(ref))
         return known is not None and known == file_state(ref.path)
 
     def add_page(
@@ -129,7 +131,15 @@ class Journal:
         self._append(ref, {"error": reason})
 
     def _append(self, ref: PageRef, record: dict[str, Any]) -> None:
+        if ref.canvas is not None:
+            record = {"of": self._key(ref), "facts": ref.canvas.facts(), **record}
         self.lines.append({"file": self.relative(ref.path), "page": ref.number, **record})
+
+    def _key(self, ref: PageRef) -> Key:
+        """Return what a page is known by: a canvas by its place in its manifest, wherever its image is."""
+        if ref.canvas is not None:
+            return self.relative(Path(ref.canvas.file)), ref.canvas.number
+        return self.relative(ref.path), ref.number
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -181,7 +191,7 @@ def _latest(path: Path) -> dict[Key, tuple[int, int] | None]:
     latest: dict[Key, tuple[int, int] | None] = {}
     for _, record in _records(path):
         state = record.get("state")
-        latest[record["file"], record["page"]] = None if state is None else (state[0], state[1])
+        latest[_key(record)] = None if state is None else (state[0], state[1])
     return latest
 
 
@@ -254,7 +264,8 @@ class _Tables:
             self.add_failure(item)
             return
         self.pages += 1
-        facts = {"id": item.image_id, "file_name": item.name, "width": item.width, "height": item.height}
+        facts: dict[str, Any] = {"id": item.image_id, "file_name": item.name}
+        facts |= {"width": item.width, "height": item.height, **item.facts}
         if item.number is not None:
             facts |= {"file": item.file, "page": item.number}
         self.images.add(facts)
@@ -427,6 +438,12 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield position, record
 
 
+def _key(record: Mapping[str, Any]) -> Key:
+    """Return what the page of a record is known by."""
+    file, number = record.get("of") or (record["file"], record["page"])
+    return file, number
+
+
 def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
     """Yield the last state of every page and failure, ordered by file and page: the same however often it stopped.
 
@@ -436,9 +453,10 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
     path = folder / JOURNAL
     last: dict[Key, int] = {}
     for position, record in _records(path):
-        last[record["file"], record["page"]] = position
-        if record["page"] is not None:
-            last.pop((record["file"], None), None)
+        key = _key(record)
+        last[key] = position
+        if key[1] is not None:
+            last.pop((key[0], None), None)
     image_id = 0
     ordered = sorted(last.items(), key=lambda item: (item[0][0], item[0][1] or 0))
     for record in journal.read_at(path, (position for _, position in ordered)):
@@ -453,4 +471,6 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
             if x2 > x1 and y2 > y1
         )
         side = record.get("window_side", max(record["size"]))
-        yield PredictedPage(image_id, record["file"], record["page"], *record["size"], boxes, side)
+        yield PredictedPage(
+            image_id, record["file"], record["page"], *record["size"], boxes, side, record.get("facts", {})
+        )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from doc_detect.pages.iiif import Canvas
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,6 +17,8 @@ class PageRef:
     path: Path
     number: int | None = None
     """Page in a PDF or multi-page TIFF, from 1; None where the file is one page."""
+    canvas: Canvas | None = None
+    """The canvas of a IIIF manifest that the file shows; boxes then count its pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Page:
         """Longest side of what ``pixels`` shows, in the page's own pixels."""
         x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
         return max(x2 - x1, y2 - y1)
+
+    def on(self, canvas: Canvas | None) -> "Page":
+        """Return the page with its own pixels counted as those of ``canvas``, where there is one that has a size."""
+        if canvas is None or canvas.size is None:
+            return self
+        x, y = canvas.size[0] / self.width, canvas.size[1] / self.height
+        x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
+        return Page(self.pixels, *canvas.size, (x1 * x, y1 * y, x2 * x, y2 * y))
 
     def to_own(self, boxes: "np.ndarray", seen: tuple[int, int]) -> "np.ndarray":
         """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at the picture's edges.

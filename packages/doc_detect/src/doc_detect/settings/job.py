@@ -20,7 +20,7 @@ class PredictSettings:
     """Find illustrations, initials, tables and stamps on pages. The same --out again goes on where it stopped."""
 
     inputs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT [INPUT ...]")]
-    """Images, PDFs, folders with all that is below them, or globs in quotes ('scans/**/*.tif')."""
+    """Images, PDFs, folders with all that is below them, globs in quotes ('scans/**/*.tif'), or IIIF manifests."""
     out: Path
     """Folder of the predictions. If a run of `predict` on it was stopped, finished pages are not done again."""
     model: Path | None = None
@@ -35,8 +35,20 @@ class PredictSettings:
     """Longest side in pixels that a page of a PDF counts as: boxes and crops are in these pixels."""
     max_megapixels: int = 256
     """Pages that would need more million pixels decoded at once are put into failures.csv."""
+    images: Path | None = None
+    """Folder with the images of IIIF manifests; by default the folder that each manifest is in."""
+    download: bool = False
+    """Fetch the images of IIIF manifests that are not on disk, one at a time; manifests may be addresses then."""
+    iiif_pixels: int = 2000
+    """Longest side in pixels that images are fetched with, 0 for all there are; boxes count the manifest's pixels."""
+    download_pause: float = 0.2
+    """Least seconds between two requests."""
 
     def __post_init__(self) -> None:
+        if self.download_pause < 0:
+            raise UserError(f"--download-pause {self.download_pause}: must be 0 or more")
+        if self.iiif_pixels and self.iiif_pixels < 64:
+            raise UserError(f"--iiif-pixels {self.iiif_pixels}: must be 64 or more, or 0 for all pixels")
         if self.model is not None and self.run is not None:
             raise UserError("--model and --run: give one of them")
         _check_share("--min-score", self.min_score)

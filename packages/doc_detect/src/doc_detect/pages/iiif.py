@@ -1,0 +1,293 @@
+"""IIIF manifests: which canvases they have, and which image each canvas shows.
+
+Forms: the IIIF Presentation API 2.1 and 3.0, and the addresses of the IIIF Image API 1.1 to 3.0 in them. Nothing here
+uses the network; :mod:`doc_detect.pages.canvases` finds the images.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+Json = dict[str, Any]
+
+_REQUEST = re.compile(r"/[^/]+/[^/]+/!?[\d.]+/\w+\.\w+$")
+"""The end of an Image API request: region, size, rotation, quality and format."""
+_IMAGE_SERVICE = re.compile(r"ImageService|iiif.io/api/image|image-api", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A page of a manifest."""
+
+    id: str
+    label: str
+    number: int
+    """Place in the manifest, from 1."""
+    size: tuple[int, int] | None
+    """Width and height, which boxes count; None where the manifest does not say."""
+    manifest: str
+    """Id of the manifest."""
+    file: str = ""
+    """The manifest's file on this machine."""
+    image: str = ""
+    """Address of the whole image."""
+    service: str = ""
+    """Base address of its image service."""
+    problem: str = ""
+    """Why the canvas has no image that shows all of it."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what tables and annotations keep of it."""
+        return {"canvas": self.id, "canvas_label": self.label, "manifest": self.manifest}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest with its canvases, in order."""
+
+    id: str
+    label: str
+    document: Json = field(repr=False)
+    canvases: tuple[Canvas, ...]
+
+
+def identity(value: Any) -> str:
+    """Return the id of a resource, or of what only names it; an empty text if there is none."""
+    if isinstance(value, str):
+        return value
+    found = value.get("id") or value.get("@id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def kind(value: Any) -> str:
+    """Return the type of a resource without its prefix, e.g. ``Manifest`` of ``sc:Manifest``; empty if it has none."""
+    found = value.get("type") or value.get("@type") if isinstance(value, dict) else None
+    found = found[0] if isinstance(found, list) and found else found
+    return found.rpartition(":")[2] if isinstance(found, str) else ""
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a value that may be one or several as a list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: Any) -> str:
+    """Return a label as plain text: a string, a language map, or values with ``@value``; the first one counts."""
+    if isinstance(value, dict):
+        value = value["@value"] if "@value" in value else next(iter(value.values()), "")
+    if isinstance(value, list):
+        return text(value[0]) if value else ""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def is_iiif(document: Any) -> bool:
+    """Say whether a document is a manifest or a collection."""
+    return kind(document) in ("Manifest", "Collection")
+
+
+def members(collection: Json) -> Iterator[Json]:
+    """Yield what a collection names: manifests and collections, whole or with their id alone."""
+    for key in ("items", "members", "manifests", "collections"):
+        for member in listed(collection.get(key)):
+            member = {"id": member} if isinstance(member, str) else member
+            if isinstance(member, dict) and (kind(member) in ("Manifest", "Collection", "")):
+                yield member
+
+
+def is_whole(document: Json) -> bool:
+    """Say whether a manifest or collection brings its content, and does not only name it."""
+    keys = ("items", "sequences", "members", "manifests", "collections")
+    return any(isinstance(document.get(key), list) for key in keys)
+
+
+def canvases_of(document: Json) -> list[Json]:
+    """Return the canvases of a manifest as they stand there: of the first sequence, in version 2."""
+    sequence = next((item for item in listed(document.get("sequences")) if isinstance(item, dict)), {})
+    found = document.get("items") if "sequences" not in document else sequence.get("canvases")
+    return [canvas for canvas in listed(found) if isinstance(canvas, dict)]
+
+
+def read_manifest(document: Json, file: str = "") -> Manifest:
+    """Return the canvases of a manifest in ``file``; one that can't be used has the reason in ``problem``."""
+    name = identity(document)
+    canvases: list[Canvas] = []
+    seen: set[str] = set()
+    for number, item in enumerate(canvases_of(document), 1):
+        canvas = Canvas(identity(item), text(item.get("label")), number, _size(item), name, file)
+        image, service, problem = _shown(item, canvas.size)
+        problem = (
+            "it has no id" if not canvas.id else "another one has its id" if canvas.id in seen else problem
+        )
+        seen.add(canvas.id)
+        canvases.append(replace(canvas, image=image, service=service, problem=problem))
+    return Manifest(name, text(document.get("label")), document, tuple(canvases))
+
+
+def _shown(item: Json, size: tuple[int, int] | None) -> tuple[str, str, str]:
+    """Return the address of a canvas's one whole image, that of its service, and what is wrong with it."""
+    paintings = list(_paintings(item, size))
+    whole = [resource for resource, covers in paintings if covers]
+    if not paintings:
+        return "", "", "it shows no image"
+    if len(whole) != 1:
+        return "", "", f"it is painted by {len(paintings)} images; only a whole one is read"
+    image, service, problem = _picture(whole[0])
+    return image, service, problem if image or service else problem or "its image has no address"
+
+
+def _size(item: Json) -> tuple[int, int] | None:
+    sides = [item.get(key) for key in ("width", "height")]
+    try:
+        width, height = (round(float(side)) for side in sides)  # ty: ignore[invalid-argument-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if 0 < width < 1_000_000 and 0 < height < 1_000_000 else None
+
+
+def _paintings(item: Json, size: tuple[int, int] | None) -> Iterator[tuple[Any, bool]]:
+    """Yield each image on a canvas, and whether it covers all of it."""
+    for annotation in listed(item.get("images")):  # version 2
+        if isinstance(annotation, dict):
+            yield annotation.get("resource"), _covers(annotation.get("on"), size)
+    for page in listed(item.get("items")):  # version 3
+        for annotation in listed(page.get("items") if isinstance(page, dict) else None):
+            if isinstance(annotation, dict) and "painting" in listed(annotation.get("motivation")):
+                for body in listed(annotation.get("body")):
+                    yield body, _covers(annotation.get("target"), size)
+
+
+def _covers(target: Any, size: tuple[int, int] | None) -> bool:
+    """Say whether a painted image covers the canvas: its target has no region, or one of the canvas's size."""
+    _, _, fragment = identity(target).partition("#xywh=")
+    if isinstance(target, dict) and target.get("selector") is not None:
+        return False
+    if not fragment:
+        return True
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", fragment)
+    return size is not None and [round(float(number)) for number in numbers] == [0, 0, *size]
+
+
+def _picture(resource: Any) -> tuple[str, str, str]:
+    """Return the image's address, that of its service, and what is wrong with it."""
+    resource = _first_choice(resource)
+    if isinstance(resource, dict) and (resource.get("selector") or "full" in resource):
+        return "", "", "it shows a part of an image"
+    if isinstance(resource, dict) and isinstance(resource.get("source"), dict | str):
+        resource = resource["source"]
+    if not isinstance(resource, dict):
+        return identity(resource), "", ""
+    if kind(resource) not in ("Image", ""):
+        return "", "", f"it shows no image, but {kind(resource)}"
+    return identity(resource), _service(resource), ""
+
+
+def _first_choice(resource: Any) -> Any:
+    """Return a choice's default, which is what viewers show first."""
+    if kind(resource) == "Choice":
+        return resource.get("default") or next(iter(listed(resource.get("items"))), None)
+    return resource
+
+
+def _service(resource: Json) -> str:
+    """Return the base address of an image's service."""
+    for service in listed(resource.get("service")):
+        if isinstance(service, dict):
+            about = " ".join(str(service.get(key, "")) for key in ("type", "@type", "@context", "profile"))
+            if _IMAGE_SERVICE.search(about) or "level" in about:
+                return identity(service).removesuffix("/info.json").rstrip("/")
+    return ""
+
+
+def names_of(canvas: Canvas) -> Sequence[tuple[str, ...]]:
+    """Return what a canvas's image may be called on disk: parts of a path, from each of its addresses and its label.
+
+    ``https://host/iiif/book%2F001.jp2/full/max/0/default.jpg`` may be ``book/001`` with any ending.
+    """
+    found = []
+    for address in (canvas.service, canvas.image):
+        path = _REQUEST.sub("", urlsplit(address).path if "://" in address else address)
+        parts = tuple(part for part in unquote(path).split("/") if part not in ("", ".", ".."))
+        if parts and parts not in found:
+            found.append(parts)
+    return [*found, (canvas.label,)] if canvas.label else found
+
+
+def image_request(base: str, info: Mapping[str, Any], longest: int) -> list[str]:
+    """Return addresses of the whole image at about ``longest`` pixels on its longer side, best first.
+
+    Args:
+        base: Base address of the service.
+        info: What its ``info.json`` says.
+        longest: Pixels that are wanted; 0 for all that there are. An image is never enlarged.
+
+    Raises:
+        ValueError: ``info`` has no size.
+    """
+    version = _version(info)
+    own = _size(dict(info))
+    if own is None:
+        raise ValueError("its info.json has no width and height")
+    quality = "native" if version == 1 else "default"
+    full = "max" if version == 3 else "full"
+    width, height = _wanted(own, info, longest)
+    if _level(info) == 0:
+        sizes = [_listed_size(info, longest)] if info.get("sizes") else []
+        asked = [form for size in sizes if size for form in (f"{size[0]},{size[1]}", f"{size[0]},")]
+        asked.append(full)
+    elif (width, height) == own and not _limits(info):
+        asked = [full]
+    else:
+        asked = [f"{width},{height}"] if version == 3 else [f"{width},"]
+    return [f"{base}/full/{size}/0/{quality}.jpg" for size in asked]
+
+
+def _version(info: Mapping[str, Any]) -> int:
+    context = " ".join(str(item) for item in listed(info.get("@context")))
+    found = re.search(r"api/image/(\d)", context)
+    if found:
+        return int(found[1])
+    return 1 if "image-api" in context else 2
+
+
+def _level(info: Mapping[str, Any]) -> int:
+    found = re.search(r"level(\d)", " ".join(str(item) for item in listed(info.get("profile"))))
+    return int(found[1]) if found else 1
+
+
+def _limits(info: Mapping[str, Any]) -> dict[str, float]:
+    """Return the largest width, height and area that a server makes."""
+    stated = [info, *(item for item in listed(info.get("profile")) if isinstance(item, dict))]
+    found = {}
+    for source in stated:
+        for key in ("maxWidth", "maxHeight", "maxArea"):
+            if isinstance(source.get(key), int | float) and source[key] > 0:
+                found[key] = source[key]
+    return found
+
+
+def _wanted(own: tuple[int, int], info: Mapping[str, Any], longest: int) -> tuple[int, int]:
+    """Return the size to ask for, in the image's shape and within the server's limits."""
+    width, height = own
+    limits = _limits(info)
+    most_wide = limits.get("maxWidth", width)
+    scale = min(
+        1.0,
+        longest / max(own) if longest else 1.0,
+        most_wide / width,
+        limits.get("maxHeight", limits.get("maxWidth", height)) / height,
+        (limits.get("maxArea", width * height) / (width * height)) ** 0.5,
+    )
+    if scale == 1:
+        return own
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _listed_size(info: Mapping[str, Any], longest: int) -> tuple[int, int] | None:
+    """Return the smallest size that a server has ready and that is large enough, or its largest."""
+    sizes = [size for item in listed(info.get("sizes")) if isinstance(item, dict) and (size := _size(item))]
+    enough = [size for size in sizes if longest and max(size) >= longest]
+    return min(enough, key=max) if enough else max(sizes, key=max, default=None)
