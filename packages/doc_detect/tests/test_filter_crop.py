@@ -215,7 +215,7 @@ def test_copies_a_page_of_a_tiff_that_is_larger_than_pillow_allows(
 
 @pytest.mark.parametrize("scale", [1, 0.5])
 def test_a_region_at_the_edge_is_a_pixel_at_least(scale: float) -> None:
-    page = PredictedPage(1, "a", None, 1000, 800, ())
+    page = PredictedPage(1, "a", None, 1000, 800, (), 1000)
     decoded = Page(np.zeros((round(800 * scale), round(1000 * scale), 3), np.uint8), 1000, 800)
     for region in ((1000.0, 10.0, 1000.0, 50.0), (999.9, 799.9, 1000.0, 800.0)):
         assert min(cut(decoded, page, pad(region, 0.0, page)).shape[:2]) >= 1

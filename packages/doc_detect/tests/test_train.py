@@ -56,7 +56,8 @@ def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_leaves_exactly_these_files(unbroken: Run) -> None:
     files = {str(path.relative_to(unbroken.folder)) for path in unbroken.folder.rglob("*") if path.is_file()}
-    assert files == {"config.json", "environment.json", "metrics.jsonl", "checkpoints/model.safetensors"}
+    written = {"config.json", "environment.json", "metrics.jsonl", "scoring.json"}
+    assert files == written | {"checkpoints/model.safetensors"}
     records = unbroken.logged()
     assert [record["step"] for record in records] == [2, 4]
     assert {"loss", "loss_box", "loss_classification", "loss_quality"} < set(records[0])
@@ -234,11 +235,21 @@ def test_unlabelled_classes_and_ignored_regions_reach_the_target(tmp_path: Path,
     document["info"]["ink"] = False
     (tmp_path / "train.json").write_text(json.dumps(document))
     (tmp_path / "images").symlink_to(data / "images")
-    config = OptimizationConfig(steps=1, batch_size=1, sizes=(128,), size_jitter=0)
+    config = OptimizationConfig(steps=1, batch_size=1, sizes=(64,), size_jitter=0)
     labels = (*LABELS, "caption")
     sample = TrainingPages(read_coco(tmp_path / "train.json"), labels, config, DegradeSettings(), 0)[0]
     assert sample.target.unlabelled == (2,) and len(sample.target.ignore) == 1
-    assert 1 not in sample.target.labels and max(sample.image.shape) == 128
+    assert 1 not in sample.target.labels and 60 <= max(sample.image.shape) <= 64
+
+
+def test_no_training_page_is_enlarged(data: Path) -> None:
+    pages = read_coco(data / "train.json")
+    largest = max(max(page.width, page.height) for page in pages.pages)
+    for facts in ({"ink": False}, {"ink": True}):
+        config = OptimizationConfig(steps=8, batch_size=1, sizes=(4 * largest,), size_jitter=0)
+        chosen = dataclasses.replace(pages, facts=facts)
+        samples = TrainingPages(chosen, LABELS, config, DegradeSettings(), 0)
+        assert max(max(samples[i].image.shape) for i in range(8)) <= largest
 
 
 def test_trimmed_samples_keep_their_boxes_on_the_ink(tmp_path: Path) -> None:
