@@ -1,19 +1,24 @@
 """Image files of any usual kind to upright RGB of 8 bits, decoded no larger than needed.
 
-EXIF orientation, 1 to 16 bits and floats, CMYK, palettes, transparency (tRNS too), JPEG 2000 at a lower resolution
-level, TIFFs of several pages. Whatever is wrong with a file ends in a :class:`BadImage` with one line that says why.
+EXIF orientation, 1 to 32 bits, signed and floats, CMYK, palettes, transparency (tRNS too), JPEG 2000 at a lower
+resolution level, TIFFs of several pages. The content of a file says what it is, not its name. Whatever is wrong with
+one ends in a :class:`BadImage` with one line that says why.
 """
 
 import contextlib
 import io
 import math
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from seminar_common import tiff
+from seminar_common.file_kinds import HEIC, KINDS, PDF, TIFF, FileKind, heic_is_readable, kind_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,14 +27,14 @@ Encoded = Path | bytes
 """An image file: its path, or its bytes."""
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .jp2 .j2k .jpx .jpf .j2c .webp .bmp .gif .ppm .pgm .pbm .pnm".split()
+    suffix for kind in KINDS if kind.readable and kind not in (PDF, HEIC) for suffix in kind.suffixes
 )
 """Endings of image files, in lower case, that are taken from a folder."""
 
 _ORIENTATION = 274
-_NEW_SUBFILE_TYPE = 254
+_BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
+_MIN_IS_WHITE, _UNSIGNED, _SIGNED, _APART = 0, 1, 2, 2
 _ON_ITS_SIDE = (5, 6, 7, 8)
-_NOT_A_PAGE = 0b101  # a reduced-resolution copy or a transparency mask (TIFF 6.0, page 36)
 
 # Large pages are decoded one at a time, so that memory does not grow with the number of threads.
 _large = threading.Lock()
@@ -40,8 +45,8 @@ _LARGE_PIXELS = 40_000_000
 _JPEG_LEVELS = 3
 """A JPEG can be decoded at a half, a quarter or an eighth."""
 
-_FULL_SCALES = (1, 255, 1023, 4095, 65535)
-"""Largest values of usual scans: floats to 1, then 8, 10, 12 and 16 bits."""
+_FULL_SCALES = (255, 1023, 4095, 65535)
+"""Largest values of usual scans: 8, 10, 12 and 16 bits."""
 
 _UPRIGHT = {
     2: (0, True),
@@ -74,20 +79,39 @@ class Decoded:
     """Height of the upright image in the file."""
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """An image as it came from the decoder, to be had at several sizes without decoding it again."""
+
+    _stored: np.ndarray
+    """uint8 [h, w] or [h, w, 3], as it lies in the file."""
+    _orientation: int
+    _whole: bool
+    """Whether these are all the pixels in the file."""
+    width: int
+    """Width of the upright image in the file."""
+    height: int
+    """Height of the upright image in the file."""
+
+    def holds(self, longest: int) -> bool:
+        """Say whether there are pixels enough for a longest side of ``longest``."""
+        return self._whole or longest <= max(self._stored.shape[:2])
+
+    def at(self, longest: int | None) -> Decoded:
+        """Return it upright in colour, with a longest side of at most ``longest`` pixels."""
+        pixels = shrink(self._stored, longest) if longest else self._stored
+        return Decoded(in_colour(upright(pixels, self._orientation)), self.width, self.height)
+
+
 def tiff_pages(source: Encoded) -> list[int]:
-    """Return the frames (from 0) of a TIFF that are pages, without previews and masks of other frames."""
-    pages = []
-    with open_image(source) as image:
-        for frame in range(getattr(image, "n_frames", 1)):
-            image.seek(frame)
-            if not _is_derived(image):
-                pages.append(frame)
+    """Return the frames (from 0) of a TIFF that are pages, without previews and masks of other frames.
+
+    Raises:
+        OSError: the file can't be opened.
+        ValueError: it is no TIFF.
+    """
+    pages = [number for number, frame in enumerate(tiff.frames(source)) if not frame.derived]
     return pages or [0]
-
-
-def _is_derived(image: "Image.Image") -> bool:
-    tags = getattr(image, "tag_v2", {})
-    return bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & _NOT_A_PAGE)
 
 
 def read_image(
@@ -104,29 +128,48 @@ def read_image(
     Raises:
         BadImage: it is broken, or has too many pixels and can't be decoded smaller.
     """
+    with _ready(source, frame, longest, max_megapixels * 1_000_000) as (image, size):
+        return _load(image, size, source, frame).at(longest)
+
+
+def load_image(source: Encoded, *, frame: int, longest: int, max_megapixels: int) -> Loaded:
+    """Decode one frame as :func:`read_image` does, and keep what the decoder gave, which may be much larger.
+
+    Raises:
+        BadImage: as :func:`read_image`.
+    """
+    with _ready(source, frame, longest, max_megapixels * 1_000_000) as (image, size):
+        return _load(image, size, source, frame)
+
+
+@contextlib.contextmanager
+def _ready(
+    source: Encoded, frame: int, longest: int | None, most_pixels: int
+) -> Generator[tuple["Image.Image", tuple[int, int]]]:
+    """Open an image whose pixels can be loaded, with its width and height in the file.
+
+    Large ones wait for each other until the block ends.
+    """
     with one_line_errors():
-        return _read(source, frame, longest, max_megapixels * 1_000_000)
+        check_not_empty(source)
+        with open_image(source, frame) as image:
+            width, height = image.size
+            if not width or not height:
+                raise BadImage("an image without pixels")
+            _decode_smaller(image, source, longest, most_pixels)
+            with _large if width * height > _LARGE_PIXELS else contextlib.nullcontext():
+                yield image, (width, height)
 
 
-def _read(source: Encoded, frame: int, longest: int | None, most_pixels: int) -> Decoded:
-    check_not_empty(source)
-    with open_image(source) as image:
-        if frame:
-            image.seek(frame)
-        width, height = image.size
-        if not width or not height:
-            raise BadImage("an image without pixels")
-        _decode_smaller(image, source, longest, most_pixels)
-        with _large if width * height > _LARGE_PIXELS else contextlib.nullcontext():
-            size = image.size
-            image.load()
-            pixels = to_array(image)
-            pixels = shrink(pixels, longest) if longest else pixels
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
-        on_its_side = orientation in _ON_ITS_SIDE or image.size != size  # Pillow turns TIFFs as it loads them
-    if on_its_side:
-        width, height = height, width
-    return Decoded(in_colour(upright(pixels, orientation)), width, height)
+def _load(image: "Image.Image", full: tuple[int, int], source: Encoded, frame: int) -> Loaded:
+    size, whole, stored = image.size, image.size == full, _stored_mode(image)
+    pixels = to_array(image)
+    if stored.startswith("RGB;16") and 0 < pixels.max() < 16:
+        pixels = _with_lower_bytes(pixels, source, frame)
+    orientation = int(image.getexif().get(_ORIENTATION, 1))
+    on_its_side = orientation in _ON_ITS_SIDE or image.size != size  # Pillow turns TIFFs as it loads them
+    width, height = reversed(full) if on_its_side else full
+    return Loaded(pixels, orientation, whole, width, height)
 
 
 def check_not_empty(source: Encoded) -> None:
@@ -136,15 +179,54 @@ def check_not_empty(source: Encoded) -> None:
 
 
 @contextlib.contextmanager
-def open_image(source: Encoded) -> Generator["Image.Image"]:
-    """Open an image for the block, without Pillow's limit on pixels: ours is checked once a smaller decoding is chosen.
+def open_image(source: Encoded, frame: int = 0) -> Generator["Image.Image"]:
+    """Open a frame for the block, without Pillow's limit on pixels: ours is checked once a smaller decoding is chosen.
 
     Pillow holds each frame that is opened, sought or loaded against its limit.
-    """
-    from PIL import Image
 
-    with _without_limit(), Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+    Raises:
+        BadImage: it is of a kind that can't be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    kind = kind_of(source)
+    _check_readable(kind)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_without_limit())
+        file = source if isinstance(source, Path) else io.BytesIO(source)
+        if kind is TIFF:
+            tiff.silence_libtiff()
+            if frame:
+                file = stack.enter_context(tiff.opened_at(source, _offset(source, frame)))
+        try:
+            image = stack.enter_context(Image.open(file))
+        except UnidentifiedImageError as error:
+            raise BadImage(_unknown(kind)) from error
+        if kind is not TIFF and frame:
+            image.seek(frame)
         yield image
+
+
+def _offset(source: Encoded, frame: int) -> int:
+    known = tiff.frames(source)
+    if frame >= len(known):
+        raise BadImage(f"there is no page {frame + 1} in it; it has {len(known)}")
+    return known[frame].offset
+
+
+def _check_readable(kind: FileKind | None) -> None:
+    if kind is PDF:
+        raise BadImage("a PDF, no image")
+    if kind is HEIC and not heic_is_readable():
+        raise BadImage("a HEIC image; `pip install pi-heif` makes it readable")
+    if kind is not None and not kind.readable:
+        raise BadImage(f"{kind.name}: {kind.way_out}")
+
+
+def _unknown(kind: FileKind | None) -> str:
+    if kind is None:
+        return "not an image in a known format"
+    return f"a broken {kind.name}, or one of a rare kind; save it again with 8 bits a sample"
 
 
 @contextlib.contextmanager
@@ -216,34 +298,123 @@ def _resolution_levels(source: Encoded) -> int:
 
 
 def to_array(image: "Image.Image") -> np.ndarray:
-    """Return an image of any mode as uint8 [h, w] (grey) or [h, w, 3] (RGB); what is transparent becomes white."""
+    """Load an image of any mode as uint8 [h, w] (grey) or [h, w, 3] (RGB); what is transparent becomes white.
+
+    Raises:
+        BadImage: Pillow would mix its samples up.
+    """
+    stored = _stored_mode(image)
+    if _tags(image).get(_PLANAR) == _APART and max(_tags(image).get(_BITS, (8,))) > 8:
+        raise BadImage("16-bit colours in planes of their own; save it with the colours of a pixel together")
+    image.load()
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        return np.where(values == image.info.get("transparency"), np.uint8(255), _to_8_bits(values))
+        values, seen_through = _samples(image), image.info.get("transparency")
+        return np.where(np.asarray(image) == seen_through, np.uint8(255), values)
+    if "transparency" in image.info:
+        image.info["transparency"] = _as_shown(image.info["transparency"], stored)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _on_white(image)
     if image.mode in ("L", "RGB"):
-        return np.asarray(image)
+        return np.asarray(image) ^ np.uint8(128) if _sample_format(image) == _SIGNED else np.asarray(image)
     if image.mode == "1":
         return np.asarray(image.convert("L"))
     return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale by the smallest usual full scale that holds the largest value: 12-bit scans come in 16-bit files."""
+def _as_shown(transparent: Any, stored: str) -> Any:
+    """Return the transparent colour of a PNG in the 8 bits that Pillow makes of others; it leaves it as stored."""
+    if stored in ("L;2", "L;4"):
+        return transparent * (85 if stored == "L;2" else 17)
+    return tuple(value >> 8 for value in transparent) if stored.startswith("RGB;16") else transparent
+
+
+def _stored_mode(image: "Image.Image") -> str:
+    """Return how samples are stored, in Pillow's words; empty where it keeps that to itself."""
+    args = getattr(image, "tile", None) and image.tile[0].args  # ty: ignore[missing-attribute]
+    mode = args if isinstance(args, str) else args and args[0]
+    return mode if isinstance(mode, str) else ""
+
+
+def _with_lower_bytes(upper: np.ndarray, source: Encoded, frame: int) -> np.ndarray:
+    """Return colours of 10 or 12 bits in 16 as of 8: Pillow keeps the upper byte, where they have next to nothing.
+
+    The lower one comes with the two bytes taken the other way round.
+    """
+    with open_image(source, frame) as image:
+        image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]  # ty: ignore
+        lower = np.asarray(image)
+    return _to_8_bits(upper.astype(np.uint16) << 8 | lower, 0)
+
+
+def _swapped(args: str | tuple[Any, ...]) -> str | tuple[Any, ...]:
+    """Return a tile's arguments with the bytes of its samples in the other order: L is little, B big, N the machine's."""
+    mode = args if isinstance(args, str) else args[0]
+    order = mode[-1] if mode[-1] in "LB" else sys.byteorder[0].upper()
+    other = mode[:-1] + ("B" if order == "L" else "L")
+    return other if isinstance(args, str) else (other, *args[1:])
+
+
+def _sample_format(image: "Image.Image") -> int:
+    return int(_tags(image).get(_SAMPLE_FORMAT, (_UNSIGNED,))[0])
+
+
+def _tags(image: "Image.Image") -> Mapping[int, Any]:
+    """Return the tags of a TIFF, none of another file."""
+    return getattr(image, "tag_v2", {})
+
+
+def _samples(image: "Image.Image") -> np.ndarray:
+    """Return samples of more than 8 bits as uint8; Pillow gives them as stored, whatever the TIFF says of them."""
+    values, tags = np.asarray(image), _tags(image)
+    bits = tags.get(_BITS, (0,))[0]
+    signed = _sample_format(image) == _SIGNED
+    if values.dtype == np.int32 and bits == 32 and not signed:
+        values = values.view(np.uint32)
+    shown = _to_8_bits(values, 1 << (bits - 1) if signed and bits else 0)
+    return 255 - shown if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE else shown
+
+
+def _to_8_bits(values: np.ndarray, half: int) -> np.ndarray:
+    """Scale by the smallest usual full scale that holds the largest value: 12-bit scans come in 16-bit files.
+
+    Args:
+        values: Numbers; floats are of 0 to 1 or count as integers do.
+        half: How many values are below zero in integers with a sign, 0 in those without; if any is in use, black is
+            the lowest.
+    """
     if values.dtype.kind == "f":
-        values = np.nan_to_num(values)
-    largest = float(values.max(initial=0))
-    scales = _FULL_SCALES if values.dtype.kind == "f" else _FULL_SCALES[1:]
-    full = next((scale for scale in scales if largest <= scale), largest)
+        values = _finite(values)
+    elif half and values.size and values.min() < 0:
+        return ((values.astype(np.float64) + half) * (255 / (2 * half - 1)) + 0.5).astype(np.uint8)
+    full = _full_scale(values, half)
     if values.dtype == np.uint16:  # by table: a tenth of the time
         return (np.arange(65536).clip(0, full) * (255 / full) + 0.5).astype(np.uint8)[values]
     return (values.clip(0) * (255 / full) + 0.5).astype(np.uint8)
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Return floats with the largest and smallest number there is in place of the infinite, and 0 for what is none."""
+    real = values[np.isfinite(values)]
+    if real.size == values.size:
+        return values
+    return np.nan_to_num(values, posinf=real.max(initial=0), neginf=real.min(initial=0))
+
+
+def _full_scale(values: np.ndarray, half: int) -> float:
+    largest = float(values.max(initial=0))
+    scales = (1, *_FULL_SCALES) if values.dtype.kind == "f" else _FULL_SCALES
+    if half == 1 << 15:
+        scales = (*_FULL_SCALES[:-1], half - 1)
+    if largest <= scales[-1]:
+        return next(scale for scale in scales if largest <= scale)
+    return largest if values.dtype.kind == "f" else 2 ** int(largest).bit_length() - 1
+
+
 def _on_white(image: "Image.Image") -> np.ndarray:
     from PIL import Image
 
+    if image.mode == "La":  # Pillow turns it into nothing else
+        image = image.convert("LA")
     rgba = image.convert("RGBA")
     paper = Image.new("RGBA", rgba.size, "white")
     paper.alpha_composite(rgba)
