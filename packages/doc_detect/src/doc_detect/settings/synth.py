@@ -30,13 +30,15 @@ class DegradeSettings:
     """Share of pages with the gutter's shadow and uneven light."""
     neighbour: float = 0.2
     """Share of single pages with a strip of the facing page at one edge."""
+    clutter: float = 0.12
+    """Share of pages with a ruler, a colour target, a finger, a weight, a slip, tape or holes, off ink and objects."""
     max_skew: float = 2.0
     """Standard deviation of the rotation is a third of this, in degrees."""
     strength: float = 0.9
     """Multiplies blur, noise, fading, shadows and stains; 0 leaves geometry, paper and background."""
 
 
-World = Literal["early-print", "catalogue", "article", "record", "all"]
+World = Literal["early-print", "catalogue", "article", "record", "nonpage", "all"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class SynthSettings:
     """How many pages there shall be; rerun with more to add to a folder."""
     world: World = "early-print"
     """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue, article,
-    record (reports, statistics, registers, forms), or all."""
+    record (reports, statistics, registers, forms), nonpage (boards, targets, bindings, blank leaves), or all."""
     preset: str = "small"
     """Size of the job: smoke, small or paper; sets pages and long-side."""
     seed: int = 0

@@ -4,8 +4,8 @@ The ink of a page is an RGB picture on white. Degradation is a pure function of 
 training set can show every page anew in every epoch. Nothing here mirrors a page: that would destroy its text.
 
 The order is the physical one: the leaf bends (:func:`_warp`), ink lies unevenly on paper (:func:`_print`), the
-leaf lies on a background under a light (:func:`_photograph`), and a camera or microfilm records it
-(:func:`_develop`).
+leaf lies on a background under a light (:func:`_photograph`), rulers and fingers come into the picture
+(:func:`doc_detect.synthesis.clutter.lay`), and a camera or microfilm records it (:func:`_develop`).
 """
 
 import math
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from doc_detect.settings.synth import DegradeSettings
+from doc_detect.synthesis.clutter import lay
 
 PAPERS = (
     (247, 242, 230),
@@ -92,9 +93,12 @@ def degrade(
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4) * scale
     geometry = _geometry(ink.shape[:2], margins, generator, settings, page)
     density, place = _warp(ink, geometry, generator, settings, page)
+    moved = _move_boxes(boxes, geometry)
     leaf = _print(density, generator, settings, page, film)
     scan = _photograph(leaf, place, generator, settings, film, page)
-    return _develop(scan, place, generator, settings, film), _move_boxes(boxes, geometry)
+    if generator.random() < settings.clutter:
+        lay(scan, density, moved, generator)
+    return _develop(scan, place, generator, settings, film), moved
 
 
 def _resized(image: np.ndarray, margins: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:

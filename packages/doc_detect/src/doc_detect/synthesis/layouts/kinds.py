@@ -10,7 +10,7 @@ import numpy as np
 
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts, records
+from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts, nonpages, records
 from doc_detect.synthesis.layouts.materials import Materials
 
 DrawPage = Callable[[int, Materials, np.random.Generator], Canvas]
@@ -71,6 +71,14 @@ KINDS: Mapping[str, Kind] = {
             shadow=0.25,
             neighbour=0.05,
             max_skew=2.5,
+            strength=0.7,
+        ),
+    ),
+    "nonpage": Kind(
+        "nonpage",
+        nonpages.page,
+        degradation=DegradeSettings(
+            binarized=0.25, background=0.5, bleed_through=0.0, curvature=0.1, neighbour=0.0, clutter=0.05
         ),
     ),
 }
@@ -81,6 +89,7 @@ WORLDS: Mapping[str, Mapping[str, float]] = {
     "catalogue": {"catalogue": 1.0},
     "article": {"article": 1.0},
     "record": {"record": 1.0},
+    "nonpage": {"nonpage": 1.0},
     "all": {"print": 0.6, "manuscript": 0.2, "catalogue": 0.12, "article": 0.08},
 }
 """Share of each kind in each world."""
