@@ -1,7 +1,10 @@
 """Names of pages."""
 
 import os
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+from urllib.parse import unquote
 
 
 def page_name(file: str, number: int | None) -> str:
@@ -19,3 +22,46 @@ def inside(name: str) -> PurePosixPath:
     return PurePosixPath(
         *("__" if part == ".." else part for part in PurePosixPath(name).parts if part != "/")
     )
+
+
+def find_image(name: str, folders: Iterable[Path]) -> Path | None:
+    """Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
+
+    The name as it is goes first. Then come ``\\`` for ``/`` (Windows), ``%20`` for a space (addresses), and letters with
+    their accents composed or apart (Unicode's NFC and NFD), as file systems differ in them.
+    """
+    for folder in folders:
+        for spelling in _spellings(name):
+            try:
+                if (folder / spelling).is_file():
+                    return folder / spelling
+            except (OSError, ValueError):  # too long, or a zero byte
+                continue
+    return None
+
+
+def _spellings(name: str) -> dict[str, None]:
+    slashed = name.replace("\\", "/")
+    written = [
+        name,
+        slashed,
+        unquote(name, errors="surrogateescape"),
+        unquote(slashed, errors="surrogateescape"),
+    ]
+    return dict.fromkeys([*written, *(normalize(form, x) for x in written for form in ("NFC", "NFD"))])
+
+
+def on_disk(path: Path) -> Path:
+    """Return ``path`` as the disk spells it: a Mac's names have accents apart (NFD), others' have them composed (NFC).
+
+    A path that is there in no spelling comes back as it is.
+    """
+    if path.exists() or str(path).isascii():
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        spellings = (part, *(normalize(form, part) for form in ("NFC", "NFD")))
+        found = next(
+            (found / spelling for spelling in spellings if (found / spelling).exists()), found / part
+        )
+    return found if found.exists() else path

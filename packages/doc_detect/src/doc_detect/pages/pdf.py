@@ -115,9 +115,8 @@ def _reason(path: Path, message: str) -> str:
 
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         encrypted = data.find(b"/Encrypt") >= 0
-        is_pdf = data[:1024].find(b"%PDF") >= 0
     if encrypted and "password" in message.lower():
         return "an encrypted PDF; save it without its password first"
     if encrypted and "security" in message.lower():
         return "a PDF with an unsupported security scheme; save it without protection first"
-    return "a corrupt PDF, or one without a page" if is_pdf else "not a PDF, for all its name"
+    return "a corrupt PDF, or one without a page"

@@ -10,7 +10,7 @@ _KEPT = ("group4", "tiff_lzw")
 
 def extract_page(path: Path, number: int, target: Path) -> None:
     """Write page ``number`` (from 1) of a TIFF to a TIFF of its own, without loss."""
-    with open_image(path) as image:
-        image.seek(number - 1)
+    with open_image(path, number - 1) as image:
         compression = image.info.get("compression")
-        image.save(target, compression=compression if compression in _KEPT else "tiff_adobe_deflate")
+        kept = compression if compression in _KEPT else "tiff_adobe_deflate"
+        image.save(target, "TIFF", compression=kept)
