@@ -38,7 +38,7 @@ class DegradeSettings:
     """Multiplies blur, noise, fading, shadows and stains; 0 leaves geometry, paper and background."""
 
 
-World = Literal["early-print", "catalogue", "article", "record", "nonpage", "all"]
+World = Literal["early-print", "catalogue", "newspaper", "article", "record", "nonpage", "all"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class SynthSettings:
     pages: int = 2000
     """How many pages there shall be; rerun with more to add to a folder."""
     world: World = "early-print"
-    """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue, article,
+    """What kind of pages: early-print (printed books and manuscripts to 1800), catalogue and newspaper (as printed
+    from 1880 to 1980), article,
     record (reports, statistics, registers, forms), nonpage (boards, targets, bindings, blank leaves), or all."""
     preset: str = "small"
     """Size of the job: smoke, small or paper; sets pages and long-side."""

@@ -12,7 +12,7 @@ from doc_detect.synthesis.art.subjects import Plate, texture
 from doc_detect.synthesis.degrade import smooth_noise
 
 Generator = np.random.Generator
-_PLATE = 260
+_PLATE = 420
 """A subject is painted at most this many pixels tall: what is finer comes from grain, paper and screen."""
 _EDGE = 205
 """No side of a photograph is lighter than this all along: a block prints a tone even in its lights."""
@@ -203,7 +203,7 @@ def cut_out(height: int, width: int, g: Generator) -> np.ndarray:
 def line_cut(height: int, width: int, g: Generator) -> np.ndarray:
     """Return a thing as cut in wood or drawn with a pen: hatched shadows and an outline, on white."""
     rgb, cover = _thing(height, width, g)
-    tone = np.clip(rgb.mean(axis=2) * g.uniform(0.8, 1.5) + g.uniform(0, 0.3), 0.07, 1)
+    tone = np.clip(rgb.mean(axis=2) * g.uniform(0.8, 1.5) + g.uniform(0.1, 0.4), 0.12, 1)
     lines = hatch(tone, g.uniform(2.4, 4.5), g, int(g.integers(1, 4)), 2)
     solid = (cover > 0.5).astype(np.uint8)
     lines[solid == 0] = 255

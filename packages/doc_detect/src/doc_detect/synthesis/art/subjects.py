@@ -76,7 +76,7 @@ class Plate:
 
 def any_colour(g: Generator) -> Colour:
     """Draw the colour of a thing: mostly muted."""
-    base, spread = g.uniform(0.1, 0.95), g.uniform(0.02, 0.3)
+    base, spread = g.uniform(0.1, 0.95), 0.02 + 0.25 * g.random() ** 3
     red, green, blue = np.clip(base + spread * g.normal(0, 1, 3), 0.03, 1)
     return float(red), float(green), float(blue)
 
@@ -395,17 +395,48 @@ def _head(plate: Plate, x: float, y: float, size: float, skin: Colour, hair: Col
         )
 
 
-def figure(plate: Plate, x: float, top: float, size: float, g: Generator, length: float = 3.0) -> None:
-    """Paint a person from the head (``2 * size`` tall) down to ``length`` heads."""
+def _clothes(
+    plate: Plate, x: float, top: float, reach: float, height: float, dress: Colour, g: Generator
+) -> None:
+    """Paint a coat or a gown from the shoulders down, arms at its sides, and legs below a short one."""
+    hem = top + height * (1.0 if g.random() < 0.4 else g.uniform(0.5, 0.7))
+    dark = (dress[0] * 0.5, dress[1] * 0.5, dress[2] * 0.5)
+    for side in (-1, 1):
+        if hem < top + height:
+            leg = rectangle(
+                x + side * reach * 0.36 - reach * 0.24, hem - reach * 0.1, reach * 0.48, top + height - hem
+            )
+            panel(plate, leg, dark, g.uniform(0.5, 1.0), g)
+        panel(
+            plate,
+            rectangle(x + side * reach * 0.8 - reach * 0.2, top + reach * 0.2, reach * 0.4, height * 0.42),
+            dress,
+            g.uniform(0.5, 1.0),
+            g,
+            0.1,
+        )
+    wide = reach * g.uniform(0.7, 1.3)
+    coat = [
+        (x - reach * 0.85, top + reach * 0.2),
+        (x + reach * 0.85, top + reach * 0.2),
+        (x + wide, hem),
+        (x - wide, hem),
+    ]
+    panel(plate, np.array(coat), dress, g.uniform(0.6, 0.95), g, 0.15)
+    for _ in range(int(g.integers(0, 4))):  # folds
+        at = x + g.uniform(-0.6, 0.6) * reach
+        shadow(plate, at, (top + hem) / 2, reach * 0.08, (hem - top) * 0.4, g.uniform(-0.3, 0.4))
+
+
+def figure(plate: Plate, x: float, top: float, size: float, g: Generator, length: float = 6.0) -> None:
+    """Paint a person whose head is ``2 * size`` tall and whose body is ``length`` heads long."""
     skin, hair = SKINS[int(g.integers(len(SKINS)))], any_colour(g)
     dress = any_colour(g)
     dark = float(g.uniform(0.15, 1.0))
     dress = (dress[0] * dark, dress[1] * dark, dress[2] * dark)
     shoulders, reach = top + size * 2.5, size * g.uniform(1.5, 2.1)
     ball(plate, x, shoulders + size * 0.7, reach, size * 1.1, dress, g, 0.03, 0.12)
-    ball(
-        plate, x, shoulders + size * length, reach * g.uniform(0.8, 1.1), size * length, dress, g, 0.03, 0.12
-    )
+    _clothes(plate, x, shoulders, reach, size * length * 2, dress, g)
     panel(plate, rectangle(x - size * 0.35, top + size * 1.5, size * 0.7, size * 0.9), skin, 0.65, g)
     if g.random() < 0.5:  # a shirt and lapels
         light = (0.9, 0.9, 0.88)
@@ -442,7 +473,7 @@ def crowd(plate: Plate, g: Generator) -> None:
         for k in range(count):
             x = (k + 0.5 + g.normal(0, 0.12)) / count * plate.aspect
             top = 0.22 + row * size * 2.2 + g.normal(0, 0.2) * size
-            figure(plate, x, top, near, g, float(g.uniform(2.5, 4.5)))
+            figure(plate, x, top, near, g, float(g.uniform(4.5, 6.5)))
 
 
 # --- places
@@ -536,7 +567,7 @@ def street(plate: Plate, g: Generator) -> None:
         count += 1
     for _ in range(int(g.choice([0, 0, 2, 5]))):
         size = g.uniform(0.012, 0.03)
-        figure(plate, g.uniform(0, plate.aspect), base - size * 4, size, g, 3.5)
+        figure(plate, g.uniform(0, plate.aspect), base - size * 11, size, g, 4.3)
 
 
 def room(plate: Plate, g: Generator) -> None:

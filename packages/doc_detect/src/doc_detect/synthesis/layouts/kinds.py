@@ -10,7 +10,15 @@ import numpy as np
 
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import article, catalogue, early_print, manuscripts, nonpages, records
+from doc_detect.synthesis.layouts import (
+    article,
+    catalogue,
+    early_print,
+    manuscripts,
+    newspaper,
+    nonpages,
+    records,
+)
 from doc_detect.synthesis.layouts.materials import Materials
 
 DrawPage = Callable[[int, Materials, np.random.Generator], Canvas]
@@ -40,6 +48,21 @@ KINDS: Mapping[str, Kind] = {
         catalogue.spread,
         0.1,
         DegradeSettings(binarized=0.12, grey=0.3, bleed_through=0.2, stains=0.15, strength=0.8),
+    ),
+    "newspaper": Kind(
+        "newspaper",
+        newspaper.page,
+        newspaper.spread,
+        0.04,
+        DegradeSettings(
+            binarized=0.25,
+            grey=0.5,
+            background=0.4,
+            bleed_through=0.3,
+            stains=0.1,
+            curvature=0.2,
+            neighbour=0.05,
+        ),
     ),
     "article": Kind(
         "article",
@@ -87,6 +110,7 @@ KINDS: Mapping[str, Kind] = {
 WORLDS: Mapping[str, Mapping[str, float]] = {
     "early-print": {"print": 0.78, "manuscript": 0.22},
     "catalogue": {"catalogue": 1.0},
+    "newspaper": {"newspaper": 1.0},
     "article": {"article": 1.0},
     "record": {"record": 1.0},
     "nonpage": {"nonpage": 1.0},

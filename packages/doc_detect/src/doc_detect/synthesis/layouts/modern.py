@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
+from doc_detect.synthesis.art import initials
 from doc_detect.synthesis.art.figures import FIGURES
 from doc_detect.synthesis.canvas import Canvas
 from doc_detect.synthesis.layouts.materials import Materials
@@ -55,6 +57,48 @@ def paragraph(
     )
     canvas.add(label, [box] if box else [])
     return y + lines * style.leading
+
+
+def opening(canvas: Canvas, area: Area, made: Design, materials: Materials, g: Generator) -> float:
+    """Set the first paragraph of an article with a capital of two to four lines; return the y below it.
+
+    It has no capital where the area holds fewer lines than that.
+    """
+    x, y, width, height = area
+    body, count = made.body, int(g.choice([2, 2, 3, 3, 4]))
+    lines = int(height / body.leading)
+    if lines < count or width < count * body.leading * 2.5:
+        return paragraph(canvas, area, body, made, g)
+    tall = count * body.leading - (body.leading - body.size * 0.72)
+    art = drop_letter(max(8, round(tall * g.uniform(0.92, 1.05))), made, materials, g)
+    box = canvas.place(art, x, y + body.size * 0.28, "drop_capital")
+    hole = (art.shape[1] + body.size * g.uniform(0.15, 0.5) if box else 0.0, count)
+    setting = Setting(justify=made.justify, hole=hole, capitals=int(g.choice([0, 0, 1, 2, 4])))
+    text = set_block(canvas, (x, y, width, lines * body.leading), body, setting, made.writer, g)
+    canvas.add("main_text", [text] if text else [])
+    return y + lines * body.leading
+
+
+def drop_letter(height: int, made: Design, materials: Materials, g: Generator) -> np.ndarray:
+    """Return a capital as set from 1880 to 1980: bare, in colour, in a frame, cut out of a square, or ornate."""
+    letter = initials.choose_letter(g)
+    face = materials.face(g, "roman", "sans", "roman", "blackletter", bold=bool(g.random() < 0.6) or None)
+    ink = made.body.colour if g.random() < 0.8 else (170, 35, 30)
+    drawn = g.random()
+    if drawn < 0.6:
+        return initials.plain(letter, height, face, ink)
+    if drawn < 0.72:
+        return initials.block(letter, height, face, g, ink, materials)
+    inner = initials.glyph(letter, max(6, int(height * g.uniform(0.55, 0.8))), face)
+    field = np.zeros((height, max(height, inner.shape[1] + 4)), np.uint8)
+    top, left = (height - inner.shape[0]) // 2, (field.shape[1] - inner.shape[1]) // 2
+    field[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    if drawn < 0.88:  # white on a square
+        field = 255 - field
+    else:
+        cv2.rectangle(field, (0, 0), (field.shape[1] - 1, height - 1), 255, int(g.integers(1, 3)))
+    strength = field[..., None].astype(np.float32) / 255
+    return (255 - strength * (255 - np.array(ink, np.float32))).astype(np.uint8)
 
 
 def column(
@@ -130,10 +174,10 @@ def figure(
     if above:
         y = caption(canvas, x, y, width, made, g) + leading * 0.4
     tall = max(20.0, min(height - 2 * leading, width * g.uniform(0.4, 1.2)))
-    if g.random() < photographs:
-        art = materials.picture(
-            tall, width, g, "photograph", "photograph", "photograph", "engraving", "wash", "line", "woodcut"
-        )
+    if g.random() < photographs * 0.75:
+        art = materials.photograph(tall, width, g)
+    elif g.random() < photographs:
+        art = materials.picture(tall, width, g, "engraving", "wash", "line", "woodcut")
     else:
         make = FIGURES[int(g.integers(len(FIGURES)))]
         art = make(round(tall), round(width), g, made.body.face)
