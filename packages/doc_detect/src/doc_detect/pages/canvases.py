@@ -101,7 +101,8 @@ class Library:
     def holders(self) -> list[Path]:
         """Return the folders that hold the pages."""
         local = [self.images or item.parent for item in self._documents]
-        return [*local, self.folder] if self.downloader is not None or not local else local
+        fetches = self.inputs and (self.downloader is not None or not local)
+        return [*local, self.folder] if fetches else local
 
     def pages(self) -> Iterator[CanvasPage]:
         """Yield every canvas of every manifest, each once; images are fetched one by one as they are needed."""
