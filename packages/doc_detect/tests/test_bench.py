@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from doc_detect.bench import Engine, bench, page_draws, speed_rows
+from doc_detect.benchmarks import formats
 from doc_detect.benchmarks.worker import Answer, measure
 from doc_detect.settings.job import BenchSettings
 from seminar_common.errors import UserError
@@ -32,7 +33,9 @@ def test_measures_speed_memory_and_quality_of_the_same_pages(
     labelled: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "bench"
-    bench(BenchSettings(out=out, data=labelled, model=tiny_model, peer=(), threads=(1,), repeats=1))
+    bench(
+        BenchSettings(out=out, data=labelled, model=tiny_model, peer=(), threads=(1,), repeats=1, a4_pages=0)
+    )
     results = read_results(out)
     assert {(row.metric, row.engine) for row in results.rows} == {
         (metric, "onnxruntime")
@@ -46,6 +49,20 @@ def test_measures_speed_memory_and_quality_of_the_same_pages(
     assert (out / "report.html").exists()
     with pytest.raises(UserError, match="exists already"):
         bench(BenchSettings(out=out, data=labelled, model=tiny_model))
+
+
+def test_pages_of_a4_are_measured_in_each_format(
+    labelled: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "LONG_SIDE", 400)  # 3,508 pixels take a second a page and format
+    out = tmp_path / "bench"
+    bench(BenchSettings(out, labelled, model=tiny_model, peer=(), threads=(1,), repeats=1, a4_pages=2))
+    rows = [row for row in read_results(out).rows if "format" in row.facts]
+    assert {row.facts["format"] for row in rows if row.metric == "cpu_s_per_page"} == set(formats.FORMATS)
+    for name, (suffix, _) in formats.FORMATS.items():
+        assert [path.suffix for path in (out / "a4" / name).iterdir()] == [suffix] * 2
+    with Image.open(next((out / "a4" / "tiff-group4").iterdir())) as image:
+        assert (image.mode, image.info["compression"]) == ("1", "group4")
 
 
 def test_the_ratio_to_the_peer_is_paired_by_page() -> None:

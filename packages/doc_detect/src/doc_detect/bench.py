@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from doc_detect.benchmarks.formats import write_formats
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet, read_coco
 from doc_detect.detectors.onnx import default_model
@@ -56,7 +57,7 @@ def bench(settings: BenchSettings) -> Results:
     paths = tuple(str(pages.image_path(page)) for page in pages.pages)
     sources = {engine.name: engine.source for engine in engines}
     rows: list[Row] = []
-    steps = len(settings.threads) + len(engines)
+    steps = len(settings.threads) + len(engines) + bool(settings.a4_pages)
     with progress("measuring", steps) as advance:
         for number, threads in enumerate(settings.threads):
             answer: Answer = _measure(sources, paths, threads, settings.repeats).result
@@ -66,6 +67,9 @@ def bench(settings: BenchSettings) -> Results:
             advance(1)
         for engine in engines:
             rows += _memory_rows(engine, pages, paths[:_PAGES_FOR_MEMORY])
+            advance(1)
+        if settings.a4_pages:
+            rows += _format_rows(engines, sources, settings)
             advance(1)
     facts = runs.environment(max(settings.threads), pages=len(paths))
     results = Results(runs.command_line(), tuple(rows))
@@ -153,6 +157,18 @@ def speed_rows(
         if "rapid-layout" in answer["cpu"] and engine.name != "rapid-layout":
             ratio = cpu / (draws @ np.array(answer["cpu"]["rapid-layout"]))
             rows.append(dataclasses.replace(_interval(base, "cpu_ratio", ratio, ""), baseline="rapid-layout"))
+    return rows
+
+
+def _format_rows(engines: Sequence[Engine], sources: Mapping[str, str], settings: BenchSettings) -> list[Row]:
+    """Return the speed on A4 pages of 300 dpi in each format, with the first number of threads."""
+    threads, rows = settings.threads[0], []
+    for name, paths in write_formats(settings.out / "a4", settings.a4_pages, settings.seed).items():
+        answer: Answer = _measure(sources, [str(path) for path in paths], threads, settings.repeats).result
+        rows += [
+            dataclasses.replace(row, facts={**row.facts, "format": name})
+            for row in speed_rows(engines, answer, threads, "synthetic A4, 300 dpi", settings.seed)
+        ]
     return rows
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from doc_detect.classes import parse_map
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
 
@@ -139,12 +140,19 @@ class GallerySettings:
     min_score: float = 0.1
     """Leave out detections that score less."""
     pages: int = 0
-    """Show this many pages, taken evenly from all; 0 shows every page."""
+    """Show this many pages, evenly from all or, with another --order, the first in it; 0 shows every page."""
+    order: Literal["pages", "finds", "score", "area"] = "pages"
+    """What comes first: `pages` in order of their names, most `finds`, best `score` or largest `area`. The page can
+    change it."""
+    has: tuple[str, ...] = ()
+    """Classes that the pages hold which are shown at first, e.g. `graphic`: --order then goes by these alone."""
     title: str = ""
     """Heading; by default the folder's name."""
 
     def __post_init__(self) -> None:
         _check_share("--min-score", self.min_score)
+        if self.pages < 0:
+            raise UserError(f"--pages {self.pages}: must be 0 or more")
         if self.out is not None and self.out.suffix.lower() not in (".html", ".htm"):
             raise UserError(f"{self.out}: a gallery is an HTML page; end the name of --out with .html")
 
@@ -165,9 +173,12 @@ class ConvertSettings:
     """Of predictions: the extent of the `ink`, or boxes a little wider, as people have `drawn` them."""
     image_url: str = "/data/local-files/?d="
     """For label-studio: what its server puts before a page's file name."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in the input stands for, before what is known of names; CLASS may be `ignore`. Repeatable."""
 
     def __post_init__(self) -> None:
         _check_share("--min-score", self.min_score)
+        parse_map(self.map)
 
 
 @dataclass(frozen=True)
@@ -190,6 +201,8 @@ class BenchSettings:
     """CPU threads of one page."""
     repeats: int = 3
     """Times that each page is worked on; the median counts."""
+    a4_pages: int = 3
+    """Synthetic pages of A4 at 300 dpi to measure on in each format (JPEG, PNG, TIFF, ...); 0 leaves them out."""
     seed: int = 0
     """Seed of the synthetic pages and of the intervals."""
 
@@ -198,5 +211,7 @@ class BenchSettings:
             raise UserError(f"--pages {self.pages}: must be 2 or more")
         if self.repeats < 1:
             raise UserError(f"--repeats {self.repeats}: must be 1 or more")
+        if self.a4_pages < 0:
+            raise UserError(f"--a4-pages {self.a4_pages}: must not be negative")
         if not self.threads or min(self.threads) < 1:
             raise UserError("--threads: give numbers of 1 or more")
