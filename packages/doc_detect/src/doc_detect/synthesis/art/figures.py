@@ -1,21 +1,31 @@
-"""Figures of modern pages: plots, bar charts, diagrams, maps; RGB [H, W, 3] uint8 on white."""
+"""Figures of reports and journals, 1900 to 2020: charts, images, diagrams, maps; RGB [H, W, 3] uint8 on white."""
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from doc_detect.synthesis.fonts import load
+from doc_detect.synthesis.art.charts import (
+    BLACK,
+    SERIES,
+    Manner,
+    bars,
+    box_plot,
+    curves,
+    heat,
+    manner,
+    pick,
+    pie,
+    scatter,
+    text_at,
+)
 
 Generator = np.random.Generator
-COLOURS = (
-    (31, 119, 180),
-    (214, 39, 40),
-    (44, 160, 44),
-    (20, 20, 20),
-    (148, 103, 189),
-    (255, 127, 14),
-    (120, 120, 120),
+_STEPS: tuple[str, ...] = tuple(
+    "input|filter|Board|Select|model|Sum|store|output|Secretary|Excluded (n = 7)|A|B1|pump|valve|Analysis".split(
+        "|"
+    )
 )
 
 
@@ -23,112 +33,216 @@ def _blank(height: int, width: int) -> np.ndarray:
     return np.full((max(24, height), max(24, width), 3), 255, np.uint8)
 
 
-def _text(canvas: np.ndarray, text: str, x: float, y: float, size: float, face: str) -> None:
-    """Write a label centred on (x, y), in place; what reaches over the edge is cut."""
-    mask = load(face, max(6, round(size))).getmask(text)
-    glyphs = 255 - np.array(mask, np.uint8).reshape(mask.size[1], mask.size[0])
-    top, left = max(0, round(y - glyphs.shape[0] / 2)), max(0, round(x - glyphs.shape[1] / 2))
-    place = canvas[top : top + glyphs.shape[0], left : left + glyphs.shape[1]]
-    np.minimum(place, glyphs[: place.shape[0], : place.shape[1], None], out=place)
+# --- images
 
 
-def _axes(canvas: np.ndarray, face: str, g: Generator) -> tuple[int, int, int, int]:
-    """Draw axes with ticks and numbers; return the plot's left, top, right and bottom."""
+def _noise(height: int, width: int, scale: float, g: Generator) -> np.ndarray:
+    """Return smooth noise [H, W] float32 in 0..1 whose lumps are about ``scale`` px wide."""
+    small = g.random((max(3, round(height / scale)), max(3, round(width / scale))), np.float32)
+    return np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def _micrograph(canvas: np.ndarray, made: Manner, g: Generator) -> None:
+    """Fill a panel with cells, fibres or spots, light on dark or dark on light, with a scale bar."""
     height, width = canvas.shape[:2]
-    size = max(6.0, min(height, width) * 0.05)
-    left, bottom = int(width * 0.13), int(height * 0.87)
-    top, right = int(height * 0.04), int(width * 0.97)
-    cv2.line(canvas, (left, bottom), (right, bottom), (0, 0, 0), 1)
-    cv2.line(canvas, (left, top), (left, bottom), (0, 0, 0), 1)
+    lumps = _noise(height, width, max(3.0, min(height, width) * g.uniform(0.02, 0.15)), g)
+    tone = lumps + 0.4 * _noise(height, width, 4.0, g) - 0.2
+    kind = int(g.integers(3))
+    if kind == 0:
+        tone = (tone > g.uniform(0.5, 0.75)) * tone
+    elif kind == 1:
+        tone = 1 - np.abs(tone - 0.5) * g.uniform(3, 6)
+    pixels = np.clip(tone, 0, 1) * 235
     if g.random() < 0.5:
-        cv2.rectangle(canvas, (left, top), (right, bottom), (0, 0, 0), 1)
-    ticks = int(g.integers(3, 7))
-    for k in range(ticks + 1):
-        x, y = left + (right - left) * k // ticks, bottom - (bottom - top) * k // ticks
-        cv2.line(canvas, (x, bottom), (x, bottom + 3), (0, 0, 0), 1)
-        cv2.line(canvas, (left - 3, y), (left, y), (0, 0, 0), 1)
-        _text(canvas, str(k * 10), x, bottom + size, size, face)
-        _text(canvas, f"{k / 5:.1f}", left - size * 1.3, y, size, face)
-    _text(
-        canvas,
-        str(g.choice(["time (s)", "x", "year", "dose", "frequency"])),
-        (left + right) / 2,
-        height - size * 0.7,
-        size,
-        face,
+        pixels = 250 - pixels
+    tint = np.array(_pick_tint(g), np.float32)
+    canvas[:] = np.clip(pixels[..., None] * tint, 0, 255).astype(np.uint8)
+    shade = (255, 255, 255) if canvas.mean() < 128 else BLACK
+    y = height - max(3, round(made.size * 0.8))
+    cv2.line(canvas, (round(width * 0.7), y), (round(width * 0.92), y), shade, 2)
+
+
+def _pick_tint(g: Generator) -> tuple[float, float, float]:
+    """Return factors of red, green and blue: grey, a fluorescent dye, or a stain."""
+    tints = (
+        (1, 1, 1),
+        (1, 1, 1),
+        (1, 1, 1),
+        (1, 1, 1),
+        (0.15, 1, 0.2),
+        (0.25, 0.35, 1),
+        (1, 0.25, 0.2),
+        (1, 0.75, 0.9),
     )
-    return left, top, right, bottom
+    return tints[int(g.integers(len(tints)))]
+
+
+def _gel(canvas: np.ndarray, made: Manner, g: Generator) -> None:
+    """Draw lanes of blurred bands with a name above each."""
+    height, width = canvas.shape[:2]
+    dark = g.random() < 0.4
+    top = round(made.size * 1.6)
+    lanes = int(g.integers(3, 12))
+    field = np.full((max(8, height - top), width), 40 if dark else 215, np.uint8)
+    for lane in range(lanes):
+        x = round((lane + 0.5) * width / lanes)
+        half = max(2, round(width / lanes * 0.36))
+        for _ in range(int(g.integers(1, 7))):
+            y = int(g.integers(2, field.shape[0]))
+            value = int(g.integers(120, 250)) if dark else int(g.integers(10, 150))
+            cv2.line(field, (x - half, y), (x + half, y), value, int(g.integers(2, 5)))
+        text_at(canvas, str(lane + 1), x, made.size * 0.7, made.size, made.face)
+    field = cv2.GaussianBlur(field, (0, 0), 1.2)
+    canvas[top : top + field.shape[0]] = field[: height - top, :, None]
+    cv2.rectangle(canvas, (0, top), (width - 1, height - 1), BLACK, 1)
+
+
+# --- diagrams
+
+
+def _tree(canvas: np.ndarray, made: Manner, g: Generator) -> None:
+    """Draw a tree of kinship that branches to the right, with names at its leaves."""
+    height, width = canvas.shape[:2]
+    leaves = int(np.clip(height / made.size / 1.5, 3, int(g.integers(4, 25))))
+    nodes = [(width * 0.7, height * (k + 0.5) / leaves) for k in range(leaves)]
+    for _, y in nodes:
+        text_at(canvas, f"{pick(SERIES, g)} {g.integers(1, 99)}", width * 0.72, y, made.size, made.face, 0.0)
+    while len(nodes) > 1:
+        k = int(g.integers(len(nodes) - 1))
+        (x1, y1), (x2, y2) = nodes[k], nodes[k + 1]
+        x = min(x1, x2) - width * g.uniform(0.02, 0.6 / leaves + 0.05)
+        x = max(x, width * 0.02)
+        for end, y in ((x1, y1), (x2, y2)):
+            cv2.line(canvas, (round(x), round(y)), (round(end), round(y)), BLACK, 1)
+        cv2.line(canvas, (round(x), round(y1)), (round(x), round(y2)), BLACK, 1)
+        nodes[k : k + 2] = [(x, (y1 + y2) / 2)]
+
+
+def _flow(canvas: np.ndarray, made: Manner, g: Generator) -> None:
+    """Draw boxes or ovals in rows, joined by arrows from row to row."""
+    height, width = canvas.shape[:2]
+    rows = int(g.integers(2, 7))
+    fill = (255, 255, 255) if g.random() < 0.7 else tuple(int(v) for v in g.integers(190, 256, 3))
+    oval, above = g.random() < 0.2, []
+    for row in range(rows):
+        count = int(g.integers(1, 5))
+        half = (round(width / count * g.uniform(0.25, 0.42)), round(height / rows * g.uniform(0.2, 0.34)))
+        centres = [
+            (round(width * (k + 0.5) / count), round(height * (row + 0.5) / rows)) for k in range(count)
+        ]
+        for k, centre in enumerate(centres):
+            if above:
+                start = above[min(k, len(above) - 1)]
+                cv2.arrowedLine(
+                    canvas, start, (centre[0], centre[1] - half[1]), BLACK, 1, cv2.LINE_AA, tipLength=0.15
+                )
+            low, high = (centre[0] - half[0], centre[1] - half[1]), (centre[0] + half[0], centre[1] + half[1])
+            if oval:
+                cv2.ellipse(canvas, centre, half, 0, 0, 360, fill, -1)
+                cv2.ellipse(canvas, centre, half, 0, 0, 360, BLACK, 1, cv2.LINE_AA)
+            else:
+                cv2.rectangle(canvas, low, high, fill, -1)
+                cv2.rectangle(canvas, low, high, BLACK, made.stroke)
+            if half[0] > made.size * 1.5:
+                text_at(
+                    canvas, pick(_STEPS, g)[: int(half[0] * 3.2 / made.size)], *centre, made.size, made.face
+                )
+        above = [(x, y + half[1]) for x, y in centres]
+
+
+def _machine(canvas: np.ndarray, made: Manner, g: Generator) -> None:
+    """Draw parts of a machine in section: nested boxes and circles, axes, hatching, measures and letters."""
+    height, width = canvas.shape[:2]
+    for _ in range(int(g.integers(9, 28))):
+        x, y = int(g.uniform(0.1, 0.8) * width), int(g.uniform(0.1, 0.8) * height)
+        w, h = int(g.uniform(0.05, 0.4) * width), int(g.uniform(0.05, 0.4) * height)
+        if g.random() < 0.35:
+            for share in (1.0, 0.75, 0.15)[: int(g.integers(1, 4))]:
+                cv2.circle(canvas, (x, y), max(2, int(min(w, h) * share / 2)), BLACK, 1, cv2.LINE_AA)
+            cv2.line(canvas, (x - w // 2, y), (x + w // 2, y), (120, 120, 120), 1)
+            cv2.line(canvas, (x, y - h // 2), (x, y + h // 2), (120, 120, 120), 1)
+            continue
+        part = canvas[y : y + h, x : x + w]
+        if g.random() < 0.4 and part.size:
+            step = int(g.integers(3, 7))
+            stripes = (np.add.outer(np.arange(part.shape[0]), np.arange(part.shape[1])) % step) == 0
+            part[stripes] = BLACK
+        cv2.rectangle(canvas, (x, y), (min(x + w, width - 1), min(y + h, height - 1)), BLACK, made.stroke)
+        text_at(
+            canvas,
+            pick(list("abcdefghkABCD12345"), g),
+            x + w / 2,
+            max(0, y - made.size),
+            made.size,
+            made.face,
+        )
+    y = height - max(4, round(made.size * 1.2))
+    cv2.arrowedLine(canvas, (width // 2, y), (round(width * 0.1), y), BLACK, 1, tipLength=0.04)
+    cv2.arrowedLine(canvas, (width // 2, y), (round(width * 0.9), y), BLACK, 1, tipLength=0.04)
+    text_at(canvas, str(g.integers(10, 900)), width / 2, y - made.size * 0.8, made.size, made.face)
+
+
+# --- whole figures
+
+Panel = Callable[[np.ndarray, Manner, Generator], None]
+_PANELS: tuple[tuple[Panel, float], ...] = (
+    (curves, 0.3),
+    (scatter, 0.12),
+    (bars, 0.2),
+    (box_plot, 0.05),
+    (heat, 0.05),
+    (pie, 0.03),
+    (_micrograph, 0.12),
+    (_gel, 0.04),
+    (_tree, 0.03),
+    (_flow, 0.04),
+    (_machine, 0.02),
+)
+
+
+def _panel(g: Generator) -> Panel:
+    return _PANELS[int(g.choice(len(_PANELS), p=[share for _, share in _PANELS]))][0]
 
 
 def plot(height: int, width: int, g: Generator, face: str) -> np.ndarray:
-    """Return curves or scattered points between axes."""
+    """Return one chart, one image or one diagram."""
     canvas = _blank(height, width)
-    left, top, right, bottom = _axes(canvas, face, g)
-    x = np.linspace(0, 1, 40)
-    for series in range(int(g.integers(1, 5))):
-        y = np.cumsum(g.normal(0, 0.08, 40)) + 0.4 * x * g.normal() + 0.5
-        if g.random() < 0.3:
-            y = 0.8 * np.exp(-(((x - g.uniform(0.2, 0.8)) / g.uniform(0.05, 0.3)) ** 2))
-        y = np.clip(y, 0.02, 0.98)
-        points = np.stack([left + x * (right - left), bottom - y * (bottom - top)], 1).astype(np.int32)
-        colour = COLOURS[int(g.integers(len(COLOURS)))] if g.random() < 0.6 else (20, 20, 20)
-        if g.random() < 0.7:
-            cv2.polylines(canvas, [points], False, colour, int(g.integers(1, 3)), cv2.LINE_AA)
-        if g.random() < 0.5:
-            for point in points[:: int(g.integers(1, 4))]:
-                cv2.drawMarker(
-                    canvas, (int(point[0]), int(point[1])), colour, series, max(4, height // 40), 1
-                )
+    _panel(g)(canvas, manner(height, width, g, face), g)
     return canvas
 
 
-def bars(height: int, width: int, g: Generator, face: str) -> np.ndarray:
-    """Return a bar chart."""
+def panels(height: int, width: int, g: Generator, face: str) -> np.ndarray:
+    """Return a figure of two to twelve panels with letters (a), (b) or without, of one kind or of several."""
     canvas = _blank(height, width)
-    left, top, right, bottom = _axes(canvas, face, g)
-    groups, series = int(g.integers(3, 9)), int(g.integers(1, 4))
-    step = (right - left) / groups
-    for group in range(groups):
-        for k in range(series):
-            x = int(left + step * (group + 0.15 + 0.7 * k / series))
-            y = int(bottom - (bottom - top) * g.uniform(0.05, 0.95))
-            far = (int(x + step * 0.65 / series), bottom)
-            cv2.rectangle(canvas, (x, y), far, COLOURS[k], -1)
-            cv2.rectangle(canvas, (x, y), far, (0, 0, 0), 1)
+    height, width = canvas.shape[:2]
+    columns = int(np.clip(round(width / height * g.uniform(0.8, 2.2)), 1, 4))
+    rows = int(np.clip(round(columns * height / width * g.uniform(0.8, 1.4)), 1, 4))
+    rows += int(rows * columns == 1)
+    made = manner(height, width // columns * 2, g, face)
+    draw, mixed = _panel(g), g.random() < 0.3
+    form = ("({})", "{}", "")[int(g.integers(3))]
+    gap = round(made.size * g.uniform(0.4, 1.6))
+    above = round(made.size * 1.5) if form else 0
+    for k in range(rows * columns):
+        if k and g.random() < 0.04:
+            continue  # a place left empty
+        top, left = k // columns * height // rows, k % columns * width // columns
+        panel = _blank(height // rows - gap - above, width // columns - gap)
+        (_panel(g) if mixed else draw)(panel, made, g)
+        place = canvas[top + above : top + above + panel.shape[0], left : left + panel.shape[1]]
+        place[:] = panel[: place.shape[0], : place.shape[1]]
+        if form:
+            letter = "abcdefghijklmnop"[k]
+            label = form.format(letter if form == "({})" else letter.upper())
+            text_at(canvas, label, left + made.size, top + above * 0.5, made.size * 1.15, face)
     return canvas
 
 
 def diagram(height: int, width: int, g: Generator, face: str) -> np.ndarray:
-    """Return boxes and circles joined by arrows."""
+    """Return a flow chart, a tree or a machine."""
     canvas = _blank(height, width)
-    height, width = canvas.shape[:2]
-    rows, columns = int(g.integers(1, 4)), int(g.integers(2, 5))
-    size = max(6.0, min(height / rows, width / columns) * 0.16)
-    centres = [
-        (int(width * (c + 0.5) / columns), int(height * (r + 0.5) / rows))
-        for r in range(rows)
-        for c in range(columns)
-    ]
-    half = (int(width / columns * 0.36), int(height / rows * g.uniform(0.18, 0.36)))
-    for first, second in zip(centres, centres[1:], strict=False):
-        cv2.arrowedLine(canvas, first, second, (30, 30, 30), 1, cv2.LINE_AA, tipLength=0.08)
-    round_ones = g.random() < 0.3
-    fill = (255, 255, 255) if g.random() < 0.5 else tuple(int(v) for v in g.integers(190, 256, 3))
-    for x, y in centres:
-        if round_ones:
-            cv2.ellipse(canvas, (x, y), half, 0, 0, 360, fill, -1, cv2.LINE_AA)
-            cv2.ellipse(canvas, (x, y), half, 0, 0, 360, (20, 20, 20), 1, cv2.LINE_AA)
-        else:
-            cv2.rectangle(canvas, (x - half[0], y - half[1]), (x + half[0], y + half[1]), fill, -1)
-            cv2.rectangle(canvas, (x - half[0], y - half[1]), (x + half[0], y + half[1]), (20, 20, 20), 1)
-        _text(
-            canvas,
-            str(g.choice(["input", "filter", "A", "B1", "model", "sum", "store", "output"])),
-            x,
-            y,
-            size,
-            face,
-        )
+    draw = (_flow, _flow, _tree, _machine)[int(g.integers(4))]
+    draw(canvas, manner(height, width, g, face), g)
     return canvas
 
 
@@ -160,7 +274,7 @@ def chart_map(height: int, width: int, g: Generator, face: str) -> np.ndarray:
     for _ in range(int(g.integers(4, 22))):
         x, y = g.uniform(0.1, 0.9) * width, g.uniform(0.1, 0.9) * height
         cv2.circle(canvas, (int(x), int(y)), 2, (20, 20, 20), 1)
-        _text(
+        text_at(
             canvas,
             str(g.choice(["Roma", "Lut.", "Mons", "Burg", "Vera", "Alba", "Nova", "Fl."])),
             x,
@@ -205,9 +319,9 @@ def geometry(height: int, width: int, g: Generator, face: str) -> np.ndarray:
             cv2.LINE_AA,
         )
     for k, point in enumerate(points):
-        _text(canvas, "ABCDEFGHIK"[k], point[0] + 6, point[1] - 6, max(7, height * 0.06), face)
+        text_at(canvas, "ABCDEFGHIK"[k], point[0] + 6, point[1] - 6, max(7, height * 0.06), face)
     return canvas
 
 
-FIGURES = (plot, plot, bars, diagram, geometry, chart_map)
-"""Makers of figures, common ones twice."""
+FIGURES = (plot, plot, plot, panels, panels, panels, diagram, geometry, chart_map)
+"""Makers of figures, common ones several times."""
