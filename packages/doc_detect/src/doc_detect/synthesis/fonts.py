@@ -23,7 +23,15 @@ _BLACKLETTER += ("hamlet", "parix", "fust", "schoeffer", "germania", "sensenschm
 _HAND = ("joscelyn", "chorus", "z003", "medievalsharp", "almendra", "fondamento", "eagle", "uncial", "kings")
 _HAND += ("quintessential", "macondo", "chancery", "bastarda", "triod")
 _SANS = ("sans", "helv", "arial", "heros", "adventor", "gothic", "nimbussans", "carlito", "lato", "roboto")
-_TYPEWRITER = ("courier", "specialelite", "cutivemono", "dejavusansmono", "liberationmono", "freemono", "cmtt")
+_TYPEWRITER = (
+    "courier",
+    "specialelite",
+    "cutivemono",
+    "dejavusansmono",
+    "liberationmono",
+    "freemono",
+    "cmtt",
+)
 _INITIALS = ("initial",)
 _PICTOGRAPHS = ("notoemoji", "hieroglyphs")
 _UNFIT = (
@@ -160,9 +168,16 @@ class FontBook:
         """Return the faces of a style or of its nearest stand-in; initials and pictographs have none."""
         return next((self._faces[name] for name in self._STAND_INS[style] if self._faces[name]), ())
 
-    def choose(self, generator: np.random.Generator, *styles: Style, bold: bool | None = None) -> Face:
-        """Draw a face: a style, then a family, then a file, so that large families don't drown small ones."""
+    def choose(
+        self, generator: np.random.Generator, *styles: Style, bold: bool | None = None, figures: bool = False
+    ) -> Face:
+        """Draw a face: a style, then a family, then a file, so that large families don't drown small ones.
+
+        With ``figures`` it has the ten figures, which some types of the 15th century lack.
+        """
         faces = self.faces(styles[generator.integers(len(styles))])
+        if figures:
+            faces = [face for face in faces if has_figures(face.path)] or faces
         fitting = [face for face in faces if bold is None or face.bold == bold] or faces
         families = sorted({face.family for face in fitting})
         family = families[generator.integers(len(families))]
@@ -198,6 +213,12 @@ def covers(path: str, letters: Iterable[str]) -> list[str]:
     font = load(path, 24)
     missing = _ink(font, "\U0010fffe")
     return [letter for letter in letters if _ink(font, letter) not in (missing, b"")]
+
+
+@functools.lru_cache(maxsize=512)
+def has_figures(path: str) -> bool:
+    """Say whether a font has the figures 0 to 9."""
+    return len(covers(path, "0123456789")) == 10
 
 
 def _ink(font: ImageFont.FreeTypeFont, letter: str) -> bytes:

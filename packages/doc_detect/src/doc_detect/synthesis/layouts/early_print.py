@@ -7,7 +7,7 @@ import numpy as np
 
 from doc_detect.synthesis.art import initials, ornament
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.fonts import covers
+from doc_detect.synthesis.fonts import covers, has_figures
 from doc_detect.synthesis.layouts import furniture, marks, ornaments, tables
 from doc_detect.synthesis.layouts.decoration import Place, decoration, framed, inked
 from doc_detect.synthesis.layouts.flow import PARAPHS, Manner, fill_column, heading, picture
@@ -387,7 +387,7 @@ def listing(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
     furniture.headline(canvas, made.frame, made.headline, writer, g)
     y = heading(canvas, x, y, width, made.manner.heading, writer, g)
     room = height * g.uniform(0.4, 0.95)
-    if g.random() < 0.6:
+    if g.random() < 0.6 and has_figures(made.note.face):
         area = (x, y, width, min(room, made.frame[1] + height - y))
         tables.table(canvas, area, made.note, writer, g, tables.draw_from(OLD, g))
     else:

@@ -31,9 +31,11 @@ class Materials:
         """Return a writer in one of the languages."""
         return Writer(generator, languages[generator.integers(len(languages))])
 
-    def face(self, generator: Generator, *styles: str, bold: bool | None = None) -> str:
-        """Return the path of a font in one of the styles."""
-        return self.fonts.choose(generator, *styles, bold=bold).path
+    def face(
+        self, generator: Generator, *styles: str, bold: bool | None = None, figures: bool = False
+    ) -> str:
+        """Return the path of a font in one of the styles, with ``figures`` of one that has the figures 0 to 9."""
+        return self.fonts.choose(generator, *styles, bold=bold, figures=figures).path
 
     def picture(self, height: float, width: float, generator: Generator, *styles: str) -> np.ndarray:
         """Return a picture [H, W, 3]: one of the user's half of the time, else a drawn scene in one of the styles."""

@@ -38,8 +38,10 @@ def design(
     style = families[int(g.integers(len(families)))]
     shade = int(g.integers(10, 50))
     ink = (shade, shade, shade)
-    body = Style(materials.face(g, style, bold=False), leading * g.uniform(0.72, 0.85), leading, ink)
-    bold = replace(body, face=materials.face(g, style, "sans", bold=True))
+    body = Style(
+        materials.face(g, style, bold=False, figures=True), leading * g.uniform(0.72, 0.85), leading, ink
+    )
+    bold = replace(body, face=materials.face(g, style, "sans", bold=True, figures=True))
     words = ("Fig.", "FIG.", "Figure", "Abb.", "Pl.", "No.")
     return Design(body, bold, body.scaled(0.84), Writer(g, language), g.random() < 0.75, str(g.choice(words)))
 

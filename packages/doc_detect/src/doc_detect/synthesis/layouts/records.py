@@ -102,6 +102,8 @@ def titled(canvas: Canvas, area: Area, made: Record, g: Generator, recipe: str =
     """Print a table, most with a title above and some with notes below; return the y below all."""
     x, y, width, height = area
     bottom, style = y + height, made.design.small
+    if height < 2 * tables.LEAST_LINES * style.leading:
+        return y
     if g.random() < 0.65:
         y = _table_title(canvas, (x, y, width, height), made, g)
     notes = int(g.choice([0, 0, 0, 1, 2, 3]))
@@ -167,9 +169,9 @@ def _text_and_tables(canvas: Canvas, area: Area, made: Record, g: Generator, sha
         tall = min(bottom - y, leading * int(g.integers(2, 16)))
         modern.column(canvas, (x, y, width, tall), made.design, g)
         y += tall + leading * g.uniform(0.6, 1.5)
-        if bottom - y < 8 * leading or g.random() > share:
+        if bottom - y < 12 * leading or g.random() > share:
             continue
-        tall = min(bottom - y, leading * int(g.integers(8, 34)))
+        tall = min(bottom - y, leading * int(g.integers(12, 36)))
         if g.random() < 0.1:
             y = modern.figure(canvas, (x, y, width, tall), made.design, made.materials, g, 0.2)
         else:
@@ -188,9 +190,9 @@ def _several(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
     """Print small tables below and beside each other, close together."""
     x, y, width, height = frame
     bottom, leading = y + height, made.design.small.leading
-    while bottom - y > 8 * leading:
+    while bottom - y > 12 * leading:
         beside = int(g.choice([1, 1, 2, 2, 3]))
-        tall = min(bottom - y, leading * int(g.integers(7, 24)))
+        tall = min(bottom - y, leading * int(g.integers(12, 28)))
         gap = width * g.uniform(0.025, 0.06)
         measure = (width - gap * (beside - 1)) / beside
         ends = []
@@ -212,7 +214,7 @@ def _lists(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
     bottom = frame[1] + height * g.uniform(0.5, 1.0)
     for k in range(count):
         left, at = x + k * (measure + gap), y
-        while bottom - at > 8 * made.design.small.leading:
+        while bottom - at > 12 * made.design.small.leading:
             at = titled(canvas, (left, at, measure, bottom - at), made, g, "pairs")
             at += made.design.small.leading * g.uniform(0.6, 2)
 

@@ -91,6 +91,10 @@ class Look:
     """Whether the columns fill the width given."""
 
 
+LEAST_LINES = 6
+"""Height of the lowest table, in lines of its text."""
+
+
 def draw_from(shares: Mapping[str, float], g: Generator) -> str:
     """Draw a name with these shares."""
     values = np.array(list(shares.values()))
@@ -197,14 +201,15 @@ def table(
         typed: Whether a typewriter sets it.
 
     Returns:
-        The y below it; the area's own where it holds no three lines.
+        The y below it; the area's own where it is less than :data:`LEAST_LINES` high.
     """
     x, y, width, height = area
     recipe = recipe or draw_from(MODERN, g)
     look = _look(style, recipe, typed, g)
-    lines = int(height / look.pitch) - 3
-    if lines < 2 or width < style.size * 4:
+    if height < LEAST_LINES * style.leading or width < style.size * 4:
         return y
+    look = replace(look, pitch=min(look.pitch, height / LEAST_LINES))
+    lines = int(height / look.pitch) - 3
     content = RECIPES[recipe](Room(width, lines, look.font, writer), g)
     content, widths = _columns(content, look, width)
     content = replace(content, rows=_rows_that_fit(content, look, height))
@@ -239,7 +244,7 @@ def _columns(content: Content, look: Look, width: float) -> tuple[Content, list[
     if (spare := width - sum(widths)) < 0:
         widths[0] += spare
     elif look.spread:
-        first = 0.6 if content.leaders else 1 / count
+        first = 0.92 if content.leaders else 1 / count
         widths = [w + spare * (first if k == 0 else (1 - first) / (count - 1)) for k, w in enumerate(widths)]
     return content.first_columns(count), [max(w, look.font.size) for w in widths]
 
@@ -396,7 +401,7 @@ class _Setter:
             if rules.rows and row.starts:
                 self._across(top, 1, 1)
             elif row.role == "total":
-                self._sum(top)
+                self._sum(row, top)
         self._uprights(bottom)
 
     def _uprights(self, bottom: float) -> None:
@@ -422,12 +427,11 @@ class _Setter:
             at = y + k * (width + 2) * (-1 if y > self.sheet.height / 2 else 1)
             self.sheet.line(0, at, self.sheet.width, at, width)
 
-    def _sum(self, y: float) -> None:
+    def _sum(self, row: Row, y: float) -> None:
         """Draw a line above each sum."""
-        double = 1 + int(self.look.heavy == 2)
         for k in range(1, len(self.widths)):
             left, right = self._place(k, 0.3), self._place(k, 1.0)
-            for stroke in range(double):
+            for stroke in range(self.look.heavy if any(sign.isdigit() for sign in row.cells[k]) else 0):
                 self.sheet.line(left, y - 2 * stroke, right, y - 2 * stroke)
 
 
