@@ -63,6 +63,23 @@ def test_boxes_that_leave_the_page_are_cut_and_said(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ([1, 2, 0, 4], "has no area"),
+        ([50, 50, -20, 10], "has no area"),
+        ([150, 20, 10, 10], r"lies outside the page (Bühne.jpg, 100 x 200)"),
+    ],
+)
+def test_a_box_that_is_nowhere_is_left_out_and_said(
+    box: list[float], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (page,) = read_coco(write(tmp_path / "a.json", document([[1, 1, 5, 5], box, [2, 2, 5, 5]]))).pages
+    np.testing.assert_array_equal(page.boxes, [[1, 1, 6, 6], [2, 2, 7, 7]])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "left out: 1; the first is in" in said and reason in said and "annotation 2" in said
+
+
 ANNOTATION = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 1, 5, 5]}
 BAD = {
     "a list": ([1], "not a COCO file"),
@@ -95,7 +112,7 @@ BAD = {
     ),
     "an annotation without bbox": (
         document([], annotations=[{"id": 4, "image_id": 7, "category_id": 3}]),
-        r"annotation 0 \(id 4\) has no 'bbox'",
+        "annotation 4 has neither a 'bbox' nor a 'segmentation'",
     ),
     "an unknown image": (
         document([], annotations=[{**ANNOTATION, "image_id": 8}]),
@@ -108,16 +125,13 @@ BAD = {
     "three numbers": (document([[1, 2, 3]]), "is not four finite numbers"),
     "not a number": (document([[1, 2, 3, float("nan")]]), "is not four finite numbers"),
     "text": (document([[1, 2, 3, "4"]]), "is not four finite numbers"),
-    "no area": (document([[1, 2, 0, 4]]), "has no area"),
-    "a negative size": (document([[50, 50, -20, 10]]), "has no area"),
-    "outside": (document([[150, 20, 10, 10]]), r"lies outside the page \(Bühne.jpg, 100 x 200\)"),
     "corners": (
         document([[60, 120, 90, 180], [10, 10, 50, 60], [40, 150, 95, 195]]),
         "looks like x1, y1, x2, y2",
     ),
     "no known name": (
         document([], categories=[{"id": 3, "name": "cat"}]),
-        "categories cat: none is known",
+        "the names cat: none is known; map them with --map NAME=CLASS",
     ),
 }
 

@@ -11,7 +11,7 @@ from doc_detect.classes import CLASSES, IGNORE
 from doc_detect.coco import read_coco
 from doc_detect.convert import main
 from doc_detect.formats.forms import read_any, write_any
-from doc_detect.formats.regions import Layout, Region, xml_names
+from doc_detect.formats.regions import Layout, LayoutSet, Region, Writing, file_names
 from doc_detect.predict import predict
 from doc_detect.settings.job import ConvertSettings, PredictSettings
 from seminar_common.errors import UserError
@@ -19,7 +19,7 @@ from seminar_common.errors import UserError
 FORMS = ("coco", "label-studio", "page-xml", "alto")
 
 
-def layouts(scored: bool) -> list[Layout]:
+def layouts(scored: bool) -> LayoutSet:
     """A page with one region of every label, one with a single region, and one of another name in a folder."""
     generator = np.random.default_rng(0)
     regions = []
@@ -29,16 +29,17 @@ def layouts(scored: bool) -> list[Layout]:
         score = round(float(generator.uniform(0.3, 1)), 4) if scored else None
         regions.append(Region(label, (x, y, x + width, y + height), score))
     single = (Region("graphic", (0.0, 0.0, 800.0, 600.0), 0.5 if scored else None),)
-    return [Layout("vol 1/ä#1.jpg", 700, 900, tuple(regions)), Layout("b.jpg", 800, 600, single)]
+    pages = (Layout("vol 1/ä#1.jpg", 700, 900, tuple(regions)), Layout("b.jpg", 800, 600, single))
+    return LayoutSet(pages, frozenset(CLASSES))
 
 
 def path_of(form: str, folder: Path) -> Path:
     return folder / (f"{form}.json" if form in ("coco", "label-studio") else form)
 
 
-def assert_same(found: list[Layout], expected: list[Layout], tolerance: float, scores: bool) -> None:
-    found = sorted(found, key=lambda layout: layout.name)
-    expected = sorted(expected, key=lambda layout: layout.name)
+def assert_same(one: LayoutSet, other: LayoutSet, tolerance: float, scores: bool) -> None:
+    found = sorted(one.pages, key=lambda layout: layout.name)
+    expected = sorted(other.pages, key=lambda layout: layout.name)
     assert [(x.name, x.width, x.height) for x in found] == [(x.name, x.width, x.height) for x in expected]
     for a, b in zip(found, expected, strict=True):
         assert [region.label for region in a.regions] == [region.label for region in b.regions]
@@ -51,22 +52,17 @@ def assert_same(found: list[Layout], expected: list[Layout], tolerance: float, s
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_back_what_was_written(form: str, scored: bool, tmp_path: Path) -> None:
     out = path_of(form, tmp_path)
-    write_any(layouts(scored), form, out, "/data/local-files/?d=")
-    # PAGE-XML knows whole pixels; ALTO has no place for a score.
-    tolerance = 0.5 if form == "page-xml" else 0.01
-    assert_same(read_any(out), layouts(scored), tolerance, scored and form != "alto")
+    write_any(layouts(scored), form, out, Writing("/data/local-files/?d="))
+    tolerance = 0.5 if form == "page-xml" else 0.01  # PAGE-XML knows whole pixels
+    assert_same(read_any(out), layouts(scored), tolerance, scored)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_name_in_another_encoding_is_kept_or_shown_by_its_bytes(form: str, tmp_path: Path) -> None:
     name = os.fsdecode(b"vol 1/\xe4.jpg")
-    write_any(
-        [Layout(name, 700, 900, layouts(scored=True)[1].regions)],
-        form,
-        path_of(form, tmp_path),
-        "/data/local-files/?d=",
-    )
-    (found,) = read_any(path_of(form, tmp_path))
+    given = LayoutSet((Layout(name, 700, 900, layouts(scored=True).pages[1].regions),))
+    write_any(given, form, path_of(form, tmp_path), Writing("/data/local-files/?d="))
+    (found,) = read_any(path_of(form, tmp_path)).pages
     assert found.name == (name if form in ("coco", "label-studio") else "vol 1/\\xe4.jpg")
 
 
@@ -93,7 +89,7 @@ def test_predictions_become_labelled_data(tiny_model: Path, tmp_path: Path, pain
     np.testing.assert_allclose(page.boxes, [(40, 60, 200, 300), (20, 400, 60, 450)], atol=3)
     np.testing.assert_allclose(page.scores, 0.9)
     main(ConvertSettings(input=tmp_path / "found", to="alto", out=tmp_path / "none", min_score=0.95))
-    assert read_any(tmp_path / "none")[0].regions == ()
+    assert read_any(tmp_path / "none").pages[0].regions == ()
 
 
 def test_page_xml_is_as_its_schema_asks(tmp_path: Path) -> None:
@@ -119,7 +115,7 @@ def test_reads_page_xml_of_other_programs(tmp_path: Path) -> None:
         <ChartRegion id="c"><Coords><Point x="1" y="2"/><Point x="30" y="40"/></Coords></ChartRegion>
         <SeparatorRegion id="s"><Coords points="0,0 1,0 1,900"/></SeparatorRegion></Page></PcGts>"""
     )
-    (layout,) = read_any(tmp_path / "page.xml")
+    (layout,) = read_any(tmp_path / "page.xml").pages
     assert (layout.name, layout.width, layout.height) == ("f1.jpg", 1000, 2000)
     assert [(region.label, region.xyxy) for region in layout.regions] == [
         ("margin_text", (10, 20, 110, 220)),
@@ -142,13 +138,13 @@ def test_reads_alto_of_other_programs(tmp_path: Path) -> None:
         <ComposedBlock ID="g"><TextBlock ID="b4" HPOS="1" VPOS="1" WIDTH="1" HEIGHT="1"/></ComposedBlock>
         </PrintSpace></Page></Layout></alto>"""
     )
-    (layout,) = read_any(tmp_path / "page.xml")
+    (layout,) = read_any(tmp_path / "page.xml").pages
     assert [region.label for region in layout.regions] == ["graphic", "main_text", "graphic", "main_text"]
     assert layout.regions[0].xyxy == (10, 20, 40, 60)
 
 
 def test_label_studio_gives_back_what_a_person_corrected(tmp_path: Path) -> None:
-    write_any(layouts(True), "label-studio", tmp_path / "tasks.json", "/data/local-files/?d=")
+    write_any(layouts(True), "label-studio", tmp_path / "tasks.json", Writing("/data/local-files/?d="))
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     assert tasks[0]["data"]["image"] == "/data/local-files/?d=vol%201/%C3%A4%231.jpg"
     corrected = tasks[1]
@@ -157,7 +153,7 @@ def test_label_studio_gives_back_what_a_person_corrected(tmp_path: Path) -> None
     corrected["annotations"][0]["result"][0]["value"] = value
     del corrected["annotations"][0]["result"][0]["score"]
     (tmp_path / "corrected.json").write_text(json.dumps([corrected]))
-    (layout,) = read_any(tmp_path / "corrected.json")
+    (layout,) = read_any(tmp_path / "corrected.json").pages
     # Turned round its upper left corner (80, 120): 400 wide becomes 400 high, to the left of it.
     assert layout.regions[0].label == "stamp" and layout.regions[0].score is None
     np.testing.assert_allclose(layout.regions[0].xyxy, (20, 120, 80, 520), atol=1e-6)
@@ -170,11 +166,12 @@ def test_label_studio_gives_back_what_a_person_corrected(tmp_path: Path) -> None
     [
         ("a.xml", "<PcGts><Page imageWidth='1'/></PcGts>", "imageHeight=None"),
         ("a.xml", "<PcGts>", "not XML"),
-        ("a.xml", "<html/>", "neither PAGE-XML nor ALTO"),
-        ("a.xml", "<alto><MeasurementUnit>mm10</MeasurementUnit></alto>", "measured in mm10"),
+        ("a.xml", "<html/>", "of no known form; give .*ALTO.*COCO"),
+        ("a.xml", "<alto><MeasurementUnit>mm10</MeasurementUnit></alto>", "there is no Page in it"),
+        ("a.xml", "<alto><MeasurementUnit>ell</MeasurementUnit></alto>", "measured in ell"),
         ("a.json", "[1, 2]", "not a Label Studio export"),
         ("a.json", '{"images": []}', "annotations"),
-        ("a.csv", "x", "neither .json nor .xml"),
+        ("a.csv", "x", "of no known form"),
         ("a.json", "", "empty"),
     ],
 )
@@ -189,12 +186,12 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text("mine")
     with pytest.raises(UserError, match="exists already"):
         write_any(layouts(True), "coco", tmp_path / "out.json")
-    with pytest.raises(UserError, match="neither predictions nor a folder"):
+    with pytest.raises(UserError, match="holds nothing of a known form"):
         read_any(tmp_path)
 
 
 def test_xml_files_are_named_after_their_images_and_never_twice() -> None:
-    assert xml_names(["a/1.jpg", "a/1.png", "b/1.jpg", "book.pdf#page=2"]) == [
+    assert file_names(["a/1.jpg", "a/1.png", "b/1.jpg", "book.pdf#page=2"], ".xml") == [
         "a/1.jpg.xml",
         "a/1.png.xml",
         "b/1.xml",

@@ -189,7 +189,7 @@ def test_a_sliver_at_the_edge_that_rounding_flattens_is_nothing(scans: Path, tmp
     rows = crop(CropSettings(predictions=tmp_path / "found", out=tmp_path / "crops", padding=0.0))
     assert [row["score"] for row in rows] == [0.8]
     convert(ConvertSettings(tmp_path / "found", "coco", tmp_path / "coco.json"))
-    (layout,) = read_any(tmp_path / "coco.json")
+    (layout,) = read_any(tmp_path / "coco.json").pages
     assert [region.xyxy for region in layout.regions] == [(10.0, 10.0, 90.0, 90.0)]
 
 

@@ -1,16 +1,23 @@
-"""The one list of classes, and how other data sets' names map onto it.
+"""The one list of classes, and how the names of others map onto it.
 
 A data set labels some classes only. What it does not label may still be on its pages: there a detector must
 neither be rewarded nor punished, so an object without a class of ours becomes an *ignore region*, and a class
-that a set does not label is no negative (:func:`labelled_classes`).
+that a set does not label is no negative.
 
-Sources of the names: PubLayNet (Zhong et al. 2019), DocLayNet (Pfitzmann et al. 2022), SegmOnto (Gabay et al.
-2021, "SegmOnto: common vocabulary and practices for analysing the layout of manuscripts").
+One table holds the names of all lists, since files mix them. Names are compared without case, spaces and signs.
+Sources: PubLayNet (Zhong et al. 2019), DocLayNet (Pfitzmann et al. 2022), SegmOnto (Gabay et al. 2021, "SegmOnto:
+common vocabulary and practices for analysing the layout of manuscripts"), LADaS (Clerice et al. 2024), the PAGE schema
+of 2019-07-15 (also Transkribus, READ and cBAD), Newspaper Navigator (Lee et al. 2020), M6Doc (Cheng et al. 2023),
+DocBank and TableBank (Li et al. 2020), IIIT-AR-13K (Mondal et al. 2020), DocLayout-YOLO (Zhao et al. 2024).
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from seminar_common.errors import UserError, choices
+from seminar_common.progress import say
 
 CLASSES = (
     "graphic",
@@ -43,63 +50,85 @@ It hides the text classes alone: what is drawn inside such a zone (the vignette 
 itself, and a zone that covers a page would otherwise hide all of it.
 """
 
-PUBLAYNET: Mapping[str, str] = {
-    "text": "main_text",
-    "title": "title",
-    "list": "list",
-    "table": "table",
-    "figure": "graphic",
+_NAMES: Mapping[str, str] = {
+    "graphic": """
+        graphic graphics graphic_region figure figures fig image images image_region picture pictures photo photos
+        photograph photographs illustration illustrations drawing line_drawing line_drawing_region engraving etching
+        lithograph woodcut miniature painting plate halftone cartoon comic comics comics/cartoon editorial_cartoon
+        diagram chart chart_region graph plot map maps map_region natural_image mugshot logo printers_mark printers_device
+        ornament ornamentation decoration vignette headpiece tailpiece fleuron emblem coat_of_arms
+        GraphicZone FigureZone IllustrationZone""",
+    "drop_capital": """
+        drop_capital drop_capitals drop_cap initial initials decorated_initial historiated_initial
+        inhabited_initial lettrine DropCapitalZone InitialZone""",
+    "table": "table tables table_region tabular wired_table wireless_table TableZone GraphicZone-Table",
+    "stamp": "stamp stamps seal seals library_stamp StampZone SealZone",
+    "main_text": """
+        main_text text text_region text_block text_paragraph paragraph paragraphs plain_text body body_text para
+        poem play lead MainZone MainZone-P MainZone-Lg MainZone-Sp MainZone-Entry MainZone-Other MainZone-Date""",
+    "margin_text": """
+        margin_text marginalia margin marginal marginal_note marginal_notes side_note footnote footnotes
+        footnote_continued endnote endnotes MarginTextZone""",
+    "running_title": "running_title running_head header headers page_header RunningTitleZone",
+    "page_number": "page_number page_numbers page_no folio foliation NumberingZone",
+    "caption": """
+        caption captions figure_caption figure_title table_caption table_title image_caption chart_title
+        FigureZone-FigDesc FigureZone-Head GraphicZone-FigDesc GraphicZone-Head TableZone-Head""",
+    "title": """
+        title titles heading headings headline headlines section_header section_heading section_title section
+        sub_section_title subsub_section_title fourth_level_section_title chapter_title doc_title document_title
+        paragraph_title part first_level_title second_level_title third_level_title fourth_level_title
+        fifth_level_title title_region subtitle subhead credit MainZone-Head PageTitleZone""",
+    "list": """
+        list lists list_item list_items list_label ordered_list unordered_list toc_entry table_of_contents
+        MainZone-List MainZone-ListItem""",
+    "quire_mark": "quire_mark quire_marks signature_mark catch_word catchwords QuireMarksZone",
+    "music": "music music_region sheet_music notation staff score MusicZone",
+    IGNORE: """
+        ignore ignored other others unknown unknown_region unlabelled unlabeled abandon floating
+        footer footers page_footer
+        title_page TitlePageZone
+        damage DamageZone CustomZone DigitizationArtefactZone artefact noise noise_region paper_grow punch_hole
+        AdvertisementZone advertisement advertisements advert ad ad_region FormZone form
+        separator separators separator_region separator_zone graphical_element rule
+        formula isolate_formula formula_caption equation maths maths_region chem_region custom_region
+        table_footnote table_note signature barcode qr_code letterhead frame handwritten_annotation
+        author abstract reference references date byline dateline algorithm code index institute answer option bill
+        blank bracket breakout catalogue correction editors_note examinee_information
+        first_level_question_number second_level_question_number third_level_question_number other_question_number
+        flag inside jump_line kicker matching sealing_line sidebar supplementary_note teasers translator underscore
+        weather_forecast background GraphicZone-TextualContent GraphicZone-Maths MainZone-Maths
+        MainZone-Signature StampZone-Sticker TableZone-Row TableZone-Column TableZone-Corner TableZone-Headers
+        TableZone-SectionDiv""",
 }
+"""Names of each class, in the words of all sources; ``_`` stands for any sign or none.
 
-DOCLAYNET: Mapping[str, str] = {
-    "Caption": "caption",
-    "Footnote": "margin_text",
-    "Formula": IGNORE,
-    "List-item": "list",
-    "Page-footer": IGNORE,  # a page number, a running title or both
-    "Page-header": "running_title",
-    "Picture": "graphic",
-    "Section-header": "title",
-    "Table": "table",
-    "Text": "main_text",
-    "Title": "title",
-}
+A page's footer is a page number, a running title or both; a title page zone holds titles and main text.
+"""
 
-SEGMONTO: Mapping[str, str] = {
-    "CustomZone": IGNORE,
-    "DamageZone": IGNORE,
-    "DigitizationArtefactZone": IGNORE,
-    "DropCapitalZone": "drop_capital",
-    "FigureZone": "graphic",
-    "GraphicZone": "graphic",
-    "MainZone": "main_text",
-    "MarginTextZone": "margin_text",
-    "MusicZone": "music",
-    "NumberingZone": "page_number",
-    "QuireMarksZone": "quire_mark",
-    "RunningTitleZone": "running_title",
-    "SealZone": "stamp",
-    "StampZone": "stamp",
-    "TableZone": "table",
-    "TitlePageZone": IGNORE,  # the whole page's text; its lines are titles and main text
-}
 
-HISTORICAL: Mapping[str, str] = {
-    **{name: name for name in ("graphic", "drop_capital", "table", "stamp", "main_text", "margin_text")},
-    **{name: name for name in ("running_title", "page_number", "quire_mark", "music")},
-    "title_page": IGNORE,
-    "damage": IGNORE,
-}
-"""The 12 zone names of the Gallicorpora pages in `docs/data.md` (SegmOnto's, shortened)."""
+def _key(name: str) -> str:
+    """Return what two spellings of a name share: its letters and digits without case."""
+    return re.sub(r"[^\w]|_", "", name.casefold())
 
-SOURCES: Mapping[str, Mapping[str, str]] = {
-    "own": {**{name: name for name in CLASSES}, IGNORE: IGNORE},
-    "publaynet": PUBLAYNET,
-    "doclaynet": DOCLAYNET,
-    "segmonto": SEGMONTO,
-    "historical": HISTORICAL,
-}
-"""Every known list of names, by the name of its source."""
+
+@cache
+def _table() -> Mapping[str, str]:
+    return {_key(name): label for label, names in _NAMES.items() for name in names.split()}
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """Yield a name, and then with fewer subtypes: ``MainZone-P#2``, ``MainZone-P``, ``MainZone``; all as keys.
+
+    ``:`` and ``#`` begin a subtype anywhere, ``-`` after a SegmOnto zone alone: DocLayNet's Page-header is no page.
+    """
+    yield _key(name)
+    whole = re.split(r"[:#]", name, maxsplit=1)[0]
+    yield _key(whole)
+    zone, *subtypes = whole.split("-")
+    if _key(zone).endswith("zone"):
+        for count in range(len(subtypes) - 1, -1, -1):
+            yield _key("-".join((zone, *subtypes[:count])))
 
 
 def class_index(name: str) -> int:
@@ -113,35 +142,90 @@ def class_index(name: str) -> int:
     return CLASSES.index(name)
 
 
-def map_name(name: str, source: str) -> str:
-    """Return the class of ours (or :data:`IGNORE`) for the name that ``source`` uses.
+def class_of(name: str) -> str | None:
+    """Return the class (or :data:`IGNORE`) that a name of any list stands for, None if no list has it."""
+    head, _, subtype = name.partition(":")
+    if (
+        _key(head) == "customzone" and subtype in CLASSES
+    ):  # what SegmOnto has no zone for, as our ALTO writes it
+        return subtype
+    table = _table()
+    return next((table[key] for key in _spellings(name) if key in table), None)
 
-    Names are compared without case, and SegmOnto's subtypes (``MainZone:column#1``) by their zone.
-    """
-    table = {key.lower(): value for key, value in SOURCES[source].items()}
-    return table.get(name.split(":")[0].strip().lower(), IGNORE)
 
-
-def guess_source(names: Iterable[str]) -> str:
-    """Return the source whose list knows most of ``names``; ours wins a draw.
+def parse_map(entries: Sequence[str]) -> dict[str, str]:
+    """Return ``--map`` options, ``OLD=NEW``, as names to classes.
 
     Raises:
-        UserError: no list knows any of them.
+        UserError: one has no ``=``, its class is unknown, or one name is given two classes.
     """
-    given = {name.split(":")[0].strip().lower() for name in names}
-    known = {source: len(given & {key.lower() for key in table}) for source, table in SOURCES.items()}
-    best = max(known, key=lambda source: known[source])
-    if not known[best]:
-        raise UserError(
-            f"categories {', '.join(sorted(given)) or '(none)'}: none is known; "
-            f"rename them to {choices(CLASSES)}"
-        )
-    return best
+    found: dict[str, str] = {}
+    for entry in entries:
+        old, sign, new = entry.rpartition("=")
+        if not sign or not old.strip() or new not in (*CLASSES, IGNORE):
+            raise UserError(f"--map {entry}: write NAME=CLASS; CLASS is one of {choices((*CLASSES, IGNORE))}")
+        if found.setdefault(old.strip(), new) != new:
+            raise UserError(f"--map {entry}: {old.strip()} is also {found[old.strip()]}; give it one class")
+    return found
 
 
-def labelled_classes(names: Iterable[str], source: str) -> frozenset[str]:
-    """Return the classes that a set with the category ``names`` labels.
+class Names:
+    """Turns the names of a file into classes, and counts what becomes :data:`IGNORE`.
 
-    The others may be on its pages without a box: leave them out of that set's loss and of its figures.
+    Args:
+        given: Classes of names that go before the table, as ``OLD=NEW``.
     """
-    return frozenset(map_name(name, source) for name in names) - {IGNORE}
+
+    def __init__(self, given: Sequence[str] = ()):
+        self.given = parse_map(given)
+        self.regions = 0
+        self.ignored: Counter[str] = Counter()
+        self.seen: set[str] = set()
+        self.known = False
+
+    def find(self, *names: str) -> str | None:
+        """Return the class of the first of an object's ``names`` that is known, None if none is; counts nothing."""
+        self.seen.update(names)
+        found = next((self.given[name] for name in names if name in self.given), None)
+        found = found or next((label for name in names if (label := class_of(name))), None)
+        self.known = self.known or found is not None
+        return found
+
+    def label(self, *names: str) -> str:
+        """Return the class of a region that has ``names``, the most telling first; unknown ones are ``ignore``."""
+        found = self.find(*names) or IGNORE
+        self.count(names[0], found)
+        return found
+
+    def count(self, name: str, label: str) -> None:
+        """Count a region; if it is ignored, under its ``name``."""
+        self.regions += 1
+        if label == IGNORE and _key(name) != IGNORE:
+            self.ignored[name] += 1
+
+    def report(self, what: object) -> None:
+        """Say in one line what is left out of ``what``.
+
+        Raises:
+            UserError: no name is known, or a name of ``--map`` is nowhere.
+        """
+        missing = sorted(set(self.given) - self.seen)
+        if missing:
+            raise UserError(
+                f"{what}: --map {missing[0]}=...: no such name; it has {_some(sorted(self.seen))}"
+            )
+        if self.seen and not self.known:
+            raise UserError(
+                f"{what}: the names {_some(sorted(self.seen))}: none is known; map them with --map NAME=CLASS, "
+                f"where CLASS is one of {choices(CLASSES)}"
+            )
+        if self.ignored:
+            names = _some([f"{name} ({count:,})" for name, count in self.ignored.most_common()])
+            say(
+                f"{what}: {len(self.ignored):,} names, {self.ignored.total():,} of {self.regions:,} regions become "
+                f"`ignore`: {names}: map them with --map NAME=CLASS"
+            )
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,7 +1,8 @@
 """COCO detection files: read with every claim checked, and written.
 
 Reading maps category names to our classes (:mod:`doc_detect.classes`). What can be mended without a guess is
-mended and said; anything else is refused in one line that names the file and the entry.
+mended and said, an object that can't be used is left out and said, and anything else is refused in one line that
+names the file and the entry.
 
 Form: Lin et al. 2014, "Microsoft COCO: Common Objects in Context"; ``bbox`` is x, y, width, height in pixels.
 """
@@ -11,23 +12,55 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from doc_detect.classes import CLASSES, IGNORE, class_index, guess_source, labelled_classes, map_name
+from doc_detect.classes import CLASSES, IGNORE, Names, class_index
+from doc_detect.pages.names import find_image
 from seminar_common.errors import UserError
+from seminar_common.failures import Failure
 from seminar_common.files import fingerprint, read_json, write_json
 from seminar_common.progress import say
 
 IGNORED = -1
 """Label of a region whose class is none of ours."""
 IMAGE_KEYS = ("id", "file_name", "width", "height")
-ANNOTATION_KEYS = ("image_id", "category_id", "bbox")
+ANNOTATION_KEYS = ("image_id", "category_id")
 SWAPPED_SHARE = 0.2
 """If so many boxes leave their page as xywh, and none does as xyxy, then they are xyxy."""
 EDGE_TOLERANCE = 2.0
 """Pixels by which rounding may put an edge out of its page."""
+
+
+@dataclass
+class Reading:
+    """What goes through the reading of one or more files: how names are understood, and what was left out."""
+
+    names: Names = field(default_factory=Names)
+    failures: list[Failure] = field(default_factory=list)
+    """Files, pages and regions that can't be used."""
+    boxes: Literal["ink", "drawn"] = "ink"
+    """Of predictions: the extent of the ink, or boxes as people draw them."""
+
+    def fail(self, file: Path | str, reason: str, number: int | None = None) -> None:
+        """Note that a file, a page of it or something on it is left out."""
+        self.failures.append(Failure(str(file), " ".join(reason.split()), number))
+
+    def report(self, what: object) -> None:
+        """Say in a line each what became ``ignore`` and what was left out of ``what``.
+
+        Raises:
+            UserError: no name is known, or a name of ``--map`` is nowhere.
+        """
+        self.names.report(what)
+        if self.failures:
+            first = self.failures[0]
+            number = "" if first.number is None else f", page {first.number}"
+            say(
+                f"{what}: pages and regions that can't be used and are left out: {len(self.failures):,}; the first is "
+                f"in {first.file}{number}: {first.reason}"
+            )
 
 
 @dataclass(frozen=True)
@@ -43,7 +76,7 @@ class CocoPage:
     labels: np.ndarray
     """[N] numbers in :data:`doc_detect.classes.CLASSES`, or :data:`IGNORED`; int64."""
     scores: np.ndarray | None = None
-    """[N] for predictions, None for the truth."""
+    """[N] for predictions, NaN where only others have one, None for the truth."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else the file says of the image, such as ``book`` or ``century``."""
 
@@ -60,6 +93,8 @@ class CocoSet:
     """Its ``info`` entry."""
     images: Path | None = None
     """Folder of the pictures, where it is neither the file's nor ``images`` beside it."""
+    content: str | None = None
+    """Digest of the pages, where they were read from another form than one COCO file."""
 
     @property
     def name(self) -> str:
@@ -68,8 +103,8 @@ class CocoSet:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the file's bytes."""
-        return fingerprint(self.path)
+        """Digest of the file's bytes, or of the pages where they are from another form."""
+        return self.content or fingerprint(self.path)
 
     def image_path(self, page: CocoPage) -> Path:
         """Return where the page's picture is: in the folder of pictures, beside the file or in ``images`` there.
@@ -77,39 +112,45 @@ class CocoSet:
         Raises:
             UserError: it is in none of them.
         """
-        given = [] if self.images is None else [self.images]
-        for folder in (*given, self.path.parent, self.path.parent / "images"):
-            if (folder / page.file_name).is_file():
-                return folder / page.file_name
+        given = [] if self.images is None else [self.images, self.images / "images"]
+        found = find_image(page.file_name, (*given, self.path.parent, self.path.parent / "images"))
+        if found is not None:
+            return found
         raise UserError(
             f"{self.path}: its page {page.file_name} is neither in {self.images or self.path.parent / 'images'} "
             "nor beside it"
         )
 
 
-def read_coco(path: Path, source: str | None = None) -> CocoSet:
+def read_coco(path: Path, reading: Reading | None = None) -> CocoSet:
     """Read and check a COCO file.
 
-    Boxes that leave their page are cut at its edge and counted in a message; crowd regions become ignore regions.
+    Boxes that leave their page are cut at its edge and counted in a message. Objects without area or outside of
+    their page are left out. Crowd regions become ignore regions. An object without ``bbox`` has the box round its
+    ``segmentation``.
 
     Args:
         path: The file.
-        source: Whose names the categories are (a key of ``classes.SOURCES``); guessed from them if left out.
+        reading: Takes up what is left out, and its caller reports it; reported here if there is none.
 
     Raises:
-        UserError: it is no COCO file, a key is missing, an id is there twice or points nowhere, a box has no
-            area or lies outside its page, or boxes are corner coordinates.
+        UserError: it is no COCO file, a key is missing, an id is there twice or points nowhere, boxes are corner
+            coordinates, or no category has a known name.
     """
+    own = reading or Reading()
     document = read_json(path)
     images, annotations, categories = _sections(document, path)
     names = _category_names(categories, path)
-    source = source or guess_source(names.values())
+    classes = {key: own.names.find(name) for key, name in names.items()}
     by_id = _images_by_id(images, path)
     checked = _annotations(annotations, by_id, names, path)
-    boxes = _boxes(checked, by_id, path)
-    pages = _pages(by_id, checked, boxes, {key: map_name(name, source) for key, name in names.items()})
+    checked, boxes = _boxes(checked, by_id, path, own)
+    labels = np.array([_label(a, names, own.names) for a in checked], np.int64)
+    if reading is None:
+        own.report(path)
     info = document.get("info")
-    labelled = labelled_classes(names.values(), source)
+    labelled = frozenset(label for label in classes.values() if label) - {IGNORE}
+    pages = _pages(by_id, checked, boxes, labels)
     return CocoSet(path, pages, labelled, info if isinstance(info, dict) else {})
 
 
@@ -165,6 +206,7 @@ def _images_by_id(images: list[Any], path: Path) -> dict[Any, dict[str, Any]]:
 def _annotations(
     annotations: list[Any], images: Mapping[Any, Any], names: Mapping[Any, str], path: Path
 ) -> list[dict[str, Any]]:
+    found = []
     for number, annotation in enumerate(annotations):
         _need(annotation, ANNOTATION_KEYS, "annotation", number, path)
         name = f"annotation {annotation.get('id', number)}"
@@ -172,40 +214,86 @@ def _annotations(
             raise UserError(f"{path}: {name}: there is no image with the id {annotation['image_id']}")
         if _key(annotation["category_id"]) not in names:
             raise UserError(f"{path}: {name}: there is no category with the id {annotation['category_id']}")
-        box = annotation["bbox"]
+        box = annotation.get("bbox") or _box_round(annotation.get("segmentation"))
+        if box is None:
+            raise UserError(f"{path}: {name} has neither a 'bbox' nor a 'segmentation' to take it from")
         if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise UserError(f"{path}: {name}: bbox {box!r} is not four finite numbers x, y, width, height")
+        found.append({**annotation, "bbox": box})
     _unique((a["id"] for a in annotations if "id" in a), "annotation", path)
-    return annotations
+    return found
+
+
+def _box_round(segmentation: Any) -> list[float] | None:
+    """Return x, y, width, height round polygons, or round a mask as run lengths; None if it is neither."""
+    if isinstance(segmentation, dict):
+        return _box_round_runs(segmentation)
+    try:
+        points = np.concatenate([np.asarray(polygon, np.float64).ravel() for polygon in segmentation])
+        points = points.reshape(-1, 2)
+        low, high = points.min(axis=0), points.max(axis=0)
+    except (TypeError, ValueError):
+        return None
+    return [*low.tolist(), *(high - low).tolist()]
+
+
+def _box_round_runs(mask: Mapping[str, Any]) -> list[float] | None:
+    """Return the box round a mask ``{"size": [height, width], "counts": runs}``, columns first, off before on."""
+    counts = mask.get("counts")
+    try:
+        runs = np.asarray(_runs(counts) if isinstance(counts, str) else counts, np.int64)
+        height, width = (int(side) for side in mask["size"])
+        on = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
+        columns, rows = np.flatnonzero(on.any(axis=1)), np.flatnonzero(on.any(axis=0))
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not len(columns):
+        return [0.0, 0.0, 0.0, 0.0]
+    x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return [float(x1), float(y1), float(x2 - x1), float(y2 - y1)]
+
+
+def _runs(text: str) -> list[int]:
+    """Return the run lengths of COCO's text: 5 bits a character, from the third run on less that two before."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _boxes(annotations: list[dict[str, Any]], images: Mapping[Any, Any], path: Path) -> np.ndarray:
-    """Return all boxes as xyxy inside their pages, [A, 4] float64."""
+def _boxes(
+    annotations: list[dict[str, Any]], images: Mapping[Any, Any], path: Path, reading: Reading
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return the objects that have an area on their page, and their boxes as xyxy inside it, [A, 4] float64."""
     if not annotations:
-        return np.zeros((0, 4))
+        return [], np.zeros((0, 4))
     given = np.array([a["bbox"] for a in annotations], np.float64)
     of = [images[_key(a["image_id"])] for a in annotations]
     pages = np.array([[image["width"], image["height"]] for image in of], np.float64)
     _refuse_corners(given, pages, path)
     corners = np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], axis=1)
     cut = np.clip(corners, 0, np.tile(pages, 2))
-    empty = np.flatnonzero((cut[:, 2:] <= cut[:, :2]).any(axis=1))
-    if len(empty):
-        first = empty[0]
-        what = "has no area" if (given[first, 2:] <= 0).any() else "lies outside the page"
-        raise UserError(
-            f"{path}: annotation {annotations[first].get('id', first)}: bbox {given[first].tolist()} {what} "
-            f"({of[first]['file_name']}, {int(pages[first, 0])} x {int(pages[first, 1])}); "
-            "correct it or remove it"
-        )
-    beyond = int((np.abs(cut - corners).max(axis=1) > EDGE_TOLERANCE).sum())
+    empty = (cut[:, 2:] <= cut[:, :2]).any(axis=1)
+    for number in np.flatnonzero(empty):
+        what = "has no area" if (given[number, 2:] <= 0).any() else "lies outside the page"
+        size = f"{int(pages[number, 0])} x {int(pages[number, 1])}"
+        box = f"annotation {annotations[number].get('id', number)}: bbox {given[number].tolist()}"
+        reading.fail(path, f"{box} {what} ({of[number]['file_name']}, {size})")
+    beyond = int((np.abs(cut - corners).max(axis=1) > EDGE_TOLERANCE)[~empty].sum())
     if beyond:
         say(f"{path}: {beyond} of {len(given)} boxes leave their page and were cut at its edge")
-    return cut
+    return [annotations[number] for number in np.flatnonzero(~empty)], cut[~empty]
 
 
 def _refuse_corners(given: np.ndarray, pages: np.ndarray, path: Path) -> None:
@@ -224,14 +312,13 @@ def _pages(
     images: Mapping[Any, dict[str, Any]],
     annotations: list[dict[str, Any]],
     boxes: np.ndarray,
-    classes: Mapping[Any, str],
+    labels: np.ndarray,
 ) -> tuple[CocoPage, ...]:
     members: dict[Any, list[int]] = {key: [] for key in images}
     for number, annotation in enumerate(annotations):
         members[_key(annotation["image_id"])].append(number)
-    labels = np.array([_label(a, classes) for a in annotations], np.int64)
-    scored = bool(annotations) and all(_is_number(a.get("score")) for a in annotations)
-    scores = np.array([a["score"] for a in annotations], np.float64) if scored else None
+    given = [a["score"] if _is_number(a.get("score")) else math.nan for a in annotations]
+    scores = None if all(map(math.isnan, given)) else np.array(given, np.float64)
     return tuple(
         CocoPage(
             str(image["file_name"]),
@@ -246,19 +333,37 @@ def _pages(
     )
 
 
-def _label(annotation: Mapping[str, Any], classes: Mapping[Any, str]) -> int:
-    name = classes[_key(annotation["category_id"])]
-    return IGNORED if name == IGNORE or annotation.get("iscrowd") else class_index(name)
+def _label(annotation: Mapping[str, Any], categories: Mapping[Any, str], names: Names) -> int:
+    name = categories[_key(annotation["category_id"])]
+    if annotation.get("iscrowd"):
+        names.count("iscrowd", IGNORE)
+        return IGNORED
+    label = names.label(name)
+    return IGNORED if label == IGNORE else class_index(label)
 
 
-def write_coco(path: Path, pages: Sequence[CocoPage], info: Mapping[str, Any] | None = None) -> None:
-    """Write pages as a COCO file, atomically; categories are all of ours, ids count from 1.
+def write_coco(
+    path: Path,
+    pages: Sequence[CocoPage],
+    info: Mapping[str, Any] | None = None,
+    labelled: Iterable[str] = CLASSES,
+) -> None:
+    """Write pages as a COCO file, atomically.
 
-    Coordinates are rounded to hundredths of a pixel, scores to 5 digits; what then has no area is left out.
+    Coordinates are rounded to hundredths of a pixel, smaller boxes become as large, scores are rounded to 5 digits.
+    What has no area is left out and said.
+
+    Args:
+        path: The file.
+        pages: What to write.
+        info: Entry ``info``.
+        labelled: Classes that were looked for: the categories, with ``ignore``. Ids do not depend on them.
     """
-    names = [*CLASSES, IGNORE]
+    kept = {*labelled, IGNORE}
+    names = [(i, name) for i, name in enumerate((*CLASSES, IGNORE), 1) if name in kept]
     images = [
-        {"id": i, "file_name": p.file_name, "width": p.width, "height": p.height, **p.facts}
+        {"id": i, "file_name": p.file_name, "width": p.width, "height": p.height}
+        | {name: value for name, value in p.facts.items() if name not in IMAGE_KEYS}
         for i, p in enumerate(pages, 1)
     ]
     annotations = [
@@ -273,22 +378,36 @@ def write_coco(path: Path, pages: Sequence[CocoPage], info: Mapping[str, Any] | 
         "info": dict(info or {}),
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
+        "categories": [{"id": i, "name": name} for i, name in names],
     }
     write_json(path, document)
+
+
+def on_grid(box: Sequence[float] | np.ndarray, parts: int) -> tuple[float, float, float, float]:
+    """Return a box xyxy on ``parts`` of a pixel: the nearest, or where it would lose its area the next outside."""
+    x1, y1, x2, y2 = (float(value) for value in box)
+    (left, right), (top, bottom) = _grid(x1, x2, parts), _grid(y1, y2, parts)
+    return (left, top, right, bottom)
+
+
+def _grid(low: float, high: float, parts: int) -> tuple[float, float]:
+    first, last = round(low * parts), round(high * parts)
+    if first == last and high > low:
+        first, last = math.floor(low * parts), math.ceil(high * parts)
+    return first / parts, last / parts
 
 
 def _objects(page: CocoPage) -> list[dict[str, Any]]:
     objects = []
     for index, (box, label) in enumerate(zip(page.boxes, page.labels, strict=True)):
-        x1, y1, x2, y2 = (round(float(value), 2) for value in box)
-        width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-        if width <= 0 or height <= 0:
+        if not (box[2:] > box[:2]).all():
             continue
+        x1, y1, x2, y2 = on_grid(box, 100)
+        width, height = round(x2 - x1, 2), round(y2 - y1, 2)
         category = len(CLASSES) + 1 if label == IGNORED else int(label) + 1
         entry = {"category_id": category, "bbox": [x1, y1, width, height], "area": round(width * height, 2)}
         entry["iscrowd"] = 0
-        if page.scores is not None:
+        if page.scores is not None and not math.isnan(page.scores[index]):
             entry["score"] = round(float(page.scores[index]), 5)
         objects.append(entry)
     return objects

@@ -118,7 +118,7 @@ def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
                 found.append(page)
                 advance()
         write_coco(stored, found, {"name": pages.name, MADE_OF: now})
-    read = {page.file_name: page for page in read_coco(stored, "own").pages}
+    read = {page.file_name: page for page in read_coco(stored).pages}
     return [_with_scores(read[page.file_name]) for page in pages.pages]
 
 
@@ -139,7 +139,7 @@ def _holds(stored: Path, now: Mapping[str, Any]) -> bool:
     if not stored.exists():
         return False
     try:
-        require_same(read_coco(stored, "own").facts.get(MADE_OF), now, stored, "its pages are looked at anew")
+        require_same(read_coco(stored).facts.get(MADE_OF), now, stored, "its pages are looked at anew")
     except UserError as difference:
         say(str(difference))
         return False

@@ -1,15 +1,37 @@
 """ALTO, with the zone names of SegmOnto as tags, as eScriptorium and the Gallicorpora use them.
 
-Form: the ALTO board's schema, version 4. It has no place for a score of a block: scores are left out.
+Form: the ALTO board's schema, version 4. It has no place for a score of a block or for facts of a page: scores are
+tags with TYPE ``score``, and facts one tag with TYPE ``doc-detect`` whose DESCRIPTION is JSON.
 """
 
+import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-from doc_detect.classes import CLASSES, IGNORE, map_name
-from doc_detect.formats.regions import Layout, Region, children, local_name, number, own_label, parse_xml
-from doc_detect.pages.names import encodable
+from doc_detect.classes import CLASSES, IGNORE
+from doc_detect.coco import Reading, on_grid
+from doc_detect.formats.regions import (
+    XYXY,
+    Form,
+    Layout,
+    LayoutSet,
+    Region,
+    Source,
+    Writing,
+    children,
+    classes_in,
+    image_size,
+    local_name,
+    pack,
+    parsed,
+    unpack,
+    xml_files,
+    xml_text,
+)
 from seminar_common.errors import UserError
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -30,83 +52,218 @@ ZONES: Mapping[str, str] = {
 
 _BLOCKS = ("TextBlock", "Illustration", "GraphicalElement", "ComposedBlock")
 _DRAWN = ("graphic", "stamp", "drop_capital")
+_OWN, _SCORE = "doc-detect", "score"
+"""TYPE of the tags that hold our facts and the scores."""
+_TAGS = ("OtherTag", "LayoutTag", "StructureTag", "RoleTag")
+_UNITS: Mapping[str, float | None] = {"pixel": None, "mm10": 254.0, "inch1200": 1200.0, "pt": 72.0}
+"""How many of a unit are an inch."""
+_DPI = re.compile(r"(\d{2,4})\s*(?:dpi|ppi)|(?:dpi|ppi|resolution)\D{1,4}(\d{2,4})", re.IGNORECASE)
 
 
-def read_alto(path: Path) -> list[Layout]:
-    """Read the pages of one ALTO file.
+def _reads(source: Source) -> bool:
+    return source.root is not None and local_name(source.root).lower() == "alto"
+
+
+def _read(source: Source, reading: Reading) -> LayoutSet:
+    """Read the pages of one file.
+
+    Places are in pixels of the image, where it lies beside the file. Elsewhere they are in pixels by the resolution
+    that the description states, or in the unit of the file.
 
     Raises:
-        UserError: it is no ALTO, is not measured in pixels, or a size or place is broken.
+        UserError: it holds no page that can be read.
     """
-    root = parse_xml(path)
-    if local_name(root) != "alto":
-        raise UserError(f"{path}: not ALTO (the root is {local_name(root)})")
-    unit = next((element.text for element in children(root, "MeasurementUnit")), "pixel")
-    if unit != "pixel":
-        raise UserError(f"{path}: measured in {unit}; export it again in pixels")
-    name = next((element.text or "" for element in children(root, "fileName")), "") or path.stem
-    labels = {
-        tag.get("ID", ""): tag.get("LABEL", "")
-        for tag in children(root, "OtherTag", "LayoutTag", "StructureTag")
-    }
+    root, path = parsed(source), source.path
+    name = next((element.text or "" for element in children(root, "fileName")), "").strip() or path.stem
+    tags = {tag.get("ID", ""): tag for tag in children(root, *_TAGS)}
+    own = next((unpack(tag.get("DESCRIPTION")) for tag in tags.values() if tag.get("TYPE") == _OWN), {})
+    scale = _scale(root, path)
     pages = list(children(root, "Page"))
-    return [
-        _layout(page, name if len(pages) == 1 else f"{name}#page={i}", labels, path)
-        for i, page in enumerate(pages, 1)
+    layouts = []
+    for i, page in enumerate(pages, 1):
+        try:
+            full = name if len(pages) == 1 else f"{name}#page={i}"
+            layout = _layout(page, full, tags, scale, source, reading)
+        except ValueError as error:
+            reading.fail(path, str(error), None if len(pages) == 1 else i)
+        else:
+            layouts.append(replace(layout, facts=own.get("page", {})))
+    if not layouts:
+        why = reading.failures.pop().reason if pages else "there is no Page in it"
+        raise UserError(f"{path}: {why}")
+    return LayoutSet(tuple(layouts), classes_in(own.get("labelled")), own.get("set", {}), path.parent)
+
+
+def _scale(root: ElementTree.Element, path: Path) -> float:
+    """Return the pixels of a unit by the resolution in the description, 1 where there is none.
+
+    Raises:
+        UserError: the unit is none of ALTO's.
+    """
+    unit = next((element.text or "" for element in children(root, "MeasurementUnit")), "").strip() or "pixel"
+    if unit.lower() not in _UNITS:
+        raise UserError(f"{path}: measured in {unit}; export it again in one of {', '.join(_UNITS)}")
+    per_inch = _UNITS[unit.lower()]
+    if per_inch is None:
+        return 1.0
+    stated = [
+        _DPI.search(text)
+        for part in children(root, "Description")
+        for element in part.iter()
+        for text in (f"{local_name(element)} {element.text or ''}",)
     ]
+    dpi = next((float(found[1] or found[2]) for found in stated if found), None)
+    return 1.0 if dpi is None else dpi / per_inch
 
 
-def _layout(page: ElementTree.Element, name: str, labels: Mapping[str, str], path: Path) -> Layout:
-    width, height = (int(number(page, key, path)) for key in ("WIDTH", "HEIGHT"))
+def _layout(
+    page: ElementTree.Element,
+    name: str,
+    tags: Mapping[str, ElementTree.Element],
+    scale: float,
+    source: Source,
+    reading: Reading,
+) -> Layout:
+    image = source.find_image(name.partition("#page=")[0])
+    pixels = image_size(image) if image is not None and "#page=" not in name else None
+    across, down = _size(page)
+    if not (across and down):
+        if pixels is None:
+            raise ValueError("the Page has no WIDTH and HEIGHT, and its image is not beside it")
+        across, down, scale = *pixels, 1.0
+    width, height = pixels or (round(across * scale), round(down * scale))
+    if width < 1 or height < 1:
+        raise ValueError(f"the page is {across:g} x {down:g} large")
+    sides = (width / across, height / down)
     regions = []
     for block in children(page, *_BLOCKS):
-        if block.get("HPOS") is None:  # a group without a place of its own
+        kind = block.get("TYPE")
+        if local_name(block) == "ComposedBlock" and not (kind or block.get("TAGREFS")):
+            continue  # a group of blocks
+        try:
+            x1, y1, x2, y2 = _place(block)
+        except ValueError as error:
+            if local_name(block) != "ComposedBlock":
+                reading.fail(source.path, f"{local_name(block)} {block.get('ID') or ''}: {error}")
             continue
-        x, y, w, h = (number(block, key, path) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
-        regions.append(Region(_label(block, labels), (x, y, x + w, y + h)))
+        box = (x1 * sides[0], y1 * sides[1], x2 * sides[0], y2 * sides[1])
+        regions.append(Region(_label(block, tags, reading), box, _score_of(block, tags)))
     return Layout(name, width, height, tuple(regions))
 
 
-def _label(block: ElementTree.Element, labels: Mapping[str, str]) -> str:
-    for reference in (block.get("TAGREFS") or "").split():
-        zone = labels.get(reference, "")
-        if zone:
-            kind, _, subtype = zone.partition(":")
-            return (own_label(subtype) if kind == "CustomZone" else own_label(zone)) or map_name(
-                zone, "segmonto"
-            )
-    if local_name(block) == "ComposedBlock":
-        return "table" if (block.get("TYPE") or "").lower() == "table" else IGNORE
-    return {"TextBlock": "main_text", "Illustration": "graphic"}.get(local_name(block), IGNORE)
+def _size(page: ElementTree.Element) -> tuple[float, float]:
+    """Return the page's size in its unit: its own, else that of its print space; 0, 0 where neither has one."""
+    for element in (page, *children(page, "PrintSpace")):
+        try:
+            x, y = (float(element.get(key) or 0) for key in ("HPOS", "VPOS"))
+            width, height = (float(element.get(key) or "") for key in ("WIDTH", "HEIGHT"))
+        except ValueError:
+            continue
+        if width > 0 and height > 0:
+            return (x + width, y + height) if element is not page else (width, height)
+    return 0.0, 0.0
 
 
-def alto(layout: Layout) -> ElementTree.Element:
-    """Return a page as ALTO."""
+def _place(block: ElementTree.Element) -> XYXY:
+    """Return the box of a block: its own, that round its shape, or that round its lines.
+
+    Raises:
+        ValueError: it has none of them, or a number is none.
+    """
+    if all(block.get(key) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT")):
+        x, y, w, h = (float(block.get(key) or "") for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
+        return (x, y, x + w, y + h)
+    shapes = [_outline(shape) for part in block if local_name(part) == "Shape" for shape in part]
+    shapes = shapes or [_place(line) for line in block if local_name(line) == "TextLine"]
+    if not shapes:
+        raise ValueError("it has neither HPOS, VPOS, WIDTH and HEIGHT nor a Shape")
+    x1, y1, x2, y2 = zip(*shapes, strict=True)
+    return (min(x1), min(y1), max(x2), max(y2))
+
+
+def _outline(shape: ElementTree.Element) -> XYXY:
+    """Return the box round a Polygon, an Ellipse or a Circle."""
+    if local_name(shape) == "Polygon":
+        values = [float(value) for value in (shape.get("POINTS") or "").replace(",", " ").split()]
+        if not values or len(values) % 2:
+            raise ValueError("its Polygon has no pairs of numbers")
+        return (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    x, y = (float(shape.get(key) or "nan") for key in ("HPOS", "VPOS"))
+    across, down = (float(shape.get(key) or shape.get("RADIUS") or "nan") for key in ("HLENGTH", "VLENGTH"))
+    if math.isnan(x + y + across + down):
+        raise ValueError(f"its {local_name(shape)} has no place and size")
+    return (x - across, y - down, x + across, y + down)
+
+
+def _label(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element], reading: Reading) -> str:
+    """Return a block's class: by its tags, its TYPE, or its element."""
+    named = [tags[key] for key in (block.get("TAGREFS") or "").split() if key in tags]
+    names = [tag.get("LABEL") or "" for tag in named if tag.get("TYPE") not in (_OWN, _SCORE)]
+    names = [name for name in [*names, block.get("TYPE") or ""] if name]
+    kind = local_name(block)
+    if kind == "Illustration" or not names:  # a text of an unknown kind is not the main text
+        names.append({"TextBlock": "text"}.get(kind, kind))
+    return reading.names.label(*names)
+
+
+def _score_of(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element]) -> float | None:
+    for key in (block.get("TAGREFS") or "").split():
+        if key in tags and tags[key].get("TYPE") == _SCORE:
+            return float(tags[key].get("LABEL") or "nan")
+    return None
+
+
+def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
+    whole = {"labelled": sorted(layouts.classes), "set": dict(layouts.facts)}
+    xml_files(layouts.pages, out, writing, lambda page: alto(page, whole))
+
+
+def alto(layout: Layout, whole: Mapping[str, Any]) -> ElementTree.Element:
+    """Return a page as ALTO.
+
+    Args:
+        layout: The page.
+        whole: What holds for all pages.
+    """
     ElementTree.register_namespace("", NAMESPACE)
     root = _add(None, "alto")
     description = _add(root, "Description")
     _add(description, "MeasurementUnit").text = "pixel"
-    _add(_add(description, "sourceImageInformation"), "fileName").text = encodable(layout.name)
+    _add(_add(description, "sourceImageInformation"), "fileName").text = xml_text(layout.name)
     tags = _add(root, "Tags")
     present = [
         label for label in (*CLASSES, IGNORE) if any(region.label == label for region in layout.regions)
     ]
     for label in present:
         zone = ZONES.get(label, f"CustomZone:{label}")
-        _add(tags, "OtherTag", ID=f"tag_{label}", LABEL=zone, DESCRIPTION="block type")
+        _add(tags, "OtherTag", ID=f"tag_{label}", LABEL=zone, DESCRIPTION=f"block type {zone}")
+    scores = {
+        region.score: f"score_{i}" for i, region in enumerate(layout.regions) if region.score is not None
+    }
+    for score, key in scores.items():
+        _add(tags, "OtherTag", ID=key, TYPE=_SCORE, LABEL=f"{score:.4f}")
+    _add(
+        tags,
+        "OtherTag",
+        ID="facts",
+        TYPE=_OWN,
+        LABEL=_OWN,
+        DESCRIPTION=pack(page=dict(layout.facts), **whole),
+    )
     size = {"WIDTH": str(layout.width), "HEIGHT": str(layout.height)}
     page = _add(_add(root, "Layout"), "Page", ID="page", PHYSICAL_IMG_NR="1", **size)
     space = _add(page, "PrintSpace", HPOS="0", VPOS="0", **size)
     for index, region in enumerate(layout.regions, start=1):
-        x1, y1, x2, y2 = (f"{value:.2f}".rstrip("0").rstrip(".") for value in _sides(region))
-        place = {"HPOS": x1, "VPOS": y1, "WIDTH": x2, "HEIGHT": y2}
+        x, y, w, h = (f"{value:.2f}".rstrip("0").rstrip(".") for value in _sides(region))
+        place = {"HPOS": x, "VPOS": y, "WIDTH": w, "HEIGHT": h}
         kind = "Illustration" if region.label in _DRAWN else "TextBlock"
-        _add(space, kind, ID=f"block_{index}", TAGREFS=f"tag_{region.label}", **place)
+        named = f"tag_{region.label}" + ("" if region.score is None else f" {scores[region.score]}")
+        _add(space, kind, ID=f"block_{index}", TAGREFS=named, **place)
     return root
 
 
 def _sides(region: Region) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = region.xyxy
+    x1, y1, x2, y2 = on_grid(region.xyxy, 100)
     return (x1, y1, x2 - x1, y2 - y1)
 
 
@@ -115,3 +272,6 @@ def _add(parent: ElementTree.Element | None, name: str, **attributes: str) -> El
     if parent is None:
         return ElementTree.Element(tag, attributes)
     return ElementTree.SubElement(parent, tag, attributes)
+
+
+ALTO = Form("alto", "ALTO", _reads, _read, _write, folder=True)

@@ -1,116 +1,176 @@
 """Reading any of the forms, and writing one."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from doc_detect.classes import CLASSES, IGNORE
-from doc_detect.formats.alto import alto, read_alto
-from doc_detect.formats.label_studio import label_studio, labelling_config, read_label_studio
-from doc_detect.formats.page_xml import page_xml, read_page_xml
-from doc_detect.formats.regions import Layout, Region, local_name, parse_xml, write_xml, xml_names
-from doc_detect.predictions import CONFIG, open_predictions
+from doc_detect.coco import Reading
+from doc_detect.formats.alto import ALTO
+from doc_detect.formats.coco import COCO
+from doc_detect.formats.label_studio import LABEL_STUDIO
+from doc_detect.formats.page_xml import PAGE_XML
+from doc_detect.formats.predictions import PREDICTIONS
+from doc_detect.formats.regions import Form, Layout, LayoutSet, Region, Source, Writing
 from seminar_common import files
-from seminar_common.errors import UserError
+from seminar_common.errors import UserError, choices
+from seminar_common.progress import say
 
-_XML: Mapping[str, Callable[[Path], list[Layout]]] = {"PcGts": read_page_xml, "alto": read_alto}
-
-
-def read_any(path: Path) -> list[Layout]:
-    """Read predictions, COCO, Label Studio, PAGE-XML or ALTO; what it is shows by its content.
-
-    Raises:
-        UserError: it is none of these, or is broken.
-    """
-    if path.is_dir():
-        if (path / CONFIG).exists():
-            return _read_predictions(path)
-        found = sorted(path.rglob("*.xml"))
-        layouts = [layout for file in found if file.name != "METS.xml" for layout in _read_xml(file)]
-        if not layouts:
-            raise UserError(f"{path}: neither predictions nor a folder of PAGE-XML or ALTO files")
-        return layouts
-    files.check_file(path)
-    if path.suffix.lower() == ".xml":
-        return _read_xml(path)
-    if path.suffix.lower() != ".json":
-        raise UserError(f"{path}: neither .json nor .xml; give COCO, Label Studio, PAGE-XML or ALTO")
-    return read_label_studio(path) if isinstance(files.read_json(path), list) else _read_coco(path)
+FORMS: Mapping[str, Form] = {form.name: form for form in (PREDICTIONS, COCO, LABEL_STUDIO, PAGE_XML, ALTO)}
+"""Every form by its name. The first that knows a file's content reads it."""
 
 
-def _read_xml(path: Path) -> list[Layout]:
-    root = local_name(parse_xml(path))
-    if root not in _XML:
-        raise UserError(f"{path}: neither PAGE-XML nor ALTO (its root is {root})")
-    return _XML[root](path)
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A page and the file that it is in."""
+
+    page: Layout
+    file: Path
 
 
-def _read_predictions(path: Path) -> list[Layout]:
-    return [
-        Layout(
-            page.name,
-            page.width,
-            page.height,
-            tuple(Region(box.label, box.xyxy, box.score) for box in page.boxes),
-        )
-        for page in open_predictions(path, images=path)  # the pages themselves need not be there
-    ]
+def read_any(path: Path, reading: Reading | None = None) -> LayoutSet:
+    """Read a file or folder of any form; what it is shows by its content.
 
+    Boxes are cut at the edge of their page. What can't be used is left out: a file of a folder, a page whose image
+    is there twice, a region without area.
 
-def _read_coco(path: Path) -> list[Layout]:
-    from doc_detect.coco import IGNORED, read_coco
-
-    layouts = []
-    for page in read_coco(path).pages:
-        scores: Sequence[Any] = [None] * len(page.boxes) if page.scores is None else page.scores.tolist()
-        regions = [
-            Region(IGNORE if label == IGNORED else CLASSES[label], (x1, y1, x2, y2), score)
-            for label, (x1, y1, x2, y2), score in zip(page.labels, page.boxes.tolist(), scores, strict=True)
-        ]
-        layouts.append(Layout(page.file_name, page.width, page.height, tuple(regions)))
-    return layouts
-
-
-def write_any(layouts: Sequence[Layout], form: str, out: Path, image_url: str = "") -> None:
-    """Write pages in a form: ``coco`` and ``label-studio`` as a file, ``page-xml`` and ``alto`` as a folder.
+    Args:
+        path: The file or folder.
+        reading: Takes up what is left out, and its caller reports it; reported here if there is none.
 
     Raises:
-        UserError: ``out`` exists already.
+        UserError: it is of no known form, is broken, or holds no page.
     """
-    files.refuse_existing(out)
-    if form in ("page-xml", "alto"):
-        _write_folder(layouts, form, out)
-    elif form == "coco":
-        _write_coco(layouts, out)
+    own = reading or Reading()
+    source = Source(path)
+    form = form_of(source)
+    if own.boxes == "drawn" and form is not PREDICTIONS:
+        raise UserError(f"{path}: --boxes drawn is for a folder of predictions; leave it out")
+    if form is not None and form.read is not None:
+        found = form.read(source, own)
+        pages: Sequence[_Found] = [_Found(page, path) for page in found.pages]
+    elif path.is_dir():
+        found, pages = _read_tree(path, own)
     else:
-        files.write_json(out, label_studio(layouts, image_url))
-        labels = [
-            label for label in CLASSES if any(r.label == label for layout in layouts for r in layout.regions)
-        ]
-        files.write_text(out.with_suffix(".config.xml"), labelling_config(labels or CLASSES))
+        files.check_file(path)
+        raise UserError(f"{path}: of no known form; give {_titles()}")
+    kept = tuple(_cut(one, own) for one in _once_each(pages, path, own))
+    if reading is None:
+        own.report(path)
+    return dataclasses.replace(found, pages=kept)
 
 
-def _write_folder(layouts: Sequence[Layout], form: str, out: Path) -> None:
-    made = time.strftime("%Y-%m-%dT%H:%M:%S")
-    with files.atomic_path(out) as temporary:
-        temporary.mkdir()
-        for layout, name in zip(layouts, xml_names([layout.name for layout in layouts]), strict=True):
-            write_xml(temporary / name, page_xml(layout, made) if form == "page-xml" else alto(layout))
+def form_of(source: Source) -> Form | None:
+    """Return the form of a file or folder, None if it is none that can be read."""
+    return next((form for form in FORMS.values() if form.reads is not None and form.reads(source)), None)
 
 
-def _write_coco(layouts: Sequence[Layout], out: Path) -> None:
-    import numpy as np
+def _titles() -> str:
+    return choices(form.title for form in FORMS.values() if form.read is not None)
 
-    from doc_detect.coco import IGNORED, CocoPage, write_coco
 
-    pages = []
-    for layout in layouts:
-        boxes = np.array([region.xyxy for region in layout.regions], np.float64).reshape(-1, 4)
-        numbers = [IGNORED if r.label == IGNORE else CLASSES.index(r.label) for r in layout.regions]
-        scored = bool(layout.regions) and all(region.score is not None for region in layout.regions)
-        scores = np.array([region.score for region in layout.regions], np.float64) if scored else None
-        pages.append(
-            CocoPage(layout.name, layout.width, layout.height, boxes, np.array(numbers, np.int64), scores)
+def _read_tree(folder: Path, reading: Reading) -> tuple[LayoutSet, list[_Found]]:
+    """Read the XML files below a folder; those that hold no page, such as METS, are passed over and counted."""
+    pages: list[_Found] = []
+    sets: list[LayoutSet] = []
+    passed: list[str] = []
+    for file in sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() == ".xml" and path.is_file()
+    ):
+        source = Source(file, folder)
+        try:
+            form = form_of(source)
+            if form is None or form.read is None:
+                passed.append(file.name)
+                continue
+            found = form.read(source, reading)
+        except UserError as error:
+            reading.fail(file, str(error).removeprefix(f"{file}: "))
+            continue
+        sets.append(found)
+        pages += [_Found(_placed(page, source), file) for page in found.pages]
+    if passed:
+        say(f"{folder}: {len(passed):,} XML files that hold no page were passed over ({_some(passed)})")
+    if not sets:
+        first = f"; {reading.failures[0].file}: {reading.failures[0].reason}" if reading.failures else ""
+        raise UserError(f"{folder}: holds nothing of a known form: {_titles()}{first}")
+    return _merged(sets, folder), pages
+
+
+def _merged(sets: Sequence[LayoutSet], folder: Path) -> LayoutSet:
+    declared = {one.labelled for one in sets if one.labelled is not None}
+    if len(declared) > 1:
+        one, other = sorted(sorted(labels) for labels in declared)[:2]
+        raise UserError(
+            f"{folder}: in some files {', '.join(one)} were looked for, in others {', '.join(other)}; "
+            "convert them apart, in folders of their own"
         )
-    write_coco(out, pages)
+    facts = {name: value for one in reversed(sets) for name, value in one.facts.items()}
+    return LayoutSet((), next(iter(declared), None), facts, folder)
+
+
+def _placed(page: Layout, source: Source) -> Layout:
+    """Return a page whose name leads from the given folder to its image, where the image is found."""
+    file, sign, number = page.name.partition("#page=")
+    image = source.find_image(file)
+    if image is None or source.base is None or not image.is_relative_to(source.base):
+        return page
+    return dataclasses.replace(page, name=image.relative_to(source.base).as_posix() + sign + number)
+
+
+def _once_each(pages: Sequence[_Found], given: Path, reading: Reading) -> Iterable[_Found]:
+    """Yield the pages of each image once. Plain names in several folders are told apart by their folder."""
+    times = Counter(one.page.name for one in pages)
+    files_of: dict[str, Path] = {}
+    for one in pages:
+        name, folder = one.page.name, one.file.parent
+        if times[name] > 1 and "/" not in name and given in folder.parents:
+            name = (folder.relative_to(given) / name).as_posix()
+        if name in files_of:
+            reading.fail(one.file, f"its image {name} is there already, in {files_of[name]}")
+            continue
+        files_of[name] = one.file
+        yield _Found(dataclasses.replace(one.page, name=name), one.file)
+
+
+def _cut(one: _Found, reading: Reading) -> Layout:
+    """Return a page whose boxes lie on it and have an area."""
+    page, kept = one.page, []
+    for region in page.regions:
+        x1, y1, x2, y2 = region.xyxy
+        box = (max(0.0, x1), max(0.0, y1), min(float(page.width), x2), min(float(page.height), y2))
+        if box[0] < box[2] and box[1] < box[3]:
+            kept.append(Region(region.label, box, region.score))
+        else:
+            what = "has no area" if x2 <= x1 or y2 <= y1 else "lies outside the page"
+            place = ", ".join(f"{value:.6g}" for value in region.xyxy)
+            reading.fail(one.file, f"{page.name}: a {region.label} at {place} {what}")
+    return dataclasses.replace(page, regions=tuple(kept))
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def write_any(layouts: LayoutSet, form: str, out: Path, writing: Writing | None = None) -> None:
+    """Write pages in a form, as a file or a folder.
+
+    Args:
+        layouts: The pages.
+        form: A form's name.
+        out: What to make.
+        writing: How, and where pages go that the form can't hold.
+
+    Raises:
+        UserError: ``out`` exists already, or there is no such form to write.
+    """
+    write = FORMS[form].write if form in FORMS else None
+    if write is None:
+        raise UserError(f"{form}: can't be written; choose {choices(writable())}")
+    files.refuse_existing(out)
+    write(layouts, out, writing or Writing())
+
+
+def writable() -> list[str]:
+    """Return the names of the forms that can be written."""
+    return [form.name for form in FORMS.values() if form.write is not None]

@@ -1,14 +1,28 @@
 """What every form says: pages with labelled boxes."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree import ElementTree
 
 from doc_detect.classes import CLASSES, IGNORE
+from doc_detect.coco import Reading
+from doc_detect.pages.names import encodable, find_image, inside
 from seminar_common.errors import UserError
+from seminar_common.failures import Failure
+from seminar_common.files import atomic_path, is_disk_full, read_json
+from seminar_common.images import BadImage, open_image
 
 XYXY = tuple[float, float, float, float]
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+"""EXIF's tag, and its values that lay a page on its side."""
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What XML 1.0 has no place for."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,103 @@ class Layout:
     width: int
     height: int
     regions: tuple[Region, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of the page, such as ``book`` or ``century``; values as in JSON."""
+
+
+@dataclass(frozen=True)
+class LayoutSet:
+    """Pages that were labelled alike."""
+
+    pages: tuple[Layout, ...]
+    labelled: frozenset[str] | None = None
+    """Classes that were looked for on every page; None where the form does not say."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the whole set, such as its ``name``; values as in JSON."""
+    images: Path | None = None
+    """Folder that the pages' names are relative to, where it is known."""
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes that were looked for; those on the pages, where the form does not say."""
+        there = {region.label for page in self.pages for region in page.regions} - {IGNORE}
+        return frozenset(there | (self.labelled or frozenset()))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or folder to read, and what it holds, each read once when it is asked for."""
+
+    path: Path
+    base: Path | None = None
+    """The folder that was given, where the file was found in one."""
+
+    @cached_property
+    def json(self) -> Any:
+        """The content of a JSON file; None if it is another kind of file or a folder."""
+        return read_json(self.path) if self._begins_with("{", "[") else None
+
+    @cached_property
+    def root(self) -> ElementTree.Element | None:
+        """The root of an XML file; None if it is another kind of file or a folder."""
+        return parse_xml(self.path) if self._begins_with("<") else None
+
+    def _begins_with(self, *signs: str) -> bool:
+        return self._head.startswith(signs)
+
+    @cached_property
+    def _head(self) -> str:
+        """The first signs of a file without byte order mark and space, or without what UTF-16 puts between them."""
+        if not self.path.is_file():
+            return ""
+        with self.path.open("rb") as file:
+            data = file.read(256)
+        return data.decode("utf-8", "ignore").replace("\0", "").lstrip("\ufeff \t\r\n")
+
+    def find_image(self, name: str) -> Path | None:
+        """Return the image that the file means by ``name``: from the given folder, beside the file or above it."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        near = [folder, folder / "images", folder.parent]
+        return find_image(name, near if self.base is None else [self.base, self.base / "images", *near])
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How to write."""
+
+    image_url: str = ""
+    """What a server puts before a page's file name."""
+    failures: list[Failure] = field(default_factory=list)
+    """Pages that the form can't hold; a writer adds them."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write labelled pages down: one file in this folder, one entry in :mod:`doc_detect.formats.forms`."""
+
+    name: str
+    """As ``--to`` names it."""
+    title: str
+    """As a message names it."""
+    reads: Callable[[Source], bool] | None = None
+    """Whether a file or folder is of this form, by its content; None for a form that can't be read."""
+    read: Callable[[Source, Reading], LayoutSet] | None = None
+    """Reads it. What can't be used goes to ``Reading.fail``; a file that can't be read at all is a UserError."""
+    write: Callable[[LayoutSet, Path, Writing], None] | None = None
+    """Writes it, atomically; None for a form that can't be written."""
+    folder: bool = False
+    """Whether it writes a folder."""
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height of an image as viewers show it, upright by its EXIF; None if it can't be read."""
+    try:
+        with open_image(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+    except (BadImage, OSError, ValueError, SyntaxError):
+        return None
+    return (height, width) if turned else (width, height)
 
 
 def own_label(name: str) -> str | None:
@@ -39,11 +150,43 @@ def own_label(name: str) -> str | None:
     return name if name in (*CLASSES, IGNORE) else None
 
 
-def xml_names(names: Sequence[str]) -> list[str]:
-    """Return a file name for each page: the image's with ``.xml``, and with its suffix too where that is needed."""
-    plain = [PurePosixPath(name.replace("#page=", "--p").replace("../", "__/").lstrip("/")) for name in names]
-    short = [str(path.with_suffix(".xml")) if "--p" not in path.name else f"{path}.xml" for path in plain]
-    return [s if short.count(s) == 1 else f"{path}.xml" for s, path in zip(short, plain, strict=True)]
+def file_names(names: Sequence[str], suffix: str) -> list[str]:
+    """Return a relative file name for each page, none twice and none outside of the folder.
+
+    It is the image's name with ``suffix`` in place of its own, or after it where two would be the same otherwise.
+    """
+    plain = [inside(name.replace("#page=", "--p")) for name in names]
+    plain = [path if path.name else PurePosixPath("page") for path in plain]
+    short = [f"{path}{suffix}" if "--p" in path.name else str(path.with_suffix(suffix)) for path in plain]
+    times = Counter(map(str.casefold, short))
+    taken: set[str] = set()
+    found = []
+    for path, one in zip(plain, short, strict=True):
+        name = one if times[one.casefold()] == 1 else f"{path}{suffix}"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{path}-{number}{suffix}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
+
+
+def xml_files(
+    pages: Sequence[Layout], out: Path, writing: Writing, make: Callable[[Layout], ElementTree.Element]
+) -> None:
+    """Write a folder of XML files, one for each page, atomically; a page without a possible file name is a failure."""
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        for page, name in zip(pages, file_names([page.name for page in pages], ".xml"), strict=True):
+            try:
+                write_xml(temporary / name, make(page))
+            except OSError as error:
+                if is_disk_full(error):
+                    raise
+                writing.failures.append(
+                    Failure(page.name, f"no file can be named after it ({error.strerror})")
+                )
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
@@ -60,6 +203,15 @@ def parse_xml(path: Path) -> ElementTree.Element:
         ) from error
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
+
+
+def parsed(source: Source) -> ElementTree.Element:
+    """Return the root of an XML file.
+
+    Raises:
+        UserError: it is no XML.
+    """
+    return parse_xml(source.path) if source.root is None else source.root
 
 
 def local_name(element: ElementTree.Element) -> str:
@@ -84,6 +236,35 @@ def number(element: ElementTree.Element, attribute: str, path: Path) -> float:
     except ValueError:
         what = f"{local_name(element)} {element.get('ID') or element.get('id') or ''}".strip()
         raise UserError(f"{path}: {what} has {attribute}={text!r}, which is no number") from None
+
+
+def xml_text(text: str) -> str:
+    """Return a text that XML can hold: other bytes than UTF-8 and control characters are shown as their number."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", encodable(text))
+
+
+def one_line(text: str) -> bool:
+    """Say whether XML gives a text back as it is."""
+    return text == xml_text(text) and text == " ".join(text.split())
+
+
+def pack(**facts: Any) -> str:
+    """Return facts as a text of JSON in ASCII, which any form can hold."""
+    return json.dumps(facts)
+
+
+def unpack(text: str | None) -> Mapping[str, Any]:
+    """Return the facts in a text of :func:`pack`; none, if it is another text."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def classes_in(value: Any) -> frozenset[str] | None:
+    """Return the classes of ours in a list that was read, None if there is no list."""
+    return frozenset(CLASSES).intersection(map(str, value)) if isinstance(value, list) else None
 
 
 def write_xml(path: Path, root: ElementTree.Element) -> None:

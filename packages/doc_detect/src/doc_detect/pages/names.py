@@ -1,9 +1,9 @@
 """Names of pages."""
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 from urllib.parse import unquote
 
 
@@ -25,9 +25,9 @@ def inside(name: str) -> PurePosixPath:
 
 
 def find_image(name: str, folders: Iterable[Path]) -> Path | None:
-    """Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
+    r"""Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
 
-    The name as it is goes first. Then come ``\\`` for ``/`` (Windows), ``%20`` for a space (addresses), and letters with
+    The name as it is goes first. Then come ``\`` for ``/`` (Windows), ``%20`` for a space (addresses), and letters with
     their accents composed or apart (Unicode's NFC and NFD), as file systems differ in them.
     """
     for folder in folders:
@@ -48,7 +48,9 @@ def _spellings(name: str) -> dict[str, None]:
         unquote(name, errors="surrogateescape"),
         unquote(slashed, errors="surrogateescape"),
     ]
-    return dict.fromkeys([*written, *(normalize(form, x) for x in written for form in ("NFC", "NFD"))])
+    return dict.fromkeys(
+        [*written, *(unicodedata.normalize(form, x) for x in written for form in ("NFC", "NFD"))]
+    )
 
 
 def on_disk(path: Path) -> Path:
@@ -60,7 +62,7 @@ def on_disk(path: Path) -> Path:
         return path
     found = Path(path.anchor)
     for part in path.relative_to(path.anchor).parts:
-        spellings = (part, *(normalize(form, part) for form in ("NFC", "NFD")))
+        spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
         found = next(
             (found / spelling for spelling in spellings if (found / spelling).exists()), found / part
         )
