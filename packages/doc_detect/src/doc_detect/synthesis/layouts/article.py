@@ -1,10 +1,11 @@
-"""Modern journal articles: one or two columns with figures, tables, lists and captions."""
+"""Modern journal articles: one to three columns with figures, tables, lists, formulas and captions."""
 
 import numpy as np
 
 from doc_detect.synthesis.canvas import Canvas
-from doc_detect.synthesis.layouts import furniture, modern, tables
+from doc_detect.synthesis.layouts import furniture, lookalikes, modern
 from doc_detect.synthesis.layouts.materials import Materials
+from doc_detect.synthesis.layouts.titled import titled_table
 from doc_detect.synthesis.text import fitted, set_line
 
 Generator = np.random.Generator
@@ -14,7 +15,7 @@ def page(height: int, materials: Materials, g: Generator) -> Canvas:
     """Return one page of an article."""
     width = int(height * g.uniform(0.7, 0.79))
     canvas = Canvas.blank(height, width)
-    made = modern.design(height, materials, g, "modern", (58, 86))
+    made = modern.design(height, materials, g, "modern", (58, 96))
     mx, top, bottom = (
         width * g.uniform(0.06, 0.12),
         height * g.uniform(0.06, 0.1),
@@ -24,17 +25,19 @@ def page(height: int, materials: Materials, g: Generator) -> Canvas:
     furniture.headline(canvas, frame, made.small, made.writer, g)
     if g.random() < 0.4:
         _folio(canvas, frame, made, g)
-    y = top
+    y, end = top, top + frame[3]
     if g.random() < 0.18:
         y = _front(canvas, frame, made, g)
-    columns = int(g.choice([1, 2, 2, 2, 3], p=[0.3, 0.2, 0.2, 0.2, 0.1]))
-    if g.random() < 0.3:
-        y = _float(canvas, (mx, y, frame[2], frame[3] * 0.45), made, materials, g) + made.body.leading
+    elif g.random() < 0.15:
+        y = _floats_alone(canvas, frame, made, materials, g)
+    columns = int(g.choice([1, 2, 3], p=[0.3, 0.6, 0.1]))
+    if g.random() < 0.35:
+        tall = min(end - y, frame[3] * g.uniform(0.2, 0.6))
+        y = _float(canvas, (mx, y, frame[2], tall), made, materials, g) + made.body.leading
     gap = width * g.uniform(0.025, 0.05)
     measure = (frame[2] - gap * (columns - 1)) / columns
     for k in range(columns):
-        area = (mx + k * (measure + gap), y, measure, top + frame[3] - y)
-        _column(canvas, area, made, materials, g)
+        _column(canvas, (mx + k * (measure + gap), y, measure, end - y), made, materials, g)
     return canvas
 
 
@@ -68,28 +71,56 @@ def _front(canvas: Canvas, frame: modern.Area, made: modern.Design, g: Generator
     )
 
 
+def _floats_alone(
+    canvas: Canvas, frame: modern.Area, made: modern.Design, materials: Materials, g: Generator
+) -> float:
+    """Print figures and tables over the whole width, one below the other; return the y below them."""
+    x, y, width, height = frame
+    end = y + height
+    for _ in range(int(g.integers(1, 4))):
+        tall = min(end - y, height * g.uniform(0.3, 0.95))
+        if tall > 16 * made.body.leading:
+            y = _float(canvas, (x, y, width, tall), made, materials, g) + made.body.leading
+    return min(y, end)
+
+
 def _float(
     canvas: Canvas, area: modern.Area, made: modern.Design, materials: Materials, g: Generator
 ) -> float:
-    if g.random() < 0.6:
-        return modern.figure(canvas, area, made, materials, g, photographs=0.35)
+    """Print a figure, two beside each other, or a table; return the y below."""
     x, y, width, height = area
-    y = modern.caption(canvas, x, y, width, made, g) + made.small.leading * 0.4
-    tall = min(height * g.uniform(0.3, 0.9), height)
-    tables.table(canvas, (x, y, width, tall), made.small, made.writer, g)
-    return y + tall
+    drawn = g.random()
+    if drawn < 0.45:
+        return titled_table(canvas, area, made, g, titles=0.95)
+    if drawn < 0.52 and width > canvas.width * 0.6:
+        half = width * 0.48
+        pair = [(x, y, half, height), (x + width - half, y, half, height)]
+        return max(modern.figure(canvas, part, made, materials, g, photographs=0.15) for part in pair)
+    inset = width * float(g.choice([0, 0, 0, g.uniform(0.05, 0.2)]))
+    part = (x + inset, y, width - 2 * inset, height)
+    return modern.figure(canvas, part, made, materials, g, photographs=0.15)
 
 
 def _column(
     canvas: Canvas, area: modern.Area, made: modern.Design, materials: Materials, g: Generator
 ) -> None:
-    """Fill a column; one in three has a figure or a table in it."""
+    """Fill a column with text; some have a figure or a table in it, some formulas, some end in references."""
     x, y, width, height = area
     leading = made.body.leading
-    if g.random() > 0.4 or height < 20 * leading:
+    if height < 20 * leading or g.random() > 0.6:
         modern.column(canvas, area, made, g)
         return
-    before = height * g.uniform(0, 0.5)
+    drawn = g.random()
+    before = height * float(g.choice([0, g.uniform(0, 0.5)]))
     modern.column(canvas, (x, y, width, before), made, g)
-    y = _float(canvas, (x, y + before + leading, width, height * 0.4), made, materials, g) + leading
-    modern.column(canvas, (x, y, width, max(0.0, area[1] + height - y)), made, g)
+    y, end = y + before + leading * min(1.0, before), area[1] + height
+    if drawn < 0.75:
+        tall = min(end - y, height * g.uniform(0.25, 0.6))
+        y = _float(canvas, (x, y, width, tall), made, materials, g) + leading
+    elif drawn < 0.88:
+        lookalikes.formulas(canvas, (x, y, width, end - y), made, g)
+        return
+    else:
+        lookalikes.bibliography(canvas, (x, y, width, end - y), made, g)
+        return
+    modern.column(canvas, (x, y, width, max(0.0, end - y)), made, g)

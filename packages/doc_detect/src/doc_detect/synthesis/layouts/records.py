@@ -8,9 +8,8 @@ import numpy as np
 from doc_detect.synthesis.canvas import Box, Canvas
 from doc_detect.synthesis.layouts import furniture, lookalikes, modern, tables
 from doc_detect.synthesis.layouts.materials import Materials
-from doc_detect.synthesis.layouts.table_recipes import MODERN
+from doc_detect.synthesis.layouts.titled import titled_table
 from doc_detect.synthesis.text import Setting, Style, fitted, set_block, set_line
-from doc_detect.synthesis.words import roman
 
 Generator = np.random.Generator
 Area = tuple[float, float, float, float]
@@ -98,53 +97,9 @@ def _turned(canvas: Canvas) -> Canvas:
 # --- tables on pages
 
 
-def titled(canvas: Canvas, area: Area, made: Record, g: Generator, recipe: str = "") -> float:
+def _titled(canvas: Canvas, area: Area, made: Record, g: Generator, recipe: str = "") -> float:
     """Print a table, most with a title above and some with notes below; return the y below all."""
-    x, y, width, height = area
-    bottom, style = y + height, made.design.small
-    if height < 2 * tables.LEAST_LINES * style.leading:
-        return y
-    if g.random() < 0.65:
-        y = _table_title(canvas, (x, y, width, height), made, g)
-    notes = int(g.choice([0, 0, 0, 1, 2, 3]))
-    room = bottom - y - notes * style.leading
-    recipe = recipe or tables.draw_from(MODERN, g)
-    y = tables.table(canvas, (x, y, width, room), style, made.design.writer, g, recipe, None, made.typed)
-    y += style.leading * g.uniform(0.2, 0.5)
-    for k in range(notes if bottom - y > notes * style.leading else 0):
-        mark = (
-            "Source: "
-            if k == notes - 1 and g.random() < 0.4
-            else str(g.choice(["* ", "a. ", "1 ", "Note: "]))
-        )
-        text = fitted(mark + made.design.writer.phrase(3, 14), style, width * 0.9)
-        set_line(canvas, text, x, y, style.scaled(0.9), "main_text")
-        y += style.leading * 0.95
-    return y
-
-
-def _table_title(canvas: Canvas, area: Area, made: Record, g: Generator) -> float:
-    """Set a table's number and title as one caption; return the y below."""
-    x, y, width, _ = area
-    design = made.design
-    style = design.bold if g.random() < 0.4 else design.small
-    number = int(g.integers(1, 40))
-    lead = str(
-        g.choice([f"TABLE {roman(number)}.", f"Table {number}.", f"No. {number}.—", "", f"TABLEAU {number}"])
-    )
-    words = design.writer.phrase(2, 9)
-    lines = [lead, words.upper() if g.random() < 0.4 else words.capitalize()]
-    if g.random() < 0.5:
-        lines = [" ".join(lines).strip()]
-    if g.random() < 0.3:
-        lines.append(f"({design.writer.phrase(1, 4)})")
-    align = float(g.choice([0.0, 0.5]))
-    boxes = []
-    for text in filter(None, lines):
-        boxes.append(set_line(canvas, fitted(text, style, width), x + width * align, y, style, None, align))
-        y += style.leading
-    canvas.add("caption", [box for box in boxes if box])
-    return y + style.leading * g.uniform(0.15, 0.7)
+    return titled_table(canvas, area, made.design, g, recipe, made.typed)
 
 
 def _report(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
@@ -156,7 +111,7 @@ def _report(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
     gap = width * 0.05
     measure = (width - gap * (columns - 1)) / columns
     if columns == 2 and g.random() < 0.4:
-        y = titled(canvas, (x, y, width, height * g.uniform(0.2, 0.5)), made, g) + made.design.body.leading
+        y = _titled(canvas, (x, y, width, height * g.uniform(0.2, 0.5)), made, g) + made.design.body.leading
     for k in range(columns):
         area = (x + k * (measure + gap), y, measure, frame[1] + height - y)
         _text_and_tables(canvas, area, made, g, 0.9 if columns == 1 else 0.6)
@@ -176,14 +131,14 @@ def _text_and_tables(canvas: Canvas, area: Area, made: Record, g: Generator, sha
             y = modern.figure(canvas, (x, y, width, tall), made.design, made.materials, g, 0.2)
         else:
             inset = width * float(g.choice([0, 0, 0, 0.08]))
-            y = titled(canvas, (x + inset, y, width - 2 * inset, tall), made, g)
+            y = _titled(canvas, (x + inset, y, width - 2 * inset, tall), made, g)
         y += leading * g.uniform(0.8, 1.6)
 
 
 def _full_page(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
     """Print one table that fills the page, or nearly."""
     recipe = tables.draw_from({"statistics": 0.55, "wide": 0.3, "words": 0.15}, g)
-    titled(canvas, frame, made, g, recipe)
+    _titled(canvas, frame, made, g, recipe)
 
 
 def _several(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
@@ -199,7 +154,7 @@ def _several(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
         for k in range(beside):
             area = (x + k * (measure + gap), y, measure, tall)
             recipe = tables.draw_from({"pairs": 0.4, "statistics": 0.6}, g) if beside > 1 else ""
-            ends.append(titled(canvas, area, made, g, recipe))
+            ends.append(_titled(canvas, area, made, g, recipe))
         y = max(ends) + leading * g.uniform(0.5, 1.6)
 
 
@@ -215,7 +170,7 @@ def _lists(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
     for k in range(count):
         left, at = x + k * (measure + gap), y
         while bottom - at > 12 * made.design.small.leading:
-            at = titled(canvas, (left, at, measure, bottom - at), made, g, "pairs")
+            at = _titled(canvas, (left, at, measure, bottom - at), made, g, "pairs")
             at += made.design.small.leading * g.uniform(0.6, 2)
 
 
