@@ -1,3 +1,5 @@
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from doc_detect.gallery import GalleryPage, main, thumbnail_side, write_gallery
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage, write_coco
+from doc_detect.gallery import GalleryPage, Start, main, thumbnail_side, write_gallery
 from doc_detect.predict import predict
 from doc_detect.settings.job import GallerySettings, PredictSettings
 from seminar_common.errors import UserError
@@ -47,12 +51,22 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def opened(browser, four: Path) -> Iterator:
-    context = browser.new_context(viewport={"width": 1000, "height": 800}, accept_downloads=True)
+    yield from watched(browser, four, viewport={"width": 1000, "height": 800}, accept_downloads=True)
+
+
+@pytest.fixture
+def on_a_phone(browser, four: Path) -> Iterator:
+    yield from watched(browser, four, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+
+
+def watched(browser, gallery: Path, **screen) -> Iterator:
+    """Open a gallery; afterwards the browser must have had nothing to complain about."""
+    context = browser.new_context(**screen)
     tab = context.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    tab.goto(four.as_uri())
+    tab.goto(gallery.as_uri())
     yield tab
     context.close()
     assert not problems
@@ -137,6 +151,49 @@ def test_search_source_and_order(opened) -> None:
     assert shown(opened) == ["b/4.jpg"]
 
 
+def test_pages_come_by_most_finds_or_the_best_score_of_the_chosen_class(browser, tmp_path: Path) -> None:
+    box = (0, 0, 50, 50)
+    pages = [
+        page("one.jpg", ("graphic", 0.6, box), ("table", 0.9, box)),
+        page("three.jpg", *[("graphic", 0.7, box)] * 2, ("table", 0.6, box)),
+        page("sure.jpg", ("graphic", 0.8, box), *[("graphic", 0.3, box)] * 4),
+    ]
+    write_gallery(pages, tmp_path / "gallery.html", "Three", start=Start("finds", ("graphic",)))
+    for tab in watched(browser, tmp_path / "gallery.html", viewport={"width": 1000, "height": 800}):
+        assert shown(tab) == ["three.jpg", "one.jpg", "sure.jpg"]  # what scores under 0.5 is not counted
+        tab.locator("#sort").select_option("score")
+        assert shown(tab) == ["sure.jpg", "three.jpg", "one.jpg"]
+        for _ in range(2):  # graphics are no longer asked for
+            tab.locator(".chip", has_text="graphic").click()
+        tab.locator(".chip", has_text="table").click()
+        assert shown(tab) == ["one.jpg", "three.jpg"]
+        tab.locator("#sort").select_option("pages")
+        assert shown(tab) == ["one.jpg", "three.jpg"] and tab.locator("#sort").input_value() == "pages"
+
+
+def test_a_phone_has_its_screen_for_the_pages(on_a_phone) -> None:
+    def bar() -> float:
+        return on_a_phone.locator("header").bounding_box()["height"]
+
+    assert bar() < 60 and not on_a_phone.locator("#controls").is_visible()
+    tops = [card.bounding_box()["y"] for card in on_a_phone.locator(".card").all()]
+    assert tops[0] == tops[1] < 80  # side by side
+    assert on_a_phone.evaluate("document.documentElement.scrollWidth") <= 390
+    on_a_phone.locator("#choose").tap()
+    assert on_a_phone.locator("#controls").is_visible() and 60 < bar() < 422
+    assert on_a_phone.evaluate("document.documentElement.scrollWidth") <= 390
+    on_a_phone.locator(".chip", has_text="table").tap()
+    on_a_phone.locator("#choose").tap()
+    assert bar() < 60 and shown(on_a_phone) == ["b/</script><b>3.jpg"]
+    on_a_phone.keyboard.press("/")  # a narrow window on a desk has a keyboard
+    on_a_phone.keyboard.type("nothing")
+    assert on_a_phone.locator("#search").is_visible() and shown(on_a_phone) == []
+
+
+def test_on_a_wide_screen_the_controls_are_always_there(opened) -> None:
+    assert opened.locator("#search").is_visible() and not opened.locator("#choose").is_visible()
+
+
 def test_needs_no_network_and_no_other_file(four: Path) -> None:
     text = four.read_text(encoding="utf-8")
     assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
@@ -168,8 +225,61 @@ def test_shows_predictions_and_leaves_out_what_is_gone(tiny_model: Path, tmp_pat
     text = (out / "gallery.html").read_text(encoding="utf-8")
     assert '"n":"1.png"' in text and '"n":"2.png"' not in text
     assert '"u":"../scans/1.png"' in text
+    with pytest.raises(UserError, match="--has table: the detector knows graphic"):
+        main(GallerySettings(predictions=out, has=("table",)))
     with pytest.raises(UserError, match="neither predictions nor a COCO"):
         main(GallerySettings(predictions=scans))
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"pages": 2}, ["0.jpg", "2.jpg"]),  # evenly
+        ({"pages": 2, "order": "finds"}, ["1.jpg", "3.jpg"]),
+        ({"pages": 2, "order": "score"}, ["2.jpg", "3.jpg"]),
+        ({"pages": 1, "order": "area"}, ["0.jpg"]),
+        ({"pages": 1, "order": "area", "has": ("table",)}, ["3.jpg"]),
+        ({"pages": 9, "has": ("table",)}, ["3.jpg"]),
+        (
+            {"has": ("table",), "order": "score"},
+            ["0.jpg", "1.jpg", "2.jpg", "3.jpg"],
+        ),  # all, but not all at first
+    ],
+)
+def test_the_pages_that_are_shown_are_the_first_in_the_order(
+    tmp_path: Path, options: dict, names: list[str]
+) -> None:
+    finds = [
+        [("graphic", 0.6, (0, 0, 80, 80))],
+        [("graphic", 0.6, (0, 0, 10, 10))] * 3 + [("table", 0.4, (0, 0, 90, 90))],
+        [("graphic", 0.9, (0, 0, 20, 20))] + [("graphic", 0.2, (0, 0, 10, 10))] * 5,
+        [("table", 0.8, (0, 0, 30, 30)), ("graphic", 0.55, (0, 0, 20, 20))],
+    ]
+    pages = []
+    for number, boxes in enumerate(finds):
+        Image.new("RGB", (100, 100), "white").save(tmp_path / f"{number}.jpg")
+        labels = np.array([class_index(label) for label, *_ in boxes])
+        scores, xyxy = (np.array([box[place] for box in boxes], float) for place in (1, 2))
+        pages.append(CocoPage(f"{number}.jpg", 100, 100, xyxy, labels, scores))
+    write_coco(tmp_path / "found.json", pages, {})
+    main(GallerySettings(predictions=tmp_path / "found.json", **options))
+    text = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert [one["n"] for one in data["pages"]] == names
+    assert data["start"]["order"] == options.get("order", "pages")
+    assert tuple(data["labels"][number] for number in data["start"]["has"]) == options.get("has", ())
+
+
+def test_a_class_that_no_page_holds_is_said(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 100), "white").save(tmp_path / "0.jpg")
+    box, label = np.array([[0, 0, 9, 9.0]]), np.array([class_index("table")])
+    write_coco(tmp_path / "truth.json", [CocoPage("0.jpg", 100, 100, box, label)], {})
+    with pytest.raises(UserError, match="--has woodcut: no class; choose among graphic"):
+        main(GallerySettings(predictions=tmp_path / "truth.json", has=("woodcut",)))
+    with pytest.raises(UserError, match="no page holds graphic with a score of 0.5"):
+        main(GallerySettings(predictions=tmp_path / "truth.json", has=("graphic",), pages=3))
+    with pytest.raises(UserError, match="--pages -1"):
+        GallerySettings(predictions=tmp_path, pages=-1)
 
 
 def test_thumbnails_get_smaller_with_the_number_of_pages() -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from doc_detect.classes import CLASSES
 from doc_detect.pages import BadPage, PageRef, read_page
-from doc_detect.predictions import CONFIG, open_predictions
+from doc_detect.predictions import CONFIG, SURE, open_predictions
 from doc_detect.settings.job import GallerySettings
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path
@@ -52,7 +52,19 @@ class GalleryPage:
     """What to group by: a book, a world."""
 
 
-def write_gallery(pages: Iterable[GalleryPage], out: Path, title: str, longest: int = 480) -> int:
+@dataclass(frozen=True)
+class Start:
+    """What the page shows at first; whoever looks at it can change both."""
+
+    order: str = "pages"
+    """A value of its list of orders: ``pages``, ``finds``, ``score`` or ``area``."""
+    has: tuple[str, ...] = ()
+    """Classes that the pages hold."""
+
+
+def write_gallery(
+    pages: Iterable[GalleryPage], out: Path, title: str, longest: int = 480, start: Start | None = None
+) -> int:
     """Write the gallery of ``pages`` to ``out``, atomically; pages that can't be read are left out.
 
     Args:
@@ -60,6 +72,7 @@ def write_gallery(pages: Iterable[GalleryPage], out: Path, title: str, longest: 
         out: The .html file.
         title: Its heading.
         longest: Longest side of the thumbnails in pixels.
+        start: What it shows at first, by default all pages in order.
 
     Returns:
         How many pages are shown.
@@ -74,7 +87,7 @@ def write_gallery(pages: Iterable[GalleryPage], out: Path, title: str, longest: 
                 continue
             file.write(f'<script type="text/plain" id="t{len(shown)}">{picture}</script>\n')
             shown.append(_facts(page, out))
-        data = json.dumps(_numbered(shown), separators=(",", ":")).replace("<", "\\u003c")
+        data = json.dumps(_numbered(shown, start or Start()), separators=(",", ":")).replace("<", "\\u003c")
         script = (_TEMPLATES / "gallery.js").read_text(encoding="utf-8")
         file.write(f'<script type="application/json" id="data">{data}</script>\n')
         file.write(f"<script>\n{script}</script>\n</body>\n</html>\n")
@@ -116,16 +129,17 @@ def _facts(page: GalleryPage, out: Path) -> dict[str, Any]:
     return facts
 
 
-def _numbered(pages: list[dict[str, Any]]) -> dict[str, Any]:
+def _numbered(pages: list[dict[str, Any]], start: Start) -> dict[str, Any]:
     """Return the script's data, with labels as numbers, in the order and the colours that they always have."""
     order = {label: number for number, label in enumerate(CLASSES)}
-    names = {box[0] for page in pages for box in page["d"]}
+    names = {box[0] for page in pages for box in page["d"]} | set(start.has)
     labels = sorted(names, key=lambda name: (order.get(name, len(order)), name))
     number = {label: index for index, label in enumerate(labels)}
     for page in pages:
         page["d"] = [[number[box[0]], *box[1:]] for box in page["d"]]
     colours = [order.get(label, len(order) + index) for index, label in enumerate(labels)]
-    return {"labels": labels, "colours": colours, "pages": pages}
+    first = {"order": start.order, "has": [number[label] for label in start.has]}
+    return {"labels": labels, "colours": colours, "start": first, "pages": pages}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -137,10 +151,11 @@ def main(settings: GallerySettings) -> None:
     out = settings.out or _default_out(settings.predictions)
     pages = _pages_of(settings)
     if settings.pages:
-        pages = _evenly(pages, settings.pages)
+        pages = _some(pages, settings)
     title = settings.title or settings.predictions.resolve().name
     with progress("gallery", len(pages)) as advance:
-        shown = write_gallery(_counted(pages, advance), out, title, thumbnail_side(len(pages)))
+        start = Start(settings.order, settings.has)
+        shown = write_gallery(_counted(pages, advance), out, title, thumbnail_side(len(pages)), start)
     say(
         f"{shown:,} of {len(pages):,} pages in {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser"
     )
@@ -153,12 +168,16 @@ def _default_out(predictions: Path) -> Path:
 def _pages_of(settings: GallerySettings) -> list[GalleryPage]:
     source = settings.predictions
     if source.is_file() and source.suffix.lower() == ".json":
+        for label in settings.has:
+            if label not in CLASSES:
+                raise UserError(f"--has {label}: no class; choose among {', '.join(CLASSES)}")
         return _of_coco(source, settings.images, settings.min_score)
     if not (source / CONFIG).exists():
         raise UserError(
             f"{source}: neither predictions nor a COCO .json; give the --out of `doc-detect predict`"
         )
     predictions = open_predictions(source, settings.images)
+    predictions.check_labels(settings.has, "--has")
     return [
         GalleryPage(
             page.name,
@@ -189,10 +208,34 @@ def _of_coco(path: Path, images: Path | None, min_score: float) -> list[GalleryP
     return pages
 
 
-def _evenly(pages: list[GalleryPage], count: int) -> list[GalleryPage]:
-    if count >= len(pages):
-        return pages
-    return [pages[index * len(pages) // count] for index in range(count)]
+def _some(pages: list[GalleryPage], settings: GallerySettings) -> list[GalleryPage]:
+    """Return ``settings.pages`` of those that are shown at first, in the order that all have."""
+    held = [page for page in pages if set(settings.has) <= {label for label, *_ in _sure(page)}]
+    if not held:
+        raise UserError(
+            f"{settings.predictions}: no page holds {' and '.join(settings.has)} with a score of {SURE} or more; "
+            "leave --pages or --has out"
+        )
+    count = min(settings.pages, len(held))
+    if settings.order == "pages":
+        return [held[index * len(held) // count] for index in range(count)]
+    best = sorted(range(len(held)), key=lambda index: -_rank(held[index], settings))[:count]
+    return [held[index] for index in sorted(best)]
+
+
+def _rank(page: GalleryPage, settings: GallerySettings) -> float:
+    """Return what the page's script orders by at first: of the finds of the wanted classes, or of all."""
+    finds = [find for find in _sure(page) if not settings.has or find[0] in settings.has]
+    if settings.order == "finds":
+        return len(finds)
+    if settings.order == "score":
+        return max((1.0 if score is None else score for _, score, _ in finds), default=0.0)
+    return max(((x2 - x1) * (y2 - y1) / math.prod(page.size) for *_, (x1, y1, x2, y2) in finds), default=0.0)
+
+
+def _sure(page: GalleryPage) -> list[Marked]:
+    """Return what the page's script counts at first."""
+    return [find for find in page.detections if find[1] is None or find[1] >= SURE]
 
 
 def _counted(pages: Iterable[GalleryPage], advance: Callable[..., None]) -> Iterator[GalleryPage]:

@@ -1,5 +1,5 @@
 "use strict";
-// data.labels: class names; data.colours: the number of each one's colour. data.pages: {n: name, s: [width, height], g: source, u: link to the original,
+// data.labels: class names; data.colours: the number of each one's colour; data.start: {order, has: [label]} at first. data.pages: {n: name, s: [width, height], g: source, u: link to the original,
 // d: [[label, score or null, x1, y1, x2, y2], ...]}. The thumbnail of page i is the text of the element t<i>.
 const data = JSON.parse(document.getElementById("data").textContent);
 const COLOURS = ["#d1344b", "#1976d2", "#2a8f45", "#b57700", "#8e44ad", "#00898f", "#d9620a", "#5661c9", "#c2185b",
@@ -7,7 +7,7 @@ const COLOURS = ["#d1344b", "#1976d2", "#2a8f45", "#b57700", "#8e44ad", "#00898f
 const LABEL_HEIGHT = 34, GAP = 14;
 const $ = (id) => document.getElementById(id);
 const colour = (label) => COLOURS[data.colours[label] % COLOURS.length];
-const state = { shown: [], here: 0, columns: 1, marks: new Set(), classes: data.labels.map(() => "any") };
+const state = { shown: [], here: 0, columns: 1, marks: new Set(), classes: data.labels.map((_, label) => (data.start.has.includes(label) ? "with" : "any")) };
 const cards = new Map(); // position in state.shown -> element
 
 function make(tag, properties = {}, ...children) {
@@ -35,7 +35,7 @@ function fits(page, index, least, words) {
 function rank(page, by, least) {
   const wanted = state.classes.includes("with") ? (box) => state.classes[box[0]] === "with" : () => true;
   const boxes = boxesOf(page, least).filter(wanted);
-  if (by === "boxes") return boxes.length;
+  if (by === "finds") return boxes.length;
   if (by === "score") return Math.max(0, ...boxes.map((box) => box[1] ?? 1));
   const area = (box) => ((box[4] - box[2]) * (box[5] - box[3])) / (page.s[0] * page.s[1]);
   return Math.max(0, ...boxes.map(area));
@@ -45,7 +45,7 @@ function refresh() {
   const least = minScore(), words = $("search").value.trim().toLowerCase(), by = $("sort").value;
   const before = state.shown[state.here];
   state.shown = data.pages.map((_, i) => i).filter((i) => fits(data.pages[i], i, least, words));
-  if (by !== "order") {
+  if (by !== "pages") {
     const ranks = new Map(state.shown.map((i) => [i, rank(data.pages[i], by, least)]));
     state.shown.sort((a, b) => ranks.get(b) - ranks.get(a) || a - b);
   }
@@ -211,6 +211,12 @@ function toggle(button) {
   if (button === "marked") refresh();
 }
 
+// On a narrow screen the controls are shown on demand; on a wide one they always are.
+function openControls(on) {
+  document.querySelector("header").classList.toggle("open", on);
+  $("choose").setAttribute("aria-expanded", on);
+}
+
 function turnClass(label) {
   if (label >= data.labels.length) return;
   state.classes[label] = { any: "with", with: "without", without: "any" }[state.classes[label]];
@@ -237,7 +243,7 @@ const KEYS = {
   s: saveList,
   "[": () => stepScore(-0.05),
   "]": () => stepScore(0.05),
-  "/": () => $("search").focus(),
+  "/": () => { openControls(true); $("search").focus(); },
   "?": () => $("help").showModal(),
 };
 
@@ -270,6 +276,7 @@ for (const id of ["search", "score"]) $(id).addEventListener("input", refresh);
 for (const id of ["source", "sort"]) $(id).addEventListener("change", () => { refresh(); $(id).blur(); });
 $("size").addEventListener("input", layOut);
 for (const id of ["boxes", "marked"]) $(id).addEventListener("click", () => toggle(id));
+$("choose").addEventListener("click", () => openControls($("choose").getAttribute("aria-expanded") !== "true"));
 $("save").addEventListener("click", saveList);
 $("ask").addEventListener("click", () => $("help").showModal());
 $("previous").addEventListener("click", () => go(state.here - 1));
@@ -278,4 +285,6 @@ $("mark").addEventListener("click", toggleMark);
 $("close").addEventListener("click", () => $("viewer").close());
 window.addEventListener("scroll", draw, { passive: true });
 window.addEventListener("resize", layOut);
+$("sort").value = data.start.order;
+if (matchMedia("(max-width: 760px)").matches) $("size").value = 160; // two pages side by side on a phone
 refresh();
