@@ -114,6 +114,14 @@ WORLDS: Mapping[str, Mapping[str, float]] = {
     "article": {"article": 1.0},
     "record": {"record": 1.0},
     "nonpage": {"nonpage": 1.0},
-    "all": {"print": 0.6, "manuscript": 0.2, "catalogue": 0.12, "article": 0.08},
+    "all": {
+        "print": 0.4,
+        "manuscript": 0.14,
+        "catalogue": 0.13,
+        "newspaper": 0.06,
+        "article": 0.1,
+        "record": 0.13,
+        "nonpage": 0.04,
+    },
 }
 """Share of each kind in each world."""
