@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from doc_detect.settings.synth import DegradeSettings
+from doc_detect.synthesis import clutter
 from doc_detect.synthesis.degrade import Page, degrade, smooth_noise
 
-GEOMETRY = DegradeSettings(binarized=0, grey=0, bleed_through=0, stains=0, shadow=0, neighbour=0, strength=0)
+GEOMETRY = DegradeSettings(
+    binarized=0, grey=0, bleed_through=0, stains=0, shadow=0, neighbour=0, clutter=0, strength=0
+)
 """Only geometry, paper and background."""
 
 
@@ -65,6 +68,41 @@ def test_nothing_is_mirrored() -> None:
         scan, moved = degrade(ink, boxes, np.random.default_rng(seed), DegradeSettings())
         centre = (moved[0, :2] + moved[0, 2:]) / 2 / np.array(scan.shape[1::-1])
         assert centre[0] < 0.65 and centre[1] < 0.5
+
+
+def test_clutter_comes_into_the_picture_and_moves_no_box() -> None:
+    ink, boxes = red_page()
+    changed = 0
+    for seed in range(12):
+        (calm, before), (full, after) = (
+            degrade(ink, boxes, np.random.default_rng(seed), dataclasses.replace(GEOMETRY, clutter=share))
+            for share in (0.0, 1.0)
+        )
+        assert np.array_equal(before, after)
+        changed += not np.array_equal(calm, full)
+    assert changed >= 8
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_things_lie_neither_on_ink_nor_on_objects(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clutter, "_tape", lambda scene, g: None)  # tape is seen through
+    ink, boxes = red_page()
+    boxes = np.concatenate([boxes, [[150.0, 250, 290, 390]]])  # an object on white, as a pale picture is
+    scene = np.full(ink.shape, 0.5, np.float32)
+    clutter.lay(scene, ink, boxes, np.random.default_rng(seed))
+    for x0, y0, x1, y1 in boxes.astype(int):
+        assert (scene[y0:y1, x0:x1] == 0.5).all()
+
+
+def test_most_things_find_a_place_on_an_empty_leaf() -> None:
+    laid = 0
+    for seed in range(20):
+        scene = np.full((400, 300, 3), 0.5, np.float32)
+        clutter.lay(
+            scene, np.full((400, 300, 3), 255, np.uint8), np.zeros((0, 4)), np.random.default_rng(seed)
+        )
+        laid += not (scene == 0.5).all()
+    assert laid >= 15
 
 
 def test_binarized_pages_are_black_and_white() -> None:

@@ -324,10 +324,22 @@ def _stains(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray
         layer *= 1 - _rgb(_stain(size, generator)) * (1 - colour)
     if generator.random() < 0.2:
         layer *= _rgb(1 - _blot(size, generator))
+    if generator.random() < 0.15:
+        layer *= 1 - _rgb(_offset(size, generator)) * np.array([0.3, 0.55, 0.8], np.float32)
     if generator.random() < 0.35:  # foxing
         spots = smooth_noise(size, max(size) / generator.uniform(40, 120), generator)
         layer *= 1 - np.clip(spots - 2.2, 0, 1)[..., None] * np.array([0.2, 0.4, 0.55], np.float32)
     return layer
+
+
+def _offset(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Return the brown mark that a picture or a slip on the facing leaf left: a pale rectangle with soft edges."""
+    height, width = size
+    tall, wide = int(height * generator.uniform(0.08, 0.6)), int(width * generator.uniform(0.1, 0.7))
+    y, x = int((height - tall) * generator.random()), int((width - wide) * generator.random())
+    mark = np.zeros(size, np.float32)
+    mark[y : y + tall, x : x + wide] = generator.uniform(0.06, 0.35)
+    return cv2.GaussianBlur(mark, (0, 0), max(0.8, max(size) * generator.uniform(0.001, 0.01)))
 
 
 def _browning(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:

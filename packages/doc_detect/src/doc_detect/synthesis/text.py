@@ -110,6 +110,7 @@ def set_block(
     accents = [
         layers.setdefault(colour, _Layer(width + 2 * margin, height + style.size, style))
         for colour in setting.accents
+        if setting.accent_share or setting.versals
     ]
     words = iter(_capitalised(writer.words(int(count * width / style.size * 0.9) + 20), setting.capitals))
     for line in range(count):
@@ -164,16 +165,33 @@ def _set_line(
         gap += spare / (len(taken) - 1)
     if setting.versals:
         apart = accents[line % len(accents)] if accents else layer
-        apart.draw.text(
-            (x - setting.versals, y), taken[0][:1].upper(), font=layer.font, fill=255, anchor="ls"
-        )
-        taken[0] = taken[0][1:] or taken[0]
-    for word, length in zip(taken, lengths, strict=True):
+        _set_apart(apart, taken, (x - setting.versals, y))
+    _write_words(layer, accents, taken, lengths, (x, y, gap), setting, generator)
+
+
+def _write_words(
+    layer: _Layer,
+    accents: list[_Layer],
+    words: list[str],
+    lengths: list[float],
+    start: tuple[float, float, float],
+    setting: Setting,
+    generator: Generator,
+) -> None:
+    """Write words from (x, y) on with a gap between them, some with a coloured letter."""
+    x, y, gap = start
+    for word, length in zip(words, lengths, strict=True):
         if accents and generator.random() < setting.accent_share:
             x += _accented(layer, accents, word, (x, y), setting, generator) + gap
             continue
         layer.draw.text((x, y), word, font=layer.font, fill=255, anchor="ls")
         x += length + gap
+
+
+def _set_apart(layer: _Layer, taken: list[str], at: tuple[float, float]) -> None:
+    """Write a line's first letter at a place of its own, and take it from the line."""
+    layer.draw.text(at, taken[0][:1].upper(), font=layer.font, fill=255, anchor="ls")
+    taken[0] = taken[0][1:] or taken[0]
 
 
 def _accented(

@@ -415,6 +415,10 @@ def _index(
             set_line(canvas, str(g.integers(1, 400)), x + width, y + k * style.leading, style, None, 1.0)
         )
     canvas.add("main_text", [b for b in boxes if b])
+    if g.random() < 0.2:
+        lines = int(g.integers(2, 7))
+        top = y + style.leading * int(g.integers(0, max(1, int(room / style.leading) - lines)))
+        marks.brace(canvas, x + width * g.uniform(0.82, 0.9), top, top + lines * style.leading, g)
 
 
 def blank(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g: Generator) -> None:

@@ -258,7 +258,7 @@ def cover(canvas: Canvas, materials: Materials, g: Generator) -> None:
     leather = g.random() < 0.65
     shades = _LEATHERS if leather else _CLOTHS
     shade = shades[int(g.integers(len(shades)))]
-    _ground(canvas, shade, g.uniform(0.04, 0.14), height * g.uniform(0.004, 0.03), g)
+    _ground(canvas, shade, g.uniform(0.03, 0.09), height * g.uniform(0.004, 0.03), g)
     if not leather:
         _weave(canvas, g)
     ink = (205, 165, 80) if g.random() < 0.5 else _darker(shade, 0.6)
@@ -375,9 +375,9 @@ def marbled(canvas: Canvas, materials: Materials, g: Generator) -> None:
     if g.random() < 0.5:  # combed
         y, x = np.ogrid[0:height, 0:width]
         pitch = height * g.uniform(0.02, 0.08)
-        field = 0.5 * field + 3 * np.sin(
-            2 * np.pi * (y / pitch / 2 + np.abs((x / pitch) % 2 - 1) * g.uniform(0.5, 1.5))
-        )
+        drawn = pitch * g.uniform(0.2, 1.2) * smooth_noise(size, pitch * g.uniform(2, 8), g, 2)
+        comb = np.abs(((x + drawn) / pitch) % 2 - 1) * g.uniform(0.5, 1.5)
+        field = 0.5 * field + 3 * np.sin(np.pi * ((y + drawn) / pitch + 2 * comb))
     number = np.clip((field * 0.9 + len(colours) / 2).astype(int), 0, len(colours) - 1)
     canvas.ink[:] = colours[number]
     if g.random() < 0.3:

@@ -31,24 +31,21 @@ def borders(canvas: Canvas, frame: Area, style: Style, face: str, materials: Mat
     thick = canvas.height * g.uniform(0.015, 0.055)
     sides = ("left", "right", "top", "bottom")
     chosen = (sides, sides, sides[:2], sides[2:], ("left",), ("right",), ("left", "bottom"))
-    count = int(g.integers(len(chosen)))
-    pad, head = thick * g.uniform(0.2, 0.5), style.leading * 1.8
-    same = g.random() < 0.4
-    pattern = _strip(thick, width, face, materials, g)
-    for side in chosen[count]:
+    strips = chosen[int(g.integers(len(chosen)))]
+    deep = thick + thick * g.uniform(0.2, 0.5)
+    taken = {side: deep * (side in strips) for side in sides}
+    pattern = _strip(thick, width, face, materials, g) if g.random() < 0.4 else None
+    for side in strips:
         upright = side in ("left", "right")
-        length = height - 2 * (thick + pad) if upright and count < 2 else height if upright else width
-        art = pattern if same and not upright else _strip(thick, length, face, materials, g)
+        length = height - taken["top"] - taken["bottom"] if upright else width
+        art = _strip(thick, length, face, materials, g) if upright or pattern is None else pattern
         art = cv2.rotate(art, cv2.ROTATE_90_CLOCKWISE) if upright else art
         left = x + width - art.shape[1] if side == "right" else x
-        top = y + height - art.shape[0] if side == "bottom" else y
-        if upright:
-            top += (height - art.shape[0]) / 2
+        top = y + taken["top"] if upright else y if side == "top" else y + height - art.shape[0]
         canvas.place(inked(art, style), left, top, "graphic")
-    taken = {side: (thick + pad) * (side in chosen[count]) for side in sides}
+    head = style.leading * 1.8  # room for the running title and the signature
     top, bottom = (taken[side] and taken[side] + head for side in ("top", "bottom"))
-    left, right = taken["left"], taken["right"]
-    return x + left, y + top, width - left - right, height - top - bottom
+    return x + taken["left"], y + top, width - taken["left"] - taken["right"], height - top - bottom
 
 
 def _strip(thick: float, length: float, face: str, materials: Materials, g: Generator) -> np.ndarray:
