@@ -61,6 +61,15 @@ def test_a_piece_that_no_worker_survives_fails_alone(functions, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_a_piece_that_never_ends_fails_alone_and_at_once(functions, workers: int) -> None:
+    began = time.monotonic()
+    with executor(WorkConfig(workers), limit_s=2) as pool:
+        found = dict(results_as_completed(pool, functions.never_ends_at_3, range(6)))
+    assert found == {**{n: n for n in range(6)}, 3: Failed("took longer than 2 s")}
+    assert time.monotonic() - began < 2 * ATTEMPTS + 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_the_function_is_raised_here(functions, workers: int) -> None:
     with (
         pytest.raises(UserError, match="page 3 is not there"),
@@ -240,6 +249,16 @@ def test_of_a_batch_that_no_worker_survives_one_piece_fails(
         found = sorted(results_as_completed(pool, squares, PIECES, batch=5), key=lambda one: one[0])
     assert [one for one in found if one[0] != 5] == [one for one in SQUARES if one[0] != 5]
     assert isinstance(found[5][1], Failed)
+
+
+@pytest.mark.slow
+def test_on_a_cluster_too_a_piece_that_never_ends_fails_alone(functions, cluster: str, monkeypatch) -> None:
+    monkeypatch.setattr("seminar_common.work.DESERTED_S", 300.0)
+    with executor(WorkConfig(cluster=cluster), limit_s=2) as pool:
+        found = dict(results_as_completed(pool, functions.never_ends_at_3, range(6), batch=2))
+    failed = found.pop(3)
+    assert found == {n: n for n in (0, 1, 2, 4, 5)}
+    assert isinstance(failed, Failed) and "or took longer than 2 s" in failed.reason
 
 
 @pytest.mark.slow

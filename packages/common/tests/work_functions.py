@@ -1,5 +1,6 @@
 """What the tests of work and of fresh processes run in other processes, which can't import a test module."""
 
+import ctypes
 import functools
 import os
 import signal
@@ -31,6 +32,13 @@ class Squares:
 
     def begun(self, number: int) -> int:
         return len(list(self.folder.glob(f"{number}-*")))
+
+
+def never_ends_at_3(number: int) -> int:
+    """Return the number; for 3 stay in C code that holds Python's lock."""
+    if number == 3:
+        ctypes.PyDLL(None).pause()
+    return number
 
 
 def is_interrupt_blocked(piece: int) -> bool:

@@ -95,9 +95,6 @@ _STARTS = {
     b"PK\3\4": _ZIP,
     b"Rar!": _ARCHIVE,
     b"7z\xbc\xaf'\x1c": _ARCHIVE,
-    b"\x1f\x8b": _ARCHIVE,
-    b"BZh": _ARCHIVE,
-    b"\xfd7zXZ\0": _ARCHIVE,
     b"II\xbc\1": _OTHER,
 }
 

@@ -13,7 +13,8 @@ class that does. It is unpickled once in each worker: an instance keeps there wh
 same packages installed and see the same files at the same paths.
 
 A worker that dies is replaced, and its piece is done again: what a piece writes must be the same each time and must be
-written atomically. Where this process ends, by whatever signal, its workers end with it; a cluster's workers end the
+written atomically. A piece that takes longer than the executor's limit ends its worker, too, and is not tried again
+here; a cluster tries it as often as any that kills its worker. Where this process ends, by whatever signal, its workers end with it; a cluster's workers end the
 pieces that they have begun and take no others.
 """
 
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from seminar_common.device import environment_set, free_cores, thread_variables
 from seminar_common.errors import UserError
 from seminar_common.progress import say
+from seminar_common.watchdog import ends_process_after
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -86,6 +88,8 @@ class Workers(Executor):
     died: tuple[type[Exception], ...] = (WorkerDied,)
     distant = False
     """Whether handing out a piece takes milliseconds."""
+    limit_s = 0.0
+    """Seconds that a piece may take; 0 for no limit."""
 
     @property
     def capacity(self) -> int:
@@ -104,18 +108,21 @@ class Workers(Executor):
 
 
 @contextmanager
-def executor(config: WorkConfig, local: Literal["processes", "threads"] = "processes") -> Generator[Workers]:
+def executor(
+    config: WorkConfig, local: Literal["processes", "threads"] = "processes", limit_s: float = 0.0
+) -> Generator[Workers]:
     """Yield the workers that ``config`` names; they end with the block.
 
     Args:
-        config: One worker here is this process itself, without any pickling.
+        config: One worker here is this process itself, without any pickling, unless there is a limit.
         local: What several workers here are. Threads are for functions that leave Python for most of their time and
-            share something large.
+            share something large; they have no limit.
+        limit_s: Seconds that a piece may take, be it in C code that never comes back; 0 for no limit.
 
     Raises:
         UserError: the cluster can't be reached or has no workers, or the extra for clusters is not installed.
     """
-    workers = _open(config, local)
+    workers = _open(config, local, limit_s)
     try:
         yield workers
     except BaseException:
@@ -125,13 +132,13 @@ def executor(config: WorkConfig, local: Literal["processes", "threads"] = "proce
         workers.shutdown(cancel_futures=True)
 
 
-def _open(config: WorkConfig, local: str) -> Workers:
+def _open(config: WorkConfig, local: str, limit_s: float) -> Workers:
     if config.cluster is not None:
-        return _Cluster(config.cluster)
+        return _Cluster(config.cluster, limit_s)
     count = config.workers or free_cores()
-    if count == 1:
-        return _Inline()
-    return _Processes(count) if local == "processes" else _Threads(count)
+    if local == "processes" and (count > 1 or limit_s):
+        return _Processes(count, limit_s)
+    return _Threads(count) if count > 1 else _Inline()
 
 
 # ----------------------------------------------------------------------------------------------------- results
@@ -145,7 +152,8 @@ def results_in_order(
     Pieces are taken as they are needed, ``window`` of them ahead (by default :attr:`Workers.capacity`), so that
     memory does not grow with their number. An exception that ``function`` raises is raised here.
     """
-    return _results(workers, function, pieces, window, lambda under_way: [next(iter(under_way))])
+    watched = _watched(workers, function)
+    return _results(workers, watched, pieces, window, lambda under_way: [next(iter(under_way))])
 
 
 def results_as_completed(
@@ -165,9 +173,26 @@ def results_as_completed(
         batch: Pieces that a cluster's worker takes at once, so that the 4 to 10 ms that Dask needs to hand something
             out don't count. Of a batch that no worker survives, each piece is tried again by itself.
     """
+    watched = _watched(workers, function)
     if batch == 1 or not workers.distant:
-        return _results(workers, function, pieces, window, list)
-    return _batched_results(workers, function, pieces, window, batch)
+        return _results(workers, watched, pieces, window, list)
+    return _batched_results(workers, watched, pieces, window, batch)
+
+
+def _watched(workers: Workers, function: Callable[[Piece], Answer]) -> Callable[[Piece], Answer]:
+    return _Watched(function, workers.limit_s) if workers.limit_s else function
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A function of one piece, which ends its process where it takes too long."""
+
+    function: Callable[[Any], Any]
+    limit_s: float
+
+    def __call__(self, piece: Any) -> Any:
+        with ends_process_after(self.limit_s):
+            return self.function(piece)
 
 
 def _batched_results(
@@ -265,7 +290,8 @@ def _alone(
     try:
         return future.result()
     except workers.died as error:
-        return Failed(f"each worker that tried it died: {error}")
+        overtime = f" or took longer than {workers.limit_s:g} s" if workers.limit_s else ""
+        return Failed(f"each worker that tried it died{overtime}: {error}")
 
 
 # ------------------------------------------------------------------------------------------------ on this machine
@@ -303,8 +329,9 @@ class _Processes(_Threads):
     workers as they are: Python's pool ends them all with the first.
     """
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, limit_s: float):
         super().__init__(count)
+        self.limit_s = limit_s
         self._own = threading.local()
         self._pools: set[ProcessPoolExecutor] = set()
         self._abandoned = False
@@ -319,7 +346,7 @@ class _Processes(_Threads):
 
     def _supervise(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for _ in range(ATTEMPTS):
-            pool = self._pool()
+            pool, began = self._pool(), time.monotonic()
             try:
                 return pool.submit(function, *args, **kwargs).result()
             except BrokenProcessPool:
@@ -328,6 +355,8 @@ class _Processes(_Threads):
                 del self._own.pool
                 if self._abandoned:
                     raise
+                if self.limit_s and time.monotonic() - began >= self.limit_s:
+                    raise WorkerDied(f"took longer than {self.limit_s:g} s") from None
         raise WorkerDied(
             f"its worker process died {ATTEMPTS} times; too little memory, or a fault in a library"
         )
@@ -408,8 +437,8 @@ class _Cluster(Workers):
 
     distant = True
 
-    def __init__(self, address: str):
-        self.address = address
+    def __init__(self, address: str, limit_s: float):
+        self.address, self.limit_s = address, limit_s
         self._client = _connect(address)
         from distributed import KilledWorker
 
