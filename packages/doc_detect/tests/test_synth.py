@@ -153,7 +153,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 # --- pages
 
 
-@pytest.mark.parametrize("world", ["early-print", "catalogue", "article", "all"])
+@pytest.mark.parametrize("world", ["early-print", "catalogue", "newspaper", "article", "all"])
 def test_every_world_draws_boxes_that_fit_their_ink(world: str, materials: Materials, tmp_path: Path) -> None:
     """Each of a drawn object's four sides must touch ink, on the clean page."""
     names = set()

@@ -172,17 +172,27 @@ def bordered(art: np.ndarray, g: Generator) -> np.ndarray:
 
 
 def _thing(height: int, width: int, g: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return a thing's colour [H, W, 3] float32 and where it is [H, W] float32; it fills most of the height."""
-    plate = Plate.blank(height, width, g)
-    tall = min(0.94, 0.9 * plate.aspect) if g.random() < 0.5 else 0.94
+    """Return a thing's colour [h, w, 3] float32 and where it is [h, w] float32, as large as fits the size."""
+    tall = min(420, max(height, width))
+    plate = Plate.blank(tall, tall * 2, g)
     painter = subjects.THINGS[int(g.integers(len(subjects.THINGS)))]
-    painter(plate, plate.aspect / 2, 0.5 + tall / 2, tall, g)
-    return plate.rgb, plate.cover
+    painter(plate, 1.0, 0.96, 0.9, g)
+    rows, columns = np.flatnonzero(plate.cover.any(axis=1)), np.flatnonzero(plate.cover.any(axis=0))
+    seen = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    rgb, cover = plate.rgb[seen], plate.cover[seen]
+    pad = max(3, max(height, width) // 24)  # for the outline and the shadow
+    scale = min((height - 2 * pad) / cover.shape[0], (width - 2 * pad) / cover.shape[1])
+    size = (max(6, int(cover.shape[1] * scale)), max(6, int(cover.shape[0] * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    rgb, cover = cv2.resize(rgb, size, interpolation=way), cv2.resize(cover, size, interpolation=way)
+    edge = ((pad, pad), (pad, pad))
+    return np.pad(rgb, (*edge, (0, 0)), constant_values=1), np.pad(cover, edge)
 
 
 def cut_out(height: int, width: int, g: Generator) -> np.ndarray:
-    """Return a photograph of a thing on white, some with a soft shadow."""
+    """Return a photograph of a thing on white, some with a soft shadow; no larger than the size, cut to the thing."""
     rgb, cover = _thing(height, width, g)
+    height, width = cover.shape
     lit = (
         rgb
         if g.random() < 0.2
@@ -195,13 +205,13 @@ def cut_out(height: int, width: int, g: Generator) -> np.ndarray:
     page = np.ones((height, width, 1), np.float32)
     if g.random() < 0.3:
         drop = np.roll(cover, (height // 40, width // 30), (0, 1))
-        page -= 0.35 * cv2.GaussianBlur(drop, (0, 0), max(1.0, height / 40))[..., None]
+        page -= 0.35 * cv2.GaussianBlur(drop, (0, 0), max(1.0, height / 70))[..., None]
     weight = cover[..., None]
     return (255 * np.clip(page * (1 - weight) + weight * lit, 0, 1)).astype(np.uint8)
 
 
 def line_cut(height: int, width: int, g: Generator) -> np.ndarray:
-    """Return a thing as cut in wood or drawn with a pen: hatched shadows and an outline, on white."""
+    """Return a thing as cut in wood or drawn with a pen, on white; no larger than the size, cut to the thing."""
     rgb, cover = _thing(height, width, g)
     tone = np.clip(rgb.mean(axis=2) * g.uniform(0.8, 1.5) + g.uniform(0.1, 0.4), 0.12, 1)
     lines = hatch(tone, g.uniform(2.4, 4.5), g, int(g.integers(1, 4)), 2)

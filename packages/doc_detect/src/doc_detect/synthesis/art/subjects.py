@@ -700,6 +700,28 @@ def textile(plate: Plate, g: Generator) -> None:
     plate.rgb *= (1 + 0.12 * texture(plate.size, height / 2, g))[..., None]
 
 
+def document(plate: Plate, g: Generator) -> None:
+    """A page of a book, a letter or a poster as an exhibit: lines of writing on a sheet, some with a cut."""
+    backdrop(plate, g)
+    a, pad = plate.aspect, g.uniform(-0.02, 0.1)
+    paper = (0.93, 0.9, float(g.uniform(0.7, 0.9)))
+    panel(plate, rectangle(pad, pad, a - 2 * pad, 1 - 2 * pad), paper, g.uniform(0.75, 1.0), g, 0.04)
+    x0, y, x1 = pad + a * g.uniform(0.05, 0.15), pad + 0.1, a - pad - a * g.uniform(0.05, 0.15)
+    step = g.uniform(0.012, 0.045)
+    if g.random() < 0.4:
+        tall = g.uniform(0.15, 0.4)
+        panel(plate, rectangle(x0, y, x1 - x0, tall), any_colour(g), 0.8, g, 0.5)
+        y += tall + step
+    while y < 1 - pad - 0.1:
+        found = plate.window(x0, y, x0 + (x1 - x0) * g.uniform(0.6, 1), y + step * 0.55)
+        y += step * float(g.choice([1, 1, 1, 1, 2]))
+        if found:
+            where, rows, columns = found
+            strokes = g.random((rows.shape[0], columns.shape[1])) < g.uniform(0.3, 0.6)
+            words = np.repeat(g.random(columns.shape[1] // 3 + 1) < 0.85, 3)[: columns.shape[1]]
+            plate.paint(where, 0.8 * strokes * words, (0.15, 0.12, 0.1), np.ones(strokes.shape))
+
+
 SUBJECTS = {
     "still life": still_life,
     "portrait": portrait,
@@ -711,5 +733,6 @@ SUBJECTS = {
     "animal": beast,
     "rubble": rubble,
     "textile": textile,
+    "document": document,
 }
 """Painters of whole pictures by name."""

@@ -166,24 +166,17 @@ def _things(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
             continue
         if stamps:
             size = min(size[0], round(size[1] * 1.4)), min(size[1], round(size[0] * 1.4))
-        for half in (0, 0.5) if pairs else (0,):
-            across = round(size[1] / 2) if pairs else size[1]
-            make = photographs.postage_stamp if stamps else photographs.cut_out
-            art = make(size[0], max(14, across), g)
+        make = photographs.postage_stamp if stamps else photographs.cut_out
+        below, at = top, left
+        for _ in range(2 if pairs else 1):
+            art = make(size[0], max(14, size[1] // 2 if pairs else size[1]), g)
             mask = art.min(axis=2) < (235 if stamps else 214)
-            canvas.paste(art, left + half * size[1], top, "graphic", mask) if dark else canvas.place(
-                art, left + half * size[1], top, "graphic"
+            box = (
+                canvas.paste(art, at, top, "graphic", mask) if dark else canvas.place(art, at, top, "graphic")
             )
+            below, at = (max(below, box[3]), box[2] + wide * 0.03) if box else (below, at)
         if numbered:
-            set_line(
-                notes,
-                str(g.integers(1, 999)),
-                left + wide * 0.45,
-                top + size[0] + 2,
-                made.small,
-                "caption",
-                0.5,
-            )
+            set_line(notes, str(g.integers(1, 999)), (left + at) / 2, below + 2, made.small, "caption", 0.5)
     if dark:
         canvas.knock_out(notes, (230, 230, 225))
     else:
@@ -360,7 +353,7 @@ def _cover(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: G
             plates.ground(canvas, colour, g)
             area = (0, canvas.height * g.uniform(0.1, 0.35), canvas.width, canvas.height)
         canvas.paste(materials.photograph(area[3] - area[1], area[2], g), 0, area[1], "graphic")
-        pale = canvas.ink.mean() < 140
+        pale = _behind(canvas, letters) < 140
     else:
         plates.ground(canvas, colour, g)
         pale = max(colour) < 190
@@ -378,9 +371,19 @@ def _cover(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: G
         canvas.objects += letters.objects
 
 
+def _behind(canvas: Canvas, letters: Canvas) -> float:
+    """Return the mean lightness, 0 to 255, of a page where lettering is to stand."""
+    places = [
+        canvas.ink[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] for _, (x0, y0, x1, y1) in letters.objects
+    ]
+    return float(np.mean([place.mean() for place in places if place.size] or [255.0]))
+
+
 def _without(letters: Canvas, box: Box) -> Canvas:
     """Return the lettering, or an empty page where it would touch a picture."""
-    apart = all(b[3] < box[1] or b[1] > box[3] or b[2] < box[0] or b[0] > box[2] for _, b in letters.objects)
+    apart = all(
+        b[3] < box[1] - 8 or b[1] > box[3] + 8 or b[2] < box[0] or b[0] > box[2] for _, b in letters.objects
+    )
     return letters if apart else Canvas.blank(letters.height, letters.width)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from doc_detect.synthesis.art import photographs
 from doc_detect.synthesis.art.ornament import cutting, drawn, foliage, peopled
 from doc_detect.synthesis.art.pictographs import Pictograph, pictograph
-from doc_detect.synthesis.art.render import STYLES, painting
+from doc_detect.synthesis.art.render import STYLES
 from doc_detect.synthesis.art.shapes import Scene, Shape, any_scene
 from doc_detect.synthesis.fonts import FontBook
 from doc_detect.synthesis.words import Writer
@@ -47,7 +47,7 @@ class Materials:
         return STYLES[style](self.scene(width / height, generator), height, width, generator)
 
     def photograph(self, height: float, width: float, generator: Generator) -> np.ndarray:
-        """Return a photograph [H, W, 3]: of the user's half of the time, else of a drawn subject or painting."""
+        """Return a photograph [H, W, 3]: the user's half of the time, else of a drawn subject or a work of art."""
         height, width = max(12, round(height)), max(12, round(width))
         mine = self._mine(height, width, generator)
         if mine is not None:
@@ -55,8 +55,9 @@ class Materials:
         if generator.random() < 0.85:
             return photographs.photograph(height, width, generator)
         small = (min(height, 240), max(12, round(width * min(height, 240) / height)))
-        canvas = painting(self.scene(width / height, generator), *small, generator)
-        return photographs.develop(canvas.astype(np.float32) / 255, height, width, generator)
+        style = ("painting", "painting", "engraving", "woodcut")[int(generator.integers(4))]
+        work = STYLES[style](self.scene(width / height, generator), *small, generator)
+        return photographs.develop(work.astype(np.float32) / 255, height, width, generator)
 
     def _mine(self, height: int, width: int, generator: Generator) -> np.ndarray | None:
         """Return one of the user's pictures half of the time, if there are any."""

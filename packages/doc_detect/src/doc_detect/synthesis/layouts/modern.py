@@ -74,7 +74,7 @@ def opening(canvas: Canvas, area: Area, made: Design, materials: Materials, g: G
     tall = count * body.leading - (body.leading - body.size * 0.72)
     art = drop_letter(max(8, round(tall * g.uniform(0.92, 1.05))), made, materials, g)
     box = canvas.place(art, x, y + body.size * 0.28, "drop_capital")
-    hole = (art.shape[1] + body.size * g.uniform(0.15, 0.5) if box else 0.0, count)
+    hole = (art.shape[1] + max(3.0, body.size * g.uniform(0.2, 0.6)) if box else 0.0, count)
     setting = Setting(justify=made.justify, hole=hole, capitals=int(g.choice([0, 0, 1, 2, 4])))
     text = set_block(canvas, (x, y, width, lines * body.leading), body, setting, made.writer, g)
     canvas.add("main_text", [text] if text else [])

@@ -60,6 +60,11 @@ def lattice(area: Area, rows: int, columns: int, gap: float) -> list[Area]:
     ]
 
 
+def any_ground(g: Generator) -> Colour:
+    """Draw the colour of a ground: about every third is black."""
+    return GROUNDS[int(g.integers(2 if g.random() < 0.25 else len(GROUNDS)))]
+
+
 def ground(canvas: Canvas, colour: Colour, g: Generator, area: Area | None = None) -> None:
     """Cover the page, or an area of it, with album board or a printed ground; it is no object."""
     x, y, width, height = (round(v) for v in (area or (0, 0, canvas.width, canvas.height)))
@@ -112,7 +117,7 @@ def bleed(canvas: Canvas, made: Design, materials: Materials, g: Generator) -> N
     """Cover the page with one to nine pictures to its very edges, or to three of them."""
     count, gap = int(g.choice([1, 1, 2, 2, 3, 4, 6, 9])), float(g.choice([0, 0, 1, 2, 3, 6, 12]))
     if g.random() < 0.5:
-        ground(canvas, GROUNDS[int(g.integers(len(GROUNDS)))], g)
+        ground(canvas, any_ground(g), g)
     area = (0.0, 0.0, float(canvas.width), float(canvas.height))
     if g.random() < 0.4:
         area = (0.0, 0.0, float(canvas.width), canvas.height * g.uniform(0.6, 0.93))
@@ -136,7 +141,7 @@ def packed(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: G
         pad = float(g.choice([0, gap, 2 * gap]))
         ground(
             canvas,
-            GROUNDS[int(g.integers(len(GROUNDS)))],
+            any_ground(g),
             g,
             (x - pad, y - pad, width + 2 * pad, tall + 2 * pad),
         )
@@ -168,7 +173,7 @@ def _number(canvas: Canvas, text: str, right: float, bottom: float, made: Design
 
 def album(canvas: Canvas, made: Design, materials: Materials, g: Generator) -> None:
     """Lay prints apart on a dark or coloured page: in a grid, or as they come; some with legends."""
-    colour = GROUNDS[int(g.integers(len(GROUNDS)))]
+    colour = any_ground(g)
     ground(canvas, colour, g)
     notes = Canvas.blank(canvas.height, canvas.width)
     rows, columns = int(g.choice([1, 2, 2, 3, 3, 4, 5])), int(g.choice([1, 1, 2, 2, 3, 4]))
@@ -223,7 +228,7 @@ def _corners(canvas: Canvas, box: tuple[float, float, float, float], g: Generato
 def montage(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Generator) -> None:
     """Lay prints over one another, straight or tilted; each is an object as far as it is seen."""
     if g.random() < 0.6:
-        ground(canvas, GROUNDS[int(g.integers(len(GROUNDS)))], g)
+        ground(canvas, any_ground(g), g)
         frame = (canvas.width * 0.04, canvas.height * 0.04, canvas.width * 0.92, canvas.height * 0.92)
     x, y, width, height = frame
     tilt = float(g.choice([0, 2, 6, 12]))
@@ -326,7 +331,7 @@ def cards(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Ge
     rows, columns = int(g.integers(2, 6)), int(g.integers(1, 4))
     rounded, border = g.random() < 0.4, g.random() < 0.6
     if g.random() < 0.4:
-        ground(canvas, GROUNDS[int(g.integers(len(GROUNDS)))], g)
+        ground(canvas, any_ground(g), g)
     for left, top, wide, tall in lattice(frame, rows, columns, width * g.uniform(0.02, 0.08)):
         high = min(tall - made.small.leading * 1.5, wide * float(g.choice([0.65, 0.7, 1.4])))
         across = min(wide, high * g.uniform(0.65, 1.6))
