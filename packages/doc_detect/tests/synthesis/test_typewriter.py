@@ -24,3 +24,11 @@ def test_running_text_is_set_in_no_typewriter_face() -> None:
 def test_a_sans_stands_in_for_a_typewriter() -> None:
     book = fonts.FontBook([fonts.Face("/plain.ttf", "Plain", "sans", False)], "train")
     assert book.choose(np.random.default_rng(0), "typewriter").family == "Plain"
+
+
+def test_text_is_set_upright_in_sans_and_typewriter() -> None:
+    """The slanted cut of a family without serifs stood for it, as its file comes first."""
+    found = [
+        face.path.lower() for face in fonts.find_faces(None, False) if face.style in ("sans", "typewriter")
+    ]
+    assert found and not [path for path in found if "oblique" in path or "italic" in path]

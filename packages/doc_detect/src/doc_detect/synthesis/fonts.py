@@ -110,8 +110,8 @@ def _read_face(path: Path) -> Face | None:
     style = _style(names)
     if style != "typewriter" and any(word in names.replace(" ", "") for word in _UNFIT):
         return None
-    if style == "typewriter" and ("italic" in names or "oblique" in names):
-        return None  # hardly a machine had it
+    if style in ("typewriter", "sans") and ("italic" in names or "oblique" in names):
+        return None  # text is set upright, and a family's slanted cut would stand for it
     if not _has_latin(font, "ADN" if style == "initials" else "AbgeRsz"):
         return None
     bold = any(word in variant.lower() for word in ("bold", "black", "heavy")) or "-700" in path.stem

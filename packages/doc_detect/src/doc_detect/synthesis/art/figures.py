@@ -291,6 +291,40 @@ def chart_map(height: int, width: int, g: Generator, face: str) -> np.ndarray:
     return canvas
 
 
+def thematic_map(height: int, width: int, g: Generator, face: str) -> np.ndarray:
+    """Return a map of districts in greys or colours, with their borders, a key, a scale and a frame or none."""
+    canvas = _blank(height, width)
+    height, width = canvas.shape[:2]
+    made = manner(height, width, g, face)
+    places = g.uniform(0.15, 0.85, (int(g.integers(10, 39)), 2))
+    side = np.linspace(0, 1, 90)
+    grid = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 1, 2)
+    nearest = np.square(grid - places).sum(-1).argmin(1).reshape(90, 90).astype(np.uint8)
+    whole = cv2.resize(cv2.medianBlur(nearest, 3), (width, height), interpolation=cv2.INTER_NEAREST)
+    land = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(land, [(_coast(g) * (width, height)).astype(np.int32)], 1)
+    tints = np.array([(255, 255, 255), (225, 225, 225), (180, 180, 180), (120, 120, 120)], np.uint8)
+    if g.random() < 0.4:
+        tints = g.integers(120, 256, (4, 3), np.uint8)
+    classes = g.integers(0, 4, len(places))
+    canvas[land == 1] = tints[classes[whole]][land == 1]
+    borders = cv2.morphologyEx(whole + 40 * land, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    canvas[borders & (cv2.dilate(land, np.ones((3, 3), np.uint8)) == 1)] = BLACK
+    step = made.size * 1.4
+    for k, tint in enumerate(tints.tolist()):
+        x, y = round(width * 0.03), round(height * 0.95 - step * (4 - k))
+        far = (round(x + step), round(y + made.size))
+        cv2.rectangle(canvas, (x, y), far, tint, -1)
+        cv2.rectangle(canvas, (x, y), far, BLACK, 1)
+        text_at(canvas, f"{k * 10}–{k * 10 + 9}", x + step * 1.3, y + made.size / 2, made.size, face, 0.0)
+    ends = [(round(width * share), round(height * 0.95)) for share in (0.7, 0.92)]
+    cv2.line(canvas, ends[0], ends[1], BLACK, 2)
+    text_at(canvas, f"{g.integers(1, 50) * 10} km", width * 0.81, height * 0.95 - made.size, made.size, face)
+    if g.random() < 0.5:
+        cv2.rectangle(canvas, (0, 0), (width - 1, height - 1), BLACK, 1)
+    return canvas
+
+
 def geometry(height: int, width: int, g: Generator, face: str) -> np.ndarray:
     """Return a geometer's figure: circles, chords and lettered points."""
     canvas = _blank(height, width)
@@ -323,5 +357,5 @@ def geometry(height: int, width: int, g: Generator, face: str) -> np.ndarray:
     return canvas
 
 
-FIGURES = (plot, plot, plot, panels, panels, panels, diagram, geometry, chart_map)
+FIGURES = (*[plot] * 6, *[panels] * 5, diagram, diagram, geometry, chart_map, thematic_map)
 """Makers of figures, common ones several times."""

@@ -321,5 +321,5 @@ RECIPES: Mapping[str, Recipe] = {
 
 MODERN = {"statistics": 0.6, "wide": 0.13, "pairs": 0.12, "words": 0.15}
 """Shares of the recipes after 1850."""
-OLD = {"prices": 0.35, "almanac": 0.35, "statistics": 0.15, "pairs": 0.15}
+OLD = {"prices": 0.4, "almanac": 0.4, "statistics": 0.2}
 """Shares of the recipes before."""
