@@ -125,7 +125,7 @@ def _found(model: Model, pages: CocoSet, folder: Path) -> list[CocoPage]:
 def _made_of(detector: PageDetector, pages: CocoSet) -> Mapping[str, Any]:
     """Return all that decides what ``detector`` finds on ``pages``."""
     pictures = {page.file_name: files.fingerprint(pages.image_path(page)) for page in pages.pages}
-    modules = ("doc_detect.training.pages", "doc_detect.figures.findings", "doc_detect.synthesis.degrade")
+    modules = ("doc_detect.training.pages", "doc_detect.figures.findings", "doc_detect.synthesis")
     return {
         **detector.identity(),
         "coco_file": pages.fingerprint,

@@ -8,6 +8,7 @@ import pytest
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.synthesis import clutter
 from doc_detect.synthesis.degrade import Page, degrade, smooth_noise
+from doc_detect.synthesis.layouts.kinds import KINDS, degradation_of
 
 GEOMETRY = DegradeSettings(
     binarized=0, grey=0, bleed_through=0, stains=0, shadow=0, neighbour=0, clutter=0, strength=0
@@ -118,3 +119,18 @@ def test_noise_has_the_wanted_shape_and_about_unit_deviation(octaves: int) -> No
     noise = smooth_noise((120, 90), 10, np.random.default_rng(0), octaves)
     assert noise.shape == (120, 90) and noise.dtype == np.float32
     assert 0.4 < noise.std() < 2.0
+
+
+def test_a_page_that_never_was_on_paper_keeps_its_ink_and_its_boxes() -> None:
+    ink = np.full((80, 60, 3), 255, np.uint8)
+    ink[20:40, 10:50] = 0
+    settings = DegradeSettings(clean=1.0, long_side=40)
+    scan, boxes = degrade(ink, np.array([[10, 20, 50, 40.0]]), np.random.default_rng(0), settings)
+    assert scan.shape == (40, 30, 3) and set(np.unique(scan)) == {0, 255}
+    np.testing.assert_allclose(boxes, [[5, 10, 25, 20]])
+
+
+def test_each_kind_of_page_has_its_own_way_unless_one_is_asked_for() -> None:
+    assert degradation_of("article", DegradeSettings()) == KINDS["article"].degradation
+    assert degradation_of("article", DegradeSettings(stains=0.5)) == DegradeSettings(stains=0.5)
+    assert degradation_of(None, DegradeSettings()) == DegradeSettings()

@@ -14,6 +14,8 @@ class DegradeSettings:
 
     long_side: int = 0
     """Longest side of the finished page in pixels; 0 keeps the scale of the ink."""
+    clean: float = 0.0
+    """Share of pages that never were on paper, such as those of a PDF out of a typesetter: they stay as they are."""
     binarized: float = 0.36
     """Share of pages that look like bitonal microfilm: white paper, black ink, dirt at the borders."""
     grey: float = 0.18

@@ -129,6 +129,7 @@ class TrainSettings:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     degradation: DegradeSettings = field(default_factory=DegradeSettings)
+    """How clean ink becomes scans; if none of it is changed, each kind of page has its own."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:

@@ -87,6 +87,9 @@ def degrade(
         cut off has no area).
     """
     page = page or Page()
+    if settings.clean and generator.random() < settings.clean:
+        scan, scale = _resized(ink, np.zeros(4), settings.long_side)
+        return scan.copy(), np.asarray(boxes, np.float32).reshape(-1, 4) * scale
     film = _film(generator, settings)
     margins = _margins(generator, settings, film)
     ink, scale = _resized(ink, margins, settings.long_side)

@@ -26,6 +26,7 @@ from doc_detect.pages.trim import look_closer
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.settings.training import OptimizationConfig
 from doc_detect.synthesis.degrade import Page, degrade
+from doc_detect.synthesis.layouts.kinds import degradation_of
 from seminar_common import seeds
 from seminar_common.errors import UserError
 
@@ -156,7 +157,8 @@ class TrainingPages(Dataset[Sample]):
         def make(side: int) -> tuple[np.ndarray, np.ndarray]:
             side = min(side, max(picture.shape[:2]))  # as in use, no page is enlarged
             if is_ink(self.pages):
-                settings = dataclasses.replace(self.degradation, long_side=side)
+                chosen = degradation_of(page.facts.get("kind"), self.degradation)
+                settings = dataclasses.replace(chosen, long_side=side)
                 return degrade(picture, boxes, np.random.default_rng(seed), settings, _leaf(page))
             scale = side / max(picture.shape[:2])
             return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), boxes * scale
@@ -202,7 +204,8 @@ def read_labelled(
 
         def make(side: int) -> tuple[np.ndarray, np.ndarray]:
             generator = seeds.numpy_generator(0, "validation", page.file_name)
-            settings = DegradeSettings(long_side=min(side, max(picture.shape[:2])))
+            chosen = degradation_of(page.facts.get("kind"), DegradeSettings())
+            settings = dataclasses.replace(chosen, long_side=min(side, max(picture.shape[:2])))
             return degrade(picture, page.boxes, generator, settings, _leaf(page))
 
         scan, boxes = _look(make, longest, trim)

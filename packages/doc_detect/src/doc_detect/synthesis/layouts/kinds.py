@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
         catalogue.page,
         catalogue.spread,
         0.1,
-        DegradeSettings(binarized=0.12, grey=0.3, bleed_through=0.2, stains=0.15, strength=0.8),
+        DegradeSettings(clean=0.06, binarized=0.12, grey=0.3, bleed_through=0.2, stains=0.15, strength=0.8),
     ),
     "newspaper": Kind(
         "newspaper",
@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
         "article",
         article.page,
         degradation=DegradeSettings(
+            clean=0.4,
             binarized=0.1,
             grey=0.3,
             background=0.2,
@@ -85,6 +86,7 @@ KINDS: Mapping[str, Kind] = {
         records.spread,
         0.06,
         DegradeSettings(
+            clean=0.08,
             binarized=0.35,
             grey=0.45,
             background=0.35,
@@ -106,6 +108,13 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 """Kinds by name."""
+
+
+def degradation_of(kind: object, settings: DegradeSettings) -> DegradeSettings:
+    """Return how a page of a kind becomes a scan: the kind's own way, unless ``settings`` were changed."""
+    known = KINDS.get(str(kind))
+    return known.degradation if known is not None and settings == DegradeSettings() else settings
+
 
 WORLDS: Mapping[str, Mapping[str, float]] = {
     "early-print": {"print": 0.78, "manuscript": 0.22},
