@@ -112,6 +112,10 @@ class Writing:
 
     image_url: str = ""
     """What a server puts before a page's file name."""
+    base_url: str = ""
+    """For IIIF: the address that the output will have, with the images beside it."""
+    manifests: Sequence[Path] = ()
+    """For IIIF: files of the manifests that the pages belong to."""
     failures: list[Failure] = field(default_factory=list)
     """Pages that the form can't hold; a writer adds them."""
 
