@@ -10,7 +10,7 @@ from typing import Any
 
 from doc_detect.detectors.finder import open_detector
 from doc_detect.detectors.onnx import Detections, PageDetector, read_for
-from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, find_files, page_refs
+from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, page_refs, search
 from doc_detect.pages.canvases import Library, split_inputs
 from doc_detect.pages.download import Downloader
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
@@ -36,13 +36,13 @@ def predict(settings: PredictSettings) -> Summary:
     """Run a detector over all pages of ``settings.inputs`` and fill ``settings.out``.
 
     Pages that are finished there are not done again, unless their file has changed. A page that can't be read, or
-    that no worker survives, becomes a row of ``failures.csv``, and is tried again the next time.
+    that no worker survives or ends in time, becomes a row of ``failures.csv``, and is tried again the next time.
 
     Raises:
         UserError: no pages, no detector, no cluster, or the folder holds something else.
     """
     plain, library = _split(settings)
-    files = find_files(plain) if plain or not library.inputs else []
+    files = _files(plain) if plain or not library.inputs else []
     finder = _Finder(settings.model, settings.run, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
     detector = finder.detector
     config: dict[str, Any] = {
@@ -54,11 +54,19 @@ def predict(settings: PredictSettings) -> Summary:
     config |= detector.identity()
     root = common_root([*plain, *library.holders()])
     with (
-        executor(settings.work) as workers,
+        executor(settings.work, limit_s=settings.page_timeout) as workers,
         writing(settings.out, config, detector.labels, root) as journal,
     ):
         _finish(files, library, journal, finder, workers, settings.min_score)
     return write_tables(settings.out)
+
+
+def _files(inputs: list[Path]) -> list[str]:
+    """Return the files that ``inputs`` name, and say what of them is passed over."""
+    listing = search(inputs)
+    for line in listing.remarks():
+        say(line)
+    return list(listing.files)
 
 
 def _split(settings: PredictSettings) -> tuple[list[Path], Library]:
@@ -137,7 +145,8 @@ def _unfinished(files: list[str], journal: Journal, counts: "_Counts") -> Iterat
     for file in files:
         path = Path(file).absolute()  # workers elsewhere have another current folder
         try:
-            refs = page_refs(path)
+            # A file that was one page and is as it was is one still: half a million need not be opened for it.
+            refs = [PageRef(path)] if journal.is_done(PageRef(path)) else page_refs(path)
         except BadPage as error:
             journal.add_failure(PageRef(path), str(error))
             counts.page_done(failed=True)

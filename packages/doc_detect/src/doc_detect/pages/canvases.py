@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from doc_detect.pages.download import Downloader, NotFetched
@@ -33,6 +33,8 @@ from doc_detect.pages.iiif import (
 from doc_detect.pages.page import PageRef
 from seminar_common import files, images
 from seminar_common.errors import UserError
+
+Item = TypeVar("Item")
 
 MANIFEST = "manifest.json"
 _DEEPEST = 20
@@ -192,12 +194,12 @@ class Library:
         return found[0] if found else None
 
     @cached_property
-    def _indices(self) -> dict[Path, "_Index"]:
+    def _indices(self) -> dict[Path, NameIndex[Path]]:
         return {}
 
-    def _index(self, folder: Path) -> "_Index":
+    def _index(self, folder: Path) -> NameIndex[Path]:
         if folder not in self._indices:
-            self._indices[folder] = _Index(folder, self.folder)
+            self._indices[folder] = _images_in(folder, self.folder)
         return self._indices[folder]
 
 
@@ -257,41 +259,48 @@ def _requests(downloader: Downloader, canvas: Canvas, pixels: int) -> Iterator[C
         yield lambda: [canvas.image]
 
 
-class _Index:
-    """The images in a folder, by the names that canvases may have for them."""
+class NameIndex(Generic[Item]):
+    """Images, found by the names that canvases may have for them."""
 
-    def __init__(self, folder: Path, without: Path):
-        """Look through ``folder`` and all below it, but not through the folder ``without``."""
-        self.files: dict[str, list[tuple[tuple[str, ...], Path]]] = {}
-        for parent, folders, names in os.walk(folder):
-            folders[:] = [
-                name
-                for name in folders
-                if name[0] != "." and Path(parent, name).absolute() != without.absolute()
-            ]
-            for name in names:
-                path = Path(parent, name)
-                if path.suffix.lower() in images.SUFFIXES and name[0] != ".":
-                    parts = tuple(_plain(part) for part in path.relative_to(folder).with_suffix("").parts)
-                    self.files.setdefault(parts[-1], []).append((parts, path))
+    def __init__(self) -> None:
+        self._items: dict[str, list[tuple[tuple[str, ...], Item]]] = {}
 
-    def find(self, canvas: Canvas) -> list[Path]:
-        """Return the files that may be a canvas's image: the fewest that agree with most of its address."""
+    def add(self, path: PurePath, item: Item) -> None:
+        """Add what lies at ``path``, relative to a folder."""
+        parts = tuple(_plain(part) for part in (*path.parts[:-1], _stem(path.name)))
+        self._items.setdefault(parts[-1], []).append((parts, item))
+
+    def find(self, canvas: Canvas) -> list[Item]:
+        """Return what may be a canvas's image: the fewest that agree with most of its address."""
         for name in names_of(canvas):
             parts = tuple(_plain(part) for part in (*name[:-1], _stem(name[-1])))
             for joint in ("_", "-", "."):  # book/001 is often saved as book_001
                 for start in range(len(parts) - 1):
-                    if found := self.files.get(joint.join(parts[start:])):
-                        return [path for _, path in found]
+                    if found := self._items.get(joint.join(parts[start:])):
+                        return [item for _, item in found]
             if found := self._longest(parts):
                 return found
         return []
 
-    def _longest(self, parts: tuple[str, ...]) -> list[Path]:
-        """Return the files of this name whose folders agree with most of the parts before it."""
-        found = self.files.get(parts[-1], [])
+    def _longest(self, parts: tuple[str, ...]) -> list[Item]:
+        """Return what has this name and whose folders agree with most of the parts before it."""
+        found = self._items.get(parts[-1], [])
         shared = [len(os.path.commonprefix([parts[::-1], own[::-1]])) for own, _ in found]
-        return [path for (_, path), count in zip(found, shared, strict=True) if count == max(shared)]
+        return [item for (_, item), count in zip(found, shared, strict=True) if count == max(shared)]
+
+
+def _images_in(folder: Path, without: Path) -> NameIndex[Path]:
+    """Look through a folder and all below it, but not through the folder ``without``."""
+    index = NameIndex[Path]()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [
+            name for name in folders if name[0] != "." and Path(parent, name).absolute() != without.absolute()
+        ]
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() in images.SUFFIXES and name[0] != ".":
+                index.add(path.relative_to(folder), path)
+    return index
 
 
 def _plain(name: str) -> str:

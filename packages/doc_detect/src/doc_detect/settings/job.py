@@ -36,6 +36,9 @@ class PredictSettings:
     """Longest side in pixels that a page of a PDF counts as: boxes and crops are in these pixels."""
     max_megapixels: int = 256
     """Pages that would need more million pixels decoded at once are put into failures.csv."""
+    page_timeout: float = 120.0
+    """Seconds after which a page counts as never ending and is put into failures.csv; 0 waits for ever. With it,
+    --workers 1 is a process of its own, too."""
     images: Path | None = None
     """Folder with the images of IIIF manifests; by default the folder that each manifest is in."""
     download: bool = False
@@ -46,6 +49,8 @@ class PredictSettings:
     """Least seconds between two requests."""
 
     def __post_init__(self) -> None:
+        if self.page_timeout < 0:
+            raise UserError(f"--page-timeout {self.page_timeout}: must be 0 (no limit) or more")
         if self.download_pause < 0:
             raise UserError(f"--download-pause {self.download_pause}: must be 0 or more")
         if self.iiif_pixels and self.iiif_pixels < 64:
@@ -159,14 +164,15 @@ class GallerySettings:
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """Convert regions of pages between COCO, Label Studio, PAGE-XML and ALTO."""
+    """Convert regions of pages between COCO, Label Studio, PAGE-XML, ALTO, Pascal VOC and YOLO."""
 
     input: tyro.conf.Positional[Path]
-    """A folder made by `predict`, a COCO or Label Studio .json, or a PAGE-XML or ALTO file or folder of them."""
-    to: Literal["coco", "label-studio", "page-xml", "alto"]
+    """A folder made by `predict`, a COCO or Label Studio .json, a PAGE-XML, ALTO or VOC file or folder of them, or a
+    YOLO data.yaml or its folder."""
+    to: Literal["coco", "label-studio", "page-xml", "alto", "voc", "yolo"]
     """What to write."""
     out: Path
-    """File to write; for page-xml and alto a folder, which gets one file for each page."""
+    """File to write; for page-xml, alto, voc and yolo a folder, which gets one file for each page."""
     min_score: float = 0.3
     """Leave out detections that score less; regions without a score stay."""
     boxes: Literal["ink", "drawn"] = "ink"
