@@ -212,12 +212,13 @@ def lay(scene: np.ndarray, ink: np.ndarray, boxes: np.ndarray, g: Generator) -> 
     for _ in range(int(g.choice([1, 1, 1, 2, 3]))):
         at_edge = g.random() < 0.7
         makers = _AT_EDGES if at_edge else _ANYWHERE
-        thing = makers[int(g.integers(len(makers)))](size, g)
-        side = int(g.integers(4))
-        if at_edge:
+        make = makers[int(g.integers(len(makers)))]
+        thing = make(size, g)
+        side = int(g.integers(4)) if at_edge else None
+        if side is not None:
             thing = _turned(thing, side)
         for _ in range(6):
-            corner = _corner_at(scene.shape[:2], thing[1].shape, side if at_edge else None, g)
+            corner = _place(scene.shape[:2], thing[1].shape, side, g, in_corner=make is _corner)
             if _is_free(taken, corner, thing[1].shape):
                 _stamp(scene, thing, corner)
                 break
@@ -242,14 +243,16 @@ def _turned(thing: Thing, side: int) -> Thing:
     return art, mask
 
 
-def _corner_at(
-    size: tuple[int, int], thing: tuple[int, int], side: int | None, g: Generator
+def _place(
+    size: tuple[int, int], thing: tuple[int, int], side: int | None, g: Generator, in_corner: bool
 ) -> tuple[int, int]:
-    """Draw the row and column of a thing's upper left corner; with a side it touches that edge of the picture."""
+    """Draw the row and column of a thing's upper left corner: at an edge, in the corner after it, or anywhere."""
     rows, columns = size[0] - thing[0], size[1] - thing[1]
     row, column = int(g.uniform(0, max(1, rows))), int(g.uniform(0, max(1, columns)))
     if side is None:
         return row, column
+    if in_corner:
+        return ((rows, 0), (rows, columns), (0, columns), (0, 0))[side]
     return ((row, 0), (rows, column), (row, columns), (0, column))[side]
 
 
