@@ -127,7 +127,7 @@ COMMANDS = {
         ConvertSettings,
         "doc_detect.convert:main",
         examples=("found --to page-xml --out xml", "labels.json --to coco --out truth.json"),
-        inputs=("input",),
+        inputs=("input", "manifest"),
         new=("out",),
     ),
     "export": Command(

@@ -8,6 +8,7 @@ from doc_detect.classes import Names
 from doc_detect.coco import Reading
 from doc_detect.formats.forms import FORMS, read_any, write_any
 from doc_detect.formats.regions import Layout, LayoutSet, Writing
+from doc_detect.pages.canvases import FOLDER, manifests_in
 from doc_detect.settings.job import ConvertSettings
 from seminar_common import failures, files
 from seminar_common.errors import UserError
@@ -28,7 +29,8 @@ def main(settings: ConvertSettings) -> None:
     if not found.pages:
         raise UserError(f"{settings.input}: no page is left to write{_first(reading)}")
     layouts = replace(found, pages=tuple(_over(layout, settings.min_score) for layout in found.pages))
-    writing = Writing(settings.image_url)
+    manifests = settings.manifest or manifests_in(settings.input / FOLDER)
+    writing = Writing(settings.image_url, settings.base_url, manifests)
     write_any(layouts, settings.to, settings.out, writing)
     _write_failures(settings, [*reading.failures, *writing.failures])
     _say_what(settings, layouts, len(layouts.pages) - len(writing.failures))

@@ -11,7 +11,7 @@ from typing import Any
 from doc_detect.detectors.finder import open_detector
 from doc_detect.detectors.onnx import Detections, PageDetector, read_for
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, page_refs, search
-from doc_detect.pages.canvases import Library, split_inputs
+from doc_detect.pages.canvases import FOLDER, Library, split_inputs
 from doc_detect.pages.download import Downloader
 from doc_detect.predictions import FAILURES, SURE, Journal, Summary, write_tables, writing
 from doc_detect.settings.job import PredictSettings
@@ -73,7 +73,7 @@ def _split(settings: PredictSettings) -> tuple[list[Path], Library]:
     """Return the inputs that are images or folders of them, and those that are IIIF manifests."""
     plain, manifests = split_inputs(settings.inputs)
     downloader = Downloader(settings.download_pause) if settings.download else None
-    folder = settings.out / "iiif"
+    folder = settings.out / FOLDER
     return plain, Library(manifests, folder, settings.images, downloader, settings.iiif_pixels)
 
 

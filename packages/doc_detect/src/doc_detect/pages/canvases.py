@@ -11,31 +11,30 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from glob import glob
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, Generic, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from doc_detect.pages.download import Downloader, NotFetched
 from doc_detect.pages.iiif import (
     Canvas,
     Json,
+    NameIndex,
     identity,
     image_request,
     is_iiif,
     is_whole,
     kind,
     members,
-    names_of,
     read_manifest,
 )
 from doc_detect.pages.page import PageRef
 from seminar_common import files, images
 from seminar_common.errors import UserError
 
-Item = TypeVar("Item")
-
+FOLDER = "iiif"
+"""Folder of manifests and images in a folder of predictions."""
 MANIFEST = "manifest.json"
 _DEEPEST = 20
 """Collections in collections that are followed."""
@@ -92,6 +91,7 @@ class Library:
     _documents: dict[Path, Json] = field(default_factory=dict, init=False)
     _taken: dict[Path, Canvas] = field(default_factory=dict, init=False)
     _seen: set[str] = field(default_factory=set, init=False)
+    _indices: dict[Path, NameIndex[Path]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for item in self.inputs:
@@ -193,14 +193,16 @@ class Library:
             )
         return found[0] if found else None
 
-    @cached_property
-    def _indices(self) -> dict[Path, NameIndex[Path]]:
-        return {}
-
     def _index(self, folder: Path) -> NameIndex[Path]:
         if folder not in self._indices:
             self._indices[folder] = _images_in(folder, self.folder)
         return self._indices[folder]
+
+
+def manifests_in(folder: Path) -> list[Path]:
+    """Return the manifests, without collections, that a library keeps in its ``folder``."""
+    found = sorted(folder.glob(f"*/{MANIFEST}"))
+    return [path for path in found if kind(read_document(path)) == "Manifest"]
 
 
 def read_document(path: Path) -> Json:
@@ -259,36 +261,6 @@ def _requests(downloader: Downloader, canvas: Canvas, pixels: int) -> Iterator[C
         yield lambda: [canvas.image]
 
 
-class NameIndex(Generic[Item]):
-    """Images, found by the names that canvases may have for them."""
-
-    def __init__(self) -> None:
-        self._items: dict[str, list[tuple[tuple[str, ...], Item]]] = {}
-
-    def add(self, path: PurePath, item: Item) -> None:
-        """Add what lies at ``path``, relative to a folder."""
-        parts = tuple(_plain(part) for part in (*path.parts[:-1], _stem(path.name)))
-        self._items.setdefault(parts[-1], []).append((parts, item))
-
-    def find(self, canvas: Canvas) -> list[Item]:
-        """Return what may be a canvas's image: the fewest that agree with most of its address."""
-        for name in names_of(canvas):
-            parts = tuple(_plain(part) for part in (*name[:-1], _stem(name[-1])))
-            for joint in ("_", "-", "."):  # book/001 is often saved as book_001
-                for start in range(len(parts) - 1):
-                    if found := self._items.get(joint.join(parts[start:])):
-                        return [item for _, item in found]
-            if found := self._longest(parts):
-                return found
-        return []
-
-    def _longest(self, parts: tuple[str, ...]) -> list[Item]:
-        """Return what has this name and whose folders agree with most of the parts before it."""
-        found = self._items.get(parts[-1], [])
-        shared = [len(os.path.commonprefix([parts[::-1], own[::-1]])) for own, _ in found]
-        return [item for (_, item), count in zip(found, shared, strict=True) if count == max(shared)]
-
-
 def _images_in(folder: Path, without: Path) -> NameIndex[Path]:
     """Look through a folder and all below it, but not through the folder ``without``."""
     index = NameIndex[Path]()
@@ -301,15 +273,6 @@ def _images_in(folder: Path, without: Path) -> NameIndex[Path]:
             if path.suffix.lower() in images.SUFFIXES and name[0] != ".":
                 index.add(path.relative_to(folder), path)
     return index
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _stem(name: str) -> str:
-    path = PurePosixPath(name)
-    return path.stem if path.suffix.lower() in images.SUFFIXES else name
 
 
 def _book_name(address: str) -> str:

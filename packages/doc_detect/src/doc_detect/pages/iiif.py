@@ -4,13 +4,19 @@ Forms: the IIIF Presentation API 2.1 and 3.0, and the addresses of the IIIF Imag
 uses the network; :mod:`doc_detect.pages.canvases` finds the images.
 """
 
+import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import PurePath, PurePosixPath
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from seminar_common import images
+
 Json = dict[str, Any]
+Item = TypeVar("Item")
 
 _REQUEST = re.compile(r"/[^/]+/[^/]+/!?[\d.]+/\w+\.\w+$")
 """The end of an Image API request: region, size, rotation, quality and format."""
@@ -214,6 +220,45 @@ def names_of(canvas: Canvas) -> Sequence[tuple[str, ...]]:
         if parts and parts not in found:
             found.append(parts)
     return [*found, (canvas.label,)] if canvas.label else found
+
+
+class NameIndex(Generic[Item]):
+    """Images, found by the names that canvases may have for them."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, list[tuple[tuple[str, ...], Item]]] = {}
+
+    def add(self, path: PurePath, item: Item) -> None:
+        """Add what lies at ``path``, relative to a folder."""
+        parts = tuple(_plain(part) for part in (*path.parts[:-1], _stem(path.name)))
+        self._items.setdefault(parts[-1], []).append((parts, item))
+
+    def find(self, canvas: Canvas) -> list[Item]:
+        """Return what may be a canvas's image: the fewest that agree with most of its address."""
+        for name in names_of(canvas):
+            parts = tuple(_plain(part) for part in (*name[:-1], _stem(name[-1])))
+            for joint in ("_", "-", "."):  # book/001 is often saved as book_001
+                for start in range(len(parts) - 1):
+                    if found := self._items.get(joint.join(parts[start:])):
+                        return [item for _, item in found]
+            if found := self._longest(parts):
+                return found
+        return []
+
+    def _longest(self, parts: tuple[str, ...]) -> list[Item]:
+        """Return what has this name and whose folders agree with most of the parts before it."""
+        found = self._items.get(parts[-1], [])
+        shared = [len(os.path.commonprefix([parts[::-1], own[::-1]])) for own, _ in found]
+        return [item for (_, item), count in zip(found, shared, strict=True) if count == max(shared)]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in images.SUFFIXES else name
 
 
 def image_request(base: str, info: Mapping[str, Any], longest: int) -> list[str]:

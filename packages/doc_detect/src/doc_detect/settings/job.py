@@ -164,21 +164,27 @@ class GallerySettings:
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """Convert regions of pages between COCO, Label Studio, PAGE-XML, ALTO, Pascal VOC and YOLO."""
+    """Convert regions of pages between COCO, Label Studio, PAGE-XML, ALTO, Pascal VOC, YOLO, IIIF and Web Annotations."""
 
     input: tyro.conf.Positional[Path]
     """A folder made by `predict`, a COCO or Label Studio .json, a PAGE-XML, ALTO or VOC file or folder of them, or a
-    YOLO data.yaml or its folder."""
-    to: Literal["coco", "label-studio", "page-xml", "alto", "voc", "yolo"]
+    YOLO data.yaml or its folder, or a .json of annotations of IIIF or the W3C or a folder of them."""
+    to: Literal["coco", "label-studio", "page-xml", "alto", "voc", "yolo", "iiif", "web-annotation"]
     """What to write."""
     out: Path
-    """File to write; for page-xml, alto, voc and yolo a folder, which gets one file for each page."""
+    """File to write; for page-xml, alto, voc, yolo and iiif a folder, which gets one file for each page."""
     min_score: float = 0.3
     """Leave out detections that score less; regions without a score stay."""
     boxes: Literal["ink", "drawn"] = "ink"
     """Of predictions: the extent of the `ink`, or boxes a little wider, as people have `drawn` them."""
     image_url: str = "/data/local-files/?d="
-    """For label-studio: what its server puts before a page's file name."""
+    """For label-studio: what its server puts before a page's file name. For iiif and web-annotation: an http address
+    to put there."""
+    manifest: tuple[Path, ...] = ()
+    """For iiif: manifests of the pages, to copy with annotations; by default those that `predict` read."""
+    base_url: str = ""
+    """For iiif: address that the output will have; without it annotations stand in the manifests. For pages of no
+    manifest, whose images must lie at this address, too."""
     map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=CLASS: what a name in the input stands for, before what is known of names; CLASS may be `ignore`. Repeatable."""
 
