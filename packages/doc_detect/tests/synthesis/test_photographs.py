@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from doc_detect.synthesis.art import photographs
+from doc_detect.synthesis.art.photographs import Process, Stock
 from doc_detect.synthesis.art.subjects import SUBJECTS
 from doc_detect.synthesis.canvas import ink_box
 
@@ -12,7 +13,7 @@ from doc_detect.synthesis.canvas import ink_box
 @pytest.mark.parametrize("size", [(12, 14), (90, 60), (200, 333)])
 def test_every_subject_fills_its_rectangle(name: str, size: tuple[int, int]) -> None:
     for seed in range(4):
-        art = photographs.photograph(*size, np.random.default_rng(seed), (name,))
+        art = photographs.photograph(*size, np.random.default_rng(seed), Stock((name,)))
         assert art.shape == (*size, 3) and art.dtype == np.uint8
         assert ink_box(art) == (0, 0, size[1], size[0]), "no side is as light as paper"
         assert art.std() > 2
@@ -60,3 +61,17 @@ def test_outlines_touch_the_four_sides(kind: str) -> None:
     mask = photographs.shape_mask(41, 61, kind, np.random.default_rng(0))
     assert mask[0].any() and mask[-1].any() and mask[:, 0].any() and mask[:, -1].any()
     assert mask[20, 30] and mask[0, 0] == (kind == "rectangle")
+
+
+def test_photographs_of_a_stock_are_printed_alike() -> None:
+    """In one ink without colour, the ratio of the channels is a function of the lightness alone."""
+    g = np.random.default_rng(0)
+    sepia = Process(False, (1.0, 0.9, 0.74), 0.8, 0.0, 0.0, 0.0, 1.0, 0.01)
+    ratios: dict[int, set[int]] = {}
+    for _ in range(6):
+        art = photographs.photograph(50, 60, g, Stock(process=sepia))
+        for red, _, blue in art.reshape(-1, 3).tolist():
+            ratios.setdefault(red, set()).add(blue)
+    inner = [blues for red, blues in ratios.items() if red < 205]
+    assert len(inner) > 50 and all(len(blues) <= 2 for blues in inner)
+    assert min(min(blues) for red, blues in ratios.items() if red == 150) < 120

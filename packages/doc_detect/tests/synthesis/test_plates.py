@@ -8,6 +8,7 @@ import pytest
 from doc_detect.settings.synth import DegradeSettings
 from doc_detect.synthesis import fonts
 from doc_detect.synthesis.art import photographs
+from doc_detect.synthesis.art.photographs import ANY, Stock
 from doc_detect.synthesis.canvas import Box, Canvas
 from doc_detect.synthesis.degrade import degrade
 from doc_detect.synthesis.layouts import catalogue, modern, plates
@@ -21,7 +22,9 @@ class Flat(Materials):
 
     made: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def photograph(self, height: float, width: float, generator: np.random.Generator) -> np.ndarray:
+    def photograph(
+        self, height: float, width: float, generator: np.random.Generator, stock: Stock = ANY
+    ) -> np.ndarray:
         colour = (10 + 3 * len(self.made), 250 - 2 * len(self.made), 40)
         self.made.append(colour)
         return np.full((max(12, round(height)), max(12, round(width)), 3), colour, np.uint8)

@@ -3,6 +3,8 @@
 All functions return RGB [H, W, 3] uint8 on white.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -12,6 +14,7 @@ from doc_detect.synthesis.art.subjects import Plate, texture
 from doc_detect.synthesis.degrade import smooth_noise
 
 Generator = np.random.Generator
+Tint = tuple[float, float, float]
 _PLATE = 420
 """A subject is painted at most this many pixels tall: what is finer comes from grain, paper and screen."""
 _EDGE = 205
@@ -20,12 +23,69 @@ TONES = ((1.0, 0.9, 0.74), (1.0, 0.94, 0.86), (0.9, 0.96, 1.0), (0.88, 1.0, 0.92
 """Inks and toners: sepia, warm, blue, green, reddish."""
 
 
-def photograph(height: int, width: int, g: Generator, names: tuple[str, ...] = ()) -> np.ndarray:
-    """Return a photograph of one of the named subjects (:data:`~.subjects.SUBJECTS`), of any without names."""
-    names = names or tuple(subjects.SUBJECTS)
+@dataclass(frozen=True)
+class Process:
+    """How photographs are printed: a page's own are mostly printed alike."""
+
+    coloured: bool
+    tint: Tint
+    """Lightness of the ink in red, green and blue; ones for black."""
+    toning: float
+    """How far the ink departs from black, 0 to 1."""
+    pitch: float
+    """From dot to dot of the screen, px; 0 for a screen too fine to see."""
+    angle: float
+    """Of the screen, radians."""
+    depth: float
+    """How much the dots stand out, 0 to 1."""
+    hard: float
+    """Sharpness of the dots; 1 for a sine."""
+    grain: float
+    """Deviation of the film's grain where there is no screen."""
+
+    @classmethod
+    def drawn(cls, g: Generator) -> "Process":
+        """Draw a process: mostly black ink, mostly a fine screen."""
+        tinted, screen = g.random() < 0.3, g.random()
+        return cls(
+            coloured=bool(g.random() < 0.22),
+            tint=TONES[int(g.integers(len(TONES)))] if tinted else (1.0, 1.0, 1.0),
+            toning=float(g.uniform(0.2, 1.0)),
+            pitch=float(g.uniform(2.0, 5.0)) if screen < 0.28 else 0.0,
+            angle=float(g.choice([0.785, g.uniform(0, 1.57)])),
+            depth=float(g.uniform(0.15, 0.9)),
+            hard=float(g.uniform(1.0, 2.5)) if screen < 0.08 else 1.0,
+            grain=float(g.uniform(0.003, 0.05)),
+        )
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What the photographs of a page have in common; nothing by default."""
+
+    names: tuple[str, ...] = ()
+    """Their subjects, of :data:`~.subjects.SUBJECTS`; all of them where it is empty."""
+    process: Process | None = None
+    """How they are printed; each in its way where it is None."""
+
+    @classmethod
+    def drawn(cls, g: Generator) -> "Stock":
+        """Draw a stock: two in three are of one process, one in three of one subject, portraits above all."""
+        names = ("portrait", *subjects.SUBJECTS)
+        chosen = (names[int(g.integers(len(names)))],) if g.random() < 0.35 else ()
+        return cls(chosen, Process.drawn(g) if g.random() < 0.65 else None)
+
+
+ANY = Stock()
+"""Photographs that have nothing in common."""
+
+
+def photograph(height: int, width: int, g: Generator, stock: Stock = ANY) -> np.ndarray:
+    """Return a photograph of one of a stock's subjects."""
+    names = stock.names or tuple(subjects.SUBJECTS)
     plate = Plate.blank(*_plate_size(height, width), g)
     subjects.SUBJECTS[names[int(g.integers(len(names)))]](plate, g)
-    return develop(plate.rgb, height, width, g)
+    return develop(plate.rgb, height, width, g, stock.process)
 
 
 def _plate_size(height: int, width: int) -> tuple[int, int]:
@@ -33,7 +93,9 @@ def _plate_size(height: int, width: int) -> tuple[int, int]:
     return max(16, round(height * scale)), max(16, round(width * scale))
 
 
-def develop(rgb: np.ndarray, height: int, width: int, g: Generator) -> np.ndarray:
+def develop(
+    rgb: np.ndarray, height: int, width: int, g: Generator, process: Process | None = None
+) -> np.ndarray:
     """Print a lit scene as a photograph.
 
     Args:
@@ -41,8 +103,10 @@ def develop(rgb: np.ndarray, height: int, width: int, g: Generator) -> np.ndarra
         height: Height wanted, px.
         width: Width wanted, px.
         g: The only source of chance.
+        process: How it is printed; None draws one.
     """
-    coloured = g.random() < 0.22
+    process = process or Process.drawn(g)
+    coloured = process.coloured
     image = rgb if coloured else rgb @ np.array((0.3, 0.55, 0.15), np.float32)
     image = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_CUBIC)
     image = _exposed(_focused(image, g), g)
@@ -50,9 +114,9 @@ def develop(rgb: np.ndarray, height: int, width: int, g: Generator) -> np.ndarra
         cast = np.clip(1 + g.normal(0, 0.06, 3), 0.8, 1.2).astype(np.float32)
         grey = image.mean(axis=2, keepdims=True)
         image = (grey + g.uniform(0.35, 1.5) * (image - grey)) * cast
-    printed = np.clip(_screened(image, g) * 255, 0, 255).astype(np.uint8)
+    printed = np.clip(_screened(image, process, g) * 255, 0, 255).astype(np.uint8)
     if not coloured:
-        printed = _toned(printed, g)
+        printed = _toned(printed, process)
     return with_edges(printed)
 
 
@@ -76,8 +140,9 @@ def _focused(image: np.ndarray, g: Generator) -> np.ndarray:
 def _exposed(image: np.ndarray, g: Generator) -> np.ndarray:
     """Set black, white, contrast and the fall of light to the corners."""
     low, high = np.percentile(image[::4, ::4], (1, 99))
-    image = np.clip((image - low) / max(high - low, 0.08), 0, 1)
-    image = image ** np.float32(g.uniform(0.55, 1.7))
+    span = max(high - low, 0.3)  # fog and night stay flat
+    image = np.clip((image - low + (span - high + low) * g.random()) / span, 0, 1)
+    image = image ** np.float32(g.uniform(0.45, 1.4))
     if g.random() < 0.4:  # a steep curve
         image = image * image * (3 - 2 * image)
     black, white = g.uniform(0.0, 0.3) ** 1.3, g.uniform(0.62, 0.97)
@@ -91,35 +156,27 @@ def _exposed(image: np.ndarray, g: Generator) -> np.ndarray:
     return image.astype(np.float32)
 
 
-def _screened(image: np.ndarray, g: Generator) -> np.ndarray:
-    """Print through a halftone screen, mostly one too fine to see, or with a film's grain."""
+def _screened(image: np.ndarray, process: Process, g: Generator) -> np.ndarray:
+    """Print through a halftone screen, or with a film's grain where the screen is too fine to see."""
     height, width = image.shape[:2]
-    drawn = g.random()
-    if drawn < 0.28:
-        pitch, angle = g.uniform(2.0, 5.0), float(g.choice([0.785, g.uniform(0, 1.57)]))
-        y, x = np.ogrid[0:height, 0:width]
-        turn = 2 * np.pi / pitch
-        u = (x * np.cos(angle) + y * np.sin(angle)).astype(np.float32) * np.float32(turn)
-        v = (y * np.cos(angle) - x * np.sin(angle)).astype(np.float32) * np.float32(turn)
-        screen = (np.cos(u) + np.cos(v)) / 4
-        screen = screen if image.ndim == 2 else screen[..., None]
-        hard = g.uniform(1.0, 2.5) if drawn < 0.08 else 1.0
-        depth = g.uniform(0.15, 0.9)
-        room = np.minimum(image, 1 - image) * 2 + 0.08  # dots shrink in the lights and close in the shadows
-        return np.clip(image + depth * room * np.clip(hard * screen, -0.5, 0.5), 0, 1)
-    grain = g.standard_normal((height, width), dtype=np.float32) * np.float32(g.uniform(0.003, 0.05))
-    return image + (grain if image.ndim == 2 else grain[..., None])
+    if not process.pitch:
+        grain = g.standard_normal((height, width), dtype=np.float32) * np.float32(process.grain)
+        return image + (grain if image.ndim == 2 else grain[..., None])
+    y, x = np.ogrid[0:height, 0:width]
+    turn, cos, sin = np.float32(2 * np.pi / process.pitch), np.cos(process.angle), np.sin(process.angle)
+    u = (x * cos + y * sin).astype(np.float32) * turn
+    v = (y * cos - x * sin).astype(np.float32) * turn
+    screen = np.clip(process.hard * (np.cos(u) + np.cos(v)) / 4, -0.5, 0.5)
+    screen = screen if image.ndim == 2 else screen[..., None]
+    room = np.minimum(image, 1 - image) * 2 + 0.08  # dots shrink in the lights and close in the shadows
+    return np.clip(image + process.depth * room * screen, 0, 1)
 
 
-def _toned(grey: np.ndarray, g: Generator) -> np.ndarray:
-    """Return a grey picture [H, W] in black or in a coloured ink, [H, W, 3]."""
-    image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    if g.random() < 0.7:
-        return image
-    tint = np.array(TONES[int(g.integers(len(TONES)))])
+def _toned(grey: np.ndarray, process: Process) -> np.ndarray:
+    """Return a grey picture [H, W] in the ink of the process, [H, W, 3]."""
     steps = np.linspace(0, 1, 256)[:, None]
-    table = 255 * steps ** (1 + 2.5 * g.uniform(0.2, 1.0) * (1 - tint))
-    return cv2.LUT(image, table.astype(np.uint8).reshape(1, 256, 3))
+    table = 255 * steps ** (1 + 2.5 * process.toning * (1 - np.array(process.tint)))
+    return cv2.LUT(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), table.astype(np.uint8).reshape(1, 256, 3))
 
 
 def with_edges(art: np.ndarray) -> np.ndarray:
@@ -226,7 +283,7 @@ def line_cut(height: int, width: int, g: Generator) -> np.ndarray:
 
 def postage_stamp(height: int, width: int, g: Generator) -> np.ndarray:
     """Return a postage stamp: a small picture in one colour with a pale, perforated border."""
-    art = photograph(height, width, g, ("portrait", "landscape", "textile", "still life"))
+    art = photograph(height, width, g, Stock(("portrait", "landscape", "textile", "still life")))
     grey = art.mean(axis=2, keepdims=True) / 255
     ink = np.array(subjects.any_colour(g)) * 0.6
     tinted = (255 * np.clip(ink + (0.85 - ink) * grey, 0, 1)).astype(np.uint8)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from doc_detect.synthesis.art import ornament, photographs
+from doc_detect.synthesis.art.photographs import Stock
 from doc_detect.synthesis.canvas import Box, Canvas
 from doc_detect.synthesis.layouts import furniture, modern, plates, tables
 from doc_detect.synthesis.layouts.materials import Materials
@@ -124,13 +125,13 @@ def _grid(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Ge
     lines = int(g.choice([0, 1, 1, 2, 3]))
     room = made.small.leading * (lines + 0.5) if lines else 0.0
     same, level = g.random() < 0.4, g.random() < 0.5
-    kind = int(g.integers(4))
+    kind, stock = int(g.integers(4)), Stock.drawn(g)
     for x, y, width, height in plates.lattice(frame, rows, columns, gap):
         tall = (height - room) * (1.0 if same else g.uniform(0.6, 1))
-        wide = width * (1.0 if same else g.uniform(0.65, 1))
+        tall, wide = plates.print_size(tall, width * (1.0 if same else g.uniform(0.65, 1)))
         if min(tall, wide) < 16:
             continue
-        art = materials.photograph(tall, wide, g) if kind else _illustration(tall, wide, materials, g)
+        art = materials.photograph(tall, wide, g, stock) if kind else _illustration(tall, wide, materials, g)
         top = y + (height - room - art.shape[0] if level else 0)
         canvas.place(art, x, top, "graphic")
         below = top + art.shape[0] + made.small.size * 0.3

@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
         catalogue.page,
         catalogue.spread,
         0.1,
-        DegradeSettings(clean=0.06, binarized=0.12, grey=0.3, bleed_through=0.2, stains=0.15, strength=0.8),
+        DegradeSettings(clean=0.06, binarized=0.07, grey=0.35, bleed_through=0.2, stains=0.15, strength=0.8),
     ),
     "newspaper": Kind(
         "newspaper",
@@ -55,7 +55,7 @@ KINDS: Mapping[str, Kind] = {
         newspaper.spread,
         0.04,
         DegradeSettings(
-            binarized=0.25,
+            binarized=0.2,
             grey=0.5,
             background=0.4,
             bleed_through=0.3,

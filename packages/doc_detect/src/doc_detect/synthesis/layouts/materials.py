@@ -46,18 +46,20 @@ class Materials:
         style = styles[generator.integers(len(styles))]
         return STYLES[style](self.scene(width / height, generator), height, width, generator)
 
-    def photograph(self, height: float, width: float, generator: Generator) -> np.ndarray:
+    def photograph(
+        self, height: float, width: float, generator: Generator, stock: photographs.Stock = photographs.ANY
+    ) -> np.ndarray:
         """Return a photograph [H, W, 3]: the user's half of the time, else of a drawn subject or a work of art."""
         height, width = max(12, round(height)), max(12, round(width))
         mine = self._mine(height, width, generator)
         if mine is not None:
             return mine
-        if generator.random() < 0.85:
-            return photographs.photograph(height, width, generator)
+        if stock.names or generator.random() < 0.85:
+            return photographs.photograph(height, width, generator, stock)
         small = (min(height, 240), max(12, round(width * min(height, 240) / height)))
         style = ("painting", "painting", "engraving", "woodcut")[int(generator.integers(4))]
         work = STYLES[style](self.scene(width / height, generator), *small, generator)
-        return photographs.develop(work.astype(np.float32) / 255, height, width, generator)
+        return photographs.develop(work.astype(np.float32) / 255, height, width, generator, stock.process)
 
     def _mine(self, height: int, width: int, generator: Generator) -> np.ndarray | None:
         """Return one of the user's pictures half of the time, if there are any."""

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from doc_detect.synthesis.art import photographs
+from doc_detect.synthesis.art.photographs import ANY, Stock
 from doc_detect.synthesis.canvas import Canvas
 from doc_detect.synthesis.layouts import modern
 from doc_detect.synthesis.layouts.materials import Materials
@@ -60,6 +61,11 @@ def lattice(area: Area, rows: int, columns: int, gap: float) -> list[Area]:
     ]
 
 
+def print_size(height: float, width: float) -> tuple[float, float]:
+    """Return the largest height and width in a cell whose proportions are those of photographs."""
+    return min(height, width * 1.7), min(width, height * 1.9)
+
+
 def any_ground(g: Generator) -> Colour:
     """Draw the colour of a ground: about every third is black."""
     return GROUNDS[int(g.integers(2 if g.random() < 0.25 else len(GROUNDS)))]
@@ -75,7 +81,13 @@ def ground(canvas: Canvas, colour: Colour, g: Generator, area: Area | None = Non
 
 
 def shaped(
-    height: float, width: float, materials: Materials, g: Generator, border: float, shapes: float
+    height: float,
+    width: float,
+    materials: Materials,
+    g: Generator,
+    border: float,
+    shapes: float,
+    stock: Stock = ANY,
 ) -> Print:
     """Return a photograph and its outline [H, W] bool.
 
@@ -86,8 +98,9 @@ def shaped(
         g: The only source of chance.
         border: Probability of a pale border.
         shapes: Probability of an outline that is no rectangle.
+        stock: What it has in common with others.
     """
-    art = materials.photograph(height, width, g)
+    art = materials.photograph(height, width, g, stock)
     tall, wide = art.shape[:2]
     drawn = g.random()
     kind = (
@@ -125,8 +138,9 @@ def bleed(canvas: Canvas, made: Design, materials: Materials, g: Generator) -> N
         canvas.ink[round(area[3]) :] = 255
         if canvas.height - below[1] > 5 * made.small.leading:
             modern.caption(canvas, *below, made, g)
+    stock = Stock.drawn(g)
     for x, y, width, height in divided(area, count, gap, g):
-        canvas.paste(materials.photograph(height, width, g), x, y, "graphic")
+        canvas.paste(materials.photograph(height, width, g, stock), x, y, "graphic")
 
 
 def packed(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Generator) -> None:
@@ -153,9 +167,9 @@ def packed(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: G
         if even and rows * columns > 1
         else divided(area, min(count, 7), gap, g)
     )
-    numbered = g.random() < 0.25
+    numbered, stock = g.random() < 0.25, Stock.drawn(g)
     for number, (left, top, wide, high) in enumerate(cells, start=1):
-        canvas.paste(materials.photograph(high, wide, g), left, top, "graphic")
+        canvas.paste(materials.photograph(high, wide, g, stock), left, top, "graphic")
         if numbered:
             _number(canvas, str(number), left + wide, top + high, made, g)
     below = modern.caption(canvas, x, y + tall + made.small.leading * 0.7, width, made, g) + made.body.leading
@@ -183,15 +197,15 @@ def album(canvas: Canvas, made: Design, materials: Materials, g: Generator) -> N
     cells = lattice(area, rows, columns, gap) if g.random() < 0.6 else divided(area, rows * columns, gap, g)
     border, shapes = float(g.choice([0, 0.2, 1])), float(g.choice([0, 0, 0.15, 0.9]))
     legends, loose, corners = g.random() < 0.45, float(g.choice([0, 0, 0.3, 3])), g.random() < 0.25
-    share = g.uniform(0.75, 1.0)
+    share, stock = g.uniform(0.75, 1.0), Stock.drawn(g)
     room = made.small.leading * 1.6 if legends else 0.0
     for x, y, width, height in cells:
         if height - room < 24 or width < 24:
             continue
         tall = (height - room) * g.uniform(share, 1.0)
-        wide = width * g.uniform(share, 1.0)
+        tall, wide = print_size(tall, width * g.uniform(share, 1.0))
         left, top = x + (width - wide) / 2, y + (height - room - tall) / 2
-        picture = shaped(tall, wide, materials, g, border, shapes)
+        picture = shaped(tall, wide, materials, g, border, shapes, stock)
         if loose:
             straight = picture[1].shape
             picture = tilted(picture, g.normal(0, loose))
@@ -231,7 +245,7 @@ def montage(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
         ground(canvas, any_ground(g), g)
         frame = (canvas.width * 0.04, canvas.height * 0.04, canvas.width * 0.92, canvas.height * 0.92)
     x, y, width, height = frame
-    tilt = float(g.choice([0, 2, 6, 12]))
+    tilt, stock = float(g.choice([0, 2, 6, 12])), Stock.drawn(g)
     count = int(g.integers(3, 9))
     cells = divided(frame, count, 0, g)
     order, grow = g.permutation(count), g.uniform(1.05, 1.4)
@@ -239,7 +253,7 @@ def montage(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
     areas = []
     for rank, k in enumerate(order, start=1):
         left, top, wide, tall = cells[int(k)]
-        picture = shaped(tall * grow, wide * grow, materials, g, 0.5, 0.08)
+        picture = shaped(tall * grow, wide * grow, materials, g, 0.5, 0.08, stock)
         picture = tilted(picture, g.normal(0, tilt)) if tilt else picture
         at = (left - wide * (grow - 1) / 2 + g.normal(0, 0.03) * wide, top - tall * (grow - 1) / 2)
         _cast(canvas, picture[1], at)
@@ -272,7 +286,7 @@ def contact(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
     wide = width / frames
     tall = min(height / strips * 0.92, wide * g.uniform(0.75, 1.4))
     holes = g.random() < 0.7
-    rail = tall * (0.14 if holes else 0.04)
+    rail, stock = tall * (0.14 if holes else 0.04), Stock.drawn(g)
     for strip in range(strips):
         top = y + strip * height / strips
         ground(canvas, (16, 16, 17), g, (x, top, width, tall))
@@ -285,7 +299,7 @@ def contact(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
                     cv2.rectangle(canvas.ink, corner, far, (225, 225, 222), -1)
         last = frames if g.random() < 0.7 else int(g.integers(1, frames + 1))
         for k in range(last):
-            art = materials.photograph(tall - 2 * rail, wide * 0.94, g)
+            art = materials.photograph(tall - 2 * rail, wide * 0.94, g, stock)
             canvas.paste(art, x + (k + 0.03) * wide, top + rail, "graphic")
 
 
@@ -329,7 +343,7 @@ def cards(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Ge
     """Show picture postcards, trade cards or playing cards in rows, each with lettering in its margin or picture."""
     x, y, width, height = frame
     rows, columns = int(g.integers(2, 6)), int(g.integers(1, 4))
-    rounded, border = g.random() < 0.4, g.random() < 0.6
+    rounded, border, stock = g.random() < 0.4, g.random() < 0.6, Stock.drawn(g)
     if g.random() < 0.4:
         ground(canvas, any_ground(g), g)
     for left, top, wide, tall in lattice(frame, rows, columns, width * g.uniform(0.02, 0.08)):
@@ -337,7 +351,7 @@ def cards(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Ge
         across = min(wide, high * g.uniform(0.65, 1.6))
         if min(high, across) < 20:
             continue
-        art = materials.photograph(high, across, g)
+        art = materials.photograph(high, across, g, stock)
         art = photographs.bordered(art, g) if border else art
         mask = photographs.shape_mask(*art.shape[:2], "rounded" if rounded else "rectangle", g)
         at = (left + (wide - across) / 2, top)
