@@ -12,6 +12,7 @@ from PIL import Image
 from doc_detect import BadPage, Detector, Failure, Found, PageRef, read_for
 from doc_detect.detectors.onnx import Detections
 from doc_detect.pages import ReadOptions
+from doc_detect.pages.iiif import Canvas
 from doc_detect.predict import predict
 from doc_detect.predictions import RESULTS, open_predictions
 from doc_detect.settings.job import PredictSettings
@@ -218,6 +219,23 @@ def test_crops_of_a_pdf_count_the_pixels_that_boxes_count(scans: Path, tiny_mode
     assert max(found.width, found.height) == 1000
     (graphic,) = found.crop(padding=0)
     assert graphic.size[0] == pytest.approx(250 * 1000 / 700, abs=6)
+
+
+def test_a_canvas_counts_its_own_pixels_and_is_cut_from_those_of_its_image(
+    scans: Path, detector: Detector
+) -> None:
+    canvas = Canvas("https://example.org/canvas/1", "1r", 1, (1200, 1800), "https://example.org/manifest")
+    found, image = detector(PageRef(scans / "a.png", canvas=canvas)), detector(scans / "a.png")
+    assert (found.width, found.height) == (1200, 1800)
+    np.testing.assert_allclose(found.boxes, image.boxes * 2, atol=0.11)
+    of_canvas, of_image = found.crop(padding=0)[0].size, image.crop(padding=0)[0].size
+    np.testing.assert_allclose(of_canvas, of_image, atol=1)
+
+
+def test_files_that_a_folder_passes_over_are_said(scans: Path, detector: Detector) -> None:
+    (scans / "old.djvu").write_bytes(b"AT&TFORM\0\0\0\0DJVM")
+    with pytest.warns(UserWarning, match=r"1 files? passed over: 1 \.djvu"):
+        next(detector.each(scans))
 
 
 @pytest.fixture

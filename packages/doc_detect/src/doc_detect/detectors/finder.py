@@ -1,6 +1,7 @@
 """The detector as Python programs call it: scans in, named boxes out."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from doc_detect.detectors.found import Found, named
 from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, read_for
-from doc_detect.pages import BadPage, Page, PageRef, ReadOptions, find_files, page_refs, read_page
+from doc_detect.pages import BadPage, Page, PageRef, ReadOptions, page_refs, read_page, search
 from doc_detect.pages.memory import Picture, file_behind, page_in_memory, pixels_of
 from doc_detect.pages.names import page_name
 from seminar_common.errors import UserError
@@ -151,7 +152,7 @@ class Detector:
             raise page
         if isinstance(page, PageRef):
             ref, options = page, self._options
-            decoded = read_for(self, ref, options)
+            decoded = read_for(self, ref, options).on(ref.canvas)
 
             def decode() -> np.ndarray:
                 return read_page(ref, None, options).pixels
@@ -202,13 +203,21 @@ def _pages_of(scan: Scan, place: str) -> Iterator[_Item]:
     else:
         path = Path(scan)
         several = path.is_dir() or (not path.exists() and set("*?[") & set(str(path)))
-        for file in find_files([path]) if several else [str(path)]:
+        for file in _listed(path) if several else [str(path)]:
             try:
                 refs = page_refs(Path(file))
             except BadPage as error:
                 yield file, error
             else:
                 yield from ((page_name(str(ref.path), ref.number), ref) for ref in refs)
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the files of a folder or glob; what looks like a page and is passed over is said in a warning."""
+    listing = search([path])
+    for line in listing.remarks():
+        warnings.warn(f"{path}: {line}", stacklevel=2)
+    return list(listing.files)
 
 
 def _named_error(name: str, error: BadPage) -> BadPage:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from doc_detect.detectors.onnx import Detections
 from doc_detect.detectors.scoring import widened
+from doc_detect.pages.cutting import cut, pad
 from doc_detect.predictions import Box
 from seminar_common.errors import UserError
 
@@ -35,7 +36,7 @@ class Found:
     margin: Mapping[str, float]
     """Share by which people's boxes of each class stand off the ink; empty where the detector does not know it."""
     decode: "Callable[[], np.ndarray]"
-    """Returns the whole page: RGB, uint8 [h, w, 3]."""
+    """Returns the whole page: RGB, uint8 [h, w, 3]; of another size where the page is a canvas of a manifest."""
 
     @property
     def boxes(self) -> "np.ndarray":
@@ -135,7 +136,7 @@ class Found:
         )
 
     def crop(self, padding: float = 0.01) -> "list[Image.Image]":
-        """Return a picture of each object, in the page's own pixels; the page is decoded whole for it.
+        """Return a picture of each object; the page is decoded whole for it.
 
         Args:
             padding: Margin round each, as a share of the page's longer side, as in ``doc-detect crop``.
@@ -147,22 +148,15 @@ class Found:
 
         if not self.objects:
             return []
-        page = Image.fromarray(self.decode())
-        return [page.crop(self._padded(box, padding)) for box in self]
+        pixels, size = self.decode(), (self.width, self.height)
+        regions = (pad(box.xyxy, padding, size) for box in self)
+        return [Image.fromarray(cut(pixels, region, size)) for region in regions]
 
     def _class_ids(self) -> "np.ndarray":
         """Return int64 [N]: places in :attr:`classes`."""
         import numpy as np
 
         return np.array([self.classes.index(box.label) for box in self], np.int64)
-
-    def _padded(self, box: Box, share: float) -> tuple[int, int, int, int]:
-        """Return whole pixels round a box, wider by a share of the page's longer side, inside the page."""
-        margin = share * max(self.width, self.height)
-        x1, y1, x2, y2 = box.xyxy
-        left, top = (max(0, int(edge - margin)) for edge in (x1, y1))
-        right, bottom = (-int(-(edge + margin) // 1) for edge in (x2, y2))
-        return left, top, min(self.width, right), min(self.height, bottom)
 
 
 def named(found: Detections, classes: tuple[str, ...], min_score: float = 0.0) -> tuple[Box, ...]:
