@@ -171,3 +171,8 @@ def test_a_signal_as_a_file_gets_its_mode_leaves_nothing(
     with pytest.raises(KeyboardInterrupt), files.atomic_path(tmp_path / "file") as temporary:
         temporary.touch(0o600)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert files.read_json(tmp_path / "a.json") == {"a": 1}

@@ -161,14 +161,14 @@ def read_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file.
+    """Read a UTF-8 file, without the byte order mark that Windows puts first.
 
     Raises:
         UserError: the file is missing, is a folder or is not UTF-8.
     """
     check_file(path)
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; is it the right file?") from error
 

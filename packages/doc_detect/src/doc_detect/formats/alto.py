@@ -28,6 +28,7 @@ from doc_detect.formats.regions import (
     local_name,
     pack,
     parsed,
+    text_of,
     unpack,
     xml_files,
     xml_text,
@@ -74,7 +75,7 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
         UserError: it holds no page that can be read.
     """
     root, path = parsed(source), source.path
-    name = next((element.text or "" for element in children(root, "fileName")), "").strip() or path.stem
+    name = text_of(next(iter(children(root, "fileName")), None)) or path.stem
     tags = {tag.get("ID", ""): tag for tag in children(root, *_TAGS)}
     own = next((unpack(tag.get("DESCRIPTION")) for tag in tags.values() if tag.get("TYPE") == _OWN), {})
     scale = _scale(root, path)
@@ -100,7 +101,7 @@ def _scale(root: ElementTree.Element, path: Path) -> float:
     Raises:
         UserError: the unit is none of ALTO's.
     """
-    unit = next((element.text or "" for element in children(root, "MeasurementUnit")), "").strip() or "pixel"
+    unit = text_of(next(iter(children(root, "MeasurementUnit")), None)).strip() or "pixel"
     if unit.lower() not in _UNITS:
         raise UserError(f"{path}: measured in {unit}; export it again in one of {', '.join(_UNITS)}")
     per_inch = _UNITS[unit.lower()]

@@ -7,16 +7,23 @@ from pathlib import Path
 
 from doc_detect.coco import Reading
 from doc_detect.formats.alto import ALTO
+from doc_detect.formats.annotations import WEB_ANNOTATION
 from doc_detect.formats.coco import COCO
+from doc_detect.formats.iiif import IIIF
 from doc_detect.formats.label_studio import LABEL_STUDIO
 from doc_detect.formats.page_xml import PAGE_XML
 from doc_detect.formats.predictions import PREDICTIONS
 from doc_detect.formats.regions import Form, Layout, LayoutSet, Region, Source, Writing
+from doc_detect.formats.voc import VOC
+from doc_detect.formats.yolo import YOLO
 from seminar_common import files
 from seminar_common.errors import UserError, choices
 from seminar_common.progress import say
 
-FORMS: Mapping[str, Form] = {form.name: form for form in (PREDICTIONS, COCO, LABEL_STUDIO, PAGE_XML, ALTO)}
+FORMS: Mapping[str, Form] = {
+    form.name: form
+    for form in (PREDICTIONS, YOLO, IIIF, WEB_ANNOTATION, COCO, LABEL_STUDIO, PAGE_XML, ALTO, VOC)
+}
 """Every form by its name. The first that knows a file's content reads it."""
 
 

@@ -21,8 +21,10 @@ from seminar_common.images import BadImage, open_image
 XYXY = tuple[float, float, float, float]
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 """EXIF's tag, and its values that lay a page on its side."""
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""What XML 1.0 has no place for."""
+_NO_IMAGES = (".xml", ".json")
+"""Endings of annotations, which a file without the name of its image is called after."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+"""What XML 1.0 has no place for, or changes."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Source:
         """Return the image that the file means by ``name``: from the given folder, beside the file or above it."""
         folder = self.path if self.path.is_dir() else self.path.parent
         near = [folder, folder / "images", folder.parent]
-        return find_image(name, near if self.base is None else [self.base, self.base / "images", *near])
+        found = find_image(name, near if self.base is None else [self.base, self.base / "images", *near])
+        return None if found is None or found.suffix.lower() in _NO_IMAGES else found
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,7 @@ def file_names(names: Sequence[str], suffix: str) -> list[str]:
 
     It is the image's name with ``suffix`` in place of its own, or after it where two would be the same otherwise.
     """
-    plain = [inside(name.replace("#page=", "--p")) for name in names]
-    plain = [path if path.name else PurePosixPath("page") for path in plain]
+    plain = [_file_path(name, suffix) for name in names]
     short = [f"{path}{suffix}" if "--p" in path.name else str(path.with_suffix(suffix)) for path in plain]
     times = Counter(map(str.casefold, short))
     taken: set[str] = set()
@@ -174,6 +176,12 @@ def file_names(names: Sequence[str], suffix: str) -> list[str]:
         taken.add(name.casefold())
         found.append(name)
     return found
+
+
+def _file_path(name: str, suffix: str) -> PurePosixPath:
+    """Return a relative path that any system can make, and whose folders are called as no file is."""
+    *folders, last = inside(xml_text(name).replace("#page=", "--p").replace("\\", "_")).parts or ("page",)
+    return PurePosixPath(*(f"{part}_" if part.lower().endswith(suffix) else part for part in folders), last)
 
 
 def xml_files(
@@ -221,6 +229,12 @@ def parsed(source: Source) -> ElementTree.Element:
 def local_name(element: ElementTree.Element) -> str:
     """Return an element's name without its namespace: files of many versions differ in that alone."""
     return element.tag.rpartition("}")[2]
+
+
+def text_of(element: ElementTree.Element | None) -> str:
+    """Return an element's text, nothing for None; lines and indents round it are dropped, single spaces are not."""
+    text = "" if element is None else element.text or ""
+    return text.strip() if "\n" in text else text
 
 
 def children(element: ElementTree.Element, *names: str) -> Iterable[ElementTree.Element]:
