@@ -128,7 +128,8 @@ def _style(names: str) -> Style:
         return "typewriter"
     if any(word in compact for word in _SANS):
         return "sans"
-    return "italic" if "italic" in names or "oblique" in names else "roman"
+    slanted = any(word in names for word in ("italic", "oblique", "cmti"))
+    return "italic" if slanted else "roman"
 
 
 def _has_latin(font: ImageFont.FreeTypeFont, letters: str) -> bool:

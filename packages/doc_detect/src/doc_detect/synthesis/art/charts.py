@@ -49,6 +49,8 @@ class Manner:
     inward: bool
     """Whether ticks point into the plot."""
     stroke: int
+    paper: float
+    """Distance of the lines of graph paper, px; 0 for white paper."""
 
 
 def manner(height: int, width: int, g: Generator, face: str) -> Manner:
@@ -58,7 +60,8 @@ def manner(height: int, width: int, g: Generator, face: str) -> Manner:
     size = float(np.clip(math.sqrt(height * width) * g.uniform(0.022, 0.045), 6, 15))
     grid = int(g.choice([255, 255, 255, 225, 190]))
     stroke = int(g.choice([1, 1, 2]))
-    return Manner(face, size, tuple(palette), g.random() < 0.5, grid, g.random() < 0.4, stroke)
+    paper = size * float(g.choice([0.5, 0.7])) if g.random() < 0.08 else 0.0
+    return Manner(face, size, tuple(palette), g.random() < 0.5, grid, g.random() < 0.4, stroke, paper)
 
 
 def text_at(
@@ -145,6 +148,7 @@ def _axes(canvas: np.ndarray, made: Manner, g: Generator, names: list[str] | Non
     left = round(max(font.getlength(text) for text in marks) + size * (2.6 if titled else 0.9))
     bottom = height - round(size * (3.0 if titled else 1.7))
     field = Field(min(left, width // 3), round(size * 0.8), width - round(size), max(bottom, height // 2))
+    _graph_paper(canvas, field, made)
     for k, text in enumerate(marks):
         _tick(canvas, field, made, (0.0, k / (count - 1)), text)
     across = names or _numbers(int(np.clip(width / size / 6, 2, int(g.integers(4, 9)))), g)
@@ -160,6 +164,18 @@ def _axes(canvas: np.ndarray, made: Manner, g: Generator, names: list[str] | Non
     if made.frame:
         cv2.rectangle(canvas, field.at(0, 0), field.at(1, 1), BLACK, 1)
     return field
+
+
+def _graph_paper(canvas: np.ndarray, field: Field, made: Manner) -> None:
+    """Rule a plot with fine lines, every fifth of them darker."""
+    if not made.paper:
+        return
+    for k in range(int((field.right - field.left) / made.paper)):
+        x = round(field.left + k * made.paper)
+        cv2.line(canvas, (x, field.top), (x, field.bottom), (170 if k % 5 == 0 else 218,) * 3, 1)
+    for k in range(int((field.bottom - field.top) / made.paper)):
+        y = round(field.bottom - k * made.paper)
+        cv2.line(canvas, (field.left, y), (field.right, y), (170 if k % 5 == 0 else 218,) * 3, 1)
 
 
 def _tick(canvas: np.ndarray, field: Field, made: Manner, at: tuple[float, float], text: str) -> None:

@@ -36,6 +36,7 @@ def page(height: int, materials: Materials, g: Generator) -> Canvas:
         (0.09, _ledger, 0.3),
         (0.1, _form, 0.1),
         (0.04, _loose_form, 0.05),
+        (0.05, _charts, 0.3),
         (0.14, _lookalike, 0.0),
     )
     shares = np.array([share for share, _, _ in layouts])
@@ -219,6 +220,21 @@ def _loose_form(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None
     y = modern.title(canvas, x, y, width, made.design, g, 1.4) + made.design.body.leading
     entry = made.entry if g.random() < 0.7 else None
     lookalikes.lines_to_fill(canvas, (x, y, width, frame[1] + height - y), made.design, entry, g)
+
+
+# --- charts
+
+
+def _charts(canvas: Canvas, frame: Area, made: Record, g: Generator) -> None:
+    """Print one chart to three over the page's width, some with a table below."""
+    x, y, width, height = frame
+    bottom, leading = y + height, made.design.body.leading
+    for _ in range(int(g.integers(1, 4))):
+        tall = min(bottom - y, height * g.uniform(0.3, 1.0))
+        if tall > 12 * leading:
+            y = modern.figure(canvas, (x, y, width, tall), made.design, made.materials, g, 0.0) + leading
+    if g.random() < 0.4:
+        _titled(canvas, (x, y, width, bottom - y), made, g)
 
 
 # --- what is no table

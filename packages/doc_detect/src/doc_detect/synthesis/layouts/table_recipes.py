@@ -47,6 +47,8 @@ class Content:
     """Dots lead from the first cell to the next."""
     upright: bool = False
     """The header's words stand on end."""
+    banded: bool = False
+    """Names of groups stand in the middle of the table."""
 
     def first_columns(self, count: int) -> "Content":
         """Return the table without the columns after the first ``count``."""
@@ -151,14 +153,20 @@ def statistics(room: Room, g: Generator, columns: tuple[int, int] = (1, 8)) -> C
     align = (0.0, *[float(g.choice([1.0, 1.0, 0.5]))] * count)
     heads, spans = _header(room, g, count)
     return Content(
-        body, align, heads, spans, leaders=g.random() < 0.3, upright=count > 4 and g.random() < 0.1
+        body,
+        align,
+        heads,
+        spans,
+        leaders=g.random() < 0.3,
+        upright=count > 4 and g.random() < 0.1,
+        banded=g.random() < 0.3,
     )
 
 
 def _body(room: Room, g: Generator, makers: Sequence[Cell]) -> list[Row]:
     """Return rows that begin with a name; some have groups, a second line, gaps and totals."""
     name = _names(g, room)
-    wanted = min(room.lines, int(g.integers(2, 60)))
+    wanted = room.lines if g.random() < 0.35 else min(room.lines, int(g.integers(2, 60)))
     grouped, two_lines = g.random() < 0.35, float(g.choice([0, 0, 0, 0.15, 0.3]))
     empty, nothing = float(g.choice([0, 0, 0.1, 0.35])), str(g.choice(["", "-", "..", "—", "0"]))
     every = int(g.choice([0, 0, 0, 3, 5, 10]))
@@ -234,6 +242,18 @@ def pairs(room: Room, g: Generator) -> Content:
     ]
     heads = [(room.name(1, 1), *[room.name(1, 1) for _ in makers])] if g.random() < 0.4 else []
     return Content(rows, (0.0, *[1.0] * count), heads, leaders=g.random() < 0.6)
+
+
+def doubled(room: Room, g: Generator) -> Content:
+    """Return one table whose columns stand two to four times beside each other, as the rows were too many."""
+    times, made = int(g.integers(2, 5)), pairs(room, g)
+    width = len(made.align)
+    rows = [
+        Row(tuple(cell for part in range(times) for cell in made.rows[(k + part) % len(made.rows)].cells))
+        for k in range(len(made.rows))
+    ]
+    head = made.heads[0] if made.heads else (room.name(1, 1), *[room.name(1, 1)] * (width - 1))
+    return Content(rows, made.align * times, [head * times])
 
 
 def words(room: Room, g: Generator) -> Content:
@@ -312,6 +332,7 @@ RECIPES: Mapping[str, Recipe] = {
     "statistics": statistics,
     "wide": wide,
     "pairs": pairs,
+    "doubled": doubled,
     "words": words,
     "prices": prices,
     "almanac": almanac,
@@ -319,7 +340,7 @@ RECIPES: Mapping[str, Recipe] = {
 }
 """What a table may be, by name."""
 
-MODERN = {"statistics": 0.6, "wide": 0.13, "pairs": 0.12, "words": 0.15}
+MODERN = {"statistics": 0.58, "wide": 0.12, "pairs": 0.1, "doubled": 0.06, "words": 0.14}
 """Shares of the recipes after 1850."""
 OLD = {"prices": 0.4, "almanac": 0.4, "statistics": 0.2}
 """Shares of the recipes before."""

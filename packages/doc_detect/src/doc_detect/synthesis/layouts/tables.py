@@ -36,6 +36,8 @@ class Rules:
     inner: bool = False
     sides: bool = False
     rounded: bool = False
+    underlined: bool = False
+    """Each heading has a line of its own below it."""
     typed: str = ""
     """The sign that lines are typed with; empty for drawn ones."""
 
@@ -44,6 +46,7 @@ RULES: Mapping[str, Rules] = {
     "none": Rules(),
     "booktabs": Rules(1, 1, 1),
     "head": Rules(head=1),
+    "underlined": Rules(underlined=True),
     "grid": Rules(1, 1, 1, rows=True, inner=True, sides=True),
     "columns": Rules(inner=True),
     "columns and head": Rules(head=1, inner=True, sides=True),
@@ -59,16 +62,25 @@ RULES: Mapping[str, Rules] = {
 """The usual ways to rule a table, by name."""
 
 _RULED = {
-    "none": 0.16, "booktabs": 0.24, "head": 0.08, "grid": 0.12, "columns": 0.04, "columns and head": 0.04,
+    "none": 0.14, "underlined": 0.04, "booktabs": 0.24, "head": 0.08, "grid": 0.12, "columns": 0.04, "columns and head": 0.04,
     "rows": 0.06, "box": 0.04, "box and columns": 0.08, "rounded": 0.02, "open": 0.08, "double": 0.04,
 }  # fmt: skip
-_TYPED = {"none": 0.5, "dashes": 0.15, "typed": 0.1, "head": 0.1, "booktabs": 0.1, "grid": 0.05}
+_TYPED = {
+    "none": 0.35,
+    "underlined": 0.2,
+    "dashes": 0.15,
+    "typed": 0.1,
+    "head": 0.1,
+    "booktabs": 0.1,
+    "grid": 0.05,
+}
 _NARROW = {"none": 0.75, "booktabs": 0.08, "head": 0.07, "box and columns": 0.1}
 _OLD_RULED = {"box and columns": 0.35, "open": 0.2, "columns": 0.15, "double": 0.1, "grid": 0.1, "none": 0.1}
 _RULED_AS: Mapping[str, Mapping[str, float]] = {
     "pairs": _NARROW,
     "prices": _NARROW,
     "almanac": _OLD_RULED,
+    "doubled": {"box and columns": 0.4, "columns and head": 0.3, "grid": 0.15, "open": 0.15},
     "ledger": {"grid": 0.7, "rounded": 0.1, "open": 0.2},
 }
 
@@ -359,6 +371,9 @@ class _Setter:
             room = self.widths[k] - look.gap * 0.6 - indent
             if row.role == "group" and k == 0:
                 room = self.sheet.width * 0.8
+                if self.content.banded:
+                    self.sheet.text(cut(text, look.font, room), self.sheet.width / 2, y, look.font, 0.5)
+                    continue
             if self.entry and row.role == "item":
                 self._write(text, k, y, room)
                 continue
@@ -395,6 +410,10 @@ class _Setter:
             self._across(0, rules.top, self.look.heavy)
         if rules.head and head:
             self._across(head, rules.head, 1)
+        if rules.underlined and self.content.heads:
+            for left, right in zip(self._edges(), self._edges()[1:], strict=False):
+                y, half = head - self.look.font.size * 0.15, self.look.gap * 0.4
+                self.sheet.line(left + half, y, right - half, y)
         if rules.bottom and not rules.rounded:
             self._across(bottom, rules.bottom, self.look.heavy)
         for row, top in zip(self.content.rows[1:], tops[1:], strict=False):
