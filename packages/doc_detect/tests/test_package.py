@@ -1,6 +1,8 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -28,6 +30,23 @@ def test_the_package_offers_its_main_names_and_loads_them_when_they_are_used(tmp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_lines_of_the_readme_run(
+    tmp_path: Path, paint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = [
+        block for block in re.findall(r"```python\n(.*?)```", readme, flags=re.S) if "Detector()" in block
+    ]
+    (tmp_path / "scans").mkdir()
+    page = Image.fromarray(paint(400, 600, graphic=(60, 90, 300, 350)))
+    page.save(tmp_path / "scan.tif")
+    page.save(tmp_path / "scans" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=dict))
+    exec(compile(code, "README.md", "exec"), {})
+    assert "scans/1.png" in capsys.readouterr().out
 
 
 def test_every_name_that_it_offers_is_there() -> None:
