@@ -214,10 +214,10 @@ DEADLY = """
 import os, signal
 from seminar_common import images
 opened = images.open_image
-def open_image(source):
+def open_image(source, frame=0):
     if getattr(source, "name", "") == "2.png":
         os.kill(os.getpid(), signal.SIGKILL)
-    return opened(source)
+    return opened(source, frame)
 images.open_image = open_image
 """
 

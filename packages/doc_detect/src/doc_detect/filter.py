@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from doc_detect.pages import PageRef
-from doc_detect.pages.names import inside, page_name
+from doc_detect.pages import BadPage, PageRef
+from doc_detect.pages.names import inside, on_disk, page_name
+from doc_detect.pages.reading import page_kind
 from doc_detect.predictions import PAGES, Predictions, open_predictions
 from doc_detect.settings.job import FilterSettings
 from seminar_common import files
 from seminar_common.errors import UserError
+from seminar_common.file_kinds import PDF, TIFF
+from seminar_common.images import one_line_errors
 from seminar_common.progress import say
 
 _BATCH = 10_000
@@ -65,7 +68,8 @@ def _matching(predictions: Predictions, settings: FilterSettings) -> Iterator[Pa
             if all(present[: len(settings.has)]) and not any(present[len(settings.has) :]):
                 if "\\" in row["file"]:  # it may stand for bytes that are no UTF-8, which the journal holds
                     names = names or {page.image_id: page.file for page in predictions}
-                yield PageRef(predictions.root / names.get(row["image_id"], row["file"]), row["page"])
+                file = predictions.root / names.get(row["image_id"], row["file"])
+                yield PageRef(on_disk(file), row["page"])
 
 
 def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -> int:
@@ -79,16 +83,32 @@ def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -
         if not target.is_symlink():  # a PDF is linked once for all of its pages
             target.symlink_to(ref.path.absolute())
     elif ref.number is None:
-        shutil.copy2(ref.path, target)
+        with files.atomic_path(target) as temporary:
+            shutil.copy2(ref.path, temporary)
     else:
-        _copy_page(ref, target.with_name(f"{target.stem}-p{ref.number:04d}{target.suffix}"))
+        try:
+            _copy_page(ref, ref.number, target)
+        except BadPage as error:
+            say(f"{page_name(str(ref.path), ref.number)}: {error}; left out")
+            return 0
     return 1
 
 
-def _copy_page(ref: PageRef, target: Path) -> None:
-    """Write one page of a PDF or TIFF as a file of its own, without loss."""
-    if ref.path.suffix.lower() == ".pdf":
+def _copy_page(ref: PageRef, number: int, target: Path) -> None:
+    """Write one page of a PDF or TIFF as a file of its own, without loss.
+
+    Args:
+        ref: Which page.
+        number: Its number in the file, from 1.
+        target: Where the whole file would go; the page's file is beside it and ends as its content does.
+    """
+    kind = page_kind(ref.path)
+    if kind is PDF:
         from doc_detect.pages.pdf import extract_page
     else:
         from doc_detect.pages.tiff import extract_page
-    extract_page(ref.path, ref.number or 1, target)
+    suffixes = (PDF if kind is PDF else TIFF).suffixes
+    lies = target.suffix.lower() not in suffixes
+    name = f"{target.name if lies else target.stem}-p{number:04d}{suffixes[0] if lies else target.suffix}"
+    with one_line_errors(), files.atomic_path(target.with_name(name)) as temporary:
+        extract_page(ref.path, number, temporary)

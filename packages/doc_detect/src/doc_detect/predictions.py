@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from doc_detect.pages import PageRef
-from doc_detect.pages.names import encodable, page_name
+from doc_detect.pages.names import encodable, on_disk, page_name
 from seminar_common import failures, files, journal
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
@@ -120,7 +120,8 @@ class Journal:
         ``window_side`` is the longest side of what was seen of the page, by default the whole page's. Boxes whose score, as it is written, is less than ``min_score`` are left out.
         """
         found = [[*(round(float(x), 1) for x in xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
-        kept = [box for box in found if box[4] >= min_score]
+        # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
+        kept = [box for box in found if box[4] >= min_score and box[2] > box[0] and box[3] > box[1]]
         record = {"size": size, "state": file_state(ref.path), "boxes": kept}
         if window_side is not None:
             record["window_side"] = round(window_side, 1)
@@ -357,7 +358,7 @@ class Predictions:
 
     def ref(self, page: PredictedPage) -> PageRef:
         """Return where the page is."""
-        return PageRef(self.root / page.file, page.number)
+        return PageRef(on_disk(self.root / page.file), page.number)
 
     def check_labels(self, labels: Iterable[str], option: str) -> None:
         """Raise a UserError that names ``option`` if one of ``labels`` is none of the detector's."""
@@ -464,12 +465,7 @@ def read_journal(folder: Path) -> Iterator[PredictedPage | Failure]:
             yield Failure(record["file"], record["error"], record["page"])
             continue
         image_id += 1
-        # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
-        boxes = tuple(
-            Box(labels[n], s, (x1, y1, x2, y2))
-            for x1, y1, x2, y2, s, n in record["boxes"]
-            if x2 > x1 and y2 > y1
-        )
+        boxes = tuple(Box(labels[n], s, (x1, y1, x2, y2)) for x1, y1, x2, y2, s, n in record["boxes"])
         side = record.get("window_side", max(record["size"]))
         yield PredictedPage(
             image_id, record["file"], record["page"], *record["size"], boxes, side, record.get("facts", {})

@@ -58,7 +58,7 @@ def on_disk(path: Path) -> Path:
 
     A path that is there in no spelling comes back as it is.
     """
-    if path.exists() or str(path).isascii():
+    if str(path).isascii() or path.exists():
         return path
     found = Path(path.anchor)
     for part in path.relative_to(path.anchor).parts:
