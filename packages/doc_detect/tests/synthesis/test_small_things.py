@@ -95,6 +95,19 @@ def test_a_row_has_a_box_for_each_of_its_cuts(seed: int, materials: Materials) -
     assert all(100 <= box[1] and box[3] <= end for box in boxes)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_cut_beside_text_is_no_longer_than_its_paragraph(seed: int, materials: Materials) -> None:
+    g = np.random.default_rng(seed)
+    manner = replace(early_print.book(1200, materials, g).manner, cut_share=9.0, initial_share=0.0)
+    style = replace(manner.style, size=14, leading=16)
+    manner = replace(manner, style=style, paragraph=(5, 6), setting=Setting())
+    canvas = Canvas.blank(1200, 500)
+    area = (40, 40, 420, 5 * style.leading)
+    flow._paragraph(canvas, area, False, manner, materials, Writer(g, "latin"), g)
+    boxes = [box for name, box in canvas.objects if name == "graphic"]
+    assert len(boxes) == 1 and boxes[0][3] <= 40 + 5.1 * style.leading
+
+
 def test_text_runs_beside_a_small_cut(materials: Materials) -> None:
     g = np.random.default_rng(3)
     made = early_print.book(800, materials, g)

@@ -127,8 +127,8 @@ def _paragraph(
         parts = [box] if box else []
         setting = replace(setting, hole=(hole, count), capitals=int(g.choice([0, 1, 1, 2])), versals=0.0)
     elif g.random() < manner.cut_share * 0.6 and height > 4 * manner.style.leading:
-        place = (canvas, (x, y), width, manner.style)
-        box, hole, count = ornaments.beside_text(*place, materials, g, *manner.picture_styles)
+        styles = manner.picture_styles
+        box, hole, count = ornaments.beside_text(canvas, area, manner.style, materials, g, *styles)
         parts = [box] if box else []
         setting = replace(setting, hole=(hole, count), versals=0.0)
     elif g.random() < manner.sign_share:

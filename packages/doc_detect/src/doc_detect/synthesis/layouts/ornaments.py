@@ -127,8 +127,7 @@ def coin(size: int, g: Generator) -> np.ndarray:
 
 def beside_text(
     canvas: Canvas,
-    at: tuple[float, float],
-    measure: float,
+    area: Area,
     style: Style,
     materials: Materials,
     g: Generator,
@@ -138,8 +137,7 @@ def beside_text(
 
     Args:
         canvas: The page.
-        at: Upper left corner, px.
-        measure: Width of the column, px.
+        area: The paragraph (x, y, width, height), px, of three lines or more.
         style: The text's type.
         materials: What may be used.
         g: The only source of chance.
@@ -148,9 +146,11 @@ def beside_text(
     Returns:
         The box of its ink, the width that the text must leave free, px, and the number of lines.
     """
-    lines = int(np.clip(canvas.height * g.uniform(0.035, 0.12) / style.leading, 2, 12)) + 1
+    x, y, measure, room = area
+    most = int(room / style.leading + 0.02)
+    lines = min(int(np.clip(canvas.height * g.uniform(0.035, 0.12) / style.leading, 2, 12)) + 1, most)
     tall = lines * style.leading - style.leading * 0.35
     wide = float(np.clip(tall * g.uniform(0.5, 1.6), measure * 0.12, measure * 0.55))
     art = cut(tall, wide, materials, g, *styles)
-    box = canvas.place(inked(art, style), at[0], at[1] + style.size * 0.2, "graphic")
+    box = canvas.place(inked(art, style), x, y + style.size * 0.2, "graphic")
     return box, art.shape[1] + style.size * g.uniform(0.4, 0.9), lines
