@@ -34,6 +34,12 @@ def paint_page(width: int, height: int, **rectangles: tuple[int, int, int, int])
     return page
 
 
+@pytest.fixture(scope="session")
+def write_detector() -> Callable[..., None]:
+    """Return a function that writes a detector of painted blocks with other facts in its card."""
+    return write_tiny_model
+
+
 def write_tiny_model(path: Path, size: int = 256, **facts: object) -> None:
     import onnx
     from onnx import TensorProto, helper
