@@ -93,6 +93,8 @@ def backdrop(plate: Plate, g: Generator) -> None:
     spot, reach = g.uniform(0.2, 0.8, 2), g.uniform(0.3, 1.0)
     glow = np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / reach**2)
     dark, bright = sorted(g.uniform(0.05, 1.0, 2))
+    if g.random() < 0.3:  # a pale, even ground, as museums like it
+        dark, bright = bright + 0.8 * (1 - bright), 1.0
     tone = dark + (bright - dark) * glow + g.uniform(0, 0.07) * texture(plate.size, height / 2, g)
     if g.random() < 0.5:
         edge = 1 / (1 + np.exp(-(y - g.uniform(0.55, 0.85)) / g.uniform(0.002, 0.06)))

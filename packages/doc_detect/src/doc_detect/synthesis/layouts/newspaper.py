@@ -458,7 +458,8 @@ def _cut(canvas: Canvas, area: Area, materials: Materials, g: Generator) -> Area
     x, y, width, height = area
     side, share = ("left", "right", "top", "top", "bottom")[int(g.integers(5))], g.uniform(0.25, 0.6)
     wide, tall = (width * share, height) if side in ("left", "right") else (width, height * share)
-    size = (max(14, round(tall * g.uniform(0.7, 1))), max(14, round(wide * g.uniform(0.6, 1))))
+    high, across = plates.print_size(tall * g.uniform(0.7, 1), wide * g.uniform(0.6, 1))
+    size = (max(14, round(high)), max(14, round(across)))
     drawn = g.random()
     if drawn < 0.55:
         art = photographs.line_cut(*size, g)

@@ -159,8 +159,8 @@ def packed(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: G
             g,
             (x - pad, y - pad, width + 2 * pad, tall + 2 * pad),
         )
-    even = g.random() < 0.5
     rows, columns = int(g.integers(1, 5)), int(g.integers(1, 4))
+    even = g.random() < 0.5 and 0.5 < (width / columns) / (tall / rows) < 2.2
     count = max(2, rows * columns)
     cells = (
         lattice(area, rows, columns, gap)
