@@ -159,7 +159,7 @@ def test_annotations_of_version_2_are_open_annotations(manifest, tmp_path: Path)
     path = write(tmp_path / "m.json", manifest(2, ["https://library.example/iiif/1"] * 2))
     write_any(on_canvases({}), "iiif", tmp_path / "out", Writing(manifests=[path]))
     alone = read_json(tmp_path / "out" / "annotations" / "iiif" / "1.json")
-    assert alone["@context"][-1] == "http://iiif.io/api/presentation/2/context.json"
+    assert alone["@context"] == "http://iiif.io/api/presentation/2/context.json"
     assert alone["@type"] == "sc:AnnotationList"
     (annotation,) = alone["resources"]
     assert (annotation["@type"], annotation["motivation"]) == ("oa:Annotation", "oa:tagging")

@@ -3,7 +3,7 @@
 Read are the W3C's Web Annotation Data Model (annotations, lists, pages and collections of them), annotation pages of
 IIIF Presentation 3, annotation lists of version 2, and manifests that bring these. A class is the value of a body with
 the purpose ``tagging`` or ``classifying``; text is passed over. Two keys are ours: ``confidence``, the score of a
-body, and ``doc-detect`` with what the forms have no place for. Their contexts say so.
+body, and ``doc-detect`` with what the forms have no place for. The context of what is written here says so.
 """
 
 import uuid

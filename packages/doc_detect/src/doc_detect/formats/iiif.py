@@ -2,7 +2,8 @@
 
 Forms: IIIF Presentation 3.0, and 2.1 for canvases of a manifest of version 2. Annotations have the motivation
 ``tagging``, which viewers show. A manifest that is given is copied with the annotations linked in it. Pages of no
-manifest get one, version 3, for each folder. :mod:`doc_detect.formats.annotations` reads it all again.
+manifest get one, version 3, for each folder. :mod:`doc_detect.formats.annotations` reads it all again, and says what
+the keys ``confidence`` and ``doc-detect`` are. Contexts stay those of IIIF alone, since tools take no others.
 """
 
 import copy
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from doc_detect.formats.annotations import CONTEXT, OWN, address, body_of, own_entry, own_part, whole_pixels
+from doc_detect.formats.annotations import OWN, address, body_of, own_entry, own_part, whole_pixels
 from doc_detect.formats.regions import Form, Layout, LayoutSet, Region, Writing, file_names
 from doc_detect.pages.canvases import read_document
 from doc_detect.pages.iiif import Canvas, Json, NameIndex, canvases_of, identity, kind, listed, read_manifest
@@ -211,7 +212,7 @@ def _canvas(page: _Annotated, writing: Writing) -> Json:
 
 def _list(page: _Annotated, layouts: LayoutSet, second: bool) -> Json:
     """Return a page's annotations as a document of their own: an annotation page, or a list of version 2."""
-    content = {"@context": [CONTEXT, _P2 if second else _P3], **_content(page, second)}
+    content = {"@context": _P2 if second else _P3, **_content(page, second)}
     return {**content, OWN: own_part(layouts, [own_entry(page.layout, page.canvas)])}
 
 
@@ -245,8 +246,6 @@ def _annotation(page: _Annotated, number: int, second: bool) -> Json:
 def _linked(book: _Book, layouts: LayoutSet, writing: Writing) -> Json:
     """Return a copy of a manifest that links the annotations: by their addresses, or whole where they have none."""
     manifest = copy.deepcopy(book.document)
-    if not writing.base_url:
-        manifest["@context"] = [CONTEXT, *listed(manifest.get("@context"))]
     for canvas in canvases_of(manifest):
         if page := book.pages.get(identity(canvas)):
             key = "otherContent" if book.second else "annotations"
