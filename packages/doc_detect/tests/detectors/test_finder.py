@@ -60,7 +60,9 @@ def detector(tiny_model: Path, tmp_path: Path) -> Detector:
 
 
 def predicted(scans: Path, out: Path, model: Path | None, **options) -> Path:
-    predict(PredictSettings(inputs=(scans,), out=out, model=model, work=WorkConfig(1), **options))
+    predict(
+        PredictSettings(inputs=(scans,), out=out, model=model, work=WorkConfig(1), page_timeout=0, **options)
+    )
     return out
 
 
