@@ -389,11 +389,29 @@ def listing(canvas: Canvas, made: Book, materials: Materials, writer: Writer, g:
     room = height * g.uniform(0.4, 0.95)
     if g.random() < 0.6 and has_figures(made.note.face):
         area = (x, y, width, min(room, made.frame[1] + height - y))
-        tables.table(canvas, area, made.note, writer, g, tables.draw_from(OLD, g))
+        _old_tables(canvas, area, made.note, writer, g)
     else:
         _index(canvas, (x, y, width, room), made, writer, g)
     if g.random() < 0.2:
         _decorate(canvas, (x, y + room + 8, width, height * 0.1), made, materials, g, place="tail")
+
+
+def _old_tables(
+    canvas: Canvas, area: tuple[float, float, float, float], style: Style, writer: Writer, g: Generator
+) -> None:
+    """Print one table, two below or two beside each other."""
+    x, y, width, height = area
+    drawn, gap = g.random(), width * g.uniform(0.03, 0.07)
+    parts = [area]
+    if drawn < 0.2:
+        half = (width - gap) / 2
+        parts = [(x, y, half, height), (x + half + gap, y, half, height)]
+    elif drawn < 0.4:
+        upper = height * g.uniform(0.3, 0.6)
+        parts = [(x, y, width, upper), (x, y + upper + gap, width, height - upper - gap)]
+    recipe = tables.draw_from(OLD, g)
+    for part in parts:
+        tables.table(canvas, part, style, writer, g, recipe)
 
 
 def _index(

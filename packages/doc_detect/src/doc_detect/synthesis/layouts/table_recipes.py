@@ -149,7 +149,7 @@ def statistics(room: Room, g: Generator, columns: tuple[int, int] = (1, 8)) -> C
     makers = [_words(g, room) if g.random() < 0.06 else numbers(g) for _ in range(count)]
     if g.random() < 0.35:
         makers = makers[:1] * count
-    body = _body(room, g, makers)
+    body = _body(room, g, makers, _names(g, room))
     align = (0.0, *[float(g.choice([1.0, 1.0, 0.5]))] * count)
     heads, spans = _header(room, g, count)
     return Content(
@@ -163,9 +163,8 @@ def statistics(room: Room, g: Generator, columns: tuple[int, int] = (1, 8)) -> C
     )
 
 
-def _body(room: Room, g: Generator, makers: Sequence[Cell]) -> list[Row]:
+def _body(room: Room, g: Generator, makers: Sequence[Cell], name: Cell) -> list[Row]:
     """Return rows that begin with a name; some have groups, a second line, gaps and totals."""
-    name = _names(g, room)
     wanted = room.lines if g.random() < 0.35 else min(room.lines, int(g.integers(2, 60)))
     grouped, two_lines = g.random() < 0.35, float(g.choice([0, 0, 0, 0.15, 0.3]))
     empty, nothing = float(g.choice([0, 0, 0.1, 0.35])), str(g.choice(["", "-", "..", "—", "0"]))
@@ -283,7 +282,7 @@ def prices(room: Room, g: Generator) -> Content:
     ]
     if g.random() < 0.4:
         makers.insert(0, lambda: str(g.choice(["per lb.", "ditto", "each", "the doz.", "le cent"])))
-    rows = _body(room, g, makers)
+    rows = _body(room, g, makers, lambda: room.name(1, 5))
     signs = ("l.", "s.", "d.") if g.random() < 0.7 else ("livres.", "sols.", "den.")
     heads = [("",) * (len(makers) - 2) + signs] if g.random() < 0.8 else []
     return Content(rows, (0.0, *[1.0] * len(makers)), heads, leaders=g.random() < 0.7)

@@ -117,7 +117,7 @@ def _look(style: Style, recipe: str, typed: bool, g: Generator) -> Look:
     shares = _RULED_AS.get(recipe, _TYPED if typed else _RULED)
     rules = RULES[draw_from(shares, g)]
     shade: Literal["", "header", "rows", "reversed"] = ""
-    if not typed and g.random() < 0.12:
+    if not typed and recipe not in ("prices", "almanac") and g.random() < 0.12:
         shade = ("header", "rows", "reversed")[int(g.integers(3))]
     size = style.size * (0.8 if recipe == "wide" else 1.0)
     roomy = {"words": 0.05, "pairs": 0.15, "prices": 0.15, "almanac": 0.1, "ledger": 0.9}.get(recipe, 0.7)
