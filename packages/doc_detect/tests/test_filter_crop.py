@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from doc_detect import crop as crop_module
-from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, cut, distance, pad
+from doc_detect.crop import MANIFEST, UNFINISHED, attach_captions, crop, distance
 from doc_detect.filter import main, matching
 from doc_detect.pages import Page, PageRef, read_page
+from doc_detect.pages.cutting import cut, pad
 from doc_detect.pages.names import inside
 from doc_detect.pages.tiff import extract_page
 from doc_detect.predict import predict
@@ -218,7 +219,7 @@ def test_a_region_at_the_edge_is_a_pixel_at_least(scale: float) -> None:
     page = PredictedPage(1, "a", None, 1000, 800, (), 1000)
     decoded = Page(np.zeros((round(800 * scale), round(1000 * scale), 3), np.uint8), 1000, 800)
     for region in ((1000.0, 10.0, 1000.0, 50.0), (999.9, 799.9, 1000.0, 800.0)):
-        assert min(cut(decoded, page, pad(region, 0.0, page)).shape[:2]) >= 1
+        assert min(cut(decoded.pixels, page, pad(region, 0.0, page)).shape[:2]) >= 1
 
 
 def interrupted(predicted: Path, out: Path, patch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
+from doc_detect.pages.cutting import XYXY, cut, pad
 from doc_detect.pages.names import inside
 from doc_detect.predictions import Box, PredictedPage, Predictions, file_state, open_predictions
 from doc_detect.settings.job import CropSettings
@@ -20,9 +21,6 @@ from seminar_common.identity import code_digest
 from seminar_common.journal import Journal, open_journal
 from seminar_common.progress import progress, say
 from seminar_common.work import Failed, executor, results_as_completed
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MANIFEST = "manifest.csv"
 _NEAR = 0.04
@@ -37,7 +35,6 @@ BATCH = 4
 """Pages that a cluster's worker takes at once: some 0.4 s of work on scans of usual size."""
 
 Row = dict[str, Any]
-XYXY = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -227,21 +224,11 @@ class _Cutter:
         from PIL import Image
 
         kind = "jpeg" if self.settings.format == "jpg" else "png"
-        image = Image.fromarray(cut(decoded, page, region))
+        image = Image.fromarray(cut(decoded.pixels, page, region))
         with files.atomic_path(self.out / name) as temporary:
             image.save(
                 temporary, kind, quality=95, compress_level=3
             )  # each format takes the one that it knows
-
-
-def cut(decoded: Page, page: PredictedPage, region: tuple[int, int, int, int]) -> "np.ndarray":
-    """Return a region in ``page``'s pixels from ``decoded``, which may have more or fewer, as a rendered PDF has."""
-    height, width = decoded.pixels.shape[:2]
-    x, y = width / page.width, height / page.height
-    # At least one pixel, also of a sliver at the edge of a page that was decoded smaller.
-    x1, y1 = min(round(region[0] * x), width - 1), min(round(region[1] * y), height - 1)
-    x2, y2 = max(round(region[2] * x), x1 + 1), max(round(region[3] * y), y1 + 1)
-    return decoded.pixels[y1:y2, x1:x2]
 
 
 def attach_captions(boxes: Sequence[Box], captions: Sequence[Box], page_side: float) -> list[Box | None]:
@@ -281,15 +268,6 @@ def distance(a: XYXY, b: XYXY) -> float | None:
 def union(a: XYXY, b: XYXY) -> XYXY:
     """Return the smallest box round both."""
     return (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
-
-
-def pad(region: XYXY, share: float, page: PredictedPage) -> tuple[int, int, int, int]:
-    """Return whole pixels round ``region``, wider by a share of the page's longer side, inside the page."""
-    margin = share * max(page.width, page.height)
-    x1, y1 = max(0, int(region[0] - margin)), max(0, int(region[1] - margin))
-    x2 = min(page.width, -int(-(region[2] + margin) // 1))
-    y2 = min(page.height, -int(-(region[3] + margin) // 1))
-    return (x1, y1, x2, y2)
 
 
 def _write_manifest(path: Path, rows: Sequence[Row]) -> None:

@@ -148,9 +148,8 @@ class Found:
 
         if not self.objects:
             return []
-        pixels, size = self.decode(), (self.width, self.height)
-        regions = (pad(box.xyxy, padding, size) for box in self)
-        return [Image.fromarray(cut(pixels, region, size)) for region in regions]
+        pixels = self.decode()
+        return [Image.fromarray(cut(pixels, self, pad(box.xyxy, padding, self))) for box in self]
 
     def _class_ids(self) -> "np.ndarray":
         """Return int64 [N]: places in :attr:`classes`."""
