@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 
 from doc_detect.settings.synth import SynthSettings, World
 from doc_detect.synth import find_sources, make_page
-from doc_detect.synthesis.art import fleurons, initials, manuscript
+from doc_detect.synthesis.art import fleurons, initials, manuscript, ornament
 from doc_detect.synthesis.canvas import Canvas
 from doc_detect.synthesis.layouts import early_print, flow, manuscripts, marks, nonpages, ornaments
 from doc_detect.synthesis.layouts.kinds import WORLDS
@@ -54,6 +55,24 @@ def test_small_ornament_has_ink_and_the_wanted_size(seed: int, materials: Materi
     assert composed.min() < 100 and composed.shape[0] <= 88 and composed.shape[1] <= 230
     single = fleurons.small(40, 100, g, face)
     assert single.min() < 120 and single.shape[0] <= 40 and single.shape[1] <= 100
+
+
+@pytest.mark.parametrize("make", [ornament.arabesque, ornament.tailpiece], ids=lambda f: f.__name__)
+def test_no_speck_stretches_an_ornaments_box(make) -> None:
+    for seed in range(25):
+        art = make(120, 160, np.random.default_rng(seed))
+        grown = cv2.dilate((art < 200).astype(np.uint8), np.ones((7, 7), np.uint8))
+        areas = cv2.connectedComponentsWithStats(grown)[2][1:, cv2.CC_STAT_AREA]
+        assert areas.min() > 0.015 * areas.max(), seed
+
+
+def test_a_heading_with_a_large_first_letter_is_centred(materials: Materials) -> None:
+    style = Style(materials.face(np.random.default_rng(0), "roman"), 30, 40)
+    for text in ("IIIIIIIIIIII", "WWWWWWWWWWWW"):
+        canvas = Canvas.blank(200, 700)
+        flow._large_first(canvas, text, 350, 60, style, np.random.default_rng(0))
+        ((_, (x0, _, x1, _)),) = canvas.objects
+        assert abs((x0 + x1) / 2 - 350) < 10
 
 
 def test_many_graphics_of_printed_pages_are_small_and_some_are_on_every_scale(

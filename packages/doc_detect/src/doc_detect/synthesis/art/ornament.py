@@ -257,6 +257,7 @@ def tailpiece(height: int, width: int, g: Generator, field: Field | None = None)
     limit = limits[int(g.choice([0, 0, 1, 2, 3]))]
     ragged = smooth_noise((height, (width + 1) // 2), max(4, width / 9), g) * 0.09
     canvas[x > limit + np.concatenate([ragged, ragged[:, ::-1]], axis=1)[:, :width]] = 255
+    canvas = without_specks(canvas)
     if g.random() < 0.5 and height > 24:
         size = int(min(height, width) * g.uniform(0.3, 0.6))
         motif = any_motif(size, size, g)
@@ -448,9 +449,21 @@ def arabesque(height: int, width: int, g: Generator) -> np.ndarray:
     half[x + y * g.uniform(0.3, 0.9) > 1] = 255
     half[:2] = half[:, :2] = 255
     whole = _mirrored(half, width)
-    if not double:
-        return whole
-    return np.concatenate([whole, whole[::-1], blank(height, width)[: height - 2 * rows]])
+    if double:
+        whole = np.concatenate([whole, whole[::-1], blank(height, width)[: height - 2 * rows]])
+    return without_specks(whole)
+
+
+def without_specks(art: np.ndarray) -> np.ndarray:
+    """Erase what cutting left far from an ornament's body, which would stretch its box, in place."""
+    near = max(3, min(art.shape) // 20) | 1
+    body = cv2.dilate((art < 200).astype(np.uint8), np.ones((near, near), np.uint8))
+    _, number, stats, _ = cv2.connectedComponentsWithStats(body, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if len(areas):
+        small = np.concatenate([[False], areas < 0.03 * areas.max()])
+        art[np.isin(number, np.flatnonzero(small))] = 255
+    return art
 
 
 def shaded(art: np.ndarray, g: Generator) -> np.ndarray:

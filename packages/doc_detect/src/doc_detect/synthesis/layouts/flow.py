@@ -7,7 +7,7 @@ import numpy as np
 from doc_detect.synthesis.art import initials
 from doc_detect.synthesis.art.manuscript import line_filler
 from doc_detect.synthesis.canvas import Box, Canvas
-from doc_detect.synthesis.fonts import covers
+from doc_detect.synthesis.fonts import covers, load
 from doc_detect.synthesis.layouts import marks, ornaments
 from doc_detect.synthesis.layouts.decoration import decoration, framed
 from doc_detect.synthesis.layouts.materials import Materials
@@ -326,7 +326,10 @@ def _large_first(canvas: Canvas, text: str, middle: float, y: float, style: Styl
     large = style.scaled(factor)
     if g.random() < 0.25:
         large = replace(large, colour=RUBRIC)
-    start = middle - len(text) * style.size * 0.25
+    wide = (
+        load(part.face, round(part.size)).getlength(t) for part, t in ((large, text[:1]), (style, text[1:]))
+    )
+    start = middle - sum(wide) * style.stretch / 2
     box = set_line(canvas, text[:1], start, y - (factor - 1) * style.size * 0.95, large)
     after = box[2] + style.size * 0.05 if box else start
     rest = set_line(canvas, text[1:], after, y, style)
