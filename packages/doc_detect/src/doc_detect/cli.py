@@ -120,7 +120,7 @@ COMMANDS = {
     "gallery": Command(
         GallerySettings,
         "doc_detect.gallery:main",
-        examples=("--predictions found", "--predictions found --min-score 0.5 --pages 300 --out look.html"),
+        examples=("--predictions found", "--predictions found --order finds --has graphic --pages 300"),
         inputs=("predictions", "images"),
     ),
     "convert": Command(
