@@ -174,10 +174,11 @@ class Names:
 
     Args:
         given: Classes of names that go before the table, as ``OLD=NEW``.
+        strict: Whether each of them must be in the file.
     """
 
-    def __init__(self, given: Sequence[str] = ()):
-        self.given = parse_map(given)
+    def __init__(self, given: Sequence[str] = (), strict: bool = True):
+        self.given, self.strict = parse_map(given), strict
         self.regions = 0
         self.ignored: Counter[str] = Counter()
         self.seen: set[str] = set()
@@ -210,7 +211,7 @@ class Names:
             UserError: no name is known, or a name of ``--map`` is nowhere.
         """
         missing = sorted(set(self.given) - self.seen)
-        if missing:
+        if missing and self.strict:
             raise UserError(
                 f"{what}: --map {missing[0]}=...: no such name; it has {_some(sorted(self.seen))}"
             )

@@ -99,7 +99,12 @@ class CocoSet:
     @property
     def name(self) -> str:
         """The data set's name in result tables: ``info.name``, else the name of the file's folder."""
-        return str(self.facts.get("name") or self.path.resolve().parent.name)
+        return str(self.facts.get("name") or self.folder.resolve().name)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the file is in, or the folder that was read."""
+        return self.path if self.path.is_dir() else self.path.parent
 
     @property
     def fingerprint(self) -> str:
@@ -113,16 +118,16 @@ class CocoSet:
             UserError: it is in none of them.
         """
         given = [] if self.images is None else [self.images, self.images / "images"]
-        found = find_image(page.file_name, (*given, self.path.parent, self.path.parent / "images"))
+        found = find_image(page.file_name, (*given, self.folder, self.folder / "images"))
         if found is not None:
             return found
         raise UserError(
-            f"{self.path}: its page {page.file_name} is neither in {self.images or self.path.parent / 'images'} "
+            f"{self.path}: its page {page.file_name} is neither in {self.images or self.folder / 'images'} "
             "nor beside it"
         )
 
 
-def read_coco(path: Path, reading: Reading | None = None) -> CocoSet:
+def read_coco(path: Path, reading: Reading | None = None, document: Any = None) -> CocoSet:
     """Read and check a COCO file.
 
     Boxes that leave their page are cut at its edge and counted in a message. Objects without area or outside of
@@ -132,13 +137,14 @@ def read_coco(path: Path, reading: Reading | None = None) -> CocoSet:
     Args:
         path: The file.
         reading: Takes up what is left out, and its caller reports it; reported here if there is none.
+        document: The file's content, where it is read already.
 
     Raises:
         UserError: it is no COCO file, a key is missing, an id is there twice or points nowhere, boxes are corner
             coordinates, or no category has a known name.
     """
     own = reading or Reading()
-    document = read_json(path)
+    document = read_json(path) if document is None else document
     images, annotations, categories = _sections(document, path)
     names = _category_names(categories, path)
     classes = {key: own.names.find(name) for key, name in names.items()}

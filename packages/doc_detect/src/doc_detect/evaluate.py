@@ -13,7 +13,7 @@ from doc_detect.figures.detection_report import learning_curves, page_pictures
 from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
 from doc_detect.settings.training import EvaluateSettings
-from doc_detect.training.pages import open_validation
+from doc_detect.training.pages import open_test, refuse_unmeasurable
 from seminar_common import runs
 from seminar_common.device import launch
 from seminar_common.progress import progress
@@ -30,9 +30,10 @@ def evaluate(settings: EvaluateSettings) -> Results:
         UserError: the run is missing or unfinished, or the file or one of its pictures is unusable.
     """
     run = None if settings.run is None else runs.open_run(settings.run)
-    pages = open_validation(settings.data)
+    pages = open_test(settings.data, settings.map)
     fabric = launch(settings.device)
     detector = _open_detector(settings, fabric.device)
+    refuse_unmeasurable(pages, measured_labels(pages.pages, pages, detector.labels), detector.labels)
     truth, found = _find(detector, pages)
     labels = measured_labels(truth, pages, detector.labels)
     rows: list[Row] = []
@@ -75,7 +76,7 @@ def _row(settings: EvaluateSettings, run: Run | None, pages: CocoSet, facts: Map
     row = Row(
         "source-only",
         pages.name.replace("_", "-"),
-        settings.split or default_split(pages.path),
+        settings.split or pages.facts.get("split") or default_split(pages.path),
         "ap",
         0.0,
         engine="onnxruntime",

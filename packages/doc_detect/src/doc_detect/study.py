@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from doc_detect.classes import CLASSES
-from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
+from doc_detect.classes import CLASSES, Names
+from doc_detect.coco import CocoPage, CocoSet, Reading, read_coco, write_coco
 from doc_detect.detectors.onnx import OnnxDetector, PageDetector, default_model
 from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.detection_report import page_pictures
 from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
+from doc_detect.formats.forms import of_split, read_pages
 from doc_detect.settings.training import StudySettings
-from doc_detect.training.pages import is_ink
+from doc_detect.training.pages import is_ink, refuse_unmeasurable
 from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
@@ -48,12 +49,17 @@ def study(settings: StudySettings) -> Results:
     looked for anew where the model, its settings, the pages, their pictures or the code are others than they were.
 
     Raises:
-        UserError: an unusable file, picture, run or model, or a folder that holds something else.
+        UserError: an unusable file, picture, run or model, a set with nothing to measure, or a folder that holds something else.
     """
-    sets = [_open_set(path, settings.target) for path in settings.test]
+    reading = Reading(Names(settings.map))
+    sets = [_open_set(path, settings.target, reading) for path in settings.test]
+    reading.report(", ".join(map(str, settings.test)))
     _open_folder(settings.out)
     fabric = launch(settings.device)
     models = _models(settings, fabric.device)
+    for pages in sets:
+        known = models[0].detector.labels
+        refuse_unmeasurable(pages, measured_labels(pages.pages, pages, known), known)
     rows: list[Row] = []
     pictures = []
     for model in models:
@@ -73,8 +79,9 @@ def study(settings: StudySettings) -> Results:
     return publish(settings.out, "Document object detection on real pages", section, shown=MAIN_METRICS)
 
 
-def _open_set(path: Path, target: Path | None) -> CocoSet:
-    pages = dataclasses.replace(read_coco(path), images=target)
+def _open_set(path: Path, target: Path | None, reading: Reading) -> CocoSet:
+    pages = of_split(read_pages(path, reading), "test", "val")
+    pages = dataclasses.replace(pages, images=target or pages.images)
     if is_ink(pages):  # boxes of ink are not where they are on the scan that is made of it
         raise UserError(f"{path}: is ink that `synth --ink` drew, not scans; measure on it by `evaluate`")
     return pages
@@ -156,7 +163,7 @@ def _groups(sets: Sequence[CocoSet]) -> list[tuple[str, str, list[int]]]:
     """Return name, split and members of each set, and of all sets of a name together where it has several."""
     names = [pages.name.replace("_", "-") for pages in sets]
     groups = [
-        (name, default_split(pages.path), [i])
+        (name, pages.facts.get("split") or default_split(pages.path), [i])
         for i, (name, pages) in enumerate(zip(names, sets, strict=True))
     ]
     for name in dict.fromkeys(names):

@@ -17,7 +17,7 @@ from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import stored_settings
 from doc_detect.figures.findings import quick_figures
 from doc_detect.settings.training import PRESETS, OptimizationConfig, TrainSettings
-from doc_detect.training.pages import TrainingPages, collate, open_training, open_validation
+from doc_detect.training.pages import TrainingPages, collate, open_held_out, open_training, own_labels
 from doc_detect.training.scoring import fit_scoring
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import load_weights
@@ -54,8 +54,9 @@ def train(settings: TrainSettings) -> Run:
     """
     run, settings = open_or_resume(settings, PRESETS, stored_settings)
     if settings.data is None:
-        raise UserError("--data is missing: give the folder that `doc-detect synth` wrote, or a COCO file")
-    pages, validation = open_training(settings.data), _validation_pages(settings)
+        raise UserError("--data is missing: give the folder that `doc-detect synth` wrote, or labelled pages")
+    pages = open_training(settings.data, settings.map)
+    validation = open_held_out(settings.data, settings.map)
     if run is None:
         settings = dataclasses.replace(settings, out=_new_folder(settings))
     else:
@@ -70,14 +71,6 @@ def train(settings: TrainSettings) -> Run:
     Trainer(fabric, run, settings, detector, pages, validation).fit()
     say(f"trained {settings.name}: {run.folder}")
     return run
-
-
-def _validation_pages(settings: TrainSettings) -> CocoSet | None:
-    """Return the pages to validate on and to calibrate scores on: those of a folder that has some."""
-    folder = settings.data
-    if folder is None or not (folder / "val.json").exists():
-        return None
-    return open_validation(folder)
 
 
 def _new_folder(settings: TrainSettings) -> Path:
@@ -124,6 +117,11 @@ def _check_labels(detector: Detector, pages: CocoSet) -> None:
         raise UserError(
             f"{pages.path}: does not label {', '.join(missing)}; leave them out of --labels, "
             "or use --architecture fcos, which learns from partly labelled pages"
+        )
+    if not any((own_labels(page.labels, detector.labels) >= 0).any() for page in pages.pages):
+        raise UserError(
+            f"{pages.path}: has no object of {', '.join(detector.labels)}, so there is nothing to learn; "
+            "choose other --labels, or map its names with --map NAME=CLASS"
         )
 
 

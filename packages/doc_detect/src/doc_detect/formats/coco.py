@@ -20,7 +20,7 @@ def _reads(source: Source) -> bool:
 
 
 def _read(source: Source, reading: Reading) -> LayoutSet:
-    coco = read_coco(source.path, reading)
+    coco = read_coco(source.path, reading, source.json)
     pages = tuple(_layout(page) for page in coco.pages)
     return LayoutSet(pages, coco.labelled, coco.facts, source.path.parent)
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from doc_detect.coco import Reading
+from doc_detect.coco import CocoSet, Reading, read_coco
 from doc_detect.formats.alto import ALTO
 from doc_detect.formats.annotations import WEB_ANNOTATION
-from doc_detect.formats.coco import COCO
+from doc_detect.formats.coco import COCO, as_coco
 from doc_detect.formats.iiif import IIIF
 from doc_detect.formats.label_studio import LABEL_STUDIO
 from doc_detect.formats.page_xml import PAGE_XML
@@ -65,6 +65,29 @@ def read_any(path: Path, reading: Reading | None = None) -> LayoutSet:
     if reading is None:
         own.report(path)
     return dataclasses.replace(found, pages=kept)
+
+
+def read_pages(path: Path, reading: Reading) -> CocoSet:
+    """Read labelled pages of any form to train or to measure on; the caller reports ``reading``.
+
+    Raises:
+        UserError: as of :func:`read_any` or :func:`doc_detect.coco.read_coco`.
+    """
+    source = Source(path)
+    if form_of(source) is COCO:
+        return read_coco(path, reading, source.json)
+    return as_coco(read_any(path, reading), path)
+
+
+def of_split(pages: CocoSet, *splits: str) -> CocoSet:
+    """Return the first of ``splits`` of a set whose form divides it, as YOLO does; the set if it is not divided."""
+    there = [page.facts.get("split") for page in pages.pages]
+    split = next((split for split in splits if split in there), None)
+    if pages.content is None or split is None:  # a COCO file is a split of its own
+        return pages
+    kept = tuple(page for page, of in zip(pages.pages, there, strict=True) if of == split)
+    facts = {**pages.facts, "split": split}
+    return dataclasses.replace(pages, pages=kept, facts=facts, content=f"{pages.content}-{split}")
 
 
 def form_of(source: Source) -> Form | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from doc_detect.classes import CLASSES, class_index
+import tyro
+
+from doc_detect.classes import CLASSES, class_index, parse_map
 from doc_detect.settings.synth import DegradeSettings
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -102,7 +104,10 @@ class TrainSettings:
     """Train a detector on generated pages, or on any pages with a COCO file. Go on with a killed run by --resume RUN."""
 
     data: Path | None = None
-    """Folder that `synth` wrote, or a COCO file."""
+    """Folder that `synth` wrote, or labelled pages of any form that `convert` reads, such as a COCO file or a YOLO
+    data.yaml (of which the split `train` is taken)."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in --data stands for, before what is known of names; CLASS may be `ignore`. Repeatable."""
     out: Path | None = None
     """Run folder to make; by default runs/doc_detect/train-PRESET-seedK-TIME."""
     resume: Path | None = None
@@ -133,6 +138,7 @@ class TrainSettings:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
+        parse_map(self.map)
         if min(self.log_every, self.checkpoint_every, self.validation_pages) < 1:
             raise UserError("--log-every, --checkpoint-every and --validation-pages must be 1 or more")
         if self.loaders < 0 or self.validate_every < 0:
@@ -148,7 +154,10 @@ class EvaluateSettings:
     """
 
     data: Path
-    """COCO file of the pages, or a folder that `synth` wrote (its validation pages are taken)."""
+    """Labelled pages of any form that `convert` reads, such as a COCO file or a YOLO data.yaml (its split `test`, or
+    else `val`), or a folder that `synth` wrote (its validation pages)."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in --data stands for, before what is known of names; CLASS may be `ignore`. Repeatable."""
     run: Path | None = None
     """Run folder that `train` wrote, to measure its weights in PyTorch. Results go there unless --out is given."""
     model: Path | None = None
@@ -166,6 +175,7 @@ class EvaluateSettings:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
+        parse_map(self.map)
         if self.resamples < 100:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
         if self.run is None and self.out is None:
@@ -179,9 +189,12 @@ class StudySettings:
     """Measure the detector beside other layout tools on real pages; the same command goes on with one that stopped."""
 
     test: tuple[Path, ...]
-    """COCO files of labelled pages that nothing was chosen on; several from one folder are measured together, too."""
+    """Labelled pages that nothing was chosen on, of any form that `convert` reads; several from one folder are measured
+    together, too."""
     out: Path
     """Folder of the study: what each model found, results.json and report.html."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in --test stands for, before what is known of names; CLASS may be `ignore`. Repeatable."""
     target: Path | None = None
     """Folder of the pages, where their pictures are neither beside the COCO files nor in images/ there."""
     run: Path | None = None
@@ -195,10 +208,11 @@ class StudySettings:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
+        parse_map(self.map)
         if self.resamples < 100:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
         if not self.test:
-            raise UserError("--test: give at least one COCO file")
+            raise UserError("--test: give at least one file of labelled pages")
 
 
 @dataclass(frozen=True)

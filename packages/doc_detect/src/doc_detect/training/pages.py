@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from doc_detect.classes import CLASSES, class_index
-from doc_detect.coco import IGNORED, CocoPage, CocoSet, read_coco
+from doc_detect.classes import CLASSES, Names, class_index
+from doc_detect.coco import IGNORED, CocoPage, CocoSet, Reading
 from doc_detect.detectors.base import Target
 from doc_detect.detectors.tensors import to_tensor
+from doc_detect.formats.forms import of_split, read_pages
 from doc_detect.pages import BadPage, PageRef, read_content, read_page
 from doc_detect.pages import Page as DecodedPage
 from doc_detect.pages.trim import look_closer
@@ -34,34 +35,77 @@ SMALLEST_SIDE = 3.0
 """Boxes that degradation cut down to less than this many pixels are no objects any more."""
 
 
-def open_training(path: Path) -> CocoSet:
-    """Return the pages to train on: ``train.json`` of a folder that ``synth`` made, or a COCO file.
+def open_training(path: Path, names: Sequence[str] = ()) -> CocoSet:
+    """Return the pages to train on: ``train.json`` of a folder that ``synth`` made, or labelled pages of any form.
+
+    Of a set that is divided it is the split ``train``.
+
+    Args:
+        path: The file or folder.
+        names: Classes of names in it, as ``OLD=NEW``.
 
     Raises:
         UserError: there is none, or it holds no page.
     """
-    return _open(path, "train.json")
+    return _open(path, names, "train.json", "train")
 
 
-def open_validation(path: Path) -> CocoSet:
-    """Return the pages to choose on: ``val.json`` of a folder that ``synth`` made, or a COCO file.
+def open_validation(path: Path, names: Sequence[str] = ()) -> CocoSet:
+    """Return the pages to choose on: ``val.json`` of a folder that ``synth`` made, or labelled pages of any form.
+
+    Of a set that is divided it is the split ``val``, or ``test`` where there is none.
+
+    Args:
+        path: The file or folder.
+        names: Classes of names in it, as ``OLD=NEW``.
 
     Raises:
         UserError: there is none, or it holds no page.
     """
-    return _open(path, "val.json")
+    return _open(path, names, "val.json", "val", "test")
 
 
-def _open(path: Path, name: str) -> CocoSet:
-    file = path / name if path.is_dir() else path
-    if path.is_dir() and not file.exists():
-        raise UserError(
-            f"{path}: holds no {name}; give a folder that `doc-detect synth` made, or a COCO file"
-        )
-    pages = read_coco(file)
+def open_held_out(path: Path, names: Sequence[str] = ()) -> CocoSet | None:
+    """Return the pages beside those of :func:`open_training` to choose on, None where the set has none.
+
+    They are ``val.json`` of a folder, or the split ``val`` of a set that is divided.
+    """
+    if (path / "val.json").is_file():
+        return _open_file(path / "val.json", Names(names, strict=False))
+    if path.suffix.lower() == ".json":
+        return None
+    pages = read_pages(path, Reading(Names(names, strict=False)))
+    held_out = of_split(pages, "val")
+    return None if held_out is pages else held_out
+
+
+def open_test(path: Path, names: Sequence[str] = ()) -> CocoSet:
+    """Return the pages to measure on: as :func:`open_validation`, but of a divided set the split ``test`` first."""
+    return _open(path, names, "val.json", "test", "val")
+
+
+def _open(path: Path, names: Sequence[str], name: str, *splits: str) -> CocoSet:
+    file = path / name if (path / name).is_file() else path
+    return _open_file(file, Names(names), *splits)
+
+
+def _open_file(file: Path, names: Names, *splits: str) -> CocoSet:
+    reading = Reading(names)
+    pages = of_split(read_pages(file, reading), *splits)
+    reading.report(file)
     if not pages.pages:
         raise UserError(f"{file}: lists no page; make more pages, or give another file")
     return pages
+
+
+def refuse_unmeasurable(pages: CocoSet, labels: Sequence[str], known: Sequence[str]) -> None:
+    """Raise a UserError if no class of ``known`` is left to measure: ``labels`` are those that the pages have."""
+    if not labels:
+        have = sorted({CLASSES[number] for page in pages.pages for number in page.labels if number >= 0})
+        raise UserError(
+            f"{pages.path}: nothing to measure: the detector knows {', '.join(known)}, and its pages have "
+            f"{', '.join(have) or 'no object'}; map its names with --map NAME=CLASS"
+        )
 
 
 def read_rgb(path: Path) -> np.ndarray:
