@@ -434,7 +434,7 @@ def _advertisement(canvas: Canvas, area: Area, made: Design, materials: Material
     x, y, width, height = x + pad, y + pad, width - 2 * pad, height - 2 * pad
     if min(width, height) < 3 * made.small.leading:
         return
-    if g.random() < 0.5:
+    if min(width, height) > canvas.height * 0.05 and g.random() < 0.55:
         x, y, width, height = _cut(canvas, (x, y, width, height), materials, g)
     elif g.random() < 0.15:
         y = _reversed(canvas, (x, y, width, height), made, materials, g)

@@ -304,14 +304,16 @@ def contact(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: 
 
 
 def single(canvas: Canvas, frame: Area, made: Design, materials: Materials, g: Generator) -> None:
-    """Print one large picture with its legend."""
+    """Print one large photograph, drawing or painting with its legend."""
     x, y, width, height = frame
     room = made.small.leading * g.uniform(4, 9)
     wide, tall = width * g.uniform(0.6, 1), (height - room) * g.uniform(0.55, 1)
     left = x + (width - wide) / 2
-    art, mask = shaped(tall, wide, materials, g, 0.1, 0.12)
-    art = art.copy()
-    art[~mask] = 255
+    if g.random() < 0.25:
+        art = materials.picture(tall, wide, g, "engraving", "wash", "line", "painting")
+    else:
+        art, mask = shaped(tall, wide, materials, g, 0.1, 0.12)
+        art = np.where(mask[..., None], art, 255).astype(np.uint8)
     box = canvas.place(art, left, y + (height - room - tall) / 2, "graphic")
     if box is None:
         return
