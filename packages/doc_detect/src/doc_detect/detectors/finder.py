@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -99,13 +99,23 @@ class Detector:
         except BadPage as error:
             raise _named_error(name, error) from error
 
+    @overload
+    def each(
+        self, scans: Scan | Iterable[Scan], *, min_score: float = ..., errors: Literal["raise"] = ...
+    ) -> Iterator[Found]: ...
+
+    @overload
+    def each(
+        self, scans: Scan | Iterable[Scan], *, min_score: float = ..., errors: Literal["return"]
+    ) -> Iterator[Found | Failure]: ...
+
     def each(
         self,
         scans: Scan | Iterable[Scan],
         *,
         min_score: float = 0.0,
         errors: Literal["raise", "return"] = "raise",
-    ) -> Iterator[Found | Failure]:
+    ) -> Iterator[Found] | Iterator[Found | Failure]:
         """Yield what is on each of many pages, one at a time: memory does not grow with their number.
 
         Args:
