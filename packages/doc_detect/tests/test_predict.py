@@ -234,6 +234,80 @@ def test_a_page_that_kills_its_worker_is_a_failure_and_the_others_are_done(
     assert set(found) == {"broken.png", "b/2.png"} and "worker process died 3 times" in found["b/2.png"]
 
 
+def endless_pdf() -> bytes:
+    """Return a PDF whose page draws a form that draws a form ten times, and so on: a square, a trillion times."""
+    resources = b"/Resources << /XObject << /F %d 0 R >> >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 100] /Contents 4 0 R %s >>" % (resources % 5),
+        b"<< /Length 5 >>\nstream\n/F Do\nendstream",
+    ]
+    for number in range(5, 17):
+        content, inner = (b"/F Do " * 10, resources % (number + 1)) if number < 16 else (b"0 0 9 9 re f", b"")
+        form = b"<< /Type /XObject /Subtype /Form /BBox [0 0 100 100] %s /Length %d >>" % (
+            inner,
+            len(content),
+        )
+        objects.append(form + b"\nstream\n" + content + b"\nendstream")
+    body = b"%PDF-1.4\n"
+    for number, content in enumerate(objects, start=1):
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    return body + b"trailer << /Size %d /Root 1 0 R >>\n%%%%EOF\n" % (len(objects) + 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_page_that_never_ends_rendering_is_a_failure_and_the_others_are_done(
+    workers: int, scans: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    (scans / "b" / "endless.pdf").write_bytes(endless_pdf())
+    given = settings(scans, tmp_path / "out", tiny_model, page_timeout=3.0)
+    summary = predict(dataclasses.replace(given, work=WorkConfig(workers)))
+    assert (summary.pages, summary.failures) == (5, 2)
+    found = {(one.file, one.number): one.reason for one in failures.read(tmp_path / "out" / FAILURES)}
+    assert found["b/endless.pdf", 1] == "took longer than 3 s"
+
+
+def test_a_negative_time_is_refused(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--page-timeout -1"):
+        settings(scans, tmp_path / "out", tiny_model, page_timeout=-1)
+
+
+def test_without_a_limit_one_worker_is_the_command_itself(
+    scans: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", lambda process: pytest.fail("a process"))
+    assert predict(settings(scans, tmp_path / "out", tiny_model, page_timeout=0)).pages == 5
+
+
+def test_what_a_folder_has_beside_pages_is_said_and_names_that_lie_do_no_harm(
+    scans: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, paint
+) -> None:
+    (scans / "old.djvu").write_bytes(b"AT&TFORM\0\0\0\0DJVM")
+    (scans / "older.jpg").write_bytes(b"AT&TFORM\0\0\0\0DJVM")
+    pages = [Image.fromarray(paint(600, 900, graphic=(60, 90, 420, 450))) for _ in range(2)]
+    pages[0].save(scans / "b" / "3.jpg", "tiff", save_all=True, append_images=pages[1:])
+    for _ in range(2):  # a second time nothing is new
+        main(settings(scans, tmp_path / "out", tiny_model, page_timeout=0))
+        said = capsys.readouterr().err
+        assert "1 file passed over: 1 .djvu (convert it with ddjvu -format=tiff)" in said
+        names = {page.name for page in open_predictions(tmp_path / "out")}
+        assert {"b/3.jpg#page=1", "b/3.jpg#page=2"} < names and len(names) == 7
+        found = {failure.file: failure.reason for failure in failures.read(tmp_path / "out" / FAILURES)}
+        assert found["older.jpg"] == "DjVu: convert it with ddjvu -format=tiff"
+    assert "7 pages were done before" in said
+
+
+def test_finished_pages_are_not_opened_again(
+    scans: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scans / "broken.png").unlink()
+    given = settings(scans, tmp_path / "out", tiny_model, page_timeout=0)
+    predict(given)
+    monkeypatch.setattr("doc_detect.predict.page_refs", lambda path: pytest.fail(f"{path} was opened"))
+    assert predict(given).pages == 5
+
+
 def test_works_without_pytorch(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"

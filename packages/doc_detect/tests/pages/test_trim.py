@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from doc_detect.pages import Page, PageRef, read_content
+from doc_detect.pages import Page, PageRef, read_content, read_page, reading
 from doc_detect.pages.trim import content_window, look_closer
 
 
@@ -80,3 +80,23 @@ def test_a_page_without_wide_margins_is_made_once() -> None:
 
     pixels, window = look_closer(make, 900)
     assert asked == [900] and pixels.shape == (900, 700, 3) and window == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "decoded"), [("png", 1), ("tif", 1), ("webp", 1), ("jpg", 2)], ids=lambda value: str(value)
+)
+def test_what_has_been_decoded_whole_is_not_decoded_again(
+    suffix: str, decoded: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"film.{suffix}"
+    cv2.imwrite(str(path), film((1000, 1200, 1800, 2400), (3600, 2800)))
+    real, asked = reading.load_image, []
+    monkeypatch.setattr(
+        reading, "load_image", lambda *file, **how: asked.append(how["longest"]) or real(*file, **how)
+    )
+    page = read_content(PageRef(path), 500)
+    assert len(asked) == decoded
+    # As if each size had been decoded by itself.
+    pixels, window = look_closer(lambda side: read_page(PageRef(path), side).pixels, 500)
+    np.testing.assert_array_equal(page.pixels, pixels)
+    np.testing.assert_allclose(page.window, np.multiply(window, (2800, 3600) * 2))

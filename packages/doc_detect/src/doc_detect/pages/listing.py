@@ -77,13 +77,13 @@ class Listing:
             each = (
                 f"{count:,} {ending} ({way})" for (ending, way), count in sorted(self.passed_over.items())
             )
-            lines.append(f"{self.passed_over.total():,} files passed over: {', '.join(each)}")
+            lines.append(f"{_files(self.passed_over.total())} passed over: {', '.join(each)}")
         if self.closed:
             lines.append(
                 f"{len(self.closed):,} that can't be opened, passed over: {'; '.join(self.closed[:3])}"
             )
         if self.twins:
-            lines.append(f"{self.twins:,} files passed over: the same under another spelling (NFC, NFD)")
+            lines.append(f"{_files(self.twins)} passed over: the same under another spelling (NFC, NFD)")
         return lines
 
     def add(self, item: Path) -> None:
@@ -172,6 +172,10 @@ class Listing:
 
     def _note(self, error: OSError) -> None:
         self.closed.append(f"{error.filename} ({error.strerror})")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _matches(pattern: str) -> list[str]:
