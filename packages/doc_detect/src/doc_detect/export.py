@@ -82,8 +82,8 @@ def _add_margin(file: Path, settings: ExportSettings, data: Path) -> None:
     import onnx
 
     from doc_detect.detectors.onnx import METADATA_KEY, OnnxDetector
+    from doc_detect.figures.calibration import fit_margin
     from doc_detect.training.pages import open_training
-    from doc_detect.training.scoring import fit_margin
 
     margin = fit_margin(OnnxDetector(file), open_training(data), settings.margin_pages, settings.seed)
     model = onnx.load(file)

@@ -43,7 +43,8 @@ def predict(settings: PredictSettings) -> Summary:
     """
     plain, library = _split(settings)
     files = _files(plain) if plain or not library.inputs else []
-    finder = _Finder(settings.model, settings.run, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
+    options = ReadOptions(settings.pdf_pixels, settings.max_megapixels)
+    finder = _Finder(settings.model, settings.run, options, settings.size)
     detector = finder.detector
     config: dict[str, Any] = {
         "model": detector.name,
@@ -95,13 +96,15 @@ class _Finder:
     model: Path | None
     run: Path | None
     options: ReadOptions
+    size: int | None = None
+    """Longest side that pages are looked at, in place of the detector's own."""
     identity: Mapping[str, Any] | None = None
     """Facts of the detector that a worker must have, too: machines may have different versions installed."""
 
     @cached_property
     def detector(self) -> PageDetector:
         """The detector, opened when it is first used."""
-        detector = open_detector(self.model, self.run)
+        detector = open_detector(self.model, self.run, size=self.size)
         if self.identity is not None:
             way_out = "install the same version on all machines"
             require_same(detector.identity(), self.identity, Path("a worker's detector"), way_out)
@@ -109,7 +112,7 @@ class _Finder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         model, run = (None if path is None else path.absolute() for path in (self.model, self.run))
-        return _Finder, (model, run, self.options, self.detector.identity())
+        return _Finder, (model, run, self.options, self.size, self.detector.identity())
 
     def __call__(self, ref: PageRef) -> _Found | Failed:
         with warnings.catch_warnings():

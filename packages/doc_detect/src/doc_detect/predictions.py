@@ -48,6 +48,27 @@ class Box:
     xyxy: tuple[float, float, float, float]
     """In the page's own pixels."""
 
+    @property
+    def xywh(self) -> list[float]:
+        """The box as COCO has it."""
+        x1, y1, x2, y2 = self.xyxy
+        return [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]
+
+    def as_drawn(self, margin: Mapping[str, float], window_side: float, size: tuple[int, int]) -> "Box":
+        """Return it wider by its class's margin, a share of ``window_side``, inside a page of ``size`` (w, h)."""
+        reach, (x1, y1, x2, y2) = margin.get(self.label, 0.0) * window_side, self.xyxy
+        low, high = (
+            (max(0.0, x1 - reach), max(0.0, y1 - reach)),
+            (min(size[0], x2 + reach), min(size[1], y2 + reach)),
+        )
+        return replace(self, xyxy=tenths((*low, *high)))
+
+
+def tenths(xyxy: Iterable[float]) -> tuple[float, float, float, float]:
+    """Return a box as it is written: in tenths of a pixel."""
+    x1, y1, x2, y2 = (round(float(edge), 1) for edge in xyxy)
+    return x1, y1, x2, y2
+
 
 @dataclass(frozen=True)
 class PredictedPage:
@@ -119,7 +140,7 @@ class Journal:
 
         ``window_side`` is the longest side of what was seen of the page, by default the whole page's. Boxes whose score, as it is written, is less than ``min_score`` are left out.
         """
-        found = [[*(round(float(x), 1) for x in xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
+        found = [[*tenths(xyxy), round(float(s), 4), int(n)] for xyxy, s, n in boxes]
         # Rounding to tenths may leave a sliver at the page's edge without area: nothing to crop or to convert.
         kept = [box for box in found if box[4] >= min_score and box[2] > box[0] and box[3] > box[1]]
         record = {"size": size, "state": file_state(ref.path), "boxes": kept}
@@ -275,7 +296,7 @@ class _Tables:
                 {
                     "image_id": item.image_id,
                     "category_id": self.labels.index(box.label) + 1,
-                    "bbox": _xywh(box.xyxy),
+                    "bbox": box.xywh,
                     "score": box.score,
                 }
             )
@@ -327,11 +348,6 @@ class _JsonList:
         self.file.close()
 
 
-def _xywh(xyxy: tuple[float, float, float, float]) -> list[float]:
-    x1, y1, x2, y2 = xyxy
-    return [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]
-
-
 # --------------------------------------------------------------------------------------------------- reading
 
 
@@ -371,18 +387,8 @@ class Predictions:
 
 def _as_drawn(page: PredictedPage, margin: Mapping[str, float]) -> PredictedPage:
     """Return the page with each box wider by its class's margin, inside the page."""
-    boxes = []
-    for box in page.boxes:
-        reach = margin.get(box.label, 0.0) * page.window_side
-        x1, y1, x2, y2 = box.xyxy
-        xyxy = (
-            max(0.0, x1 - reach),
-            max(0.0, y1 - reach),
-            min(page.width, x2 + reach),
-            min(page.height, y2 + reach),
-        )
-        boxes.append(replace(box, xyxy=tuple(round(float(value), 1) for value in xyxy)))
-    return replace(page, boxes=tuple(boxes))
+    size = (page.width, page.height)
+    return replace(page, boxes=tuple(box.as_drawn(margin, page.window_side, size) for box in page.boxes))
 
 
 def open_predictions(

@@ -15,10 +15,10 @@ from doc_detect.detectors.base import Detector, Target, build_detector
 from doc_detect.detectors.scoring import write_scoring
 from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import stored_settings
+from doc_detect.figures.calibration import fit_scoring
 from doc_detect.figures.findings import quick_figures
 from doc_detect.settings.training import PRESETS, OptimizationConfig, TrainSettings
 from doc_detect.training.pages import TrainingPages, collate, open_held_out, open_training, own_labels
-from doc_detect.training.scoring import fit_scoring
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import load_weights
 from seminar_common.device import launch

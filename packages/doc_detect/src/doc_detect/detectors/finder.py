@@ -27,19 +27,24 @@ _Item = tuple[str, PageRef | Picture | BadPage]
 """A page's name, and where it is, its picture, or why its file can't be opened."""
 
 
-def open_detector(model: Path | None, run: Path | None = None, threads: int = 1) -> PageDetector:
+def open_detector(
+    model: Path | None, run: Path | None = None, threads: int = 1, size: int | None = None
+) -> PageDetector:
     """Return the detector of an ONNX file or a run, or the one that ships; PyTorch is imported for a run alone.
 
     Args:
         model: ONNX file made by `export`.
         run: Run folder of `train`, in place of a model.
         threads: For one page. With ``run`` this is set for all that PyTorch does in the process.
+        size: Longest side in pixels that an ONNX file looks at pages, in place of its own.
 
     Raises:
         UserError: the file or the run is missing or of another kind, or both are given.
     """
     if run is None:
-        return OnnxDetector(model, threads)
+        return OnnxDetector(model, threads, size)
+    if size is not None:
+        raise UserError("a size goes with an ONNX file: `doc-detect export` makes one of the run")
     if model is not None:
         raise UserError("a model and a run: give one of them")
     import torch
@@ -63,6 +68,7 @@ class Detector:
         *,
         run: str | os.PathLike[str] | None = None,
         threads: int = 1,
+        size: int | None = None,
         options: ReadOptions | None = None,
     ):
         """Open a detector, by default the one that ships.
@@ -71,12 +77,14 @@ class Detector:
             model: ONNX file made by ``doc-detect export``.
             run: Run folder of ``doc-detect train``, to use PyTorch instead.
             threads: CPU threads for one page. With ``run`` this is set for all that PyTorch does in the process.
+            size: Longest side in pixels that pages are looked at, in place of the file's own: a larger one finds
+                smaller things, in time that grows with its square.
             options: Size that pages of PDFs count as, and the limit on pixels.
 
         Raises:
             UserError: the file or the run is missing or of another kind, or both are given.
         """
-        opened = open_detector(_path(model), _path(run), threads)
+        opened = open_detector(_path(model), _path(run), threads, size)
         self._detector, self._options = opened, options or ReadOptions()
         self.name, self.labels = opened.name, opened.labels
         self.size, self.trim = opened.size, opened.trim

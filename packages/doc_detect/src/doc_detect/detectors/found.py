@@ -1,14 +1,13 @@
 """What a detector found on a page, with names, as Python programs use it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from doc_detect.detectors.onnx import Detections
-from doc_detect.detectors.scoring import widened
 from doc_detect.pages.cutting import cut, pad
-from doc_detect.predictions import Box
+from doc_detect.predictions import Box, tenths
 from seminar_common.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,17 +81,13 @@ class Found:
         Raises:
             UserError: the detector does not know how far people's boxes stand off.
         """
-        import numpy as np
-
         if not self.margin:
             raise UserError(
                 "the detector does not know by how much people's boxes stand off the ink; "
                 "give it a margin by `doc-detect export --margin-data`"
             )
-        shares = np.array([self.margin.get(label, 0.0) for label in self.classes])
-        boxes = widened(self.boxes, self._class_ids(), shares, self.window_side, (self.width, self.height))
-        objects = (replace(box, xyxy=_tenths(xyxy)) for box, xyxy in zip(self, boxes, strict=True))
-        return replace(self, objects=tuple(objects))
+        size = (self.width, self.height)
+        return replace(self, objects=tuple(box.as_drawn(self.margin, self.window_side, size) for box in self))
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """Return COCO results as `predict` writes them.
@@ -108,7 +103,7 @@ class Found:
             {
                 "image_id": image_id,
                 "category_id": self.classes.index(box.label) + 1,
-                "bbox": [*box.xyxy[:2], *(round(box.xyxy[i + 2] - box.xyxy[i], 1) for i in (0, 1))],
+                "bbox": box.xywh,
                 "score": box.score,
             }
             for box in self
@@ -167,15 +162,10 @@ def named(found: Detections, classes: tuple[str, ...], min_score: float = 0.0) -
         min_score: Those that score less are left out.
     """
     boxes = (
-        Box(classes[int(label)], round(float(score), 4), _tenths(xyxy))
+        Box(classes[int(label)], round(float(score), 4), tenths(xyxy))
         for xyxy, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
     )
     return tuple(box for box in boxes if box.score >= min_score and _has_area(box))
-
-
-def _tenths(xyxy: Iterable[float]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (round(float(edge), 1) for edge in xyxy)
-    return x1, y1, x2, y2
 
 
 def _has_area(box: Box) -> bool:

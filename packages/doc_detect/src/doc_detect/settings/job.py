@@ -28,6 +28,9 @@ class PredictSettings:
     """ONNX file made by `export`; by default the detector that comes with the package."""
     run: Path | None = None
     """Run folder of `train`, to use its detector in PyTorch instead of an ONNX file."""
+    size: int | None = None
+    """Longest side in pixels that pages are looked at, in place of the detector's own (512). A larger one finds
+    smaller things, in time that grows with its square: 768 takes a page twice as long."""
     min_score: float = 0.0
     """Leave out detections that score less. It moves no box, and below the detector's own 0.05 it changes nothing."""
     work: WorkConfig = WorkConfig()
@@ -49,6 +52,10 @@ class PredictSettings:
     """Least seconds between two requests."""
 
     def __post_init__(self) -> None:
+        if self.size is not None and not 64 <= self.size <= 4096:
+            raise UserError(f"--size {self.size}: must lie between 64 and 4096 pixels")
+        if self.size is not None and self.run is not None:
+            raise UserError("--size: goes with an ONNX file; `export` makes one of the run")
         if self.page_timeout < 0:
             raise UserError(f"--page-timeout {self.page_timeout}: must be 0 (no limit) or more")
         if self.download_pause < 0:

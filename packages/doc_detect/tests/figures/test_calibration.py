@@ -8,9 +8,9 @@ import numpy as np
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet
+from doc_detect.figures import calibration
+from doc_detect.figures.calibration import fit_calibration, fit_margin
 from doc_detect.figures.findings import WINDOW
-from doc_detect.training import scoring
-from doc_detect.training.scoring import fit_calibration, fit_margin
 from seminar_common.errors import UserError
 
 GRAPHIC, INITIAL = class_index("graphic"), class_index("drop_capital")
@@ -52,7 +52,7 @@ def pages(monkeypatch: pytest.MonkeyPatch, books: int, gap: float, side: float =
             seen = CocoPage(page.file_name, 1200, 1600, ours, page.labels, np.full(3, 0.6), {WINDOW: side})
             yield page, seen
 
-    monkeypatch.setattr(scoring, "find_on_pages", found)
+    monkeypatch.setattr(calibration, "find_on_pages", found)
     made = CocoSet(Path("drawn.json"), truth, frozenset({"graphic"}), {"looked_at": looked_at})
     return made
 
