@@ -89,7 +89,7 @@ _NAMES: Mapping[str, str] = {
         footer footers page_footer
         title_page TitlePageZone
         damage DamageZone CustomZone DigitizationArtefactZone artefact noise noise_region paper_grow punch_hole
-        AdvertisementZone advertisement advertisements advert ad ad_region FormZone form
+        AdvertisementZone advertisement advertisements advert advert_region ad FormZone form
         separator separators separator_region separator_zone graphical_element rule
         formula isolate_formula formula_caption equation maths maths_region chem_region custom_region
         table_footnote table_note signature barcode qr_code letterhead frame handwritten_annotation
@@ -223,7 +223,7 @@ class Names:
         if self.ignored:
             names = _some([f"{name} ({count:,})" for name, count in self.ignored.most_common()])
             say(
-                f"{what}: {len(self.ignored):,} names, {self.ignored.total():,} of {self.regions:,} regions become "
+                f"{what}: {len(self.ignored):,} name{'s' * (len(self.ignored) > 1)}, {self.ignored.total():,} of {self.regions:,} regions become "
                 f"`ignore`: {names}: map them with --map NAME=CLASS"
             )
 
