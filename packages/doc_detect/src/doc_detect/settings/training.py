@@ -64,7 +64,7 @@ class ModelConfig:
 class OptimizationConfig:
     """How a detector is fitted."""
 
-    steps: int = 3600
+    steps: int = 4200
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
