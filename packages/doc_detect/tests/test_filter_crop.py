@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pypdfium2
@@ -212,6 +213,54 @@ def test_copies_a_page_of_a_tiff_that_is_larger_than_pillow_allows(
     extract_page(tmp_path / "big.tif", 2, tmp_path / "page.tif")
     with open_image(tmp_path / "page.tif") as page:
         assert (page.size, page.n_frames, page.info["compression"]) == ((14_000, 14_000), 1, "group4")
+
+
+def test_copies_pages_of_files_whose_names_lie_beside_those_of_others(
+    tmp_path: Path, tiny_model: Path, paint
+) -> None:
+    pages = [Image.fromarray(paint(400, 600, graphic=(40, 60, 200, 300))) for _ in range(2)]
+    (tmp_path / "scans").mkdir()
+    for name, kind in (("book.jpg", "tiff"), ("book", "tiff"), ("book.tif", "tiff"), ("book.png", "pdf")):
+        pages[0].save(tmp_path / "scans" / name, kind, save_all=True, append_images=pages[1:])
+    given = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
+    predict(dataclasses.replace(given, work=WorkConfig(1)))
+    main(FilterSettings(predictions=tmp_path / "found", has=("graphic",), copy=tmp_path / "kept"))
+    expected = {"book.jpg-p000{}.tif", "book-p000{}.tif", "book-p000{}-2.tif", "book.png-p000{}.pdf"}
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert kept == {name.format(number) for name in expected for number in (1, 2)}
+    assert len(pypdfium2.PdfDocument(tmp_path / "kept" / "book.png-p0002.pdf")) == 1
+
+
+def test_a_page_that_cannot_be_copied_is_one_line_and_leaves_nothing(
+    predicted: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    whole = (tmp_path / "scans" / "book.pdf").read_bytes()
+    (tmp_path / "scans" / "book.pdf").write_bytes(b"%PDF-" + whole[5:300])
+    main(FilterSettings(predictions=predicted, has=("graphic",), copy=tmp_path / "kept"))
+    said = capsys.readouterr().err
+    assert "book.pdf#page=1: a corrupt PDF, or one without a page; left out" in said
+    assert "1 pages copied" in said
+    files = [path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert files == ["plate.png"]
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_images_that_moved_are_found_in_either_spelling(
+    stored: str, tmp_path: Path, tiny_model: Path, paint
+) -> None:
+    other = "NFD" if stored == "NFC" else "NFC"
+    file = tmp_path / "scans" / normalize(other, "Bücher") / normalize(other, "é.png")
+    file.parent.mkdir(parents=True)
+    Image.fromarray(paint(400, 600, graphic=(40, 60, 200, 300))).save(file)
+    given = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
+    predict(dataclasses.replace(given, work=WorkConfig(1)))
+    moved = tmp_path / "moved" / normalize(stored, "Bücher") / normalize(stored, "é.png")
+    moved.parent.mkdir(parents=True)
+    file.rename(moved)
+    chosen = FilterSettings(predictions=tmp_path / "found", has=("graphic",), images=tmp_path / "moved")
+    main(dataclasses.replace(chosen, copy=tmp_path / "kept"))
+    assert [path.name for path in (tmp_path / "kept").rglob("*.png")] == [moved.name]
+    assert len(crops(tmp_path / "found", tmp_path / "crops", images=tmp_path / "moved")) == 1
 
 
 @pytest.mark.parametrize("scale", [1, 0.5])

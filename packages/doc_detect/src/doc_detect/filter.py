@@ -83,7 +83,7 @@ def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -
         if not target.is_symlink():  # a PDF is linked once for all of its pages
             target.symlink_to(ref.path.absolute())
     elif ref.number is None:
-        with files.atomic_path(target) as temporary:
+        with files.atomic_path(_free(target)) as temporary:
             shutil.copy2(ref.path, temporary)
     else:
         try:
@@ -92,6 +92,15 @@ def _place(ref: PageRef, predictions: Predictions, folder: Path, linked: bool) -
             say(f"{page_name(str(ref.path), ref.number)}: {error}; left out")
             return 0
     return 1
+
+
+def _free(target: Path) -> Path:
+    """Return ``target``, or the like with a number where that is taken: ``book`` and ``book.tif`` may have a page 1."""
+    number, free = 2, target
+    while free.exists():
+        free = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        number += 1
+    return free
 
 
 def _copy_page(ref: PageRef, number: int, target: Path) -> None:
@@ -110,5 +119,5 @@ def _copy_page(ref: PageRef, number: int, target: Path) -> None:
     suffixes = (PDF if kind is PDF else TIFF).suffixes
     lies = target.suffix.lower() not in suffixes
     name = f"{target.name if lies else target.stem}-p{number:04d}{suffixes[0] if lies else target.suffix}"
-    with one_line_errors(), files.atomic_path(target.with_name(name)) as temporary:
+    with one_line_errors(), files.atomic_path(_free(target.with_name(name))) as temporary:
         extract_page(ref.path, number, temporary)
