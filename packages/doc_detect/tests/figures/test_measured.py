@@ -23,7 +23,8 @@ def page(**facts: str) -> CocoPage:
         ({"century": "MSS-15e-Siecle"}, "manuscript"),
         ({"century": "imprime-16e-siecle"}, "printed"),
         ({"kind": "manuscript"}, "manuscript"),
-        ({"kind": "catalogue"}, None),
+        ({"kind": "print"}, "printed"),
+        ({"kind": "catalogue"}, "catalogue"),
         ({"subset": "microfilm"}, "microfilm"),
         ({}, None),
     ],
@@ -66,3 +67,20 @@ def test_a_class_of_one_book_has_no_interval_where_the_other_class_has() -> None
     figures = {row.label: row for row in rows if row.metric == "page_f1"}
     assert figures["graphic"].ci_low is not None and figures["drop_capital"].ci_low is None
     assert interval_notes(rows)
+
+
+def test_sure_recall_counts_what_is_found_before_precision_falls() -> None:
+    """Ten small pictures, six of them found, then two false ones, then another: at a precision of 0.8 six count."""
+    box = np.array([[10.0, 10, 15, 15]])  # 5% of the page's height
+    scores = [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, None, None, None, 0.2]
+    truth = [CocoPage(f"{i}.jpg", 100, 100, box, np.zeros(1, np.int64)) for i in range(10)]
+    found = []
+    for number, (page, score) in enumerate(zip(truth, scores, strict=True)):
+        false = np.array([[60.0, 60, 66, 66]])[: number in (6, 7)]
+        boxes = false if score is None else box
+        values = np.full(len(boxes), 0.5 if score is None else score)
+        labels = np.zeros(len(boxes), np.int64)
+        found.append(dataclasses.replace(page, boxes=boxes, labels=labels, scores=values))
+    rows = Measured(truth, found, Row("m", "d", "test", "ap", 0.0), 200, 0).rows(LABELS)
+    (small,) = [row.value for row in rows if row.metric == "recall_p80_small"]
+    assert small == pytest.approx(0.6)

@@ -13,7 +13,7 @@ import numpy as np
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage
-from doc_detect.figures.coco_metrics import IOU_THRESHOLDS, SIZES, match_class, precision_table
+from doc_detect.figures.coco_metrics import IOU_THRESHOLDS, RECALLS, SIZES, match_class, precision_table
 from doc_detect.figures.page_metrics import crop_fits, page_scores
 from seminar_common.bootstrap import cluster_weights, percentile_interval
 from seminar_common.results import Row
@@ -23,6 +23,8 @@ EVERY = "all"
 """The subset of all pages, where there are others to tell it from."""
 MAIN_METRICS = ("ap", "ap50", "page_ap", "page_f1", "crop_iou")
 """What a summary shows."""
+SURE_PRECISION = 0.8
+"""Precision of what an archive would take without looking at each."""
 ONE_BOOK = "A figure has no interval where all objects of the class are in one book: nothing tells how another differs."
 Statistic = Callable[[np.ndarray], float]
 """Maps how often each page is there, [P], to a figure."""
@@ -128,7 +130,10 @@ def _row(row: Row, metric: str, values: np.ndarray, label: str | None) -> Row:
 
 
 def _size_rows(row: Row, table: np.ndarray, labels: Sequence[str]) -> list[Row]:
-    """Return AP without the limit of size, and of small, medium and large objects, of each class."""
+    """Return AP without the limit of size, and AP and sure recall of small, medium and large objects, of each class.
+
+    Sure recall is the largest share of objects found, at IoU 0.50, with a precision of :data:`SURE_PRECISION` or more.
+    """
     rows = []
     for index, label in enumerate(labels):
         for position, size in enumerate(SIZES):
@@ -137,16 +142,23 @@ def _size_rows(row: Row, table: np.ndarray, labels: Sequence[str]) -> list[Row]:
                 continue
             value = float(precision.mean())
             rows.append(dataclasses.replace(row, metric=f"ap_{size}", value=value, label=label))
+            if size != "unfiltered":
+                reached = np.flatnonzero(precision[0] >= SURE_PRECISION)
+                value = float(RECALLS[reached[-1]]) if len(reached) else 0.0
+                rows.append(dataclasses.replace(row, metric=f"recall_p80_{size}", value=value, label=label))
     return rows
 
 
 def subset_of(page: CocoPage) -> str | None:
-    """Return ``printed`` or ``manuscript`` where the file tells by ``subset``, ``kind`` or ``century``, else None."""
+    """Return ``printed``, ``manuscript`` or a kind of drawn page where the file tells, else None.
+
+    It tells by ``subset``, ``kind`` or ``century``.
+    """
     facts = page.facts
     if facts.get("subset"):
         return str(facts["subset"])
-    if facts.get("kind") in ("print", "manuscript"):
-        return "manuscript" if facts["kind"] == "manuscript" else "printed"
+    if facts.get("kind"):
+        return "printed" if facts["kind"] == "print" else str(facts["kind"])
     century = str(facts.get("century") or "")
     if not century:
         return None
