@@ -83,8 +83,8 @@ class Decoded:
 class Loaded:
     """An image as it came from the decoder, to be had at several sizes without decoding it again."""
 
-    _stored: np.ndarray
-    """uint8 [h, w] or [h, w, 3], as it lies in the file."""
+    _stored: "Image.Image"
+    """Grey or RGB of 8 bits, as it lies in the file. It stays Pillow's: copies to and from arrays take a third of the time."""
     _orientation: int
     _whole: bool
     """Whether these are all the pixels in the file."""
@@ -95,11 +95,12 @@ class Loaded:
 
     def holds(self, longest: int) -> bool:
         """Say whether there are pixels enough for a longest side of ``longest``."""
-        return self._whole or longest <= max(self._stored.shape[:2])
+        return self._whole or longest <= max(self._stored.size)
 
     def at(self, longest: int | None) -> Decoded:
         """Return it upright in colour, with a longest side of at most ``longest`` pixels."""
-        pixels = shrink(self._stored, longest) if longest else self._stored
+        smaller = longest is not None and max(self._stored.size) > longest
+        pixels = np.asarray(_resized(self._stored, longest) if smaller else self._stored)
         return Decoded(in_colour(upright(pixels, self._orientation)), self.width, self.height)
 
 
@@ -163,13 +164,13 @@ def _ready(
 
 def _load(image: "Image.Image", full: tuple[int, int], source: Encoded, frame: int) -> Loaded:
     size, whole, stored = image.size, image.size == full, _stored_mode(image)
-    pixels = to_array(image)
-    if stored.startswith("RGB;16") and 0 < pixels.max() < 16:
-        pixels = _with_lower_bytes(pixels, source, frame)
+    picture = _in_8_bits(image)
+    if stored.startswith("RGB;16") and 0 < np.max(picture.getextrema()) < 16:
+        picture = _with_lower_bytes(picture, source, frame)
     orientation = int(image.getexif().get(_ORIENTATION, 1))
     on_its_side = orientation in _ON_ITS_SIDE or image.size != size  # Pillow turns TIFFs as it loads them
     width, height = reversed(full) if on_its_side else full
-    return Loaded(pixels, orientation, whole, width, height)
+    return Loaded(picture, orientation, whole, width, height)
 
 
 def check_not_empty(source: Encoded) -> None:
@@ -298,27 +299,38 @@ def _resolution_levels(source: Encoded) -> int:
 
 
 def to_array(image: "Image.Image") -> np.ndarray:
-    """Load an image of any mode as uint8 [h, w] (grey) or [h, w, 3] (RGB); what is transparent becomes white.
+    """Return an image of any mode as uint8 [h, w] (grey) or [h, w, 3] (RGB); what is transparent becomes white.
 
     Raises:
         BadImage: Pillow would mix its samples up.
     """
+    return np.asarray(_in_8_bits(image))
+
+
+def _in_8_bits(image: "Image.Image") -> "Image.Image":
+    """Load an image of any mode as grey or RGB of 8 bits; what is transparent becomes white.
+
+    Raises:
+        BadImage: Pillow would mix its samples up.
+    """
+    from PIL import Image
+
     stored = _stored_mode(image)
     if _tags(image).get(_PLANAR) == _APART and max(_tags(image).get(_BITS, (8,))) > 8:
         raise BadImage("16-bit colours in planes of their own; save it with the colours of a pixel together")
     image.load()
     if image.mode.startswith(("I", "F")):
         values, seen_through = _samples(image), image.info.get("transparency")
-        return np.where(np.asarray(image) == seen_through, np.uint8(255), values)
+        return Image.fromarray(np.where(np.asarray(image) == seen_through, np.uint8(255), values))
     if "transparency" in image.info:
         image.info["transparency"] = _as_shown(image.info["transparency"], stored)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _on_white(image)
+    if _sample_format(image) == _SIGNED:
+        return Image.fromarray(np.asarray(image) ^ np.uint8(128))
     if image.mode in ("L", "RGB"):
-        return np.asarray(image) ^ np.uint8(128) if _sample_format(image) == _SIGNED else np.asarray(image)
-    if image.mode == "1":
-        return np.asarray(image.convert("L"))
-    return np.asarray(image.convert("RGB"))
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _as_shown(transparent: Any, stored: str) -> Any:
@@ -335,15 +347,17 @@ def _stored_mode(image: "Image.Image") -> str:
     return mode if isinstance(mode, str) else ""
 
 
-def _with_lower_bytes(upper: np.ndarray, source: Encoded, frame: int) -> np.ndarray:
+def _with_lower_bytes(upper: "Image.Image", source: Encoded, frame: int) -> "Image.Image":
     """Return colours of 10 or 12 bits in 16 as of 8: Pillow keeps the upper byte, where they have next to nothing.
 
     The lower one comes with the two bytes taken the other way round.
     """
+    from PIL import Image
+
     with open_image(source, frame) as image:
         image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]  # ty: ignore
         lower = np.asarray(image)
-    return _to_8_bits(upper.astype(np.uint16) << 8 | lower, 0)
+    return Image.fromarray(_to_8_bits(np.asarray(upper).astype(np.uint16) << 8 | lower, 0))
 
 
 def _swapped(args: str | tuple[Any, ...]) -> str | tuple[Any, ...]:
@@ -410,7 +424,7 @@ def _full_scale(values: np.ndarray, half: int) -> float:
     return largest if values.dtype.kind == "f" else 2 ** int(largest).bit_length() - 1
 
 
-def _on_white(image: "Image.Image") -> np.ndarray:
+def _on_white(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode == "La":  # Pillow turns it into nothing else
@@ -418,7 +432,7 @@ def _on_white(image: "Image.Image") -> np.ndarray:
     rgba = image.convert("RGBA")
     paper = Image.new("RGBA", rgba.size, "white")
     paper.alpha_composite(rgba)
-    return np.asarray(paper.convert("RGB"))
+    return paper.convert("RGB")
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -441,11 +455,21 @@ def resize(pixels: np.ndarray, longest: int) -> np.ndarray:
     from PIL import Image
 
     height, width = pixels.shape[:2]
-    scale = longest / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if size == (width, height):
+    if _size((width, height), longest) == (width, height):
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+    return np.asarray(_resized(Image.fromarray(pixels), longest))
+
+
+def _resized(image: "Image.Image", longest: int) -> "Image.Image":
+    from PIL import Image
+
+    return image.resize(_size(image.size, longest), Image.Resampling.BILINEAR, reducing_gap=3.0)
+
+
+def _size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Return width and height that ``size`` has with a longest side of ``longest``."""
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def in_colour(pixels: np.ndarray) -> np.ndarray:
