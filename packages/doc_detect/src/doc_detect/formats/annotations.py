@@ -348,12 +348,18 @@ def body_of(region: Region) -> Json:
 
 def whole_pixels(region: Region, width: int, height: int) -> str:
     """Return a region as x,y,w,h in whole pixels, which is all that media fragments know; at least one each."""
-    x1, y1 = (
-        min(max(0, round(edge)), side - 1)
-        for edge, side in zip(region.xyxy[:2], (width, height), strict=True)
-    )
-    x2, y2 = (max(round(edge), low + 1) for edge, low in zip(region.xyxy[2:], (x1, y1), strict=True))
-    return f"{x1},{y1},{min(x2, width) - x1},{min(y2, height) - y1}"
+    x1, y1, x2, y2 = region.xyxy
+    left, right = _whole(x1, x2, width)
+    top, bottom = _whole(y1, y2, height)
+    return f"{left},{top},{right - left},{bottom - top}"
+
+
+def _whole(low: float, high: float, side: int) -> tuple[int, int]:
+    first, last = max(0, round(low)), min(side, round(high))
+    if first < last:
+        return first, last
+    first = max(0, min(int(low), side - 1))
+    return first, first + 1
 
 
 def own_entry(layout: Layout, source: str) -> Json:
