@@ -180,3 +180,14 @@ def test_pictures_are_found_beside_the_file_or_in_images(tmp_path: Path) -> None
     assert coco.image_path(coco.pages[0]) == tmp_path / "images" / "Bühne.jpg"
     (tmp_path / "Bühne.jpg").touch()
     assert coco.image_path(coco.pages[0]) == tmp_path / "Bühne.jpg"
+
+
+def test_a_file_may_have_scores_on_some_of_its_objects(tmp_path: Path) -> None:
+    content = document([[1, 1, 5, 5], [2, 2, 5, 5]])
+    content["annotations"][0]["score"] = 0.5
+    (page,) = read_coco(write(tmp_path / "a.json", content)).pages
+    np.testing.assert_array_equal(page.scores, [0.5, np.nan])
+    write_coco(tmp_path / "b.json", [page], labelled=["graphic"])
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert [entry.get("score") for entry in written["annotations"]] == [0.5, None]
+    assert [entry["name"] for entry in written["categories"]] == ["graphic", "ignore"]

@@ -7,7 +7,7 @@ that a set does not label is no negative.
 One table holds the names of all lists, since files mix them. Names are compared without case, spaces and signs.
 Sources: PubLayNet (Zhong et al. 2019), DocLayNet (Pfitzmann et al. 2022), SegmOnto (Gabay et al. 2021, "SegmOnto:
 common vocabulary and practices for analysing the layout of manuscripts"), LADaS (Clerice et al. 2024), the PAGE schema
-of 2019-07-15 (also Transkribus, READ and cBAD), Newspaper Navigator (Lee et al. 2020), M6Doc (Cheng et al. 2023),
+of 2019-07-15 (also Transkribus, READ and cBAD), the BnF's ALTO, Newspaper Navigator (Lee et al. 2020), M6Doc (Cheng et al. 2023),
 DocBank and TableBank (Li et al. 2020), IIIT-AR-13K (Mondal et al. 2020), DocLayout-YOLO (Zhao et al. 2024).
 """
 
@@ -62,7 +62,7 @@ _NAMES: Mapping[str, str] = {
         drop_capital drop_capitals drop_cap initial initials decorated_initial historiated_initial
         inhabited_initial lettrine DropCapitalZone InitialZone""",
     "table": "table tables table_region tabular wired_table wireless_table TableZone GraphicZone-Table",
-    "stamp": "stamp stamps seal seals library_stamp StampZone SealZone",
+    "stamp": "stamp stamps text_stamped seal seals library_stamp StampZone SealZone",
     "main_text": """
         main_text text text_region text_block text_paragraph paragraph paragraphs plain_text body body_text para
         poem play lead MainZone MainZone-P MainZone-Lg MainZone-Sp MainZone-Entry MainZone-Other MainZone-Date""",
@@ -75,22 +75,22 @@ _NAMES: Mapping[str, str] = {
         caption captions figure_caption figure_title table_caption table_title image_caption chart_title
         FigureZone-FigDesc FigureZone-Head GraphicZone-FigDesc GraphicZone-Head TableZone-Head""",
     "title": """
-        title titles heading headings headline headlines section_header section_heading section_title section
+        title titles titre titre_1 titre_2 titre_3 heading headings headline headlines section_header section_heading section_title section
         sub_section_title subsub_section_title fourth_level_section_title chapter_title doc_title document_title
         paragraph_title part first_level_title second_level_title third_level_title fourth_level_title
         fifth_level_title title_region subtitle subhead credit MainZone-Head PageTitleZone""",
     "list": """
         list lists list_item list_items list_label ordered_list unordered_list toc_entry table_of_contents
         MainZone-List MainZone-ListItem""",
-    "quire_mark": "quire_mark quire_marks signature_mark catch_word catchwords QuireMarksZone",
-    "music": "music music_region sheet_music notation staff score MusicZone",
+    "quire_mark": "quire_mark quire_marks signature_mark catch_word catchwords QuireMarksZone QuireMarkZone",
+    "music": "music music_region sheet_music music_score notation staff score MusicZone",
     IGNORE: """
         ignore ignored other others unknown unknown_region unlabelled unlabeled abandon floating
         footer footers page_footer
         title_page TitlePageZone
         damage DamageZone CustomZone DigitizationArtefactZone artefact noise noise_region paper_grow punch_hole
         AdvertisementZone advertisement advertisements advert advert_region ad FormZone form
-        separator separators separator_region separator_zone graphical_element rule
+        footnote_sep manuscript missing illegible transition separator separators separator_region separator_zone graphical_element rule
         formula isolate_formula formula_caption equation maths maths_region chem_region custom_region
         table_footnote table_note signature barcode qr_code letterhead frame handwritten_annotation
         author abstract reference references date byline dateline algorithm code index institute answer option bill
@@ -142,6 +142,7 @@ def class_index(name: str) -> int:
     return CLASSES.index(name)
 
 
+@cache
 def class_of(name: str) -> str | None:
     """Return the class (or :data:`IGNORE`) that a name of any list stands for, None if no list has it."""
     head, _, subtype = name.partition(":")

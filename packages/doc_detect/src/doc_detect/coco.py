@@ -324,7 +324,8 @@ def _pages(
     for number, annotation in enumerate(annotations):
         members[_key(annotation["image_id"])].append(number)
     given = [a["score"] if _is_number(a.get("score")) else math.nan for a in annotations]
-    scores = None if all(map(math.isnan, given)) else np.array(given, np.float64)
+    scores = np.array(given, np.float64)
+    scored = not np.isnan(scores).all()
     return tuple(
         CocoPage(
             str(image["file_name"]),
@@ -332,11 +333,15 @@ def _pages(
             int(image["height"]),
             boxes[members[key]].reshape(-1, 4),
             labels[members[key]],
-            None if scores is None else scores[members[key]],
+            _scores(scores[members[key]]) if scored else None,
             {name: value for name, value in image.items() if name not in IMAGE_KEYS},
         )
         for key, image in images.items()
     )
+
+
+def _scores(scores: np.ndarray) -> np.ndarray | None:
+    return None if len(scores) and np.isnan(scores).all() else scores
 
 
 def _label(annotation: Mapping[str, Any], categories: Mapping[Any, str], names: Names) -> int:

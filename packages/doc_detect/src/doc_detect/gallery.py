@@ -196,7 +196,8 @@ def _of_coco(path: Path, images: Path | None, min_score: float) -> list[GalleryP
     coco = read_coco(path)
     pages = []
     for page in coco.pages:
-        scores = [None] * len(page.boxes) if page.scores is None else page.scores.tolist()
+        given = [math.nan] * len(page.boxes) if page.scores is None else page.scores.tolist()
+        scores = [None if math.isnan(score) else score for score in given]
         boxes = [
             (CLASSES[label], score, box)
             for label, score, box in zip(page.labels, scores, page.boxes.tolist(), strict=True)

@@ -251,7 +251,7 @@ def test_an_alto_block_may_have_its_place_in_its_shape_or_lines(
 
 
 @pytest.mark.parametrize(("unit", "per_pixel"), [("mm10", 254 / 300), ("inch1200", 4.0), ("pt", 72 / 300)])
-@pytest.mark.parametrize("how", ["image", "dpi"])
+@pytest.mark.parametrize("how", ["image", "dpi", "size"])
 def test_alto_in_other_units_counts_pixels_of_its_image_or_resolution(
     unit: str, per_pixel: float, how: str, tmp_path: Path
 ) -> None:
@@ -260,8 +260,11 @@ def test_alto_in_other_units_counts_pixels_of_its_image_or_resolution(
         for key, value in (("HPOS", 50), ("VPOS", 60), ("WIDTH", 10), ("HEIGHT", 30))
     )
     size = f'WIDTH="{100 * per_pixel}" HEIGHT="{200 * per_pixel}"'
-    more = "<Processing><processingStepSettings>image 300 dpi</processingStepSettings></Processing>"
-    path = write(tmp_path / "a.xml", alto(f"{block}/>", unit, size, more if how == "dpi" else ""))
+    said = {"dpi": "image 300 dpi", "size": "width:100\nheight:200\nxdpi:72\nydpi:72", "image": "xdpi:72"}[
+        how
+    ]
+    more = f"<Processing><processingStepSettings>{said}</processingStepSettings></Processing>"
+    path = write(tmp_path / "a.xml", alto(f"{block}/>", unit, size, more))
     if how == "image":
         picture(tmp_path / "f1.jpg")
     page = only(path)
@@ -324,13 +327,18 @@ def test_a_workspace_of_ocr_d_is_read_past_its_mets(
     assert [file for file, _ in failures(tmp_path / "out.failures.csv")] == ["broken.XML"]
 
 
-def test_an_image_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
-    for name in ("SEG-1/a", "SEG-2/a"):
-        write(tmp_path / "ws" / f"{name}.xml", page_xml(region("TableRegion"), "IMG/a.tif"))
+def test_an_image_that_is_there_twice_is_written_once_with_what_it_has_most_of(tmp_path: Path) -> None:
+    for name, found in (("1-BIN/a", ""), ("2-SEG/a", region("TableRegion")), ("3-DESKEW/a", "")):
+        write(tmp_path / "ws" / f"{name}.xml", page_xml(found, "IMG/a.tif"))
     convert(tmp_path / "ws", tmp_path / "out.json")
-    assert [page.file_name for page in read_coco(tmp_path / "out.json").pages] == ["IMG/a.tif"]
-    ((file, reason),) = failures(tmp_path / "out.failures.csv")
-    assert file == "a.xml" and "its image IMG/a.tif is there already, in" in reason
+    (page,) = read_coco(tmp_path / "out.json").pages
+    assert page.file_name == "IMG/a.tif" and len(page.labels) == 1
+    with (tmp_path / "out.failures.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["file"]).parent.name for row in rows] == ["1-BIN", "3-DESKEW"]
+    assert all(
+        "its image IMG/a.tif is there again" in row["reason"] and "2-SEG" in row["reason"] for row in rows
+    )
 
 
 def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
@@ -349,6 +357,9 @@ def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) ->
         ("ä.jpg", "a\u0308.jpg"),
         ("50%.jpg", "50%.jpg"),
         ("a%20b.jpg", "a%20b.jpg"),
+        ("C:\\scans\\a.jpg", "images/a.jpg"),
+        ("/home/somebody/a.jpg", "a.jpg"),
+        ("https://example.org/iiif/a%20b.jpg", "a b.jpg"),
     ],
 )
 def test_an_image_is_found_however_its_name_is_written(written: str, there: str, tmp_path: Path) -> None:

@@ -95,6 +95,18 @@ def test_a_folder_of_each_split_as_roboflow_has_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_set_of_collections_with_places_of_another_machine_as_ladas_has_it(tmp_path: Path) -> None:
+    for collection in ("books", "reports"):
+        page(tmp_path / "set", f"{collection}/train/images/{collection}.png", "0 .5 .5 .5 .5")
+    path = description(
+        tmp_path / "set", train="/home/somebody/../else/train/images", val="/home/somebody/valid/images"
+    )
+    assert [x.name for x in read_any(path).pages] == [
+        "books/train/images/books.png",
+        "reports/train/images/reports.png",
+    ]
+
+
 def test_an_export_with_classes_txt_and_no_description(tmp_path: Path) -> None:
     page(tmp_path / "set", "images/a.png", "1 .5 .5 .5 .5")
     (tmp_path / "set" / "classes.txt").write_text("figure\ntable\n")

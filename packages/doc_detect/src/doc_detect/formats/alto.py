@@ -7,7 +7,7 @@ tags with TYPE ``score``, and facts one tag with TYPE ``doc-detect`` whose DESCR
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -58,6 +58,9 @@ _OWN, _SCORE = "doc-detect", "score"
 _TAGS = ("OtherTag", "LayoutTag", "StructureTag", "RoleTag")
 _UNITS: Mapping[str, float | None] = {"pixel": None, "mm10": 254.0, "inch1200": 1200.0, "pt": 72.0}
 """How many of a unit are an inch."""
+_WIDTH, _HEIGHT = (
+    re.compile(rf"\b{side}\W{{1,3}}(\d{{2,6}})\b", re.IGNORECASE) for side in ("width", "height")
+)
 _DPI = re.compile(r"(\d{2,4})\s*(?:dpi|ppi)|(?:dpi|ppi|resolution)\D{1,4}(\d{2,4})", re.IGNORECASE)
 
 
@@ -68,8 +71,8 @@ def _reads(source: Source) -> bool:
 def _read(source: Source, reading: Reading) -> LayoutSet:
     """Read the pages of one file.
 
-    Places are in pixels of the image, where it lies beside the file. Elsewhere they are in pixels by the resolution
-    that the description states, or in the unit of the file.
+    Places are in pixels of the image, where it lies beside the file. Elsewhere they are in pixels by the size or
+    resolution that the description states, or in the unit of the file.
 
     Raises:
         UserError: it holds no page that can be read.
@@ -78,13 +81,13 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
     name = text_of(next(iter(children(root, "fileName")), None)) or path.stem
     tags = {tag.get("ID", ""): tag for tag in children(root, *_TAGS)}
     own = next((unpack(tag.get("DESCRIPTION")) for tag in tags.values() if tag.get("TYPE") == _OWN), {})
-    scale = _scale(root, path)
+    measure = _measure(root, path)
     pages = list(children(root, "Page"))
     layouts = []
     for i, page in enumerate(pages, 1):
         try:
             full = name if len(pages) == 1 else f"{name}#page={i}"
-            layout = _layout(page, full, tags, scale, source, reading)
+            layout = _layout(page, full, tags, measure, source, reading)
         except ValueError as error:
             reading.fail(path, str(error), None if len(pages) == 1 else i)
         else:
@@ -95,8 +98,18 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
     return LayoutSet(tuple(layouts), classes_in(own.get("labelled")), own.get("set", {}), path.parent)
 
 
-def _scale(root: ElementTree.Element, path: Path) -> float:
-    """Return the pixels of a unit by the resolution in the description, 1 where there is none.
+@dataclass(frozen=True)
+class _Measure:
+    """What the description says of the image's pixels."""
+
+    size: tuple[int, int] | None
+    """Width and height, as the Library of Congress states them."""
+    scale: float
+    """Pixels of a unit by the resolution, 1 where none is stated."""
+
+
+def _measure(root: ElementTree.Element, path: Path) -> _Measure:
+    """Read what the description says.
 
     Raises:
         UserError: the unit is none of ALTO's.
@@ -106,33 +119,31 @@ def _scale(root: ElementTree.Element, path: Path) -> float:
         raise UserError(f"{path}: measured in {unit}; export it again in one of {', '.join(_UNITS)}")
     per_inch = _UNITS[unit.lower()]
     if per_inch is None:
-        return 1.0
-    stated = [
-        _DPI.search(text)
-        for part in children(root, "Description")
-        for element in part.iter()
-        for text in (f"{local_name(element)} {element.text or ''}",)
-    ]
-    dpi = next((float(found[1] or found[2]) for found in stated if found), None)
-    return 1.0 if dpi is None else dpi / per_inch
+        return _Measure(None, 1.0)
+    parts = [element for part in children(root, "Description") for element in part.iter()]
+    texts = [f"{local_name(element)} {element.text or ''}" for element in parts]
+    sizes = [(w, h) for text in texts if (w := _WIDTH.search(text)) and (h := _HEIGHT.search(text))]
+    stated = [found for text in texts if (found := _DPI.search(text))]
+    size = (int(sizes[0][0][1]), int(sizes[0][1][1])) if sizes else None
+    return _Measure(size, float(stated[0][1] or stated[0][2]) / per_inch if stated else 1.0)
 
 
 def _layout(
     page: ElementTree.Element,
     name: str,
     tags: Mapping[str, ElementTree.Element],
-    scale: float,
+    measure: _Measure,
     source: Source,
     reading: Reading,
 ) -> Layout:
     image = source.find_image(name.partition("#page=")[0])
-    pixels = image_size(image) if image is not None and "#page=" not in name else None
+    pixels = image_size(image) if image is not None and "#page=" not in name else measure.size
     across, down = _size(page)
     if not (across and down):
         if pixels is None:
             raise ValueError("the Page has no WIDTH and HEIGHT, and its image is not beside it")
-        across, down, scale = *pixels, 1.0
-    width, height = pixels or (round(across * scale), round(down * scale))
+        across, down = pixels
+    width, height = pixels or (round(across * measure.scale), round(down * measure.scale))
     if width < 1 or height < 1:
         raise ValueError(f"the page is {across:g} x {down:g} large")
     sides = (width / across, height / down)

@@ -115,7 +115,7 @@ def _read_tree(folder: Path, reading: Reading) -> tuple[LayoutSet, list[_Found]]
                 continue
             found = form.read(source, reading)
         except UserError as error:
-            reading.fail(file, str(error).removeprefix(f"{file}: "))
+            reading.fail(file, str(error).removeprefix(str(file)).lstrip(":, "))
             continue
         sets.append(found)
         pages += [_Found(_placed(page, source), file) for page in found.pages]
@@ -149,18 +149,26 @@ def _placed(page: Layout, source: Source) -> Layout:
 
 
 def _once_each(pages: Sequence[_Found], given: Path, reading: Reading) -> Iterable[_Found]:
-    """Yield the pages of each image once. Plain names in several folders are told apart by their folder."""
+    """Yield the page of each image that has the most regions: a workspace of OCR-D has a file for each of its steps.
+
+    Plain names in several folders are told apart by their folder.
+    """
     times = Counter(one.page.name for one in pages)
-    files_of: dict[str, Path] = {}
+    kept: dict[str, _Found] = {}
     for one in pages:
         name, folder = one.page.name, one.file.parent
         if times[name] > 1 and "/" not in name and given in folder.parents:
             name = (folder.relative_to(given) / name).as_posix()
-        if name in files_of:
-            reading.fail(one.file, f"its image {name} is there already, in {files_of[name]}")
+        one = _Found(dataclasses.replace(one.page, name=name), one.file)
+        other = kept.setdefault(name, one)
+        if other is one:
             continue
-        files_of[name] = one.file
-        yield _Found(dataclasses.replace(one.page, name=name), one.file)
+        if len(one.page.regions) > len(other.page.regions):
+            kept[name], one, other = one, other, one
+        reading.fail(
+            one.file, f"its image {name} is there again, with as many regions or more, in {other.file}"
+        )
+    return kept.values()
 
 
 def _cut(one: _Found, reading: Reading) -> Layout:

@@ -9,6 +9,7 @@ The form has no place for a page's size, its facts and its name where no image h
 ``data.yaml`` holds them. Other programs pass it over.
 """
 
+import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,7 +160,10 @@ def _images(root: Path, entry: str) -> Iterable[Path]:
 
     Images that are not there, but have labels, are taken, too.
     """
-    place = _existing(root, entry)
+    return [image for place in _places(root, entry.replace("\\", "/")) for image in _images_in(place, root)]
+
+
+def _images_in(place: Path, root: Path) -> Iterable[Path]:
     if place.suffix.lower() == ".txt":
         lines = read_text(place).replace("\r", "").split("\n") if place.is_file() else []
         return [_line(line, place, root) for line in lines if line.strip()]
@@ -172,13 +176,27 @@ def _images(root: Path, entry: str) -> Iterable[Path]:
     return [*images, *(place / path.relative_to(folder).with_suffix(".jpg") for path in alone)]
 
 
-def _existing(root: Path, entry: str) -> Path:
-    """Return where an entry is: Roboflow writes ``../train/images`` for ``train/images`` beside the file."""
-    entry = entry.replace("\\", "/")
-    places = [root / entry, *([root / entry[3:]] if entry.startswith("../") else [])]
-    return next(
-        (place for place in places if place.exists() or _labels_of(place / "x").parent.is_dir()), places[0]
-    )
+def _places(root: Path, entry: str) -> list[Path]:
+    """Return where an entry is.
+
+    Roboflow writes ``../train/images`` for what is beside the file, others a path of the machine on which the set was
+    made, and LADaS has ``train/images`` in each of its collections: so the end of the path is looked for, too.
+    """
+    if _is_there(root / entry):
+        return [root / entry]
+    parts = [part for part in PurePosixPath(entry).parts if part not in ("/", "..", ".")]
+    for first in range(len(parts)):
+        end = "/".join(parts[first:])
+        found = [
+            place for place in (root / end, *sorted(root.glob(f"*/{glob.escape(end)}"))) if _is_there(place)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _is_there(place: Path) -> bool:
+    return place.exists() or _labels_of(place / "x").parent.is_dir()
 
 
 def _line(line: str, file: Path, root: Path) -> Path:

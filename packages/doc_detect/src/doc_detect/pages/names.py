@@ -1,10 +1,14 @@
 """Names of pages."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
+
+_ELSEWHERE = re.compile(r"/|[A-Za-z]:/|[A-Za-z][A-Za-z0-9+.-]*://")
+"""How a path from a root or an address begins."""
 
 
 def page_name(file: str, number: int | None) -> str:
@@ -27,8 +31,9 @@ def inside(name: str) -> PurePosixPath:
 def find_image(name: str, folders: Iterable[Path]) -> Path | None:
     r"""Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
 
-    The name as it is goes first. Then come ``\`` for ``/`` (Windows), ``%20`` for a space (addresses), and letters with
-    their accents composed or apart (Unicode's NFC and NFD), as file systems differ in them.
+    The name as it is goes first. Then come ``\`` for ``/`` (Windows), ``%20`` for a space (addresses), letters with
+    their accents composed or apart (Unicode's NFC and NFD), as file systems differ in them, and for a place on another
+    machine or in the network the file's own name.
     """
     for folder in folders:
         for spelling in _spellings(name):
@@ -48,6 +53,7 @@ def _spellings(name: str) -> dict[str, None]:
         unquote(name, errors="surrogateescape"),
         unquote(slashed, errors="surrogateescape"),
     ]
+    written += [x.rpartition("/")[2] for x in written if _ELSEWHERE.match(x) and not x.endswith("/")]
     return dict.fromkeys(
         [*written, *(unicodedata.normalize(form, x) for x in written for form in ("NFC", "NFD"))]
     )
