@@ -18,6 +18,7 @@ from seminar_common import failures, files
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
 from seminar_common.identity import code_digest
+from seminar_common.images import PIXEL_CODE
 from seminar_common.journal import Journal, open_journal
 from seminar_common.progress import progress, say
 from seminar_common.work import Failed, executor, results_as_completed
@@ -135,7 +136,7 @@ def _identity(settings: CropSettings, pages: Sequence[PredictedPage]) -> dict[st
     identity = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in same_everywhere
     }
-    code = code_digest(__name__, "doc_detect.pages", "seminar_common.images")
+    code = code_digest(__name__, "doc_detect.pages", *PIXEL_CODE)
     return identity | {"predictions": digest.hexdigest(), "code": code}
 
 

@@ -19,14 +19,14 @@ from doc_detect.pages import Page, PageRef, ReadOptions, read_content, read_page
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
 from seminar_common.identity import code_digest
-from seminar_common.images import resize
+from seminar_common.images import PIXEL_CODE, resize
 
 if TYPE_CHECKING:
     import numpy as np
 
 METADATA_KEY = "doc_detect"
 READING_CODE = (
-    "seminar_common.images",
+    *PIXEL_CODE,
     "doc_detect.pages",
     "doc_detect.detectors.postprocess",
     "doc_detect.detectors.scoring",

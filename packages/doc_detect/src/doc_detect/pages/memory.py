@@ -8,7 +8,8 @@ from PIL import Image, ImageFile
 
 from doc_detect.pages.page import Page, PageRef
 from doc_detect.pages.trim import look_closer
-from seminar_common.images import BadImage, in_colour, one_line_errors, shrink, to_array, upright
+from seminar_common.images import BadImage, in_colour, one_line_errors, shrink, upright
+from seminar_common.samples import to_array
 
 Picture = Image.Image | np.ndarray
 """A Pillow image of any mode, or an array that :func:`pixels_of` takes."""
