@@ -182,7 +182,7 @@ def server() -> Generator[Server]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manifest() -> Callable[..., dict[str, Any]]:
     """Return a function of a version, 2 or 3, and image services that makes a manifest."""
 

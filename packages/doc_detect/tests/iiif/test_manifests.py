@@ -2,17 +2,22 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from doc_detect.crop import crop
 from doc_detect.gallery import main as gallery
 from doc_detect.pages import download
+from doc_detect.pages.canvases import Library
 from doc_detect.pages.download import Downloader, NotFetched
 from doc_detect.pages.iiif import image_request, read_manifest
 from doc_detect.predict import predict
@@ -409,3 +414,65 @@ def test_options_have_limits() -> None:
     for option, value in (("iiif_pixels", 3), ("download_pause", -1)):
         with pytest.raises(UserError, match=option.replace("_", "-")):
             dataclasses.replace(good, **{option: value})
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.sampled_from(
+        ["", "x", "http://[", "file:///etc/passwd", "../..", "\ud800", "a\0b", "Canvas", "sc:Manifest"]
+    ),
+    st.just([]),
+    st.just({}),
+    st.just([[{"id": ["x"], "type": [3]}]]),
+    st.just({"@id": 5, "@type": {"a": 1}, "@value": [None]}),
+)
+
+
+@st.composite
+def broken(draw: st.DrawFn, document: Any) -> Any:
+    """Return a copy of a document in which a few values are others."""
+    document = json.loads(json.dumps(document))
+    for _ in range(draw(st.integers(1, 3))):
+        node, way = document, []
+        while isinstance(node, dict | list) and node and (not way or draw(st.integers(0, 5))):
+            key = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+            way.append((node, key))
+            node = node[key]
+        if way:
+            way[-1][0][way[-1][1]] = deepcopy(draw(JUNK))
+    return document
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("version", [2, 3])
+def test_no_broken_manifest_is_a_traceback(version: int, data: st.DataObject, manifest) -> None:
+    whole = manifest(version, [f"{OUTSIDE}/{name}" for name in "ab"])
+    member = {"@type": "sc:Collection", "@id": "c", "members": [whole, {"@id": "d", "@type": "sc:Manifest"}]}
+    document = data.draw(broken(data.draw(st.sampled_from([whole, member]))))
+    with tempfile.TemporaryDirectory() as name:
+        path = write(Path(name, "m.json"), document)
+        try:
+            pages = list(Library([path], Path(name, "out")).pages())
+        except UserError:
+            return
+        assert all(page.problem for page in pages)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_broken_description_of_an_image_is_a_traceback(data: st.DataObject) -> None:
+    info = {
+        "@context": ["http://iiif.io/api/image/2/context.json"],
+        "profile": ["http://iiif.io/api/image/2/level0.json", {"maxWidth": 500, "maxArea": 10}],
+        "width": 4000,
+        "height": 6000,
+        "sizes": [{"width": 40, "height": 60}],
+    }
+    try:
+        assert all(ask.startswith("s/full/") for ask in image_request("s", data.draw(broken(info)), 1000))
+    except ValueError as error:
+        assert "width and height" in str(error)

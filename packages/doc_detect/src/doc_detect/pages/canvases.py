@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from doc_detect.pages.download import Downloader, NotFetched
+from doc_detect.pages.download import Downloader, NotFetched, parse_json
 from doc_detect.pages.iiif import (
     Canvas,
     Json,
@@ -27,6 +27,7 @@ from doc_detect.pages.iiif import (
     is_whole,
     kind,
     members,
+    path_of,
     read_manifest,
 )
 from doc_detect.pages.page import PageRef
@@ -213,8 +214,8 @@ def read_document(path: Path) -> Json:
     """
     files.check_file(path)
     try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as why:
+        document = parse_json(path.read_bytes())
+    except ValueError as why:
         raise UserError(f"{path}: not JSON; give images, PDFs, folders, or IIIF manifests") from why
     if not is_iiif(document):
         raise UserError(
@@ -264,10 +265,13 @@ def _requests(downloader: Downloader, canvas: Canvas, pixels: int) -> Iterator[C
 def _images_in(folder: Path, without: Path) -> NameIndex[Path]:
     """Look through a folder and all below it, but not through the folder ``without``."""
     index = NameIndex[Path]()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [
-            name for name in folders if name[0] != "." and Path(parent, name).absolute() != without.absolute()
-        ]
+    seen = {os.path.realpath(without)}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # or a link that leads round
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if name[0] != "."]
         for name in names:
             path = Path(parent, name)
             if path.suffix.lower() in images.SUFFIXES and name[0] != ".":
@@ -277,15 +281,16 @@ def _images_in(folder: Path, without: Path) -> NameIndex[Path]:
 
 def _book_name(address: str) -> str:
     """Return the name of a manifest's folder: what its address says of the book, and a digest."""
-    path = urlsplit(address).path if "://" in address else address
-    parts = [part for part in unquote(path).split("/") if part.removesuffix(".json") not in ("manifest", "")]
+    parts = [
+        part
+        for part in unquote(path_of(address)).split("/")
+        if part.removesuffix(".json") not in ("manifest", "")
+    ]
     return f"{_cleaned(parts[-1].removesuffix('.json') if parts else '', 40)}-{_digest(address)}"
 
 
 def _page_name(canvas: Canvas, pixels: int) -> str:
-    suffix = PurePosixPath(
-        urlsplit(canvas.image).path if "://" in canvas.image else canvas.image
-    ).suffix.lower()
+    suffix = PurePosixPath(path_of(canvas.image)).suffix.lower()
     suffix = suffix if suffix in images.SUFFIXES and not canvas.service else ".jpg"
     what = _digest(f"{canvas.service or canvas.image} {pixels}")
     return f"{canvas.number:04d}_{_cleaned(canvas.label, 40)}_{what}{suffix}"

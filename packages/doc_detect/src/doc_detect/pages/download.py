@@ -18,6 +18,7 @@ from urllib import error, request
 from urllib.parse import quote, urlsplit
 
 from seminar_common.files import atomic_path
+from seminar_common.images import BadImage, one_line_errors, open_image
 
 ATTEMPTS = 5
 TIMEOUT_S = 60.0
@@ -89,8 +90,8 @@ class Downloader:
             lambda: b"".join(self._blocks(url, MOST_BYTES_OF_JSON, "application/ld+json, application/json")),
         )
         try:
-            return json.loads(data.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as why:
+            return parse_json(data)
+        except ValueError as why:
             raise NotFetched(f"{url}: not JSON") from why
 
     def image(self, url: str, path: Path) -> None:
@@ -102,17 +103,15 @@ class Downloader:
         self._retried(url, lambda: self._image(url, path))
 
     def _image(self, url: str, path: Path) -> None:
-        from PIL import Image
-
         with atomic_path(path) as temporary:
             with temporary.open("wb") as file:
                 for block in self._blocks(url, MOST_BYTES, "image/*"):
                     file.write(block)
             try:
-                with Image.open(temporary):
+                with one_line_errors(), open_image(temporary):
                     pass
-            except Exception as why:  # whatever a decoder raises on what it does not know
-                raise NotFetched(f"{url}: the server sent no image") from why
+            except BadImage as why:
+                raise NotFetched(f"{url}: the server sent no image ({why})") from why
 
     def _retried(self, url: str, fetch: Callable[[], Any]) -> Any:
         if not re.match("https?://", url):
@@ -156,6 +155,22 @@ class Downloader:
         if self._last is not None and (left := self._last + self.pause_s - time.monotonic()) > 0:
             self.sleep(left)
         self._last = time.monotonic()
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the content of JSON, which has no NaN and no infinite numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no number of JSON")
+
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=refuse)
+    except RecursionError as why:
+        raise ValueError("too deep") from why
 
 
 def user_agent() -> str:

@@ -95,6 +95,14 @@ def is_iiif(document: Any) -> bool:
     return kind(document) in ("Manifest", "Collection")
 
 
+def path_of(address: str) -> str:
+    """Return the path in an address; of what is no address, all of it."""
+    try:
+        return urlsplit(address).path if "://" in address else address
+    except ValueError:  # such as http://[
+        return address
+
+
 def members(collection: Json) -> Iterator[Json]:
     """Yield what a collection names: manifests and collections, whole or with their id alone."""
     for key in ("items", "members", "manifests", "collections"):
@@ -215,7 +223,7 @@ def names_of(canvas: Canvas) -> Sequence[tuple[str, ...]]:
     """
     found = []
     for address in (canvas.service, canvas.image):
-        path = _REQUEST.sub("", urlsplit(address).path if "://" in address else address)
+        path = _REQUEST.sub("", path_of(address))
         parts = tuple(part for part in unquote(path).split("/") if part not in ("", ".", ".."))
         if parts and parts not in found:
             found.append(parts)
