@@ -53,7 +53,7 @@ itself, and a zone that covers a page would otherwise hide all of it.
 _NAMES: Mapping[str, str] = {
     "graphic": """
         graphic graphics graphic_region figure figures fig image images image_region picture pictures photo photos
-        photograph photographs illustration illustrations drawing line_drawing line_drawing_region engraving etching
+        photograph photographs illustration illustrations content_illustration drawing line_drawing line_drawing_region engraving etching
         lithograph woodcut miniature painting plate halftone cartoon comic comics comics/cartoon editorial_cartoon
         diagram chart chart_region graph plot map maps map_region natural_image mugshot logo printers_mark printers_device
         ornament ornamentation decoration vignette headpiece tailpiece fleuron emblem coat_of_arms
