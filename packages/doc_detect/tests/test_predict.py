@@ -193,6 +193,23 @@ def test_a_sliver_at_the_edge_that_rounding_flattens_is_nothing(scans: Path, tmp
     assert [region.xyxy for region in layout.regions] == [(10.0, 10.0, 90.0, 90.0)]
 
 
+def test_a_sliver_is_not_even_written(scans: Path, tmp_path: Path) -> None:
+    """What other tools read holds no box without area; a thinnest one is a tenth of a pixel."""
+    slivers = [(299.98, 9.7, 300.0, 78.1), (10.0, 10.0, 10.04, 90.0), (10.0, 10.0, 90.0, 10.0)]
+    boxes = [(xyxy, 0.9, 0) for xyxy in (*slivers, (10.0, 10.0, 10.1, 90.0), (299.9, 10.0, 300.0, 90.0))]
+    config = {"model": "m", "min_score": 0.0, "pdf_pixels": 2000}
+    with writing(tmp_path / "found", config, ("graphic",), scans) as journal:
+        journal.add_page(PageRef(scans / "initial.png"), (300, 500), boxes)
+    write_tables(tmp_path / "found")
+    (line,) = (tmp_path / "found" / JOURNAL).read_text().splitlines()
+    assert len(json.loads(line)["boxes"]) == 2
+    written = json.loads((tmp_path / "found" / RESULTS).read_text())
+    assert [min(one["bbox"][2:]) for one in written] == [0.1, 0.1]
+    rows = crop(CropSettings(predictions=tmp_path / "found", out=tmp_path / "crops", padding=0.0))
+    assert len(rows) == 2
+    assert all(Image.open(tmp_path / "crops" / row["file"]).size == (1, 80) for row in rows)
+
+
 def test_the_detector_drops_what_is_thinner_than_what_can_be_written() -> None:
     found = Detections(
         np.array([[511.96, 5, 530, 40], [500.0, 5, 530, 40]], np.float32),
