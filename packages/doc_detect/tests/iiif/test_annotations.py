@@ -1,11 +1,15 @@
 import json
 import re
+import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from doc_detect.classes import CLASSES, IGNORE
@@ -43,7 +47,7 @@ def pages(**facts: Any) -> LayoutSet:
     )
 
 
-def on_canvases(manifest: dict[str, Any]) -> LayoutSet:
+def on_canvases() -> LayoutSet:
     """Return two pages that `predict` found on the canvases of a manifest."""
     facts = [{"canvas": f"https://library.example/book1/canvas/p{n}"} for n in (1, 2)]
     return LayoutSet(
@@ -132,7 +136,7 @@ def test_a_copy_of_the_manifest_shows_the_annotations(
 ) -> None:
     original = manifest(version, ["https://library.example/iiif/1", "https://library.example/iiif/2"])
     path = write(tmp_path / "m.json", original)
-    layouts = on_canvases(original)
+    layouts = on_canvases()
     write_any(layouts, "iiif", tmp_path / "out", Writing(base_url=base, manifests=[path]))
     copy = read_json(tmp_path / "out" / "manifest.json")
     canvases = copy["items"] if version == 3 else copy["sequences"][0]["canvases"]
@@ -157,7 +161,7 @@ def test_a_copy_of_the_manifest_shows_the_annotations(
 
 def test_annotations_of_version_2_are_open_annotations(manifest, tmp_path: Path) -> None:
     path = write(tmp_path / "m.json", manifest(2, ["https://library.example/iiif/1"] * 2))
-    write_any(on_canvases({}), "iiif", tmp_path / "out", Writing(manifests=[path]))
+    write_any(on_canvases(), "iiif", tmp_path / "out", Writing(manifests=[path]))
     alone = read_json(tmp_path / "out" / "annotations" / "iiif" / "1.json")
     assert alone["@context"] == "http://iiif.io/api/presentation/2/context.json"
     assert alone["@type"] == "sc:AnnotationList"
@@ -424,3 +428,39 @@ def test_convert_says_which_pages_have_no_place_in_iiif(tmp_path: Path) -> None:
     convert(ConvertSettings(input=tmp_path / "c.json", to="iiif", out=tmp_path / "out", base_url=BASE))
     (failure,) = failures.read(tmp_path / "out" / failures.FILE)
     assert failure.file == "b.pdf#page=1"
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.sampled_from(
+        ["", "x", "http://[", "\ud800", "a\0b", "Canvas#xywh=1,2", "c#xywh=pct:1,2,3,4", "Annotation"]
+    ),
+    st.sampled_from(["<svg><path d='MAZA1 1 1'/></svg>", "<svg><rect width='x'/></svg>"]),
+    st.just([]),
+    st.just({}),
+    st.just([[{"id": ["x"], "type": [3]}]]),
+    st.just({"@id": 5, "type": "SvgSelector", "value": [None]}),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("version", [2, 3])
+def test_no_broken_annotation_is_a_traceback(version: int, data: st.DataObject, manifest) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = write(Path(name, "m.json"), manifest(version, ["https://library.example/iiif/1"] * 2))
+        write_any(on_canvases(), "iiif", Path(name, "out"), Writing(manifests=[path]))
+        document = read_json(Path(name, "out", "manifest.json"))
+        for _ in range(data.draw(st.integers(1, 3))):
+            node, way = document, []
+            while isinstance(node, dict | list) and node and (not way or data.draw(st.integers(0, 5))):
+                key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+                way.append((node, key))
+                node = node[key]
+            way[-1][0][way[-1][1]] = deepcopy(data.draw(JUNK))
+        try:
+            read_any(write(Path(name, "broken.json"), document), Reading())
+        except UserError:
+            return
