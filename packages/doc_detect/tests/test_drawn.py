@@ -86,7 +86,10 @@ def test_export_fits_a_margin_and_evaluate_measures_both(tmp_path: Path, paint, 
     write_coco(tmp_path / "drawn.json", pages)
     out = tmp_path / "with-margin.onnx"
     export(ExportSettings(out, model=tiny_model, margin_data=tmp_path / "drawn.json", margin_pages=3))
-    share = OnnxDetector(out).scoring.margin["graphic"]
+    export(ExportSettings(tmp_path / "quick.onnx", model=out, score_threshold=0.15))
+    quick = OnnxDetector(tmp_path / "quick.onnx")
+    assert (quick.facts.score_threshold, OnnxDetector(tiny_model).facts.score_threshold) == (0.15, 0.05)
+    share = quick.scoring.margin["graphic"]
     assert share == pytest.approx(12 / 1000, rel=0.35)  # of the window, which is smaller than the page
     settings = EvaluateSettings(tmp_path / "drawn.json", model=out, out=tmp_path / "measured", resamples=100)
     results = evaluate(settings)

@@ -55,8 +55,7 @@ def export(settings: ExportSettings) -> Parity | None:
             parity = None
         else:
             parity = _export_run(settings, settings.run, unchecked)
-        if settings.margin_data is not None:
-            _add_margin(unchecked, settings, settings.margin_data)
+        _change_facts(unchecked, settings)
     say(f"wrote {settings.out}: {settings.out.stat().st_size / 1e6:.2f} MB")
     return parity
 
@@ -77,21 +76,34 @@ def _export_run(settings: ExportSettings, folder: Path, unchecked: Path) -> Pari
     return parity
 
 
-def _add_margin(file: Path, settings: ExportSettings, data: Path) -> None:
-    """Fit the margin of each class with the detector in ``file`` and write it into its metadata."""
+def _change_facts(file: Path, settings: ExportSettings) -> None:
+    """Write into the metadata of ``file`` what the settings ask for: another threshold, and the margins."""
     import onnx
 
-    from doc_detect.detectors.onnx import METADATA_KEY, OnnxDetector
+    from doc_detect.detectors.onnx import METADATA_KEY
+
+    changes: dict[str, Any] = {}
+    if settings.score_threshold is not None:
+        changes["score_threshold"] = settings.score_threshold
+    if settings.margin_data is not None:
+        changes["margin"] = _margin(file, settings, settings.margin_data)
+    if changes:
+        model = onnx.load(file)
+        entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+        entry.value = json.dumps({**json.loads(entry.value), **changes})
+        onnx.save(model, file)
+
+
+def _margin(file: Path, settings: ExportSettings, data: Path) -> dict[str, float]:
+    """Return the margin of each class, fitted with the detector in ``file``."""
+    from doc_detect.detectors.onnx import OnnxDetector
     from doc_detect.figures.calibration import fit_margin
     from doc_detect.training.pages import open_training
 
     margin = fit_margin(OnnxDetector(file), open_training(data), settings.margin_pages, settings.seed)
-    model = onnx.load(file)
-    entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
-    entry.value = json.dumps({**json.loads(entry.value), "margin": margin})
-    onnx.save(model, file)
     shares = ", ".join(f"{label} {share:.2%}" for label, share in margin.items())
     say(f"margin as a share of the window's longest side: {shares}")
+    return margin
 
 
 def _check(parity: Parity, path: Path) -> None:

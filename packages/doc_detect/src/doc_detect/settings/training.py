@@ -228,7 +228,10 @@ class ExportSettings:
     run: Path | None = None
     """Run folder that `train` wrote."""
     model: Path | None = None
-    """ONNX file to write again with another margin, in place of a run; without either, the detector that ships."""
+    """ONNX file to write again with another margin or threshold, in place of a run; without either, the detector
+    that ships."""
+    score_threshold: float | None = None
+    """Raw score below which positions are looked at no further, in place of the run's: a higher one takes less time."""
     data: Path | None = None
     """Pages to compare both on: a folder that `synth` wrote, or a COCO file; by default those the run saw in validation."""
     pages: int = 60
@@ -243,10 +246,12 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.run is not None and self.model is not None:
             raise UserError("--run and --model: give one of them")
-        if self.run is None and self.margin_data is None:
+        if self.run is None and self.margin_data is None and self.score_threshold is None:
             raise UserError(
                 "--run or --margin-data: say what to write, a run's detector or one with a margin"
             )
+        if self.score_threshold is not None and not 0 <= self.score_threshold < 1:
+            raise UserError(f"--score-threshold {self.score_threshold}: must lie in [0, 1)")
         if self.margin_pages < 1:
             raise UserError(f"--margin-pages {self.margin_pages}: must be 1 or more")
         if self.out.suffix.lower() != ".onnx":
