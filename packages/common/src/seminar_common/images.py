@@ -361,4 +361,5 @@ def _reason(error: Exception) -> str:
         return "not enough memory to decode it; lower --workers or --max-megapixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"corrupt or truncated ({error or type(error).__name__})"
+    rare = ", or of a compression that is not known here" if "decoder error" in str(error) else ""
+    return f"corrupt or truncated{rare} ({error or type(error).__name__})"

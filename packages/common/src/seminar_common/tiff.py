@@ -4,6 +4,7 @@ Pillow follows the chain from its start for every frame that is asked for, so th
 of their number. Here a file's chain is remembered while the file does not change.
 """
 
+import contextlib
 import ctypes
 import io
 import struct
@@ -138,11 +139,10 @@ def silence_libtiff() -> None:
     """
     import PIL._imaging  # noqa: F401 (loads the library)
 
-    try:
-        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for name in {line.split(maxsplit=5)[-1] for line in loaded.splitlines() if "libtiff" in line}:
-        library = ctypes.CDLL(name)
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
+    # Where this does not work the lines stay, and nothing else is lost.
+    with contextlib.suppress(OSError, AttributeError):
+        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        for name in {line.split(maxsplit=5)[-1] for line in loaded if "libtiff" in line}:
+            library = ctypes.CDLL(name)
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
