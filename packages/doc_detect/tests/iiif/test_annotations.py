@@ -315,6 +315,36 @@ def test_a_list_of_annotations_of_an_image_beside_it_is_read(tmp_path: Path) -> 
     np.testing.assert_allclose(page.regions[0].xyxy, (20, 20, 80, 60))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "TextualBody", "value": "Tafel"},
+        {"type": "Choice", "items": [{"type": "TextualBody", "value": "Tafel"}, {"value": "plate"}]},
+        {
+            "type": "SpecificResource",
+            "source": {"id": "https://vocabulary.example/x", "label": {"de": ["Tafel"]}},
+        },
+        {"type": "SpecificResource", "source": "https://vocabulary.example/terms#Tafel"},
+        "Tafel",
+        [{"purpose": "commenting", "value": "fine"}, {"purpose": "classifying", "value": "Tafel"}],
+    ],
+)
+def test_classes_of_other_programs_are_read(body: Any, manifest, tmp_path: Path) -> None:
+    write(tmp_path / "m.json", manifest(3, ["https://library.example/iiif/1.jp2"]))
+    target = f"{CANVAS}#xywh=10,20,30,40"
+    annotation = {"type": "Annotation", "motivation": "tagging", "body": body, "target": target}
+    convert(
+        ConvertSettings(
+            input=write(tmp_path / "a.json", [annotation]),
+            to="coco",
+            out=tmp_path / "coco.json",
+            map=("Tafel=graphic",),
+        )
+    )
+    (page,) = read_any(tmp_path / "coco.json").pages
+    assert [region.label for region in page.regions] == ["graphic"]
+
+
 def test_what_is_no_region_is_passed_over_or_said(manifest, tmp_path: Path) -> None:
     def annotation(motivation: str, value: str, target: Any = f"{CANVAS}#xywh=1,2,30,40") -> dict[str, Any]:
         body = {"type": "TextualBody", "value": value}

@@ -308,7 +308,10 @@ def _tags(annotation: Json) -> tuple[list[str], float | None]:
     Nothing is returned for the text and the image of a page. A comment without a tag is its own name.
     """
     motivation = [_word(one) for one in listed(annotation.get("motivation"))]
-    bodies = [*listed(annotation.get("body")), *listed(annotation.get("resource"))]
+    given = [*listed(annotation.get("body")), *listed(annotation.get("resource"))]
+    bodies = [
+        next(iter(listed(body.get("items"))), body) if kind(body) == "Choice" else body for body in given
+    ]
     bodies = [{"value": body} if isinstance(body, str) else body for body in bodies]
     bodies = [body for body in bodies if isinstance(body, dict)] or [{"value": annotation.get("bodyValue")}]
     naming = [body for body in bodies if _purpose(body) in _NAMING or kind(body) == "Tag"]
@@ -331,10 +334,12 @@ def _purpose(body: Json) -> str:
 
 def _name(body: Json) -> str:
     """Return the text of a body, or the label or last part of the id of what it refers to."""
-    for key in ("value", "chars", "label"):
-        if found := text(body.get(key)):
-            return found
-    return unquote(identity(body.get("source", body)).rstrip("/").rpartition("/")[2].rpartition("#")[2])
+    source = body.get("source", body)
+    for one in (body, source):
+        for key in ("value", "chars", "label"):
+            if isinstance(one, dict) and (found := text(one.get(key))):
+                return found
+    return unquote(identity(source).rstrip("/").rpartition("/")[2].rpartition("#")[2])
 
 
 # ------------------------------------------------------------------------------------------------------ writing
