@@ -64,11 +64,11 @@ class ModelConfig:
 class OptimizationConfig:
     """How a detector is fitted."""
 
-    steps: int = 4200
+    steps: int = 3600
     """Optimizer steps."""
     batch_size: int = 4
     """Pages of a step, over all processes."""
-    sizes: tuple[int, ...] = (416, 480, 544)
+    sizes: tuple[int, ...] = (384, 448, 528)
     """Longest sides of the training pages in pixels: one after the other, each for an equal share of the steps."""
     size_jitter: float = 0.12
     """Share by which the size of a step varies around that."""
