@@ -17,9 +17,9 @@ from PIL import Image
 from doc_detect.crop import crop
 from doc_detect.gallery import main as gallery
 from doc_detect.pages import download
-from doc_detect.pages.canvases import Library
+from doc_detect.pages.canvases import FOLDER, Library, fetch_image, manifests_in
 from doc_detect.pages.download import Downloader, NotFetched
-from doc_detect.pages.iiif import image_request, read_manifest
+from doc_detect.pages.iiif import Canvas, image_request, read_manifest
 from doc_detect.predict import predict
 from doc_detect.predictions import IMAGES, open_predictions
 from doc_detect.settings.job import CropSettings, GallerySettings, PredictSettings
@@ -235,14 +235,21 @@ def test_a_stopped_run_goes_on_with_what_is_there(
 
 
 def test_a_killed_download_leaves_no_image(server, paint, tmp_path: Path) -> None:
-    server.faults = {"/a": [(200, {"Content-Length": "9000"}, b"half")]}
     code = (
         "import os, sys; from pathlib import Path; from doc_detect.pages import download\n"
-        "def die(*_): os.kill(os.getpid(), 9)\n"
-        "download.Downloader(sleep=die).image(sys.argv[1], Path(sys.argv[2]))"
+        "def die(*_):\n"
+        "    yield b'half'\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "download.Downloader._blocks = die\n"
+        "download.Downloader().image('http://127.0.0.1/a', Path(sys.argv[1]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, f"{server.address}/a", str(tmp_path / "a.jpg")])
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.jpg")])
     assert done.returncode == -9 and not (tmp_path / "a.jpg").exists()
+    assert len(list(tmp_path.iterdir())) == 1  # half of it, under another name
+    server.images = {"a": page(paint)}
+    canvas = Canvas("c", "", 1, None, "m", image=f"{server.address}/iiif/a/full/max/0/default.jpg")
+    fetch_image(Downloader(), canvas, 0, tmp_path / "a.jpg")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
 def test_a_page_that_was_missing_is_no_failure_any_more(
@@ -292,6 +299,7 @@ def test_a_collection_on_the_network_is_followed(found, manifest, server, paint,
     }
     (reason,) = reasons(out)
     assert reason.startswith(f"{server.address}/none.json: the server answers 404")
+    assert len(manifests_in(out / FOLDER)) == 2  # those with pages, once each
 
 
 def test_images_of_several_books_are_told_apart_by_their_folders(

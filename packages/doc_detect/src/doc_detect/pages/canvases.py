@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from glob import glob
+from glob import escape, glob
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -158,14 +158,14 @@ class Library:
 
     def _pages_of(self, document: Json, file: Path, beside: Path | None) -> Iterator[CanvasPage]:
         manifest = read_manifest(document, str(file))
-        copy = self._copy(manifest.id or str(file))
-        if not copy.is_file():
-            files.write_json(copy, document)  # `convert` writes annotations into it
+        kept = file if file.is_relative_to(self.folder.absolute()) else self._copy(manifest.id or str(file))
+        if not kept.is_file():
+            files.write_json(kept, document)  # `convert` writes annotations into it
         if not manifest.canvases:
             yield CanvasPage(PageRef(file), f"{manifest.id or file}: a manifest without a canvas")
         for canvas in manifest.canvases:
             try:
-                yield self._page(canvas, file, copy.parent, beside)
+                yield self._page(canvas, file, kept.parent, beside)
             except NotFetched as why:
                 yield CanvasPage(PageRef(file, canvas.number), str(why))
 
@@ -230,6 +230,8 @@ def fetch_image(downloader: Downloader, canvas: Canvas, pixels: int, path: Path)
     Raises:
         NotFetched: no address of it gives an image.
     """
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # by a run that was killed
+        left.unlink(missing_ok=True)
     first: NotFetched | None = None
     for ask in _requests(downloader, canvas, pixels):
         try:
