@@ -3,6 +3,8 @@
 import base64
 import importlib.util
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +137,19 @@ def test_libtiff_says_nothing_on_the_terminal(odd, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
+def test_pillow_says_nothing_on_the_terminal_either(odd, tmp_path: Path) -> None:
+    (tmp_path / "page.tif").write_bytes(odd.tiff(odd.Frame(np.zeros((4, 4, 9), np.uint8), 2)))
+    code = (
+        "import pathlib, sys\n"
+        "from seminar_common.images import BadImage, read_image\n"
+        "try: read_image(pathlib.Path(sys.argv[1]))\n"
+        "except BadImage as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "page.tif")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "a broken TIFF, or one of a rare kind" in done.stdout and done.stderr == ""
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "LAB"])
 def test_colours_of_print_come_as_on_a_screen(mode: str) -> None:
     picture, buffer = Image.fromarray(RGB.astype(np.uint8)), io.BytesIO()
@@ -180,6 +195,6 @@ def test_heic_is_read_where_its_decoder_is_installed() -> None:
 
 def test_heic_without_its_decoder_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pi_heif", "pillow_heif"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BadImage, match="pip install pi-heif"):
         read_image(HEIC)

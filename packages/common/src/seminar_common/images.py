@@ -7,6 +7,7 @@ one ends in a :class:`BadImage` with one line that says why.
 
 import contextlib
 import io
+import logging
 import math
 import threading
 from collections.abc import Generator
@@ -22,6 +23,9 @@ from seminar_common.samples import in_8_bits, is_mixed_up, stored_mode, with_low
 
 if TYPE_CHECKING:
     from PIL import Image
+
+# Pillow logs what it raises, too; without a handler of the program's own it would go to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 PIXEL_CODE = tuple(f"seminar_common.{name}" for name in ("images", "samples", "tiff", "file_kinds"))
 """What decides which pixels an image has: modules for :func:`seminar_common.identity.code_digest`."""
