@@ -29,6 +29,8 @@ IMAGE_KEYS = ("id", "file_name", "width", "height")
 ANNOTATION_KEYS = ("image_id", "category_id")
 SWAPPED_SHARE = 0.2
 """If so many boxes leave their page as xywh, and none does as xyxy, then they are xyxy."""
+LARGEST_NUMBER = 1e12
+"""What is larger is no place and no size, and a float may not hold it."""
 EDGE_TOLERANCE = 2.0
 """Pixels by which rounding may put an edge out of its page."""
 
@@ -275,7 +277,7 @@ def _runs(text: str) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
 
 
 def _boxes(

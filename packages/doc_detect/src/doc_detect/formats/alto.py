@@ -24,6 +24,8 @@ from doc_detect.formats.regions import (
     Writing,
     children,
     classes_in,
+    facts_in,
+    finite,
     image_size,
     local_name,
     pack,
@@ -91,11 +93,11 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
         except ValueError as error:
             reading.fail(path, str(error), None if len(pages) == 1 else i)
         else:
-            layouts.append(replace(layout, facts=own.get("page", {})))
+            layouts.append(replace(layout, facts=facts_in(own.get("page"))))
     if not layouts:
         why = reading.failures.pop().reason if pages else "there is no Page in it"
         raise UserError(f"{path}: {why}")
-    return LayoutSet(tuple(layouts), classes_in(own.get("labelled")), own.get("set", {}), path.parent)
+    return LayoutSet(tuple(layouts), classes_in(own.get("labelled")), facts_in(own.get("set")), path.parent)
 
 
 @dataclass(frozen=True)
@@ -154,12 +156,13 @@ def _layout(
             continue  # a group of blocks
         try:
             x1, y1, x2, y2 = _place(block)
+            score = _score_of(block, tags)
         except ValueError as error:
             if local_name(block) != "ComposedBlock":
                 reading.fail(source.path, f"{local_name(block)} {block.get('ID') or ''}: {error}")
             continue
         box = (x1 * sides[0], y1 * sides[1], x2 * sides[0], y2 * sides[1])
-        regions.append(Region(_label(block, tags, reading), box, _score_of(block, tags)))
+        regions.append(Region(_label(block, tags, reading), box, score))
     return Layout(name, width, height, tuple(regions))
 
 
@@ -167,8 +170,8 @@ def _size(page: ElementTree.Element) -> tuple[float, float]:
     """Return the page's size in its unit: its own, else that of its print space; 0, 0 where neither has one."""
     for element in (page, *children(page, "PrintSpace")):
         try:
-            x, y = (float(element.get(key) or 0) for key in ("HPOS", "VPOS"))
-            width, height = (float(element.get(key) or "") for key in ("WIDTH", "HEIGHT"))
+            x, y = (finite(element.get(key) or "0") for key in ("HPOS", "VPOS"))
+            width, height = (finite(element.get(key)) for key in ("WIDTH", "HEIGHT"))
         except ValueError:
             continue
         if width > 0 and height > 0:
@@ -183,7 +186,7 @@ def _place(block: ElementTree.Element) -> XYXY:
         ValueError: it has none of them, or a number is none.
     """
     if all(block.get(key) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT")):
-        x, y, w, h = (float(block.get(key) or "") for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
+        x, y, w, h = (finite(block.get(key)) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
         return (x, y, x + w, y + h)
     shapes = [_outline(shape) for part in block if local_name(part) == "Shape" for shape in part]
     shapes = shapes or [_place(line) for line in block if local_name(line) == "TextLine"]
@@ -196,13 +199,13 @@ def _place(block: ElementTree.Element) -> XYXY:
 def _outline(shape: ElementTree.Element) -> XYXY:
     """Return the box round a Polygon, an Ellipse or a Circle."""
     if local_name(shape) == "Polygon":
-        values = [float(value) for value in (shape.get("POINTS") or "").replace(",", " ").split()]
+        values = [finite(value) for value in (shape.get("POINTS") or "").replace(",", " ").split()]
         if not values or len(values) % 2:
             raise ValueError("its Polygon has no pairs of numbers")
         return (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     x, y = (float(shape.get(key) or "nan") for key in ("HPOS", "VPOS"))
     across, down = (float(shape.get(key) or shape.get("RADIUS") or "nan") for key in ("HLENGTH", "VLENGTH"))
-    if math.isnan(x + y + across + down):
+    if not math.isfinite(x + y + across + down):
         raise ValueError(f"its {local_name(shape)} has no place and size")
     return (x - across, y - down, x + across, y + down)
 
@@ -221,7 +224,7 @@ def _label(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element], 
 def _score_of(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element]) -> float | None:
     for key in (block.get("TAGREFS") or "").split():
         if key in tags and tags[key].get("TYPE") == _SCORE:
-            return float(tags[key].get("LABEL") or "nan")
+            return finite(tags[key].get("LABEL"))
     return None
 
 

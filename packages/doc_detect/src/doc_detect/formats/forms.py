@@ -1,9 +1,12 @@
 """Reading any of the forms, and writing one."""
 
 import dataclasses
+import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from doc_detect.coco import CocoSet, Reading, read_coco
 from doc_detect.formats.alto import ALTO
@@ -25,6 +28,10 @@ FORMS: Mapping[str, Form] = {
     for form in (PREDICTIONS, YOLO, IIIF, WEB_ANNOTATION, COCO, LABEL_STUDIO, PAGE_XML, ALTO, VOC)
 }
 """Every form by its name. The first that knows a file's content reads it."""
+
+
+LARGEST_SIDE = 1_000_000
+"""Pixels; what says that it is larger is no page."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +68,11 @@ def read_any(path: Path, reading: Reading | None = None) -> LayoutSet:
     else:
         files.check_file(path)
         raise UserError(f"{path}: of no known form; give {_titles()}")
-    kept = tuple(_cut(one, own) for one in _once_each(pages, path, own))
+    usable = [_usable(one, own) for one in pages if _is_usable(one, own)]
+    kept = tuple(one.page for one in _once_each(usable, path, own))
     if reading is None:
         own.report(path)
-    return dataclasses.replace(found, pages=kept)
+    return dataclasses.replace(found, pages=kept, facts=_plain(found.facts, path, own))
 
 
 def read_pages(path: Path, reading: Reading) -> CocoSet:
@@ -171,19 +179,47 @@ def _once_each(pages: Sequence[_Found], given: Path, reading: Reading) -> Iterab
     return kept.values()
 
 
-def _cut(one: _Found, reading: Reading) -> Layout:
-    """Return a page whose boxes lie on it and have an area."""
+def _is_usable(one: _Found, reading: Reading) -> bool:
+    page = one.page
+    if page.name and all(1 <= side <= LARGEST_SIDE for side in (page.width, page.height)):
+        return True
+    reading.fail(
+        one.file, f"{page.name or 'a page without a name'}: its size {page.width} x {page.height} is none"
+    )
+    return False
+
+
+def _usable(one: _Found, reading: Reading) -> _Found:
+    """Return a page whose boxes lie on it and have an area, with scores and facts that can be written."""
     page, kept = one.page, []
     for region in page.regions:
         x1, y1, x2, y2 = region.xyxy
         box = (max(0.0, x1), max(0.0, y1), min(float(page.width), x2), min(float(page.height), y2))
-        if box[0] < box[2] and box[1] < box[3]:
+        what = None
+        if not (box[0] < box[2] and box[1] < box[3]):
+            what = "has no area" if x2 <= x1 or y2 <= y1 else "lies outside the page"
+        elif region.score is not None and not math.isfinite(region.score):
+            what = f"has the score {region.score}"
+        if what is None:
             kept.append(Region(region.label, box, region.score))
         else:
-            what = "has no area" if x2 <= x1 or y2 <= y1 else "lies outside the page"
             place = ", ".join(f"{value:.6g}" for value in region.xyxy)
             reading.fail(one.file, f"{page.name}: a {region.label} at {place} {what}")
-    return dataclasses.replace(page, regions=tuple(kept))
+    facts = _plain(page.facts, one.file, reading)
+    return _Found(dataclasses.replace(page, regions=tuple(kept), facts=facts), one.file)
+
+
+def _plain(facts: Mapping[str, Any], file: Path, reading: Reading) -> Mapping[str, Any]:
+    """Return the facts that JSON can hold: it has no NaN and no infinite number."""
+    kept = {}
+    for name, value in facts.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            reading.fail(file, f"{name} is {value}, which JSON can't hold")
+        else:
+            kept[name] = value
+    return kept
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

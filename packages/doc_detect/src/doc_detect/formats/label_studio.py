@@ -24,6 +24,7 @@ from doc_detect.formats.regions import (
     Source,
     Writing,
     classes_in,
+    facts_in,
     image_size,
 )
 from seminar_common.errors import UserError
@@ -53,10 +54,10 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
     for number, task in enumerate(tasks, 1):
         try:
             pages.append(_layout(task, source, reading))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             reading.fail(path, f"task {task.get('id', number)}: {error}", number)
     labelled = {classes for task in tasks if (classes := classes_in(_own(task).get("labelled"))) is not None}
-    facts = next((_own(task)["set"] for task in tasks if "set" in _own(task)), {})
+    facts = next((facts_in(_own(task)["set"]) for task in tasks if "set" in _own(task)), {})
     return LayoutSet(
         tuple(pages), frozenset.intersection(*labelled) if labelled else None, facts, path.parent
     )
@@ -64,32 +65,38 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
 
 def _own(task: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what we wrote beside a task's data."""
-    found = (task.get("meta") or {}).get(_OWN)
-    return found if isinstance(found, dict) else {}
+    return facts_in(facts_in(task.get("meta")).get(_OWN))
 
 
 def _results(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a task's results that have a place, without those that only say it again (``Labels`` on a rectangle)."""
-    kept = [entry for entry in task.get("annotations") or [] if not entry.get("was_cancelled")]
-    entries = kept[-1:] or (task.get("predictions") or [])[:1]
-    results = [result for entry in entries for result in entry.get("result") or []]
-    named = {result.get("id") for result in results if _labels(result)}
+    kept = [entry for entry in _entries(task.get("annotations")) if not entry.get("was_cancelled")]
+    entries = kept[-1:] or _entries(task.get("predictions"))[:1]
+    results = [result for entry in entries for result in _entries(entry.get("result"))]
+    named = {str(result.get("id")) for result in results if _labels(result)}
     return [
         result
         for result in results
-        if _place(result) and (_labels(result) or result.get("id") not in named or result.get("id") is None)
+        if _place(result)
+        and (_labels(result) or str(result.get("id")) not in named or result.get("id") is None)
     ]
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list, none of anything else."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _place(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the value of a result with a place on the image; that of any other, such as a choice, is empty."""
-    value = result.get("value") or {}
+    value = facts_in(result.get("value"))
     return value if value.keys() & {"x", "points", "rle"} else {}
 
 
 def _labels(result: Mapping[str, Any]) -> list[str]:
-    value = result.get("value") or {}
-    return next((value[key] for key in _LABELS if value.get(key)), [])
+    value = facts_in(result.get("value"))
+    given = next((value[key] for key in _LABELS if value.get(key)), [])
+    return [label for label in given if isinstance(label, str)] if isinstance(given, list) else []
 
 
 def _layout(task: Mapping[str, Any], source: Source, reading: Reading) -> Layout:
@@ -100,13 +107,12 @@ def _layout(task: Mapping[str, Any], source: Source, reading: Reading) -> Layout
     for result in results:
         try:
             box = _box(result, width, height)
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             reading.fail(source.path, f"{name}: region {result.get('id', '?')} can't be read: {error}")
             continue
         regions.append(Region(reading.names.label(*(_labels(result) or [_UNNAMED])), box, _score(result)))
-    facts = own.get(
-        "facts", {key: value for key, value in task["data"].items() if key != _image_key(task["data"])}
-    )
+    columns = {key: value for key, value in task["data"].items() if key != _image_key(task["data"])}
+    facts = facts_in(own.get("facts")) if own else columns
     return Layout(name, width, height, tuple(regions), facts)
 
 

@@ -25,6 +25,8 @@ from doc_detect.formats.regions import (
     Writing,
     children,
     classes_in,
+    facts_in,
+    finite,
     image_size,
     local_name,
     number,
@@ -91,7 +93,7 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
                 reading.fail(path, f"region {element.get('id')}: {error}")
     whole = _user_defined(next(iter(children(root, "Metadata")), None))
     labelled = classes_in(whole.get(f"{_PREFIX}labelled"))
-    facts = whole.get(f"{_PREFIX}facts", {})
+    facts = facts_in(whole.get(f"{_PREFIX}facts"))
     layout = Layout(name, width, height, tuple(regions), _user_defined(page))
     return LayoutSet((layout,), labelled, facts, path.parent)
 
@@ -119,7 +121,7 @@ def _region(element: ElementTree.Element, reading: Reading) -> Region:
         raise ValueError("it has no Coords")
     box = _extent(coords)
     score = coords.get("conf")
-    return Region(_label(element, reading), box, None if score is None else float(score))
+    return Region(_label(element, reading), box, None if score is None else finite(score))
 
 
 def _label(element: ElementTree.Element, reading: Reading) -> str:
@@ -140,7 +142,7 @@ def _extent(coords: ElementTree.Element) -> XYXY:
     points = [pair.split(",") for pair in (coords.get("points") or "").split()]
     points = points or [[child.get("x", ""), child.get("y", "")] for child in coords]
     try:
-        xs, ys = zip(*((float(x), float(y)) for x, y in points), strict=True)
+        xs, ys = zip(*((finite(x), finite(y)) for x, y in points), strict=True)
     except ValueError:
         raise ValueError("its Coords are no outline of x,y points") from None
     return (min(xs), min(ys), max(xs), max(ys))

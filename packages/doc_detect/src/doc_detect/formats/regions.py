@@ -1,6 +1,7 @@
 """What every form says: pages with labelled boxes."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -191,14 +192,20 @@ def xml_files(
     with atomic_path(out) as temporary:
         temporary.mkdir()
         for page, name in zip(pages, file_names([page.name for page in pages], ".xml"), strict=True):
-            try:
-                write_xml(temporary / name, make(page))
-            except OSError as error:
-                if is_disk_full(error):
-                    raise
-                writing.failures.append(
-                    Failure(page.name, f"no file can be named after it ({error.strerror})")
-                )
+            made(temporary / name, lambda path, page=page: write_xml(path, make(page)), page, writing)
+
+
+def made(path: Path, write: Callable[[Path], object], page: Layout, writing: Writing) -> bool:
+    """Write a page's file and say whether that went; a page that no file can be named after is a failure."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        writing.failures.append(Failure(page.name, f"no file can be named after it ({error.strerror})"))
+        return False
+    return True
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
@@ -242,6 +249,18 @@ def children(element: ElementTree.Element, *names: str) -> Iterable[ElementTree.
     return (child for child in element.iter() if local_name(child) in names)
 
 
+def finite(text: str | None) -> float:
+    """Return a text's number.
+
+    Raises:
+        ValueError: it is none, or not a finite one.
+    """
+    value = float(text or "")
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
 def number(element: ElementTree.Element, attribute: str, path: Path) -> float:
     """Return an attribute as a number.
 
@@ -250,7 +269,7 @@ def number(element: ElementTree.Element, attribute: str, path: Path) -> float:
     """
     text = element.get(attribute)
     try:
-        return float(text or "")
+        return finite(text)
     except ValueError:
         what = f"{local_name(element)} {element.get('ID') or element.get('id') or ''}".strip()
         raise UserError(f"{path}: {what} has {attribute}={text!r}, which is no number") from None
@@ -274,10 +293,14 @@ def pack(**facts: Any) -> str:
 def unpack(text: str | None) -> Mapping[str, Any]:
     """Return the facts in a text of :func:`pack`; none, if it is another text."""
     try:
-        found = json.loads(text or "")
-    except ValueError:
+        return facts_in(json.loads(text or ""))
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+
+
+def facts_in(value: Any) -> Mapping[str, Any]:
+    """Return facts that were read, none if they are anything but names with values."""
+    return value if isinstance(value, dict) else {}
 
 
 def classes_in(value: Any) -> frozenset[str] | None:

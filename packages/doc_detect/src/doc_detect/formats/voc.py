@@ -23,6 +23,8 @@ from doc_detect.formats.regions import (
     Writing,
     children,
     classes_in,
+    facts_in,
+    finite,
     image_size,
     local_name,
     pack,
@@ -60,14 +62,14 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
         except ValueError as error:
             reading.fail(path, f"object {number} ({text_of(element.find('name'))}): {error}")
     own = unpack(text_of(root.find("source/annotation")))
-    layout = Layout(name, width, height, tuple(regions), own.get("page", {}))
-    return LayoutSet((layout,), classes_in(own.get("labelled")), own.get("set", {}), path.parent)
+    layout = Layout(name, width, height, tuple(regions), facts_in(own.get("page")))
+    return LayoutSet((layout,), classes_in(own.get("labelled")), facts_in(own.get("set")), path.parent)
 
 
 def _size(root: ElementTree.Element, name: str, source: Source) -> tuple[int, int]:
     stated = [text_of(root.find(f"size/{side}")) for side in ("width", "height")]
     try:
-        width, height = (int(float(side)) for side in stated)
+        width, height = (int(finite(side)) for side in stated)
     except ValueError:
         width = height = 0
     if width >= 1 and height >= 1:
@@ -86,7 +88,7 @@ def _region(element: ElementTree.Element, reading: Reading) -> Region:
     box = _box(element)
     name = text_of(element.find("name")) or "(without name)"
     confidence = text_of(element.find("confidence"))
-    score = float(confidence) if confidence else None
+    score = finite(confidence) if confidence else None
     if text_of(element.find("difficult")) == "1":
         reading.names.count("difficult", IGNORE)
         return Region(IGNORE, box, score)
@@ -95,7 +97,7 @@ def _region(element: ElementTree.Element, reading: Reading) -> Region:
 
 def _box(element: ElementTree.Element) -> XYXY:
     try:
-        x1, y1, x2, y2 = (float(text_of(element.find(f"bndbox/{side}"))) for side in _SIDES)
+        x1, y1, x2, y2 = (finite(text_of(element.find(f"bndbox/{side}"))) for side in _SIDES)
     except ValueError:
         raise ValueError(f"its bndbox has not four numbers {', '.join(_SIDES)}") from None
     return (x1 - 1, y1 - 1, x2, y2)

@@ -27,9 +27,13 @@ from doc_detect.formats.regions import (
     Source,
     Writing,
     classes_in,
+    facts_in,
     file_names,
+    finite,
     image_size,
+    made,
 )
+from doc_detect.pages.names import is_there
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path, read_json, read_text
 from seminar_common.images import SUFFIXES
@@ -74,7 +78,7 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
         raise UserError(f"{source.path}: neither the images nor the labels that it names are in {root}")
     classes = {reading.names.find(name) for name in names.values()} - {None, IGNORE}
     labelled = classes_in(own.get("labelled")) if own else frozenset(name for name in classes if name)
-    return LayoutSet(tuple(pages), labelled, own.get("set", {}), root)
+    return LayoutSet(tuple(pages), labelled, facts_in(own.get("set")), root)
 
 
 def _description(path: Path) -> tuple[Path, Mapping[int, str], Mapping[str, list[str]]]:
@@ -98,7 +102,7 @@ def _description(path: Path) -> tuple[Path, Mapping[int, str], Mapping[str, list
     }
     if not lists:
         raise UserError(f"{file}: names no images: it has neither train, val nor test")
-    root = root if root.is_dir() else file.parent  # the folder of the machine on which the set was made
+    root = root if is_there(root) else file.parent  # the folder of the machine on which the set was made
     return root, {int(key): str(name) for key, name in names.items()}, lists
 
 
@@ -196,7 +200,7 @@ def _places(root: Path, entry: str) -> list[Path]:
 
 
 def _is_there(place: Path) -> bool:
-    return place.exists() or _labels_of(place / "x").parent.is_dir()
+    return is_there(place) or is_there(_labels_of(place / "x").parent)
 
 
 def _line(line: str, file: Path, root: Path) -> Path:
@@ -219,9 +223,9 @@ def _layout(
 ) -> Layout | None:
     own = known.get(_relative(page.labels, root))
     if own is not None:
-        name, size, facts = own["name"], (own["width"], own["height"]), own["facts"]
+        name, size, facts = own["name"], (own["width"], own["height"]), facts_in(own["facts"])
     else:
-        found = image_size(page.image) if page.image.is_file() else None
+        found = image_size(page.image) if is_there(page.image) else None
         if found is None:
             reading.fail(
                 page.image, "no image that can be read, and places in its labels are shares of its size"
@@ -240,18 +244,19 @@ def _layout(
 
 
 def _has_text(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+    return is_there(path) and path.is_file() and path.stat().st_size > 0
 
 
 def _region(line: str, size: tuple[int, int], names: Mapping[int, str], reading: Reading) -> Region:
     first, *rest = line.split()
-    values = [float(value) for value in rest]
-    if not float(first).is_integer() or int(float(first)) not in names:
+    values = [finite(value) for value in rest]
+    number = int(finite(first))
+    if number != finite(first) or number not in names:
         raise ValueError(f"class {first}, but the names have the numbers {', '.join(map(str, names))}")
     box, score = _box(values), values[-1] if len(values) % 2 else None
     width, height = size
     scaled = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-    return Region(reading.names.label(names[int(float(first))]), scaled, score)
+    return Region(reading.names.label(names[number]), scaled, score)
 
 
 def _box(values: Sequence[float]) -> XYXY:
@@ -267,7 +272,6 @@ def _box(values: Sequence[float]) -> XYXY:
 
 def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
     """Write names, labels and lists of images; the images themselves are to be put into ``images`` there."""
-    del writing
     names = [name for name in CLASSES if name in layouts.classes]
     if any(region.label == IGNORE for page in layouts.pages for region in page.regions):
         names.append(IGNORE)
@@ -275,15 +279,18 @@ def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
     labels = [f"labels/{name}" for name in file_names(plain, ".txt")]
     with atomic_path(out) as temporary:
         temporary.mkdir()
+        written = []
         for page, name in zip(layouts.pages, labels, strict=True):
-            path = temporary / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(
-                "".join(_line_of(region, page, names) for region in page.regions), encoding="utf-8"
-            )
-        _write_lists(temporary, layouts.pages, labels, names)
-        own = {"labelled": sorted(layouts.classes), "set": dict(layouts.facts), "pages": []}
-        own["pages"] = [
+            lines = "".join(_line_of(region, page, names) for region in page.regions)
+            if made(
+                temporary / name,
+                lambda path, text=lines: path.write_text(text, encoding="utf-8"),
+                page,
+                writing,
+            ):
+                written.append((page, name))
+        _write_lists(temporary, written, names)
+        pages = [
             {
                 "labels": name,
                 "name": page.name,
@@ -291,8 +298,9 @@ def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
                 "height": page.height,
                 "facts": dict(page.facts),
             }
-            for page, name in zip(layouts.pages, labels, strict=True)
+            for page, name in written
         ]
+        own = {"labelled": sorted(layouts.classes), "set": dict(layouts.facts), "pages": pages}
         (temporary / OWN).write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
     say(f"{out}: has the labels; put or link the images into {out / 'images'}, named as its lists say")
 
@@ -314,12 +322,12 @@ def _line_of(region: Region, page: Layout, names: Sequence[str]) -> str:
     return f"{names.index(region.label)} {' '.join(f'{value:.10g}' for value in place)}{score}\n"
 
 
-def _write_lists(folder: Path, pages: Sequence[Layout], labels: Sequence[str], names: Sequence[str]) -> None:
+def _write_lists(folder: Path, pages: Sequence[tuple[Layout, str]], names: Sequence[str]) -> None:
     """Write ``data.yaml``, and the images of each split, or of no split, as lines of a text file."""
     import yaml
 
     lists: dict[str, list[str]] = {}
-    for page, name in zip(pages, labels, strict=True):
+    for page, name in pages:
         suffix = PurePosixPath(page.name).suffix
         image = f"./images/{name.removeprefix('labels/').removesuffix('.txt')}"
         split = page.facts.get("split")
@@ -331,7 +339,7 @@ def _write_lists(folder: Path, pages: Sequence[Layout], labels: Sequence[str], n
         (folder / f"{split}.txt").write_text(text, encoding="utf-8")
     # Ultralytics asks for both; where the pages are not divided, whoever trains divides the list.
     document: dict[str, Any] = {
-        split: f"{split if split in lists else next(iter(lists))}.txt" for split in SPLITS[:2]
+        split: f"{split if split in lists else next(iter(lists), 'images')}.txt" for split in SPLITS[:2]
     }
     document |= {"test": "test.txt"} if "test" in lists else {}
     document["names"] = dict(enumerate(names))

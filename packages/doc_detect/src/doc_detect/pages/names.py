@@ -28,6 +28,14 @@ def inside(name: str) -> PurePosixPath:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Say whether a file or folder is there; what can have no such name is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or a zero byte
+        return False
+
+
 def find_image(name: str, folders: Iterable[Path]) -> Path | None:
     r"""Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
 
@@ -37,11 +45,8 @@ def find_image(name: str, folders: Iterable[Path]) -> Path | None:
     """
     for folder in folders:
         for spelling in _spellings(name):
-            try:
-                if (folder / spelling).is_file():
-                    return folder / spelling
-            except (OSError, ValueError):  # too long, or a zero byte
-                continue
+            if is_there(folder / spelling) and (folder / spelling).is_file():
+                return folder / spelling
     return None
 
 
