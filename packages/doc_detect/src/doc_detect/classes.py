@@ -205,6 +205,18 @@ class Names:
         if label == IGNORE and _key(name) != IGNORE:
             self.ignored[name] += 1
 
+    def part(self) -> "Names":
+        """Return one that counts a file's regions by themselves; :meth:`add` takes them up if the file is used."""
+        part = Names()
+        part.given, part.seen = self.given, self.seen
+        return part
+
+    def add(self, part: "Names") -> None:
+        """Take up what a part has counted."""
+        self.regions += part.regions
+        self.ignored += part.ignored
+        self.known = self.known or part.known
+
     def report(self, what: object) -> None:
         """Say in one line what is left out of ``what``.
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from doc_detect.classes import CLASSES, IGNORE, Names, class_index
-from doc_detect.pages.names import find_image
+from doc_detect.pages.names import find_image, image_folders
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
 from seminar_common.files import fingerprint, read_json, write_json
@@ -114,13 +114,13 @@ class CocoSet:
         return self.content or fingerprint(self.path)
 
     def image_path(self, page: CocoPage) -> Path:
-        """Return where the page's picture is: in the folder of pictures, beside the file or in ``images`` there.
+        """Return where the page's picture is: in the folder of pictures, or near the file.
 
         Raises:
             UserError: it is in none of them.
         """
-        given = [] if self.images is None else [self.images, self.images / "images"]
-        found = find_image(page.file_name, (*given, self.folder, self.folder / "images"))
+        given = () if self.images is None else image_folders(self.images)
+        found = find_image(page.file_name, (*given, *image_folders(self.folder)))
         if found is not None:
             return found
         raise UserError(

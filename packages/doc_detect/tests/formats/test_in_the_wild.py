@@ -341,6 +341,34 @@ def test_an_image_that_is_there_twice_is_written_once_with_what_it_has_most_of(t
     )
 
 
+def test_what_is_in_a_file_that_is_not_used_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = region("TableRegion") + region("SeparatorRegion")
+    for name in ("1-SEG/a", "2-SEG/a", "3-SEG/b"):
+        write(tmp_path / "ws" / f"{name}.xml", page_xml(found, f"IMG/{name[-1]}.tif"))
+    convert(tmp_path / "ws", tmp_path / "out.json")
+    assert "1 name, 2 of 4 regions become `ignore`: SeparatorRegion (2)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("annotations", "images"),
+    [("page", "."), ("annotations", "images"), ("Annotations", "JPEGImages"), (".", "images")],
+)
+@pytest.mark.parametrize("given", ["whole", "annotations"])
+def test_images_are_found_beside_and_above_annotations(
+    annotations: str, images: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "set" / images / "a.jpg")
+    write(tmp_path / "set" / annotations / "a.xml", page_xml(region("TableRegion"), "a.jpg"))
+    write(tmp_path / "set" / annotations / "b.json", coco([], "figure"))
+    monkeypatch.chdir(tmp_path)
+    pages = read_pages(Path("set") if given == "whole" else Path("set") / annotations, Reading())
+    assert pages.image_path(pages.pages[0]).resolve() == (tmp_path / "set" / images / "a.jpg").resolve()
+    found = read_coco(Path("set") / annotations / "b.json")
+    assert found.image_path(found.pages[0]).resolve() == (tmp_path / "set" / images / "a.jpg").resolve()
+
+
 def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
     for volume in ("1", "2"):
         write(tmp_path / "xml" / volume / "a.xml", page_xml(region("TableRegion"), "a.jpg"))

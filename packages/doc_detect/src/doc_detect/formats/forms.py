@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from doc_detect.classes import Names
 from doc_detect.coco import CocoSet, Reading, read_coco
 from doc_detect.formats.alto import ALTO
 from doc_detect.formats.annotations import WEB_ANNOTATION
@@ -40,6 +41,8 @@ class _Found:
 
     page: Layout
     file: Path
+    names: Names | None = None
+    """What was counted in the file, where it counts only if the page is used."""
 
 
 def read_any(path: Path, reading: Reading | None = None) -> LayoutSet:
@@ -69,7 +72,10 @@ def read_any(path: Path, reading: Reading | None = None) -> LayoutSet:
         files.check_file(path)
         raise UserError(f"{path}: of no known form; give {_titles()}")
     usable = [_usable(one, own) for one in pages if _is_usable(one, own)]
-    kept = tuple(one.page for one in _once_each(usable, path, own))
+    used = tuple(_once_each(usable, path, own))
+    for names in {id(one.names): one.names for one in used if one.names is not None}.values():
+        own.names.add(names)
+    kept = tuple(one.page for one in used)
     if reading is None:
         own.report(path)
     return dataclasses.replace(found, pages=kept, facts=_plain(found.facts, path, own))
@@ -121,12 +127,13 @@ def _read_tree(folder: Path, reading: Reading) -> tuple[LayoutSet, list[_Found]]
             if form is None or form.read is None:
                 passed.append(file.name)
                 continue
-            found = form.read(source, reading)
+            one = dataclasses.replace(reading, names=reading.names.part())
+            found = form.read(source, one)
         except UserError as error:
             reading.fail(file, str(error).removeprefix(str(file)).lstrip(":, "))
             continue
         sets.append(found)
-        pages += [_Found(_placed(page, source), file) for page in found.pages]
+        pages += [_Found(_placed(page, source), file, one.names) for page in found.pages]
     if passed:
         say(f"{folder}: {len(passed):,} XML files that hold no page were passed over ({_some(passed)})")
     if not sets:
@@ -150,10 +157,11 @@ def _merged(sets: Sequence[LayoutSet], folder: Path) -> LayoutSet:
 def _placed(page: Layout, source: Source) -> Layout:
     """Return a page whose name leads from the given folder to its image, where the image is found."""
     file, sign, number = page.name.partition("#page=")
-    image = source.find_image(file)
-    if image is None or source.base is None or not image.is_relative_to(source.base):
+    image, base = source.find_image(file), source.base
+    if image is None or base is None or not image.absolute().is_relative_to(base.absolute()):
         return page
-    return dataclasses.replace(page, name=image.relative_to(source.base).as_posix() + sign + number)
+    name = image.absolute().relative_to(base.absolute()).as_posix()
+    return dataclasses.replace(page, name=name + sign + number)
 
 
 def _once_each(pages: Sequence[_Found], given: Path, reading: Reading) -> Iterable[_Found]:
@@ -167,7 +175,7 @@ def _once_each(pages: Sequence[_Found], given: Path, reading: Reading) -> Iterab
         name, folder = one.page.name, one.file.parent
         if times[name] > 1 and "/" not in name and given in folder.parents:
             name = (folder.relative_to(given) / name).as_posix()
-        one = _Found(dataclasses.replace(one.page, name=name), one.file)
+        one = dataclasses.replace(one, page=dataclasses.replace(one.page, name=name))
         other = kept.setdefault(name, one)
         if other is one:
             continue
@@ -206,7 +214,7 @@ def _usable(one: _Found, reading: Reading) -> _Found:
             place = ", ".join(f"{value:.6g}" for value in region.xyxy)
             reading.fail(one.file, f"{page.name}: a {region.label} at {place} {what}")
     facts = _plain(page.facts, one.file, reading)
-    return _Found(dataclasses.replace(page, regions=tuple(kept), facts=facts), one.file)
+    return dataclasses.replace(one, page=dataclasses.replace(page, regions=tuple(kept), facts=facts))
 
 
 def _plain(facts: Mapping[str, Any], file: Path, reading: Reading) -> Mapping[str, Any]:

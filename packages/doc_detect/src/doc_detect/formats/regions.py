@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from doc_detect.classes import CLASSES, IGNORE
 from doc_detect.coco import Reading
-from doc_detect.pages.names import encodable, find_image, inside
+from doc_detect.pages.names import encodable, find_image, image_folders, inside
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
 from seminar_common.files import atomic_path, is_disk_full, read_json
@@ -103,10 +103,9 @@ class Source:
         return data.decode("utf-8", "ignore").replace("\0", "").lstrip("\ufeff \t\r\n")
 
     def find_image(self, name: str) -> Path | None:
-        """Return the image that the file means by ``name``: from the given folder, beside the file or above it."""
-        folder = self.path if self.path.is_dir() else self.path.parent
-        near = [folder, folder / "images", folder.parent]
-        found = find_image(name, near if self.base is None else [self.base, self.base / "images", *near])
+        """Return the image that the file means by ``name``, in the given folder or near the file."""
+        near = image_folders(self.path if self.path.is_dir() else self.path.parent)
+        found = find_image(name, near if self.base is None else (*image_folders(self.base)[:2], *near))
         return None if found is None or found.suffix.lower() in _NO_IMAGES else found
 
 

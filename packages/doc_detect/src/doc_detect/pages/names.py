@@ -36,6 +36,16 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def image_folders(folder: Path) -> tuple[Path, ...]:
+    """Return where images may be whose annotations are in ``folder``: there or above it, also in a folder of images.
+
+    Transkribus has ``page`` below the images, COCO ``annotations`` beside ``images``, Pascal VOC ``Annotations`` beside
+    ``JPEGImages``.
+    """
+    above = folder.absolute().parent
+    return (folder, folder / "images", above, above / "images", above / "JPEGImages", folder / "JPEGImages")
+
+
 def find_image(name: str, folders: Iterable[Path]) -> Path | None:
     r"""Return the file in one of ``folders`` that a written ``name`` means, None if there is none.
 
