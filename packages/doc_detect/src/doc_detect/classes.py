@@ -202,7 +202,7 @@ class Names:
     def count(self, name: str, label: str) -> None:
         """Count a region; if it is ignored, under its ``name``."""
         self.regions += 1
-        if label == IGNORE and _key(name) != IGNORE:
+        if label == IGNORE and _key(name.rpartition(":")[2]) != IGNORE:  # what was ignored before is no loss
             self.ignored[name] += 1
 
     def part(self) -> "Names":

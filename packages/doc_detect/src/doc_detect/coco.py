@@ -42,6 +42,8 @@ class Reading:
     names: Names = field(default_factory=Names)
     failures: list[Failure] = field(default_factory=list)
     """Files, pages and regions that can't be used."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What is to be known of files that are used, with their number."""
     boxes: Literal["ink", "drawn"] = "ink"
     """Of predictions: the extent of the ink, or boxes as people draw them."""
 
@@ -49,13 +51,23 @@ class Reading:
         """Note that a file, a page of it or something on it is left out."""
         self.failures.append(Failure(str(file), " ".join(reason.split()), number))
 
-    def report(self, what: object) -> None:
-        """Say in a line each what became ``ignore`` and what was left out of ``what``.
+    def report_use(self, what: object) -> None:
+        """Say in a line each what became ``ignore``, and what is to be known of what was read.
 
         Raises:
             UserError: no name is known, or a name of ``--map`` is nowhere.
         """
         self.names.report(what)
+        for note, count in self.notes.items():
+            say(f"{what}: {note} (files: {count:,})")
+
+    def report(self, what: object) -> None:
+        """Say what :meth:`report_use` does, and what was left out of ``what``.
+
+        Raises:
+            UserError: no name is known, or a name of ``--map`` is nowhere.
+        """
+        self.report_use(what)
         if self.failures:
             first = self.failures[0]
             number = "" if first.number is None else f", page {first.number}"

@@ -25,7 +25,7 @@ def main(settings: ConvertSettings) -> None:
     files.refuse_existing(settings.out)
     reading = Reading(Names(settings.map), boxes=settings.boxes)
     found = read_any(settings.input, reading)
-    reading.names.report(settings.input)
+    reading.report_use(settings.input)
     if not found.pages:
         raise UserError(f"{settings.input}: no page is left to write{_first(reading)}")
     layouts = replace(found, pages=tuple(_over(layout, settings.min_score) for layout in found.pages))

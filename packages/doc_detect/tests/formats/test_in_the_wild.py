@@ -110,13 +110,16 @@ def test_a_page_region_is_what_its_structure_type_or_element_says(
         ('<TextBlock TAGREFS="t1" {}/>', "graphic"),
         ('<TextBlock TAGREFS="t2 t1" {}/>', "graphic"),
         ('<TextBlock TAGREFS="t2" {}/>', IGNORE),
+        ('<TextBlock TAGREFS="t3" {}/>', "main_text"),
+        ('<TextBlock TAGREFS="t3 t4" {}/>', "title"),
         ('<ComposedBlock TYPE="Table" {}/>', "table"),
         ("<GraphicalElement {}/>", IGNORE),
     ],
 )
 def test_an_alto_block_is_what_its_tags_type_or_element_says(block: str, label: str, tmp_path: Path) -> None:
     place = 'HPOS="1" VPOS="2" WIDTH="3" HEIGHT="4"'
-    tags = '<Tags><LayoutTag ID="t1" LABEL="GraphicZone-figure"/><OtherTag ID="t2" LABEL="Something"/></Tags>'
+    tags = '<Tags><LayoutTag ID="t1" LABEL="GraphicZone-figure"/><OtherTag ID="t2" LABEL="Something"/>'
+    tags += '<StructureTag ID="t3" LABEL="article"/><StructureTag ID="t4" LABEL="titre 1"/></Tags>'
     text = alto(block.format(place) + f"<Illustration {place}/>").replace("<Layout>", f"{tags}<Layout>")
     assert [found.label for found in only(write(tmp_path / "a.xml", text)).regions] == [label, "graphic"]
 
@@ -197,6 +200,18 @@ def test_what_was_not_looked_for_is_no_negative_after_a_conversion(form: str, tm
     np.testing.assert_allclose(found.pages[0].scores, [0.75])
 
 
+@pytest.mark.parametrize("form", ["coco", "label-studio", "page-xml", "alto", "voc", "yolo"])
+def test_what_was_ignored_before_is_no_loss(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = coco([{"bbox": [1, 1, 5, 5]}, {"bbox": [9, 9, 5, 5], "category_id": 2}], "ignore", "figure")
+    between = tmp_path / ("between.json" if form in ("coco", "label-studio") else "between")
+    main(ConvertSettings(input=write(tmp_path / "a.json", given), to=form, out=between))
+    convert(between, tmp_path / "back.json")
+    assert [found.label for found in only(tmp_path / "back.json").regions] == [IGNORE, "graphic"]
+    assert "become `ignore`" not in capsys.readouterr().err
+
+
 def test_where_a_form_does_not_say_what_was_looked_for_its_pages_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,10 +287,16 @@ def test_alto_in_other_units_counts_pixels_of_its_image_or_resolution(
     np.testing.assert_allclose(page.regions[0].xyxy, (50, 60, 60, 90))
 
 
-def test_alto_without_image_and_resolution_counts_its_own_unit(tmp_path: Path) -> None:
+def test_alto_without_image_and_resolution_counts_its_own_unit_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     block = '<Illustration HPOS="105" VPOS="0" WIDTH="105" HEIGHT="1485"/>'
     page = only(write(tmp_path / "a.xml", alto(block, "mm10", 'WIDTH="2100" HEIGHT="2970"')))
     assert (page.width, page.height, page.regions[0].xyxy) == (2100, 2970, (105, 0, 210, 1485))
+    assert (
+        "in mm10, without image and resolution: pages count the unit as a pixel (files: 1)"
+        in capsys.readouterr().err
+    )
 
 
 def test_alto_without_a_size_takes_that_of_the_image(tmp_path: Path) -> None:

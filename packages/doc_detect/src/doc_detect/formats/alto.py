@@ -57,7 +57,8 @@ _BLOCKS = ("TextBlock", "Illustration", "GraphicalElement", "ComposedBlock")
 _DRAWN = ("graphic", "stamp", "drop_capital")
 _OWN, _SCORE = "doc-detect", "score"
 """TYPE of the tags that hold our facts and the scores."""
-_TAGS = ("OtherTag", "LayoutTag", "StructureTag", "RoleTag")
+_LAYOUT_TAGS = ("OtherTag", "LayoutTag")
+_TAGS = (*_LAYOUT_TAGS, "StructureTag", "RoleTag")
 _UNITS: Mapping[str, float | None] = {"pixel": None, "mm10": 254.0, "inch1200": 1200.0, "pt": 72.0}
 """How many of a unit are an inch."""
 _WIDTH, _HEIGHT = (
@@ -104,10 +105,11 @@ def _read(source: Source, reading: Reading) -> LayoutSet:
 class _Measure:
     """What the description says of the image's pixels."""
 
+    unit: str
     size: tuple[int, int] | None
     """Width and height, as the Library of Congress states them."""
-    scale: float
-    """Pixels of a unit by the resolution, 1 where none is stated."""
+    scale: float | None
+    """Pixels of a unit by the resolution, None where none is stated."""
 
 
 def _measure(root: ElementTree.Element, path: Path) -> _Measure:
@@ -121,13 +123,13 @@ def _measure(root: ElementTree.Element, path: Path) -> _Measure:
         raise UserError(f"{path}: measured in {unit}; export it again in one of {', '.join(_UNITS)}")
     per_inch = _UNITS[unit.lower()]
     if per_inch is None:
-        return _Measure(None, 1.0)
+        return _Measure(unit, None, 1.0)
     parts = [element for part in children(root, "Description") for element in part.iter()]
     texts = [f"{local_name(element)} {element.text or ''}" for element in parts]
     sizes = [(w, h) for text in texts if (w := _WIDTH.search(text)) and (h := _HEIGHT.search(text))]
     stated = [found for text in texts if (found := _DPI.search(text))]
     size = (int(sizes[0][0][1]), int(sizes[0][1][1])) if sizes else None
-    return _Measure(size, float(stated[0][1] or stated[0][2]) / per_inch if stated else 1.0)
+    return _Measure(unit, size, float(stated[0][1] or stated[0][2]) / per_inch if stated else None)
 
 
 def _layout(
@@ -145,7 +147,12 @@ def _layout(
         if pixels is None:
             raise ValueError("the Page has no WIDTH and HEIGHT, and its image is not beside it")
         across, down = pixels
-    width, height = pixels or (round(across * measure.scale), round(down * measure.scale))
+    if pixels is None and measure.scale is None:
+        reading.notes[
+            f"in {measure.unit}, without image and resolution: pages count the unit as a pixel"
+        ] += 1
+    scale = measure.scale or 1.0
+    width, height = pixels or (round(across * scale), round(down * scale))
     if width < 1 or height < 1:
         raise ValueError(f"the page is {across:g} x {down:g} large")
     sides = (width / across, height / down)
@@ -211,14 +218,20 @@ def _outline(shape: ElementTree.Element) -> XYXY:
 
 
 def _label(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element], reading: Reading) -> str:
-    """Return a block's class: by its tags, its TYPE, or its element."""
+    """Return a block's class: by its tags, its TYPE, or its element.
+
+    The element alone says nothing of a text that has a tag or TYPE: one of an unknown kind is not the main text. What
+    tells the structure, such as an article, counts only where it has a class.
+    """
     named = [tags[key] for key in (block.get("TAGREFS") or "").split() if key in tags]
-    names = [tag.get("LABEL") or "" for tag in named if tag.get("TYPE") not in (_OWN, _SCORE)]
-    names = [name for name in [*names, block.get("TYPE") or ""] if name]
+    named = [tag for tag in named if tag.get("TYPE") not in (_OWN, _SCORE)]
+    names = [tag.get("LABEL") for tag in named if local_name(tag) in _LAYOUT_TAGS] + [block.get("TYPE")]
+    names = [name for name in names if name]
     kind = local_name(block)
-    if kind == "Illustration" or not names:  # a text of an unknown kind is not the main text
-        names.append({"TextBlock": "text"}.get(kind, kind))
-    return reading.names.label(*names)
+    element = [] if names and kind != "Illustration" else [{"TextBlock": "text"}.get(kind, kind)]
+    structure = [tag.get("LABEL") for tag in named if local_name(tag) not in _LAYOUT_TAGS]
+    structure = [name for name in structure if name and reading.names.find(name)]
+    return reading.names.label(*names, *structure, *element)
 
 
 def _score_of(block: ElementTree.Element, tags: Mapping[str, ElementTree.Element]) -> float | None:
