@@ -10,6 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from doc_detect.convert import main
 from doc_detect.evaluate import evaluate
 from doc_detect.settings.job import ConvertSettings
@@ -23,7 +26,7 @@ from doc_detect.settings.training import (
 )
 from doc_detect.study import study
 from doc_detect.train import train
-from doc_detect.training.pages import open_held_out, open_test, open_training
+from doc_detect.training.pages import open_held_out, open_test, open_training, read_labelled
 from seminar_common.errors import UserError
 
 LABELS = ("graphic", "drop_capital")
@@ -160,3 +163,32 @@ def test_a_study_takes_names_that_one_of_its_sets_has(scans: Path, divided: Path
     sets = (scans / "val.json", divided / "data.yaml")
     with pytest.raises(UserError, match="--map woodcut=...: no such name"):
         study(StudySettings(test=sets, out=tmp_path / "out", map=("woodcut=graphic",), resamples=100))
+
+
+def resized(scans: Path, folder: Path, width: int, height: int) -> Path:
+    """Return the validation pages with pictures of another size than their labels say."""
+    (folder / "images").mkdir(parents=True)
+    shutil.copy(scans / "val.json", folder / "val.json")
+    for picture in sorted((scans / "images").glob("val-*")):
+        Image.open(picture).resize((width, height)).save(folder / "images" / picture.name)
+    return folder / "val.json"
+
+
+def test_pictures_of_another_size_than_the_labels_say_count_the_pixels_of_the_labels(
+    scans: Path, tmp_path: Path
+) -> None:
+    pages = open_test(resized(scans, tmp_path / "large", 180, 256))
+    (page, *_) = pages.pages
+    assert (page.width, page.height) == (90, 128)
+    seen, truth = read_labelled(pages, page, 64)
+    assert (seen.width, seen.height) == (truth.width, truth.height) == (90, 128) and seen.window_side == 128
+    whole = seen.to_own(np.array([[0, 0, *seen.pixels.shape[1::-1]]], np.float32), seen.pixels.shape[1::-1])
+    np.testing.assert_allclose(whole, [[0, 0, 90, 128]], atol=0.01)
+
+
+def test_pictures_on_their_side_are_refused(scans: Path, tmp_path: Path) -> None:
+    pages = open_test(resized(scans, tmp_path / "turned", 128, 90))
+    with pytest.raises(
+        UserError, match="is 128 x 90 pixels, but .* says 90 x 128: its boxes belong to another picture"
+    ):
+        read_labelled(pages, pages.pages[0], 64)

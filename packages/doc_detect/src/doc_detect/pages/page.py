@@ -52,11 +52,15 @@ class Page:
 
     def on(self, canvas: Canvas | None) -> "Page":
         """Return the page with its own pixels counted as those of ``canvas``, where there is one that has a size."""
-        if canvas is None or canvas.size is None:
+        return self if canvas is None or canvas.size is None else self.counting(canvas.size)
+
+    def counting(self, size: tuple[int, int]) -> "Page":
+        """Return the page as one of another ``size`` (width, height), whose pixels its boxes then count."""
+        if size == (self.width, self.height):
             return self
-        x, y = canvas.size[0] / self.width, canvas.size[1] / self.height
+        x, y = size[0] / self.width, size[1] / self.height
         x1, y1, x2, y2 = self.window or (0, 0, self.width, self.height)
-        return Page(self.pixels, *canvas.size, (x1 * x, y1 * y, x2 * x, y2 * y))
+        return Page(self.pixels, *size, (x1 * x, y1 * y, x2 * x, y2 * y))
 
     def to_own(self, boxes: "np.ndarray", seen: tuple[int, int]) -> "np.ndarray":
         """Return boxes [N, 4] (xyxy) on a picture of the window in the page's own pixels, cut at the picture's edges.

@@ -31,6 +31,8 @@ from doc_detect.synthesis.layouts.kinds import degradation_of
 from seminar_common import seeds
 from seminar_common.errors import UserError
 
+PROPORTION_TOLERANCE = 0.05
+"""Share by which a picture's proportions may differ from those of its labels; rounding of small pictures is less."""
 SMALLEST_SIDE = 3.0
 """Boxes that degradation cut down to less than this many pixels are no objects any more."""
 
@@ -236,11 +238,12 @@ def read_labelled(
 ) -> tuple[DecodedPage, CocoPage]:
     """Return a page to measure on, reduced to ``longest``, and its objects in the page's own pixels.
 
-    Pixels are read as ``predict`` reads them, with ``trim`` without wide margins. Ink is degraded, always in the
-    same way, and then counts the pixels of that scan.
+    Pixels are read as ``predict`` reads them, with ``trim`` without wide margins. Where the picture is another size than
+    the labels say, those of the labels count. Ink is degraded, always in the same way, and then counts the pixels of
+    that scan.
 
     Raises:
-        UserError: the picture is missing or can't be read.
+        UserError: the picture is missing, can't be read or has other proportions than the labels say.
     """
     path = pages.image_path(page)
     if is_ink(pages):
@@ -257,9 +260,21 @@ def read_labelled(
         truth = {"boxes": boxes[large].astype(np.float64), "labels": page.labels[large]}
         return scan, dataclasses.replace(page, width=scan.width, height=scan.height, **truth)
     try:
-        return (read_content if trim else read_page)(PageRef(path), longest), page
+        seen = (read_content if trim else read_page)(PageRef(path), longest)
     except BadPage as error:
         raise UserError(f"{path}: {error}; {pages.path} lists it") from error
+    _require_proportions(path, (seen.width, seen.height), pages, page)
+    return seen.counting((page.width, page.height)), page
+
+
+def _require_proportions(path: Path, size: tuple[int, int], pages: CocoSet, page: CocoPage) -> None:
+    """Raise a UserError if a picture is not the one that the labels were drawn on, or was turned since."""
+    off = (size[0] / size[1]) / (page.width / page.height)
+    if max(off, 1 / off) > 1 + PROPORTION_TOLERANCE:
+        raise UserError(
+            f"{path}: is {size[0]} x {size[1]} pixels, but {pages.path} says {page.width} x {page.height}: "
+            "its boxes belong to another picture, or to one that lies on its side"
+        )
 
 
 def _look(
