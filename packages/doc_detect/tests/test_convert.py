@@ -182,6 +182,20 @@ def test_broken_files_are_refused_in_one_line(name: str, text: str, message: str
     assert not (tmp_path / "out.json").exists()
 
 
+def test_what_scores_too_little_is_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions = (
+        Region("table", (1, 1, 5, 5), 0.2),
+        Region("table", (1, 1, 5, 5), 0.3),
+        Region("table", (1, 1, 5, 5)),
+    )
+    write_any(LayoutSet((Layout("a.jpg", 9, 9, regions),)), "coco", tmp_path / "a.json")
+    main(ConvertSettings(input=tmp_path / "a.json", to="coco", out=tmp_path / "b.json"))
+    assert [found.score for found in read_any(tmp_path / "b.json").pages[0].regions] == [0.3, None]
+    assert "detections below --min-score 0.3 that are left out: 1" in capsys.readouterr().err
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text("mine")
     with pytest.raises(UserError, match="exists already"):

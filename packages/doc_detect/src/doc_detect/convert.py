@@ -33,6 +33,9 @@ def main(settings: ConvertSettings) -> None:
     writing = Writing(settings.image_url, settings.base_url, manifests)
     write_any(layouts, settings.to, settings.out, writing)
     _write_failures(settings, [*reading.failures, *writing.failures])
+    faint = _count(found) - _count(layouts)
+    if faint:
+        say(f"detections below --min-score {settings.min_score:g} that are left out: {faint:,}")
     _say_what(settings, layouts, len(layouts.pages) - len(writing.failures))
 
 
@@ -43,6 +46,10 @@ def _first(reading: Reading) -> str:
 def _over(layout: Layout, least: float) -> Layout:
     kept = tuple(region for region in layout.regions if region.score is None or region.score >= least)
     return replace(layout, regions=kept)
+
+
+def _count(layouts: LayoutSet) -> int:
+    return sum(len(layout.regions) for layout in layouts.pages)
 
 
 def _write_failures(settings: ConvertSettings, left_out: Sequence[Failure]) -> None:
@@ -68,5 +75,4 @@ def _say_what(settings: ConvertSettings, layouts: LayoutSet, written: int) -> No
         say(
             f"{settings.input} does not say which classes were looked for; those on its pages are taken: {there}"
         )
-    regions = sum(len(layout.regions) for layout in layouts.pages)
-    say(f"{written:,} pages with {regions:,} regions as {settings.to} in {settings.out}")
+    say(f"{written:,} pages with {_count(layouts):,} regions as {settings.to} in {settings.out}")

@@ -101,7 +101,7 @@ class OptimizationConfig:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Train a detector on generated pages, or on any pages with a COCO file. Go on with a killed run by --resume RUN."""
+    """Train a detector on generated pages, or on any labelled pages. Go on with a killed run by --resume RUN."""
 
     data: Path | None = None
     """Folder that `synth` wrote, or labelled pages of any form that `convert` reads, such as a COCO file or a YOLO
