@@ -79,7 +79,7 @@ def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     return document
 
 
-@pytest.mark.parametrize("form", ["coco", "label-studio"])
+@pytest.mark.parametrize("form", ["coco", "label-studio", "web-annotation"])
 def test_any_value_of_a_json_file_may_be_another(form: str, tmp_path: Path) -> None:
     given = tmp_path / "given.json"
     write_any(PAGES, form, given, Writing("/data/local-files/?d="))
