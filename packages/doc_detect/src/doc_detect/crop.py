@@ -11,6 +11,7 @@ from typing import Any
 
 from doc_detect.pages import BadPage, Page, ReadOptions, read_page
 from doc_detect.pages.cutting import XYXY, cut, pad
+from doc_detect.pages.iiif import region_address
 from doc_detect.pages.names import inside
 from doc_detect.predictions import Box, PredictedPage, Predictions, file_state, open_predictions
 from doc_detect.settings.job import CropSettings
@@ -73,6 +74,7 @@ class Crop:
             "caption_score": caption and caption.score,
             **_ends("caption_", caption.xyxy if caption else (None,) * 4),
             "caption_file": self.caption_file,
+            "address": region_address(page.facts, self.shown, (page.width, page.height)),
         }
 
 

@@ -272,6 +272,7 @@ def test_places_of_other_programs_are_read(target: Any, box: Any, manifest, tmp_
         "canvas": CANVAS,
         "canvas_label": "p. 1",
         "manifest": "https://library.example/book1/manifest.json",
+        "region_address": "https://library.example/iiif/1.jp2/{region}/max/0/default.jpg",
     }
     (region,) = page.regions
     assert region.label == "graphic"

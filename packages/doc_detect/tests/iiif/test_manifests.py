@@ -118,6 +118,9 @@ def test_fetched_pages_are_cropped_and_shown(found, manifest, server, paint, tmp
     with Image.open(tmp_path / "cut" / row["file"]) as image:
         np.testing.assert_allclose(image.size, (360, 360), atol=8)  # the pixels that were fetched
         assert np.asarray(image).mean(axis=(0, 1))[0] > 150
+    base, _, rest = row["address"].partition("/pct:")
+    assert base == server.service("a") and rest.endswith("/max/0/default.jpg")
+    np.testing.assert_allclose([float(x) for x in rest.split("/")[0].split(",")], (10, 10, 60, 40), atol=1)
     gallery(GallerySettings(predictions=out))
     assert '"s":[1200,1800]' in (out / "gallery.html").read_text()
 

@@ -41,12 +41,17 @@ class Canvas:
     """Address of the whole image."""
     service: str = ""
     """Base address of its image service."""
+    version: int = 2
+    """Of the Image API that the service speaks."""
     problem: str = ""
     """Why the canvas has no image that shows all of it."""
 
     def facts(self) -> dict[str, str]:
         """Return what tables and annotations keep of it."""
-        return {"canvas": self.id, "canvas_label": self.label, "manifest": self.manifest}
+        facts = {"canvas": self.id, "canvas_label": self.label, "manifest": self.manifest}
+        if self.service:
+            facts["region_address"] = f"{self.service}/{{region}}/{_full(self.version)}"
+        return facts
 
 
 @dataclass(frozen=True)
@@ -132,25 +137,24 @@ def read_manifest(document: Json, file: str = "") -> Manifest:
     seen: set[str] = set()
     for number, item in enumerate(canvases_of(document), 1):
         canvas = Canvas(identity(item), text(item.get("label")), number, _size(item), name, file)
-        image, service, problem = _shown(item, canvas.size)
-        problem = (
-            "it has no id" if not canvas.id else "another one has its id" if canvas.id in seen else problem
-        )
+        shown = _shown(item, canvas.size)
+        if not canvas.id or canvas.id in seen:
+            shown["problem"] = "another one has its id" if canvas.id else "it has no id"
         seen.add(canvas.id)
-        canvases.append(replace(canvas, image=image, service=service, problem=problem))
+        canvases.append(replace(canvas, **shown))
     return Manifest(name, text(document.get("label")), document, tuple(canvases))
 
 
-def _shown(item: Json, size: tuple[int, int] | None) -> tuple[str, str, str]:
-    """Return the address of a canvas's one whole image, that of its service, and what is wrong with it."""
+def _shown(item: Json, size: tuple[int, int] | None) -> Json:
+    """Return what a :class:`Canvas` says of its one whole image, or ``problem``."""
     paintings = list(_paintings(item, size))
     whole = [resource for resource, covers in paintings if covers]
     if not paintings:
-        return "", "", "it shows no image"
+        return {"problem": "it shows no image"}
     if len(whole) != 1:
-        return "", "", f"it is painted by {len(paintings)} images; only a whole one is read"
-    image, service, problem = _picture(whole[0])
-    return image, service, problem if image or service else problem or "its image has no address"
+        return {"problem": f"it is painted by {len(paintings)} images; only a whole one is read"}
+    shown = _picture(whole[0])
+    return shown if any(shown.values()) else {"problem": "its image has no address"}
 
 
 def _size(item: Json) -> tuple[int, int] | None:
@@ -185,18 +189,18 @@ def _covers(target: Any, size: tuple[int, int] | None) -> bool:
     return size is not None and [round(float(number)) for number in numbers] == [0, 0, *size]
 
 
-def _picture(resource: Any) -> tuple[str, str, str]:
-    """Return the image's address, that of its service, and what is wrong with it."""
+def _picture(resource: Any) -> Json:
+    """Return what a :class:`Canvas` says of a painted resource, or ``problem``."""
     resource = _first_choice(resource)
     if isinstance(resource, dict) and (resource.get("selector") or "full" in resource):
-        return "", "", "it shows a part of an image"
+        return {"problem": "it shows a part of an image"}
     if isinstance(resource, dict) and isinstance(resource.get("source"), dict | str):
         resource = resource["source"]
     if not isinstance(resource, dict):
-        return identity(resource), "", ""
+        return {"image": identity(resource)}
     if kind(resource) not in ("Image", ""):
-        return "", "", f"it shows no image, but {kind(resource)}"
-    return identity(resource), _service(resource), ""
+        return {"problem": f"it shows no image, but {kind(resource)}"}
+    return {"image": identity(resource), **_service(resource)}
 
 
 def _first_choice(resource: Any) -> Any:
@@ -206,14 +210,15 @@ def _first_choice(resource: Any) -> Any:
     return resource
 
 
-def _service(resource: Json) -> str:
-    """Return the base address of an image's service."""
+def _service(resource: Json) -> Json:
+    """Return the base address of an image's service and its version."""
     for service in listed(resource.get("service")):
         if isinstance(service, dict):
             about = " ".join(str(service.get(key, "")) for key in ("type", "@type", "@context", "profile"))
             if _IMAGE_SERVICE.search(about) or "level" in about:
-                return identity(service).removesuffix("/info.json").rstrip("/")
-    return ""
+                base = identity(service).removesuffix("/info.json").rstrip("/")
+                return {"service": base, "version": _version(about)} if base else {}
+    return {}
 
 
 def names_of(canvas: Canvas) -> Sequence[tuple[str, ...]]:
@@ -280,30 +285,47 @@ def image_request(base: str, info: Mapping[str, Any], longest: int) -> list[str]
     Raises:
         ValueError: ``info`` has no size.
     """
-    version = _version(info)
+    version = _version(" ".join(str(item) for item in listed(info.get("@context"))))
     own = _size(dict(info))
     if own is None:
         raise ValueError("its info.json has no width and height")
-    quality = "native" if version == 1 else "default"
-    full = "max" if version == 3 else "full"
     width, height = _wanted(own, info, longest)
     if _level(info) == 0:
         sizes = [_listed_size(info, longest)] if info.get("sizes") else []
         asked = [form for size in sizes if size for form in (f"{size[0]},{size[1]}", f"{size[0]},")]
-        asked.append(full)
+        asked.append("")
     elif (width, height) == own and not _limits(info):
-        asked = [full]
+        asked = [""]
     else:
         asked = [f"{width},{height}"] if version == 3 else [f"{width},"]
-    return [f"{base}/full/{size}/0/{quality}.jpg" for size in asked]
+    return [f"{base}/full/{_full(version, size)}" for size in asked]
 
 
-def _version(info: Mapping[str, Any]) -> int:
-    context = " ".join(str(item) for item in listed(info.get("@context")))
-    found = re.search(r"api/image/(\d)", context)
+def region_address(facts: Mapping[str, Any], xyxy: Sequence[float], size: tuple[int, int]) -> str:
+    """Return the address of a region at its server, at full size; empty where ``facts`` name no server.
+
+    Args:
+        facts: Of the canvas, as :meth:`Canvas.facts` gives them.
+        xyxy: The region, in pixels of a page of ``size``. It is asked for in percent of the image, which may have
+            other pixels.
+        size: Width and height.
+    """
+    x1, y1, x2, y2 = (100 * value / side for value, side in zip(xyxy, size * 2, strict=True))
+    region = ",".join(f"{value:.4f}".rstrip("0").rstrip(".") for value in (x1, y1, x2 - x1, y2 - y1))
+    return str(facts.get("region_address", "")).replace("{region}", f"pct:{region}")
+
+
+def _full(version: int, size: str = "") -> str:
+    """Return the end of an Image API request, of an image as large as there is unless a ``size`` is given."""
+    return f"{size or ('max' if version == 3 else 'full')}/0/{'native' if version == 1 else 'default'}.jpg"
+
+
+def _version(about: str) -> int:
+    """Return the version of the Image API that a context, type or profile tells."""
+    found = re.search(r"api/image/(\d)|ImageService(\d)", about)
     if found:
-        return int(found[1])
-    return 1 if "image-api" in context else 2
+        return int(found[1] or found[2])
+    return 1 if "image-api" in about else 2
 
 
 def _level(info: Mapping[str, Any]) -> int:
