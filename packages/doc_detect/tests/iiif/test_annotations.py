@@ -450,6 +450,19 @@ def test_from_a_manifest_to_a_manifest_by_the_commands(
     assert read_json(tmp_path / "again" / "manifest.json")["items"] == copy["items"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": "iiif", "base_url": "me.org"}, "must begin with http"),
+        ({"to": "coco", "manifest": (Path("m.json"),)}, "--manifest: goes with --to iiif"),
+        ({"to": "alto", "base_url": BASE}, "--base-url: goes with --to iiif or web-annotation"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ConvertSettings(input=Path("c.json"), out=Path("out"), **options)
+
+
 def test_convert_says_which_pages_have_no_place_in_iiif(tmp_path: Path) -> None:
     write_any(
         LayoutSet((Layout("b.pdf#page=1", 60, 90, ()), Layout("a.jpg", 60, 90, ()))),

@@ -198,6 +198,12 @@ class ConvertSettings:
     def __post_init__(self) -> None:
         _check_share("--min-score", self.min_score)
         parse_map(self.map)
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            raise UserError(f"--base-url {self.base_url}: must begin with http:// or https://")
+        if self.manifest and self.to != "iiif":
+            raise UserError(f"--manifest: goes with --to iiif, not {self.to}")
+        if self.base_url and self.to not in ("iiif", "web-annotation"):
+            raise UserError(f"--base-url: goes with --to iiif or web-annotation, not {self.to}")
 
 
 @dataclass(frozen=True)
