@@ -112,7 +112,9 @@ def _check_labels(detector: Detector, pages: CocoSet) -> None:
     """Raise a UserError if the detector can't learn from what ``pages`` label."""
     missing = [name for name in detector.labels if name not in pages.labelled]
     if len(missing) == len(detector.labels):
-        raise UserError(f"{pages.path}: labels none of {', '.join(missing)}; choose other --labels")
+        raise UserError(
+            f"{pages.path}: labels none of {', '.join(missing)}; choose other --labels, or map its names with --map NAME=CLASS"
+        )
     if missing and not detector.partly_labelled:
         raise UserError(
             f"{pages.path}: does not label {', '.join(missing)}; leave them out of --labels, "

@@ -85,6 +85,7 @@ def only(path: Path) -> Layout:
         (region("TextRegion", custom="structure {type:Advert block;}"), IGNORE),
         (region("TextRegion", custom="structure {type:my own;}", type="heading"), "title"),
         (region("TextRegion", custom="structure {type:page-number;}"), "page_number"),
+        (region("TextRegion", custom="structure {type:heading; subtype:illustration;}"), "title"),
         (region("TextRegion", type="other"), IGNORE),
         (region("TextRegion", type="TOC-entry"), "list"),
         (region("TextRegion"), "main_text"),
@@ -388,6 +389,15 @@ def test_images_are_found_beside_and_above_annotations(
     assert pages.image_path(pages.pages[0]).resolve() == (tmp_path / "set" / images / "a.jpg").resolve()
     found = read_coco(Path("set") / annotations / "b.json")
     assert found.image_path(found.pages[0]).resolve() == (tmp_path / "set" / images / "a.jpg").resolve()
+
+
+def test_linked_folders_are_read_once_and_links_to_above_end(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.xml", page_xml(region("TableRegion"), "a.jpg"))
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "xml" / "again").symlink_to(tmp_path / "xml")
+    reading = Reading()
+    assert len(read_any(tmp_path / "xml", reading).pages) == 1 and not reading.failures
 
 
 def test_images_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:

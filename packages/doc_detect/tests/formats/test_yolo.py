@@ -107,6 +107,13 @@ def test_a_set_of_collections_with_places_of_another_machine_as_ladas_has_it(tmp
     ]
 
 
+def test_images_may_be_links_to_where_they_are(data: Path, tmp_path: Path) -> None:
+    (data / "images" / "val").rename(tmp_path / "scans")
+    (data / "images" / "val").symlink_to(tmp_path / "scans")
+    found = read_any(description(data, train="images/train", val="images"))
+    assert [(x.name, len(x.regions)) for x in found.pages][-1] == ("images/val/b.png", 1)
+
+
 def test_an_export_with_classes_txt_and_no_description(tmp_path: Path) -> None:
     page(tmp_path / "set", "images/a.png", "1 .5 .5 .5 .5")
     (tmp_path / "set" / "classes.txt").write_text("figure\ntable\n")

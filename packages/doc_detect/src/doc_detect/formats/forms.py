@@ -17,7 +17,7 @@ from doc_detect.formats.iiif import IIIF
 from doc_detect.formats.label_studio import LABEL_STUDIO
 from doc_detect.formats.page_xml import PAGE_XML
 from doc_detect.formats.predictions import PREDICTIONS
-from doc_detect.formats.regions import Form, Layout, LayoutSet, Region, Source, Writing
+from doc_detect.formats.regions import Form, Layout, LayoutSet, Region, Source, Writing, files_below
 from doc_detect.formats.voc import VOC
 from doc_detect.formats.yolo import YOLO
 from seminar_common import files
@@ -118,9 +118,7 @@ def _read_tree(folder: Path, reading: Reading) -> tuple[LayoutSet, list[_Found]]
     pages: list[_Found] = []
     sets: list[LayoutSet] = []
     passed: list[str] = []
-    for file in sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() == ".xml" and path.is_file()
-    ):
+    for file in files_below(folder, (".xml",)):
         source = Source(file, folder)
         try:
             form = form_of(source)

@@ -57,7 +57,7 @@ FORMS: Mapping[str, tuple[str, str | None]] = {
 }
 """Element and ``type`` of each label."""
 
-_STRUCTURE = re.compile(r"structure\s*\{[^}]*type:\s*([^;}]+)")
+_STRUCTURE = re.compile(r"structure\s*\{[^}]*?\btype:\s*([^;}]+)")
 _PREFIX = "doc-detect:"
 _TYPES: Mapping[str, Callable[[str], Any]] = {
     "xsd:string": str,

@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -139,6 +140,33 @@ class Form:
     """Writes it, atomically; None for a form that can't be written."""
     folder: bool = False
     """Whether it writes a folder."""
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files with one of ``suffixes`` (in lower case) below a folder, if there is one, also in linked folders.
+
+    Raises:
+        UserError: a folder can't be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename}: can't be read ({error.strerror}); change its permissions"
+        ) from error
+
+    seen: set[tuple[int, int]] = set()
+    found: list[Path] = []
+    for parent, folders, names in (
+        os.walk(folder, onerror=refuse, followlinks=True) if folder.is_dir() else ()
+    ):
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above it has no end
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders.sort()
+        found += [Path(parent, name) for name in names if PurePosixPath(name).suffix.lower() in suffixes]
+    return sorted(path for path in found if path.is_file())
 
 
 def image_size(path: Path) -> tuple[int, int] | None:

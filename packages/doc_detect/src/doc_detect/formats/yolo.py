@@ -29,6 +29,7 @@ from doc_detect.formats.regions import (
     classes_in,
     facts_in,
     file_names,
+    files_below,
     finite,
     image_size,
     made,
@@ -171,12 +172,11 @@ def _images_in(place: Path, root: Path) -> Iterable[Path]:
     if place.suffix.lower() == ".txt":
         lines = read_text(place).replace("\r", "").split("\n") if place.is_file() else []
         return [_line(line, place, root) for line in lines if line.strip()]
-    images = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    images = files_below(place, SUFFIXES)
     with_image = {_labels_of(image) for image in images}
     folder = _labels_of(place / "x").parent
-    alone = sorted(
-        path for path in folder.rglob("*.txt") if path not in with_image and path.name != "classes.txt"
-    )
+    labels = (path for path in files_below(folder, (".txt",)) if path.name != "classes.txt")
+    alone = [path for path in labels if path not in with_image]
     return [*images, *(place / path.relative_to(folder).with_suffix(".jpg") for path in alone)]
 
 
