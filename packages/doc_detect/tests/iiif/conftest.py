@@ -47,6 +47,7 @@ class Server:
         pixels, info = self.images[parts[2]], self.info.get(parts[2], {})
         if parts[3] == "info.json":
             said = {"@context": "http://iiif.io/api/image/2/context.json", "profile": ["level2.json"]}
+            said |= {"@id": self.service(parts[2]), "protocol": "http://iiif.io/api/image"}
             said |= {"width": pixels.shape[1], "height": pixels.shape[0], **info}
             return 200, {"Content-Type": "application/json"}, json.dumps(said).encode()
         return self._picture(parts[4], Image.fromarray(pixels), info)

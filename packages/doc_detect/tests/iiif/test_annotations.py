@@ -132,12 +132,13 @@ def test_web_annotations_are_as_the_model_asks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("base", ["", BASE])
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_copy_of_the_manifest_shows_the_annotations(
-    version: int, base: str, manifest, tmp_path: Path
+    version: int, base: str, manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     original = manifest(version, ["https://library.example/iiif/1", "https://library.example/iiif/2"])
     path = write(tmp_path / "m.json", original)
     layouts = on_canvases()
     write_any(layouts, "iiif", tmp_path / "out", Writing(base_url=base, manifests=[path]))
+    assert ("--base-url" in capsys.readouterr().err) == (version == 2 and not base)
     copy = read_json(tmp_path / "out" / "manifest.json")
     canvases = copy["items"] if version == 3 else copy["sequences"][0]["canvases"]
     (linked,) = canvases[0]["annotations" if version == 3 else "otherContent"]

@@ -23,6 +23,7 @@ from doc_detect.pages.names import encodable
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
 from seminar_common.files import atomic_path, write_json
+from seminar_common.progress import say
 
 _P3 = "http://iiif.io/api/presentation/3/context.json"
 _P2 = "http://iiif.io/api/presentation/2/context.json"
@@ -82,6 +83,10 @@ def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
             book.pages[page.canvas] = page
     books = [book for book in (*books, *made.values()) if book.pages]
     second = {canvas for book in books if book.second for canvas in book.pages}
+    if second and not writing.base_url:
+        say(
+            "viewers fetch annotations of manifests of version 2 from their addresses: --base-url writes these"
+        )
     with atomic_path(out) as temporary:
         for page in pages:
             write_json(temporary / page.file, _list(page, layouts, page.canvas in second))
