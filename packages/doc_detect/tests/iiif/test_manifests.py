@@ -326,6 +326,20 @@ def test_two_canvases_do_not_share_an_image(found, manifest, paint, tmp_path: Pa
     assert "its image f1.png is that of" in reason
 
 
+def test_what_two_manifests_share_is_one_page_and_the_other_is_said(
+    found, manifest, paint, tmp_path: Path
+) -> None:
+    Image.fromarray(page(paint)).save(tmp_path / "f1.png")
+    document = manifest(3, [f"{OUTSIDE}/f1"])
+    paths = [write(tmp_path / name, document) for name in ("a.json", "b.json")]
+    paths.append(write(tmp_path / "c.json", {**document, "id": "https://library.example/again"}))
+    out = found(*paths)
+    assert len(list(open_predictions(out))) == 1
+    same_id, same_canvas = reasons(out)
+    assert "is that of" in same_id and str(tmp_path / "a.json") in same_id
+    assert "in https://library.example/book1/manifest.json, too" in same_canvas
+
+
 def test_manifests_and_scans_go_together(found, manifest, paint, tmp_path: Path) -> None:
     for name in ("scans/1.png", "book/f1.png"):
         (tmp_path / name).parent.mkdir()

@@ -91,7 +91,7 @@ class Library:
     """Longest side of an image that is fetched; 0 for all there are."""
     _documents: dict[Path, Json] = field(default_factory=dict, init=False)
     _taken: dict[Path, Canvas] = field(default_factory=dict, init=False)
-    _seen: set[str] = field(default_factory=set, init=False)
+    _seen: dict[str, Path] = field(default_factory=dict, init=False)
     _indices: dict[Path, NameIndex[Path]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -140,8 +140,10 @@ class Library:
         """Yield the pages of a manifest or collection that stands in ``file``; ``beside`` is the folder of images."""
         name = identity(document) or str(file)
         if name in self._seen:
+            if file != self._seen[name]:
+                yield CanvasPage(PageRef(file), f"its id {name} is that of {self._seen[name]}, which is read")
             return
-        self._seen.add(name)
+        self._seen[name] = file
         if kind(document) == "Manifest":
             yield from self._pages_of(document, file, beside)
             return
@@ -159,7 +161,7 @@ class Library:
     def _pages_of(self, document: Json, file: Path, beside: Path | None) -> Iterator[CanvasPage]:
         manifest = read_manifest(document, str(file))
         kept = file if file.is_relative_to(self.folder.absolute()) else self._copy(manifest.id or str(file))
-        if not kept.is_file():
+        if kept != file:
             files.write_json(kept, document)  # `convert` writes annotations into it
         if not manifest.canvases:
             yield CanvasPage(PageRef(file), f"{manifest.id or file}: a manifest without a canvas")
@@ -178,8 +180,10 @@ class Library:
                 raise NotFetched(f"{canvas.service or canvas.image}: not on disk; {_FETCH}")
             fetch_image(self.downloader, canvas, self.pixels, found)
         other = self._taken.setdefault(found.absolute(), canvas)
-        if other.id != canvas.id:
-            raise NotFetched(f"canvas {canvas.id}: its image {found.name} is that of {other.id}, too")
+        if other != canvas:
+            raise NotFetched(
+                f"canvas {canvas.id}: its image {found.name} is that of {other.id} in {other.manifest}, too"
+            )
         return CanvasPage(PageRef(found.absolute(), canvas=canvas))
 
     def _on_disk(self, canvas: Canvas, beside: Path | None) -> Path | None:
