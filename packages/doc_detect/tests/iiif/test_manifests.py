@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from doc_detect.cli import COMMANDS
 from doc_detect.crop import crop
 from doc_detect.gallery import main as gallery
 from doc_detect.pages import download
@@ -24,6 +25,7 @@ from doc_detect.predict import predict
 from doc_detect.predictions import IMAGES, open_predictions
 from doc_detect.settings.job import CropSettings, GallerySettings, PredictSettings
 from seminar_common import failures
+from seminar_common.cli import check_paths
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
 
@@ -318,6 +320,24 @@ def test_images_of_several_books_are_told_apart_by_their_folders(
     assert "several files may be its image" in reason and "--images" in reason
 
 
+def test_a_broken_image_of_a_canvas_is_read_again_when_it_is_mended(
+    found, manifest, paint, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "m.json", manifest(3, [f"{OUTSIDE}/f1"]))
+    Image.fromarray(page(paint)).save(tmp_path / "f1.png")
+    whole = (tmp_path / "f1.png").read_bytes()
+    (tmp_path / "f1.png").write_bytes(whole[: len(whole) // 2])
+    out = found(path)
+    (failure,) = failures.read(out / failures.FILE)
+    assert failure.file == "f1.png" and not list(open_predictions(out))
+    (tmp_path / "f1.png").write_bytes(whole)
+    found(path)
+    assert reasons(out) == [] and len(list(open_predictions(out))) == 1
+    (tmp_path / "f1.png").rename(tmp_path / "moved.png")
+    found(path)
+    assert len(reasons(out)) == 1 and not list(open_predictions(out))
+
+
 def test_two_canvases_do_not_share_an_image(found, manifest, paint, tmp_path: Path) -> None:
     Image.fromarray(page(paint)).save(tmp_path / "f1.png")
     out = found(write(tmp_path / "m.json", manifest(3, [f"{OUTSIDE}/f1", f"{OUTSIDE}/f1"])))
@@ -432,6 +452,13 @@ def test_fetching_other_sizes_needs_another_folder(found, manifest, server, pain
     found(path, download=True)
     with pytest.raises(UserError, match="another iiif pixels"):
         found(path, download=True, iiif_pixels=450)
+
+
+def test_the_command_lets_an_address_through(tmp_path: Path) -> None:
+    good = PredictSettings(inputs=(Path("https://library.example/m.json"),), out=tmp_path / "out")
+    check_paths(COMMANDS["predict"], good)
+    with pytest.raises(UserError, match="no such file"):
+        check_paths(COMMANDS["predict"], dataclasses.replace(good, inputs=(Path("m.json"),)))
 
 
 def test_options_have_limits() -> None:

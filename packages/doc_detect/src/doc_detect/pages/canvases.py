@@ -90,7 +90,7 @@ class Library:
     pixels: int = 2000
     """Longest side of an image that is fetched; 0 for all there are."""
     _documents: dict[Path, Json] = field(default_factory=dict, init=False)
-    _taken: dict[Path, Canvas] = field(default_factory=dict, init=False)
+    _taken: dict[Path, tuple[str, str]] = field(default_factory=dict, init=False)
     _seen: dict[str, Path] = field(default_factory=dict, init=False)
     _indices: dict[Path, NameIndex[Path]] = field(default_factory=dict, init=False)
 
@@ -179,11 +179,6 @@ class Library:
             if self.downloader is None:
                 raise NotFetched(f"{canvas.service or canvas.image}: not on disk; {_FETCH}")
             fetch_image(self.downloader, canvas, self.pixels, found)
-        other = self._taken.setdefault(found.absolute(), canvas)
-        if other != canvas:
-            raise NotFetched(
-                f"canvas {canvas.id}: its image {found.name} is that of {other.id} in {other.manifest}, too"
-            )
         return CanvasPage(PageRef(found.absolute(), canvas=canvas))
 
     def _on_disk(self, canvas: Canvas, beside: Path | None) -> Path | None:
@@ -196,7 +191,14 @@ class Library:
             raise NotFetched(
                 f"canvas {canvas.id}: several files may be its image ({names}); name a folder by --images"
             )
-        return found[0] if found else None
+        if not found:
+            return None
+        own = (canvas.id, canvas.manifest)
+        if (other := self._taken.setdefault(found[0], own)) != own:
+            raise NotFetched(
+                f"canvas {canvas.id}: its image {found[0].name} is that of {other[0]} in {other[1]}, too"
+            )
+        return found[0]
 
     def _index(self, folder: Path) -> NameIndex[Path]:
         if folder not in self._indices:
