@@ -163,11 +163,11 @@ def _unfinished(files: list[str], journal: Journal, counts: "_Counts") -> Iterat
 def _unfinished_canvases(library: Library, journal: Journal, counts: "_Counts") -> Iterator[PageRef]:
     """Yield the canvases of manifests that are to be done; one without an image is noted as failed."""
     for page in library.pages():
-        if page.problem:
+        if journal.was_done(page.ref) if page.problem else journal.is_done(page.ref):
+            counts.skipped += 1
+        elif page.problem:
             journal.add_failure(page.ref, page.problem)
             counts.page_done(failed=True)
-        elif journal.is_done(page.ref):
-            counts.skipped += 1
         else:
             yield page.ref
     counts.advance(len(library.inputs))

@@ -128,6 +128,10 @@ class Journal:
         known = self.done.get(self._key(ref))
         return known is not None and known == file_state(ref.path)
 
+    def was_done(self, ref: PageRef) -> bool:
+        """Say whether the page was finished once, whatever became of its file."""
+        return self._key(ref) in self.done
+
     def add_page(
         self,
         ref: PageRef,
