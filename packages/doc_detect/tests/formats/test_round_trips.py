@@ -111,7 +111,8 @@ def test_what_is_written_in_any_form_is_read_and_written_in_any_other(
         main(ConvertSettings(input=place(first, folder), to=second, out=out, min_score=0, base_url=base))
         left_out = {failure.file for failure in writing.failures}
         assert not left_out
-        assert not list((folder / "again").rglob("*failures.csv"))
+        said = [path for path in (folder / "again").rglob("*failures.csv") if path.is_file()]
+        assert not said  # a folder of pages may have that name
         assert_kept(read_any(out), layouts, [first, second])
 
 
