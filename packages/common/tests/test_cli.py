@@ -118,7 +118,9 @@ COMMANDS = {
         required=("data",),
         advanced=("knob",),
     ),
-    "look": cli.Command(Look, "a_module_that_nobody_has:look", inputs=("files",)),
+    "look": cli.Command(
+        Look, "a_module_that_nobody_has:look", inputs=("files",), words={"files": ("default",)}
+    ),
     "gather": cli.Command(
         Gather,
         "a_module_that_nobody_has:gather",
@@ -234,6 +236,7 @@ def test_a_wrong_path_is_refused_before_anything_is_imported(tmp_path: Path, cap
         ["--data", str(file), "--out", str(tmp_path / "a" / "b"), "--source", "*"],
     ):
         assert "a_module_that_nobody_has" in refused(capsys, "work", *args)
+    assert "a_module_that_nobody_has" in refused(capsys, "look", "default")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "the check leaves nothing"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seminar_common.errors import UserError
-from seminar_common.settings import from_dict, to_dict
+from seminar_common.settings import EARLIER, from_dict, to_dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,16 @@ def test_a_missing_setting_is_named_and_not_filled_with_the_default_of_today(tmp
         from_dict(Outer, {"data": None, "inner": {"sizes": [1]}}, tmp_path)
     with pytest.raises(UserError, match="missing setting 'sizes'"):
         from_dict(Outer, {"data": None, "rate": 0.5, "inner": {}}, tmp_path)
+
+
+def test_a_setting_that_came_later_says_what_things_were_made_with_before(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Later:
+        rate: float = 0.5
+        fast: bool = dataclasses.field(default=True, metadata={EARLIER: False})
+
+    assert from_dict(Later, {"rate": 1.0}, tmp_path) == Later(1.0, fast=False)
+    assert from_dict(Later, {"rate": 1.0, "fast": True}, tmp_path) == Later(1.0, fast=True)
 
 
 def test_an_unknown_setting_is_named(tmp_path: Path) -> None:

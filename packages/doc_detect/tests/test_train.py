@@ -17,9 +17,19 @@ import torch
 
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, read_coco, write_coco
-from doc_detect.detectors.trained import load_detector
+from doc_detect.detectors.from_onnx import load_onnx
+from doc_detect.detectors.scoring import Scoring, read_scoring
+from doc_detect.detectors.trained import load_detector, trained_as
+from doc_detect.export import export
 from doc_detect.settings.synth import DegradeSettings
-from doc_detect.settings.training import ModelConfig, OptimizationConfig, TrainSettings, smoke
+from doc_detect.settings.training import (
+    DETECTED,
+    ExportSettings,
+    ModelConfig,
+    OptimizationConfig,
+    TrainSettings,
+    smoke,
+)
 from doc_detect.train import Trainer, train, update_average
 from doc_detect.training.pages import (
     TrainingPages,
@@ -101,6 +111,54 @@ def test_a_second_stage_starts_from_the_weights_of_the_first(
     other = dataclasses.replace(chosen, model=dataclasses.replace(chosen.model, labels=("graphic",)))
     with pytest.raises(UserError, match="--init .* detects other classes"):
         train(dataclasses.replace(other, out=tmp_path / "third"))
+
+
+def test_a_second_stage_starts_from_an_exported_file(data: Path, unbroken: Run, tmp_path: Path) -> None:
+    file = tmp_path / "first.onnx"
+    scoring = Scoring({"graphic": (1.1, 0.1)}, 0.02, {"graphic": 0.004, "drop_capital": 0.003})
+    load_detector(unbroken).export(
+        file, {"architecture": "fcos", "backbone": "tf_efficientnet_lite0", **scoring.facts()}
+    )
+    chosen = settings(data, tmp_path / "second", steps=1, init=file)
+    model = dataclasses.replace(chosen.model, head_convs=4, size=128)  # the layers are those of the file
+    slow = dataclasses.replace(chosen.optimization, learning_rate=1e-9, backbone_learning_rate=1e-9)
+    run = train(dataclasses.replace(chosen, model=model, optimization=slow))
+    stored = run.config()["settings"]["model"]
+    assert stored["folded"] and stored["head_convs"] == 1 and stored["size"] == 128
+    detector, loaded = load_detector(run), load_onnx(file)
+    for ours, theirs in zip(detector.parameters(), loaded.detector.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert read_scoring(run.folder).margin == scoring.margin
+    export(ExportSettings(run=run.folder, out=tmp_path / "second.onnx", data=data, pages=2))
+    third = train(settings(data, tmp_path / "third", steps=1, init=run.folder))
+    assert trained_as(third).model.folded
+
+
+def test_a_killed_second_stage_ends_with_the_bits_of_an_unbroken_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(data, tmp_path / "whole", init=Path("default"))
+    chosen = dataclasses.replace(chosen, model=dataclasses.replace(chosen.model, labels=DETECTED))
+    whole = train(chosen)
+    monkeypatch.setattr(Trainer, "_log_losses", lambda self: 1 / 0 if self.shell.step == 4 else None)
+    with pytest.raises(ZeroDivisionError):
+        train(dataclasses.replace(chosen, out=tmp_path / "killed"))
+    monkeypatch.undo()
+    run = train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
+    ours, theirs = (
+        load_tensors(each.folder / "checkpoints" / "model.safetensors")[0] for each in (run, whole)
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_what_can_not_be_started_from_is_one_line(data: Path, tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(UserError, match="detects other classes; give --labels graphic drop_capital table"):
+        train(settings(data, tmp_path / "run", init=Path("default")))
+    with pytest.raises(UserError, match="tiny.onnx: not a detector that can be trained further"):
+        train(settings(data, tmp_path / "run", init=tiny_model))
+    with pytest.raises(UserError, match="not a run folder"):
+        train(settings(data, tmp_path / "run", init=tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ class Command:
     """Extra of the distribution without which the command can't run, such as ``train``."""
     inputs: tuple[str, ...] = ()
     """Fields with files or folders that must be there, checked before anything heavy is imported."""
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By field: what may be given in place of a path."""
     outputs: tuple[str, ...] = ("out",)
     """Fields with files or folders that are written, checked as early."""
     new: tuple[str, ...] = ()
@@ -243,6 +245,8 @@ def check_paths(command: Command, settings: Any) -> None:
             raise UserError(f"{_option(settings, name).strip()}: must be given{way_out}")
     for name in command.inputs:
         for path in _instances(_value(settings, name), Path):
+            if str(path) in command.words.get(name, ()):
+                continue
             archive = Path(str(path).partition("::")[0])  # of archive.zip::file
             if not path.exists() and not archive.is_file() and not _is_pattern_or_address(path):
                 raise UserError(f"{_option(settings, name)}{path}: no such file or folder; check the path")

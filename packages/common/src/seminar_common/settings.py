@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from seminar_common.errors import UserError
 
+EARLIER = "earlier"
 T = TypeVar("T")
 
 
@@ -23,10 +24,14 @@ def _plain(value: Any) -> Any:
 def from_dict(kind: type[T], values: dict[str, Any], source: Path) -> T:
     """Rebuild the settings dataclass ``kind`` from :func:`to_dict`'s output, read from ``source``.
 
+    A setting that came later says in its field's metadata under :data:`EARLIER` what things were made with before.
+
     Raises:
         UserError: a key is missing or unknown, as after an update that changed the settings.
     """
     hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(typing.cast(Any, kind))
+    values = {f.name: f.metadata[EARLIER] for f in fields if EARLIER in f.metadata} | values
     # A default may have changed since: it would stand for a value that the stored thing was not made with.
     for what, names in (("unknown", values.keys() - hints.keys()), ("missing", hints.keys() - values.keys())):
         if names:

@@ -96,8 +96,9 @@ def final_weights(run: Run) -> "tuple[dict[str, Tensor], Path]":
     """
     path = run.checkpoints / WEIGHTS
     if not path.exists():
+        command = run.config().get("command", "train")
         raise UserError(
-            f"{run.folder}: its training has not ended; go on with `train --resume {run.folder}` first"
+            f"{run.folder}: its training has not ended; go on with `{command} --resume {run.folder}` first"
         )
     tensors, facts = load_tensors(path)
     _require_unchanged(run, facts)

@@ -95,12 +95,12 @@ def _engines(settings: BenchSettings) -> list[Engine]:
 
 
 def _torch_engine(folder: Path) -> Engine:
-    from doc_detect.detectors.trained import stored_settings
+    from doc_detect.detectors.trained import trained_as
 
     run = runs.open_run(folder)
     weights = run.checkpoints / WEIGHTS
     files.check_file(weights, "give a run whose training has ended")
-    stored = stored_settings(run)
+    stored = trained_as(run)
     row = Row(
         stored.name, "", "", "", 0.0, engine=stored.model.engine, facts={"backbone": stored.model.backbone}
     )
@@ -221,9 +221,9 @@ def _known(engine: Engine) -> tuple[str, ...]:
 
         return RapidLayoutDetector.labels
     if engine.name == "torch":
-        from doc_detect.detectors.trained import stored_settings
+        from doc_detect.detectors.trained import trained_as
 
-        return stored_settings(runs.open_run(Path(engine.source))).model.labels
+        return trained_as(runs.open_run(Path(engine.source))).model.labels
     from doc_detect.detectors.onnx import OnnxDetector
 
     return OnnxDetector(Path(engine.source)).labels

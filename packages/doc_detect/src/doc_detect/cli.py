@@ -26,6 +26,7 @@ EXPERT = (
     "channels",
     "head_convs",
     "trim",
+    "folded",
     "score_threshold",
     "nms_iou",
     "max_detections",
@@ -40,7 +41,7 @@ EXPERT = (
 )
 """Options of `train` that the presets set well; `--help-all` shows them."""
 
-RUN = {"config.json": ("doc-detect train",)}
+RUN = {"config.json": ("doc-detect train", "doc-detect adapt")}
 PREDICTIONS = {"config.json": ("doc-detect predict",)}
 
 COMMANDS = {
@@ -60,11 +61,16 @@ COMMANDS = {
         TrainSettings,
         "doc_detect.train:train",
         PRESETS,
-        examples=("--data data/pages --out runs/source-only", "--resume runs/source-only"),
+        examples=(
+            "--data data/pages --out runs/source-only",
+            "--data data/catalogues --init default --steps 400 --out runs/second-stage",
+            "--resume runs/source-only",
+        ),
         extra="train",
         inputs=("data", "resume", "init"),
+        words={"init": ("default",)},
         new=("out",),
-        marks={"resume": RUN, "init": RUN},
+        marks={"resume": {"config.json": ("doc-detect train",)}},
         required=("data",),
         advanced=EXPERT,
     ),

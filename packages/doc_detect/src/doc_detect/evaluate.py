@@ -8,7 +8,7 @@ import torch
 from doc_detect.coco import CocoPage, CocoSet
 from doc_detect.detectors.onnx import OnnxDetector, PageDetector
 from doc_detect.detectors.torch import open_torch
-from doc_detect.detectors.trained import stored_settings
+from doc_detect.detectors.trained import trained_as
 from doc_detect.figures.detection_report import learning_curves, page_pictures
 from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
@@ -84,7 +84,7 @@ def _row(settings: EvaluateSettings, run: Run | None, pages: CocoSet, facts: Map
     )
     if run is None:
         return row
-    trained = stored_settings(run)
+    trained = trained_as(run)
     return dataclasses.replace(
         row,
         model=trained.name,

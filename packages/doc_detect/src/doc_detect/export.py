@@ -62,10 +62,10 @@ def export(settings: ExportSettings) -> Parity | None:
 
 def _export_run(settings: ExportSettings, folder: Path, unchecked: Path) -> Parity | None:
     from doc_detect.detectors.scoring import read_scoring
-    from doc_detect.detectors.trained import load_detector, stored_settings
+    from doc_detect.detectors.trained import load_detector, trained_as
 
     run = runs.open_run(folder)
-    detector, data = load_detector(run), settings.data or stored_settings(run).data
+    detector, data = load_detector(run), settings.data or trained_as(run).data
     scoring = read_scoring(folder)
     detector.export(unchecked, {**model_card(run), **scoring.facts()})
     if data is None or not data.exists():
@@ -121,9 +121,9 @@ def _check(parity: Parity, path: Path) -> None:
 
 def model_card(run: Run) -> dict[str, Any]:
     """Return what the file should say of its making: no paths, nothing of the machine."""
-    from doc_detect.detectors.trained import stored_settings
+    from doc_detect.detectors.trained import trained_as
 
-    settings, config = stored_settings(run), run.config()
+    settings, config = trained_as(run), run.config()
     _, facts = load_tensors(run.checkpoints / WEIGHTS)
     logged = [record["cpu_s"] for record in run.logged() if "cpu_s" in record]
     return {
@@ -132,7 +132,7 @@ def model_card(run: Run) -> dict[str, Any]:
         "backbone": settings.model.backbone,
         "trained_on": config.get("dataset", ""),
         "training_pages": config.get("pages", 0),
-        "steps": facts.get("step", settings.optimization.steps),
+        "steps": facts.get("step", settings.steps),
         "cpu_seconds": logged[-1] if logged else 0,
         "seed": settings.seed,
         "licence": "Apache-2.0",

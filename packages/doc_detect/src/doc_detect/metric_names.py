@@ -13,7 +13,9 @@ METRICS: Mapping[str, Metric] = {
     "ap_medium": percent("AP medium", "Average precision of middling objects"),
     "ap_large": percent("AP large", "Average precision of large objects"),
     "recall_p80_small": percent("Recall small", "Small objects found at IoU 0.50 with a precision of 0.8"),
-    "recall_p80_medium": percent("Recall medium", "Middling objects found at IoU 0.50 with a precision of 0.8"),
+    "recall_p80_medium": percent(
+        "Recall medium", "Middling objects found at IoU 0.50 with a precision of 0.8"
+    ),
     "recall_p80_large": percent("Recall large", "Large objects found at IoU 0.50 with a precision of 0.8"),
     "crop_iou": percent("Crop IoU", "Mean IoU of objects with the crop that fits best; 0 for a missed one"),
     "page_ap": percent("Page AP", "Average precision of finding the pages that hold the class"),

@@ -11,7 +11,7 @@ import torch
 from doc_detect.classes import CLASSES, Names
 from doc_detect.coco import CocoPage, CocoSet, Reading, read_coco, write_coco
 from doc_detect.detectors.onnx import OnnxDetector, PageDetector, default_model
-from doc_detect.detectors.trained import stored_settings
+from doc_detect.detectors.trained import trained_as
 from doc_detect.figures.detection_report import page_pictures
 from doc_detect.figures.findings import drawn_too, find_on_pages, measured_labels
 from doc_detect.figures.measured import MAIN_METRICS, Measured, default_split, interval_notes
@@ -102,7 +102,7 @@ def _models(settings: StudySettings, device: torch.device) -> list[Model]:
     if settings.run is not None:
         from doc_detect.detectors.torch import open_torch
 
-        trained = stored_settings(runs.open_run(settings.run))
+        trained = trained_as(runs.open_run(settings.run))
         row = Row(trained.name, "", "", "ap", 0.0, engine=trained.model.engine)
         models.append(Model(row, open_torch(settings.run, device)))
     if "rapid-layout" in settings.peer:

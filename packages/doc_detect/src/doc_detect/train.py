@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,12 +13,13 @@ from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.detectors.scoring import write_scoring
+from doc_detect.detectors.onnx import named_model
+from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
-from doc_detect.detectors.trained import stored_settings
+from doc_detect.detectors.trained import stored_settings, trained_as
 from doc_detect.figures.calibration import fit_scoring
 from doc_detect.figures.findings import quick_figures
-from doc_detect.settings.training import PRESETS, OptimizationConfig, TrainSettings
+from doc_detect.settings.training import PRESETS, ModelConfig, OptimizationConfig, TrainSettings
 from doc_detect.training.pages import TrainingPages, collate, open_held_out, open_training, own_labels
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import load_weights
@@ -38,6 +40,8 @@ from seminar_common.training import (
 
 BATCH_NORM_MOMENTUM = 0.03
 """Weight of a new batch in the running statistics of batch normalisation: batches of four pages are noisy."""
+LAYERS = ("engine", "architecture", "backbone", "channels", "head_convs", "folded")
+"""Settings of a model that its weights depend on, besides the classes."""
 LARGEST_GRADIENT = 10.0
 """Norm to which a larger gradient is clipped."""
 
@@ -58,17 +62,19 @@ def train(settings: TrainSettings) -> Run:
     pages = open_training(settings.data, settings.map)
     validation = open_held_out(settings.data, settings.map)
     if run is None:
-        settings = dataclasses.replace(settings, out=_new_folder(settings))
+        init = None if settings.init is None else named_model(settings.init)
+        settings = dataclasses.replace(settings, out=_new_folder(settings), init=init)
     else:
         _require_same_pages(run, pages)
         if has_ended(run):
             return run
-    detector = initial_detector(settings)
-    _check_labels(detector, pages)
+    start = initial_detector(settings)
+    settings = dataclasses.replace(settings, model=start.detector.config)
+    _check_labels(start.detector, pages)
     fabric = launch(settings.device)
     refuse_uneven_batch(settings.optimization.batch_size, fabric)
     run = run or _start(fabric, settings, pages)
-    Trainer(fabric, run, settings, detector, pages, validation).fit()
+    Trainer(fabric, run, settings, start, pages, validation).fit()
     say(f"trained {settings.name}: {run.folder}")
     return run
 
@@ -91,21 +97,44 @@ def _start(fabric: Fabric, settings: TrainSettings, pages: CocoSet) -> Run:
     return start_run(fabric, settings.out, config, data={pages.name: pages.fingerprint})
 
 
-def initial_detector(settings: TrainSettings) -> Detector:
-    """Return a new detector, with the weights of the run in ``settings.init`` if there is one.
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with."""
+
+    detector: Detector
+    scoring: Scoring = Scoring()
+    """What the scores mean, until held-out pages say it anew, and the margin that people leave."""
+
+
+def initial_detector(settings: TrainSettings) -> Start:
+    """Return a new detector, or that of ``settings.init`` with its weights.
+
+    It looks at pages as ``settings.model`` says, but its layers are those of ``settings.init``.
 
     Raises:
-        UserError: that run has no weights yet, or they are of another architecture or other labels.
+        UserError: a file or run that can't be trained further, has no weights yet, or detects other classes.
     """
-    detector = build_detector(settings.model, settings.seed)
-    if settings.init is not None:
-        other = runs.open_run(settings.init)
-        if stored_settings(other).model.labels != settings.model.labels:
-            raise UserError(
-                f"--init {settings.init}: detects other classes; give --labels as that run has them"
-            )
-        load_weights(detector, module_weights(other, "average"), settings.init)
-    return detector
+    if settings.init is None:
+        return Start(build_detector(settings.model, settings.seed))
+    if settings.init.is_dir():
+        run = runs.open_run(settings.init)
+        config = _with_layers(settings, trained_as(run).model)
+        detector = build_detector(config)
+        load_weights(detector, module_weights(run, "average"), settings.init)
+        return Start(detector, read_scoring(settings.init))
+    from doc_detect.detectors.from_onnx import load_onnx
+
+    loaded = load_onnx(settings.init)
+    loaded.detector.config = _with_layers(settings, loaded.detector.config)
+    return Start(loaded.detector, loaded.scoring)
+
+
+def _with_layers(settings: TrainSettings, theirs: ModelConfig) -> ModelConfig:
+    """Return the model of ``settings`` with the layers of another one that detects the same classes."""
+    if theirs.labels != settings.model.labels:
+        names = " ".join(theirs.labels)
+        raise UserError(f"--init {settings.init}: detects other classes; give --labels {names}")
+    return dataclasses.replace(settings.model, **{name: getattr(theirs, name) for name in LAYERS})
 
 
 def _check_labels(detector: Detector, pages: CocoSet) -> None:
@@ -155,12 +184,13 @@ class Trainer:
         fabric: Fabric,
         run: Run,
         settings: TrainSettings,
-        detector: Detector,
+        start: Start,
         pages: CocoSet,
         validation: CocoSet | None,
     ):
+        detector = start.detector
         self.fabric, self.settings, self.pages, self.detector = fabric, settings, pages, detector
-        self.validation = validation
+        self.validation, self.scoring = validation, start.scoring
         config = settings.optimization
         for module in detector.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -187,10 +217,14 @@ class Trainer:
 
     def _calibrate(self) -> None:
         """Write what the scores of the moving average mean; before the weights, so that a finished run has both."""
-        if self.fabric.is_global_zero and self.validation is not None:
-            say(f"calibrating scores on {len(self.validation.pages)} held-out pages")
-            detector = TorchDetector(self.average, self.fabric.device)
-            write_scoring(fit_scoring(detector, self.validation), self.shell.run.folder)
+        if self.fabric.is_global_zero:
+            scoring = self.scoring
+            if self.validation is not None:
+                say(f"calibrating scores on {len(self.validation.pages)} held-out pages")
+                detector = TorchDetector(self.average, self.fabric.device)
+                scoring = dataclasses.replace(fit_scoring(detector, self.validation), margin=scoring.margin)
+            if scoring != Scoring():
+                write_scoring(scoring, self.shell.run.folder)
         self.fabric.barrier()
 
     def _batches(self) -> DataLoader:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
+from doc_detect.detectors.folding import fold_norms
 from seminar_common.errors import UserError
 from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
 
@@ -35,9 +36,18 @@ class PyramidBackbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, weights: Weights, channels: int, extra: ExtraFPNBlock | None = None):
+    def __init__(
+        self,
+        name: str,
+        weights: Weights,
+        channels: int,
+        extra: ExtraFPNBlock | None = None,
+        folded: bool = False,
+    ):
         super().__init__()
         self.network: Any = _network(name, weights)
+        if folded:
+            fold_norms(self.network)
         self.frozen = early_modules(self.network, FROZEN_STAGES)
         for module in self.frozen:
             module.eval().requires_grad_(False)

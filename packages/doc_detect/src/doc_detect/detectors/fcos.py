@@ -76,7 +76,7 @@ class FCOSDetector(Detector):
         super().__init__(config)
         channels = config.channels
         coarsest = LastLevelP6P7(channels, channels)
-        self.backbone = PyramidBackbone(config.backbone, config.weights, channels, coarsest)
+        self.backbone = PyramidBackbone(config.backbone, config.weights, channels, coarsest, config.folded)
         self.head = FCOSHead(channels, 1, len(config.labels), config.head_convs)
         # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
         nn.init.constant_(cast(Tensor, self.head.regression_head.bbox_reg.bias), 3.0)

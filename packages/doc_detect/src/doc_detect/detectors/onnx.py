@@ -119,6 +119,11 @@ def default_model() -> Path:
         return path
 
 
+def named_model(model: Path) -> Path:
+    """Return the ONNX file that ``model`` names: itself, or with the word ``default`` the one that ships."""
+    return default_model() if str(model) == "default" else model
+
+
 class OnnxDetector:
     """A :class:`PageDetector` that runs an ONNX file."""
 
@@ -150,7 +155,7 @@ class OnnxDetector:
     def detect(self, page: Page) -> Detections:
         """Return what is on ``page``; safe to call from several threads."""
         image, seen = prepare(page.pixels, self.size, self.facts.pad_multiple)
-        boxes, scores = self._session.run(["boxes", "scores"], {"image": image})
+        boxes, scores = self.dense(image)
         found = detections(
             boxes,
             scores,
@@ -159,6 +164,11 @@ class OnnxDetector:
             max_detections=self.facts.max_detections,
         )
         return to_page(self.scoring.apply(Detections(*found), self.labels), seen, page)
+
+    def dense(self, image: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+        """Return boxes [N, 4] and raw scores [N, C] of a prepared page [1, 3, H, W], before suppression."""
+        boxes, scores = self._session.run(["boxes", "scores"], {"image": image})
+        return boxes, scores
 
 
 def _open_session(path: Path, threads: int) -> Any:

@@ -65,7 +65,7 @@ def write_onnx(detector: Detector, dense: Dense, path: Path, card: Mapping[str, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of shapes that are constant on purpose
             torch.onnx.export(
-                _Graph(detector, dense),
+                _Graph(detector, dense).eval(),  # as it is now, so it is left
                 (example,),
                 temporary,
                 input_names=["image"],

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet
-from doc_detect.detectors.trained import stored_settings
+from doc_detect.detectors.trained import trained_as
 from doc_detect.figures.page_metrics import SURE
 from doc_detect.training.pages import read_labelled
 from seminar_common.report import Picture
@@ -29,7 +29,7 @@ OTHER = (170, 120, 20)
 
 def learning_curves(run: Run) -> list[Curve]:
     """Return the loss and the validation AP over the steps, from the run's log."""
-    name, dataset = stored_settings(run).name, str(run.config().get("dataset", ""))
+    name, dataset = trained_as(run).name, str(run.config().get("dataset", ""))
     curves = []
     for key, split, what in (
         ("loss", "train", "loss"),

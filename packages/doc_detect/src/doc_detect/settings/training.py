@@ -34,6 +34,8 @@ class ModelConfig:
     """Channels of the feature pyramid and the heads."""
     head_convs: int = 2
     """Convolutions of each head before its output."""
+    folded: bool = field(default=False, metadata={"earlier": False})
+    """Fold the backbone's batch norms into its convolutions, as in an exported file (FCOS alone)."""
     size: int = 512
     """Longest side of a page when it is looked at, in pixels."""
     trim: bool = True
@@ -50,6 +52,8 @@ class ModelConfig:
             class_index(label)
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise UserError("--labels: give at least one class, each once")
+        if self.folded and self.architecture != "fcos":
+            raise UserError("--folded: goes with --architecture fcos")
         if self.channels < 32 or self.channels % 32:
             raise UserError(f"--channels {self.channels}: must be a multiple of 32")
         if self.head_convs < 1 or self.max_detections < 1:
@@ -113,8 +117,9 @@ class TrainSettings:
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
     init: Path | None = None
-    """Run with the same architecture and labels whose weights to start from: a further stage of training. Of a run
-    that has not ended, the moving average in its last checkpoint is taken."""
+    """Run or ONNX file of `export` with the same labels whose weights to start from, or `default`, the detector that
+    ships: a further stage of training. The layers are as there. Of a run that has not ended, the moving average in its
+    last checkpoint is taken."""
     name: str = "source-only"
     """The model's name in result tables."""
     preset: Literal["smoke", "small", "paper"] = "small"
