@@ -28,6 +28,12 @@ def test_settings_survive_json(tmp_path: Path) -> None:
 def test_a_path_is_stored_absolute_so_that_resume_works_from_anywhere() -> None:
     assert Path(to_dict(Outer(Path("data")))["data"]).is_absolute()
 
+    @dataclasses.dataclass(frozen=True)
+    class Several:
+        data: tuple[Path, ...]
+
+    assert all(Path(path).is_absolute() for path in to_dict(Several((Path("a"), Path("b"))))["data"])
+
 
 def test_a_missing_setting_is_named_and_not_filled_with_the_default_of_today(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing setting 'rate'; another version wrote it"):

@@ -18,6 +18,8 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     return str(value.absolute()) if isinstance(value, Path) else value
 
 

@@ -1,5 +1,6 @@
 """The `doc-detect` command line: a table from command to settings and function."""
 
+from doc_detect.settings.adaptation import ADAPT_PRESETS, AdaptSettings
 from doc_detect.settings.job import (
     BenchSettings,
     ConvertSettings,
@@ -41,6 +42,17 @@ EXPERT = (
 )
 """Options of `train` that the presets set well; `--help-all` shows them."""
 
+ADAPT_EXPERT = (
+    "frozen_stages",
+    "checkpoint_every",
+    "max_megapixels",
+    "sizes",
+    "painted",
+    "fewest",
+    "views",
+)
+"""The same of `adapt`."""
+
 RUN = {"config.json": ("doc-detect train", "doc-detect adapt")}
 PREDICTIONS = {"config.json": ("doc-detect predict",)}
 
@@ -73,6 +85,22 @@ COMMANDS = {
         marks={"resume": {"config.json": ("doc-detect train",)}},
         required=("data",),
         advanced=EXPERT,
+    ),
+    "adapt": Command(
+        AdaptSettings,
+        "doc_detect.adapt:adapt",
+        ADAPT_PRESETS,
+        examples=(
+            "--target scans/ --out runs/adapted",
+            "--run runs/source-only --target scans/ book.pdf --out runs/adapted",
+            "--resume runs/adapted",
+        ),
+        extra="train",
+        inputs=("target", "run", "model", "resume", "source"),
+        words={"model": ("default",)},
+        new=("out",),
+        marks={"run": RUN, "resume": {"config.json": ("doc-detect adapt",)}},
+        advanced=(*EXPERT, *ADAPT_EXPERT),
     ),
     "evaluate": Command(
         EvaluateSettings,

@@ -120,11 +120,18 @@ def _check(parity: Parity, path: Path) -> None:
 
 
 def model_card(run: Run) -> dict[str, Any]:
-    """Return what the file should say of its making: no paths, nothing of the machine."""
+    """Return what the file should say of the making of a run that has ended: no paths, nothing of the machine."""
+    from doc_detect.detectors.trained import trained_as
+
+    _, facts = load_tensors(run.checkpoints / WEIGHTS)
+    return card_of(run, facts.get("step", trained_as(run).steps))
+
+
+def card_of(run: Run, steps: int) -> dict[str, Any]:
+    """Return the same of a run that has done ``steps`` steps."""
     from doc_detect.detectors.trained import trained_as
 
     settings, config = trained_as(run), run.config()
-    _, facts = load_tensors(run.checkpoints / WEIGHTS)
     logged = [record["cpu_s"] for record in run.logged() if "cpu_s" in record]
     return {
         "name": settings.name,
@@ -132,7 +139,7 @@ def model_card(run: Run) -> dict[str, Any]:
         "backbone": settings.model.backbone,
         "trained_on": config.get("dataset", ""),
         "training_pages": config.get("pages", 0),
-        "steps": facts.get("step", settings.steps),
+        "steps": steps,
         "cpu_seconds": logged[-1] if logged else 0,
         "seed": settings.seed,
         "licence": "Apache-2.0",

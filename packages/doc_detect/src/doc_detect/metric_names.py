@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from seminar_common.display import Metric, percent
+from seminar_common.display import Metric, percent, quality
 
 METRICS: Mapping[str, Metric] = {
     "ap": percent("AP", "Average precision over IoU 0.50 to 0.95"),
@@ -20,6 +20,12 @@ METRICS: Mapping[str, Metric] = {
     "crop_iou": percent("Crop IoU", "Mean IoU of objects with the crop that fits best; 0 for a missed one"),
     "page_ap": percent("Page AP", "Average precision of finding the pages that hold the class"),
     "page_f1": percent("Page F1", "F1 of finding the pages that hold the class"),
+    "agreement": percent(
+        "Agreement", "How well what is found on a page agrees with what is found on it made smaller"
+    ),
+    "agreement_with_source": percent("With the source", "How well both detectors agree on a page"),
+    "sure_finds": quality("Sure finds", "Finds with a score of 0.5 or more on the held-out pages", 0),
+    "synthetic_loss": quality("Loss, source", "Loss on labelled pages of the source's world", 4, "lower"),
     "cpu_s_per_page": Metric(
         "CPU time a page", "Processor time for a page, of all threads", "lower", unit="s"
     ),

@@ -6,8 +6,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from doc_detect.detectors.base import Target
+from doc_detect.detectors.base import Target, build_detector
 from doc_detect.detectors.fcos import STRIDES, assign, make_grid
+from doc_detect.settings.training import ModelConfig
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,19 @@ def test_where_boxes_of_one_level_overlap_the_smallest_wins(smallest: int) -> No
     found = assign(grid, target)
     assert (alone & other).any() and (found[alone] == smallest).all()
     assert (found[other & ~alone] == 1 - smallest).all()
+
+
+def test_in_an_unknown_region_objects_are_learned_and_nothing_is_background() -> None:
+    detector = build_detector(ModelConfig(labels=("graphic", "caption"), size=128, head_convs=1)).eval()
+    page, everything = torch.rand(3, 128, 96), torch.tensor([[-200.0, -200, 400, 400]])
+    none, number = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    with torch.no_grad():
+        seen = detector.fit_step([page], [Target(none, number, none)])
+        hidden = detector.fit_step([page], [Target(none, number, none, (), everything)])
+        box, label = torch.tensor([[20.0, 20, 70, 70]]), torch.tensor([0])
+        parts = [detector.fit_step([page], [Target(box, label, none, (), x)]) for x in (None, everything)]
+    assert seen["classification"] > 0 and hidden["classification"] == 0
+    known, unknown = parts
+    assert unknown["box"] == known["box"] and 0 < unknown["classification"] < known["classification"]
+    moved = Target(none, number, none, (), everything).to(torch.device("cpu"))
+    assert moved.unknown is not None and torch.equal(moved.unknown, everything)

@@ -30,10 +30,15 @@ class Target(NamedTuple):
     """[M, 4] regions that are neither object nor background for the text classes."""
     unlabelled: tuple[int, ...] = ()
     """Classes that this page's data set does not label: no negative is known for them."""
+    unknown: Tensor | None = None
+    """[K, 4] regions of which nothing is known: no class has negatives there. Only a detector that learns from partly
+    labelled pages heeds it."""
 
     def to(self, device: torch.device) -> "Target":
         """Return it on ``device``."""
-        return Target(self.boxes.to(device), self.labels.to(device), self.ignore.to(device), self.unlabelled)
+        unknown = None if self.unknown is None else self.unknown.to(device)
+        boxes, labels, ignore = (part.to(device) for part in (self.boxes, self.labels, self.ignore))
+        return Target(boxes, labels, ignore, self.unlabelled, unknown)
 
 
 class Detector(nn.Module, ABC):

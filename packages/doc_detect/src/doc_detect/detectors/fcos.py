@@ -125,6 +125,8 @@ class FCOSDetector(Detector):
             # A title page hides text that nobody labelled, but not a stamp: only text has no negatives there.
             weights[page, ignored] *= (~self.text).to(weights)
             weights[page, :, list(target.unlabelled)] = 0
+            if target.unknown is not None:
+                weights[page, _inside_any(grid.centres, target.unknown)] = 0
             positions = torch.nonzero(match >= 0).squeeze(1)
             labels = target.labels[match[positions]]
             wanted[page, positions, labels] = 1

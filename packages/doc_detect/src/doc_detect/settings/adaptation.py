@@ -85,6 +85,9 @@ class AdaptSettings:
     either."""
     resume: Path | None = None
     """Run folder to go on with: its settings are used again and no other option is needed."""
+    source: Path | None = None
+    """Labelled pages of the world that the detector was trained on, such as a folder of `synth`, where they are at hand:
+    a detector that forgets them is worse."""
     method: Literal["self-training"] = "self-training"
     """How to adapt. self-training: the source detector's sure finds are the labels."""
     name: str = "adapted"

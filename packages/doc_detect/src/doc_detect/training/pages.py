@@ -155,6 +155,23 @@ class Sample:
     target: Target
 
 
+class PageDraw:
+    """Draws the pages of steps: those with rare classes more often, and of a step all upright or all wide."""
+
+    def __init__(self, pages: Sequence[CocoPage], labels: Sequence[str], balance: float):
+        self.factors = repeat_factors(pages, labels, balance)
+        self.wide = np.array([page.width > page.height for page in pages])
+
+    def page(self, seed: int, step: int, generator: np.random.Generator) -> int:
+        """Return the number of a page for a step; pages of one shape leave little to padding."""
+        wide = seeds.numpy_generator(seed, "shape", step).random() < self._share(self.wide)
+        chances = np.cumsum(np.where(self.wide == wide, self.factors, 0))
+        return int(np.searchsorted(chances, generator.random() * chances[-1], "right"))
+
+    def _share(self, chosen: np.ndarray) -> float:
+        return float(self.factors[chosen].sum() / self.factors.sum())
+
+
 class TrainingPages(Dataset[Sample]):
     """The samples of a training run, by their number."""
 
@@ -169,8 +186,7 @@ class TrainingPages(Dataset[Sample]):
     ):
         self.pages, self.labels, self.config, self.seed = pages, tuple(labels), config, seed
         self.degradation, self.trim = degradation, trim
-        self.factors = repeat_factors(pages.pages, labels, config.balance)
-        self.wide = np.array([page.width > page.height for page in pages.pages])
+        self._draw = PageDraw(pages.pages, labels, config.balance)
         self.unlabelled = tuple(i for i, name in enumerate(labels) if name not in pages.labelled)
 
     def __len__(self) -> int:
@@ -178,20 +194,11 @@ class TrainingPages(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         generator = seeds.numpy_generator(self.seed, "sample", index)
-        page = self.pages.pages[self._choose(index // self.config.batch_size, generator)]
+        page = self.pages.pages[self._draw.page(self.seed, index // self.config.batch_size, generator)]
         picture = read_rgb(self.pages.image_path(page))
         size = training_size(self.config, index // self.config.batch_size, self.seed)
         scan, boxes = self._scan(picture, page, size, generator)
         return Sample(to_tensor(scan), self._target(boxes, page.labels))
-
-    def _choose(self, step: int, generator: np.random.Generator) -> int:
-        """Return a page for a step; all pages of a step are upright or all are wide, so that little is padding."""
-        wide = seeds.numpy_generator(self.seed, "shape", step).random() < self._share(self.wide)
-        chances = np.cumsum(np.where(self.wide == wide, self.factors, 0))
-        return int(np.searchsorted(chances, generator.random() * chances[-1], "right"))
-
-    def _share(self, chosen: np.ndarray) -> float:
-        return float(self.factors[chosen].sum() / self.factors.sum())
 
     def _scan(
         self, picture: np.ndarray, page: CocoPage, size: int, generator: np.random.Generator

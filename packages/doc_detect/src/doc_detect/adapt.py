@@ -1,0 +1,372 @@
+"""Adapt a detector to a collection: the command ``adapt``."""
+
+import copy
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
+from doc_detect.adaptation.criterion import Judgement, judge, labelled_loss
+from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_pages, list_pages
+from doc_detect.detectors.backbones import early_modules
+from doc_detect.detectors.base import Detector, build_detector
+from doc_detect.detectors.fcos import FCOSDetector
+from doc_detect.detectors.folding import fold_norms
+from doc_detect.detectors.from_onnx import load_onnx
+from doc_detect.detectors.onnx import default_model, named_model
+from doc_detect.detectors.scoring import read_scoring, write_scoring
+from doc_detect.detectors.torch import TorchDetector
+from doc_detect.detectors.trained import DETECTOR, load_detector
+from doc_detect.export import card_of
+from doc_detect.figures.detection_report import learning_curves
+from doc_detect.pages import ReadOptions
+from doc_detect.predictions import FAILURES
+from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
+from doc_detect.settings.training import ModelConfig
+from doc_detect.train import LARGEST_GRADIENT, Start, make_optimizer, update_average
+from doc_detect.training.pages import open_training, open_validation
+from seminar_common import failures, runs, seeds
+from seminar_common.checkpoints import load_tensors, load_weights, save_tensors
+from seminar_common.device import launch
+from seminar_common.errors import UserError
+from seminar_common.files import remove, write_json
+from seminar_common.identity import require_same
+from seminar_common.progress import progress, say
+from seminar_common.publish import publish
+from seminar_common.report import Section
+from seminar_common.results import Results, Row
+from seminar_common.runs import Run
+from seminar_common.settings import from_dict, to_dict
+from seminar_common.training import (
+    TrainingShell,
+    has_ended,
+    learning_rate_factor,
+    open_or_resume,
+    start_run,
+)
+
+WORK = "work"
+"""In a run folder until it has ended: the source's weights and the decoded pages."""
+ONNX = "adapted.onnx"
+FACTS = "adaptation.json"
+"""In a run folder: the verdict, its figures, and what was learned from."""
+HELD_OUT = 0.2
+"""Share of the pages that are not learned from, but judged on."""
+MOST_HELD_OUT = 60
+JUDGED_PAGES = 40
+"""Pages of the source's world that the loss is measured on."""
+
+
+def adapt(settings: AdaptSettings) -> Run:
+    """Adapt a detector to the pages of ``settings.target``, or go on with a killed run; return its run folder.
+
+    The folder then holds what a run of `train` holds, ``adapted.onnx``, ``adaptation.json`` with the verdict and what
+    was learned from, and ``failures.csv`` where pages could not be read. A run that is judged worse than its source
+    holds the source's weights.
+
+    Raises:
+        UserError: unusable settings, detector, pages or run folder, or a loss that is no longer finite.
+    """
+    run, settings = open_or_resume(settings, ADAPT_PRESETS, stored_adaptation)
+    if run is not None and has_ended(run):
+        remove(run.folder / WORK)
+        return run
+    if not settings.target:
+        raise UserError("--target is missing: give the scans to adapt to")
+    if run is None:
+        settings = dataclasses.replace(settings, out=_new_folder(settings), model=_model(settings))
+    fabric = launch(settings.device)
+    if fabric.world_size > 1:
+        raise UserError("adapt works in one process: start it without torchrun")
+    assert settings.out is not None
+    listed = list_pages(settings.target, settings.pages, settings.seed, settings.out / WORK)
+    _refuse_few(len(listed.refs), settings)
+    if run is None:
+        run = _start(fabric, settings, listed)
+    else:
+        way_out = "bring back the pages as they were, or start a new run"
+        require_same(run.config(), {"data_fingerprint": listed.fingerprint}, run.folder, way_out)
+    _Adaptation(fabric, run, settings, listed).finish()
+    return run
+
+
+def stored_adaptation(run: Run) -> AdaptSettings:
+    """Return the settings that a run of `adapt` was made with.
+
+    Raises:
+        UserError: the run is of another command, topic or version.
+    """
+    return runs.stored_settings(run, AdaptSettings, "doc-detect", "adapt")
+
+
+def _new_folder(settings: AdaptSettings) -> Path:
+    folder = settings.out or runs.default_folder("doc_detect", "adapt", settings.preset, settings.seed)
+    runs.refuse_existing(folder)
+    return folder
+
+
+def _model(settings: AdaptSettings) -> Path | None:
+    """Return the ONNX file to adapt, None where a run is adapted."""
+    if settings.run is not None:
+        return None
+    return default_model() if settings.model is None else named_model(settings.model)
+
+
+def _refuse_few(count: int, settings: AdaptSettings) -> None:
+    if count < FEWEST_PAGES:
+        target = " ".join(map(str, settings.target))
+        raise UserError(
+            f"--target {target}: {count} pages that can be read; {FEWEST_PAGES} or more are needed"
+        )
+
+
+def _start(fabric: Fabric, settings: AdaptSettings, listed: Listed) -> Run:
+    source = open_source(settings)
+    name = _target_name(settings)
+    facts = {"model": settings.name, "dataset": name, "data_fingerprint": listed.fingerprint}
+    more = {"pages": len(listed.refs), DETECTOR: to_dict(source.detector.config)}
+    config = runs.envelope("doc-detect", "adapt", settings, **facts, **more)
+    assert settings.out is not None
+    run = start_run(fabric, settings.out, config, data={name: listed.fingerprint})
+    _keep_source(run, source)
+    return run
+
+
+def open_source(settings: AdaptSettings) -> Start:
+    """Return the detector to adapt, its batch norms folded, and what its scores mean.
+
+    Raises:
+        UserError: there is none, or its architecture can't be adapted.
+    """
+    if settings.run is None:
+        loaded = load_onnx(_model(settings) or default_model())
+        return Start(loaded.detector, loaded.scoring)
+    detector = load_detector(runs.open_run(settings.run))
+    if not isinstance(detector, FCOSDetector):
+        raise UserError(
+            f"--run {settings.run}: is a {detector.config.architecture}; adapt works with fcos alone"
+        )
+    fold_norms(detector.backbone.network)
+    detector.config = dataclasses.replace(detector.config, folded=True, weights="none")
+    return Start(detector, read_scoring(settings.run))
+
+
+def _target_name(settings: AdaptSettings) -> str:
+    first = settings.target[0].absolute()
+    return first.stem if first.is_file() else first.name
+
+
+def _keep_source(run: Run, source: Start) -> None:
+    save_tensors(run.folder / WORK / "source.safetensors", source.detector.state_dict())
+    write_scoring(source.scoring, run.folder)
+
+
+class _Adaptation:
+    """One adaptation: pages, lessons, steps, verdict."""
+
+    def __init__(self, fabric: Fabric, run: Run, settings: AdaptSettings, listed: Listed):
+        self.fabric, self.run, self.settings = fabric, run, settings
+        self.work = run.folder / WORK
+        self.clock = time.process_time()
+        source = self._source()
+        self.scoring = source.scoring
+        self.source = source.detector.to(fabric.device).eval().requires_grad_(False)
+        pages = self._decode(listed)
+        count = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(pages))))
+        order = seeds.numpy_generator(settings.seed, "held-out").permutation(len(pages))
+        self.held_out = [pages[i] for i in sorted(order[:count])]
+        self.pages = [pages[i] for i in sorted(order[count:])]
+
+    def _source(self) -> Start:
+        stored = self.work / "source.safetensors"
+        if not stored.exists():  # killed before it was written
+            _keep_source(self.run, open_source(self.settings))
+        config = from_dict(ModelConfig, self.run.config()[DETECTOR], self.run.folder / runs.MARKER)
+        detector = build_detector(config)
+        load_weights(detector, load_tensors(stored)[0], stored)
+        return Start(detector, read_scoring(self.run.folder))
+
+    def _decode(self, listed: Listed) -> list[TargetPage]:
+        settings, config = self.settings, self.source.config
+        table = self.run.folder / FAILURES
+        if listed.failures:
+            failures.add(table, listed.failures)
+        reader = Reader(config.size, config.trim, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
+        folder = self.work / "pages"
+        pages = decode_pages(listed.refs, folder, reader, settings.work, settings.page_timeout, table)
+        if table.exists():
+            say(f"{len(failures.read(table)):,} could not be read: see {table}")
+        _refuse_few(len(pages), settings)
+        return pages
+
+    def finish(self) -> None:
+        """Do what remains, and write what the run is for."""
+        source = self.settings.source
+        synthetic = None if source is None else open_training(source)
+        problem = Problem(self.source, self.scoring, self.pages, synthetic, self.settings, self.run.folder)
+        method = make_method(problem)
+        lessons = method.prepare()
+        say(lessons.line)
+        adapted, judgement = self._train(method, lessons)
+        if judgement.verdict == "worse, kept the source":
+            adapted.load_state_dict(self.source.state_dict())
+        say(f"{judgement.verdict}: {judgement.reason}")
+        self._write(adapted, lessons, judgement)
+
+    def _train(self, method: Method, lessons: Lessons) -> tuple[Detector, Judgement]:
+        """Return the adapted detector and what is to be said of it."""
+        self.trainer = _Steps(self.fabric, self.run, self.settings, self.source, method)
+        if not lessons.learned:
+            nothing = Judgement("worse, kept the source", lessons.line, len(self.held_out))
+            return self.trainer.average, nothing
+        if not self.run.logged():
+            counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
+            self.run.log({"step": 0, **counts})
+        adapted = self.trainer.fit()
+        _blend(adapted, self.source, self.settings.kept)
+        method.finish(adapted)
+        return adapted, self._judge(adapted, lessons)
+
+    def _judge(self, adapted: Detector, lessons: Lessons) -> Judgement:
+        device, losses = self.fabric.device, None
+        if self.settings.source is not None:
+            say("measuring the loss on pages of the source's world")
+            known = open_validation(self.settings.source)
+            loss = labelled_loss(self.source, known, JUDGED_PAGES)
+            losses = (loss, labelled_loss(adapted, known, JUDGED_PAGES))
+        before, after = (TorchDetector(each, device, scoring=self.scoring) for each in (self.source, adapted))
+        return judge(before, after, self.held_out, lessons.learned, losses, self.settings.seed)
+
+    def _write(self, adapted: Detector, lessons: Lessons, judgement: Judgement) -> None:
+        """Write the file to use, the figures and at last the weights, after which the run has ended."""
+        trained = 0 if not lessons.learned else self.trainer.shell.steps
+        write_scoring(self.scoring, self.run.folder)
+        card = card_of(self.run, trained) | {"verdict": judgement.verdict, **self.scoring.facts()}
+        adapted.export(self.run.folder / ONNX, card)
+        seconds = round(time.process_time() - self.clock, 1)
+        facts: dict[str, Any] = {
+            "verdict": judgement.verdict,
+            "reason": judgement.reason,
+            "learned": lessons.counts,
+        }
+        facts |= {"judged": dataclasses.asdict(judgement), "steps": trained, "cpu_s": seconds}
+        write_json(self.run.folder / FACTS, facts)
+        rows = _rows(judgement, self.settings, _target_name(self.settings))
+        results = Results(
+            runs.command_line(),
+            rows,
+            tuple(learning_curves(self.run)),
+            (f"{judgement.verdict}: {judgement.reason}",),
+        )
+        publish(self.run.folder, "Adaptation", Section(self.settings.name, results, self.run.config()))
+        self.trainer.shell.finish("average")
+        remove(self.work)
+        say(f"adapted in {seconds:.0f} CPU seconds: {self.run.folder / ONNX}")
+
+
+class _Steps:
+    """The steps of a method: optimizer, moving average, checkpoints."""
+
+    def __init__(self, fabric: Fabric, run: Run, settings: AdaptSettings, source: Detector, method: Method):
+        self.fabric, self.settings, self.method = fabric, settings, method
+        self.student = copy.deepcopy(source).requires_grad_(True)
+        _freeze(self.student, settings.frozen_stages)
+        self.average = copy.deepcopy(source)
+        optimizer: Any = make_optimizer(self.student, settings.optimization)
+        kept: dict[str, torch.nn.Module] = {"model": self.student, "average": self.average}
+        if method.own is not None:
+            optimizer.add_param_group(
+                {"params": list(method.own.parameters()), "lr": settings.optimization.learning_rate}
+            )
+            kept["own"] = method.own.to(fabric.device)
+        self.model, optimizer = fabric.setup(self.student, optimizer)
+        self.optimizer = optimizer
+        self.shell = TrainingShell(fabric, run, method.steps, kept, [optimizer])
+
+    def fit(self) -> Detector:
+        """Do the steps that remain; return the moving average."""
+        self.shell.restore()
+        started = time.process_time()
+        with progress(f"adapting by {self.settings.method}", self.shell.steps) as advance:
+            advance(self.shell.step)
+            self.model.train()
+            while self.shell.step < self.shell.steps:
+                advance(1, f"loss {self._step():.3f}")
+                step, last = self.shell.step, self.shell.step == self.shell.steps
+                if step % self.settings.log_every == 0 or last:
+                    means = self.shell.mean_losses()
+                    record = {f"loss_{name}": value for name, value in means.items()}
+                    record |= {"loss": sum(means.values())}
+                    self.shell.log({**record, "cpu_s": round(time.process_time() - started, 1)})
+                if step % self.settings.checkpoint_every == 0 or last:
+                    self.shell.checkpoint()
+        return self.average
+
+    def _step(self) -> float:
+        config, step = self.settings.optimization, self.shell.step
+        self.shell.set_learning_rates(learning_rate_factor(step, config.steps, config.warmup))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(self.settings.seed, "step", step))
+            losses = self.method.losses(self.model, self.average, step)
+        loss = torch.stack(list(losses.values())).sum()
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=LARGEST_GRADIENT)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        update_average(self.average, self.student, step, config.ema_decay)
+        self.shell.end_step({name: value.item() for name, value in losses.items()})
+        return loss.item()
+
+
+def _freeze(detector: Detector, stages: int) -> None:
+    """Fix the first ``stages`` stages of the backbone, which see strokes and not what is on pages."""
+    assert isinstance(detector, FCOSDetector)
+    for module in early_modules(detector.backbone.network, stages):
+        module.requires_grad_(False)
+
+
+@torch.no_grad()
+def _blend(adapted: Detector, source: Detector, share: float) -> None:
+    """Move the adapted weights towards the source's by ``share``, which is steadier than either end.
+
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT).
+    """
+    for ours, theirs in zip(adapted.state_dict().values(), source.state_dict().values(), strict=True):
+        if ours.dtype.is_floating_point:
+            ours.lerp_(theirs, share)
+
+
+def _rows(judgement: Judgement, settings: AdaptSettings, dataset: str) -> tuple[Row, ...]:
+    """Return the figures of a judgement as rows of a table; none where nothing was judged."""
+    if not judgement.pages or (judgement.interval is None and not judgement.finds):
+        return ()
+    row = Row(
+        "", dataset, "held-out", "", 0.0, n=judgement.pages, seeds=(settings.seed,), engine="torchvision"
+    )
+
+    def made(model: str, metric: str, value: float, **more: Any) -> Row:
+        return dataclasses.replace(row, model=model, metric=metric, value=value, **more)
+
+    before, after = "source-only", settings.name
+    rows = [
+        made(before, "agreement", judgement.source),
+        made(after, "agreement", judgement.adapted),
+        made(after, "agreement_with_source", judgement.together),
+    ]
+    if judgement.interval is not None:
+        low, high = judgement.interval
+        lead = judgement.adapted - judgement.source
+        rows.append(made(after, "agreement_difference", lead, ci_low=low, ci_high=high, baseline=before))
+    for label, counts in judgement.finds.items():
+        rows += [
+            made(model, "sure_finds", float(count), label=label)
+            for model, count in zip((before, after), counts, strict=True)
+        ]
+    for model, loss in zip((before, after), judgement.losses or (), strict=False):
+        rows.append(made(model, "synthetic_loss", loss))
+    return tuple(r for r in rows if math.isfinite(r.value))

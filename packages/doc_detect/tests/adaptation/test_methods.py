@@ -1,0 +1,185 @@
+"""What a method of adaptation is given, and what self-training makes of it."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from doc_detect.adapt import adapt
+from doc_detect.adaptation import base
+from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
+from doc_detect.adaptation.self_training import PSEUDO_LABELS, SelfTraining
+from doc_detect.adaptation.target import TargetPage
+from doc_detect.classes import class_index
+from doc_detect.coco import CocoPage, write_coco
+from doc_detect.detectors.base import Detector, build_detector
+from doc_detect.detectors.scoring import Scoring
+from doc_detect.detectors.trained import load_detector
+from doc_detect.settings.adaptation import SelfTrainingConfig, ViewConfig, smoke
+from doc_detect.settings.training import ModelConfig, OptimizationConfig
+from doc_detect.training.pages import Sample
+
+LABELS = ("graphic", "drop_capital", "stamp")
+FINDS = [
+    ("graphic", 0.9, (20, 20, 80, 60)),  # sure
+    ("graphic", 0.3, (20, 100, 50, 130)),  # doubtful, and alone: painted over
+    ("drop_capital", 0.4, (30, 30, 45, 45)),  # doubtful, on a sure one: unknown
+    ("drop_capital", 0.8, (60, 150, 75, 165)),
+    ("stamp", 0.3, (80, 100, 100, 120)),  # doubtful, of a class that is not painted over: unknown
+    ("stamp", 0.9, (80, 140, 100, 160)),
+]
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> Problem:
+    pixels = np.full((192, 128, 3), 230, np.uint8)
+    for _, _, (x1, y1, x2, y2) in FINDS:
+        pixels[y1:y2, x1:x2] = 20
+    cv2.imwrite(str(tmp_path / "page.png"), pixels)
+    # What is seen of a page that is twice as large, beside a margin of 40 and 60 pixels.
+    page = TargetPage("scan.jpg", tmp_path / "page.png", 400, 600, (40.0, 60.0, 296.0, 444.0))
+    boxes = np.array([box for _, _, box in FINDS]) * 2.0 + np.array([40, 60] * 2)
+    labels = np.array([class_index(label) for label, _, _ in FINDS])
+    scores = np.array([score for _, score, _ in FINDS])
+    write_coco(tmp_path / PSEUDO_LABELS, [CocoPage("scan.jpg", 400, 600, boxes, labels, scores)])
+    source = build_detector(ModelConfig(labels=LABELS, size=192, head_convs=1, folded=True)).eval()
+    settings = dataclasses.replace(
+        smoke(),
+        views=ViewConfig(1, 1, 0, 0),
+        optimization=OptimizationConfig(steps=3, batch_size=2, sizes=(192,), size_jitter=0),
+        self_training=SelfTrainingConfig(fewest=1),
+    )
+    return Problem(source, Scoring(), [page], None, settings, tmp_path)
+
+
+def test_sure_finds_are_labels_and_doubtful_ones_neither_that_nor_background(problem: Problem) -> None:
+    method = make_method(problem)
+    assert isinstance(method, SelfTraining)
+    lessons = method.prepare()
+    assert lessons.learned == LABELS
+    assert lessons.counts["graphic"] == {"sure": 1, "doubtful": 1, "pages": 1}
+    assert "1 of 1 pages: 1 graphic on 1, 1 drop_capital on 1, 1 stamp on 1" in lessons.line
+    (sample, other) = method.samples(0)
+    order = sample.target.boxes[:, 1].argsort()
+    expected = torch.tensor([FINDS[0][2], FINDS[5][2], FINDS[3][2]], dtype=torch.float32)
+    torch.testing.assert_close(sample.target.boxes[order], expected, atol=0.1, rtol=0)
+    assert sample.target.labels[order].tolist() == [0, 2, 1] and sample.target.unlabelled == ()
+    assert sample.target.unknown is not None
+    known = {tuple(np.round(row)) for row in sample.target.unknown.tolist()}
+    assert known == {tuple(map(float, FINDS[2][2])), tuple(map(float, FINDS[4][2]))}
+    light = [
+        float(sample.image[:, y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].mean()) for _, _, (x1, y1, x2, y2) in FINDS
+    ]
+    paper = float(sample.image[:, 180:190].mean())
+    assert light[1] > 0.8 * paper > 2 * max(light[0], light[2], light[3], light[4], light[5])
+    assert not torch.equal(sample.image, other.image)
+    assert torch.equal(method.samples(0)[0].image, sample.image)  # a resumed run sees the same
+
+
+def test_a_class_with_few_sure_finds_is_left_as_it_is(problem: Problem) -> None:
+    found = CocoPage("scan.jpg", 400, 600, np.array([[60.0, 80, 180, 180]]), np.array([0]), np.array([0.9]))
+    write_coco(problem.folder / PSEUDO_LABELS, [found])
+    method = make_method(problem)
+    lessons = method.prepare()
+    assert lessons.learned == ("graphic",) and "too few to learn: drop_capital, stamp" in lessons.line
+    assert isinstance(method, SelfTraining)
+    assert method.samples(0)[0].target.unlabelled == (1, 2)
+    write_coco(problem.folder / PSEUDO_LABELS, [dataclasses.replace(found, scores=np.array([0.1]))])
+    lessons = make_method(problem).prepare()
+    assert lessons.learned == () and "nothing to learn" in lessons.line
+
+
+class WithCritic(Method):
+    """A method that trains a critic beside the student and changes the result at the end."""
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self._critic = nn.Linear(3, 1)
+
+    @property
+    def own(self) -> nn.Module:
+        return self._critic
+
+    def prepare(self) -> Lessons:
+        return Lessons(("graphic",), {"graphic": {"sure": 1}}, "learning from everything")
+
+    def losses(self, student: nn.Module, average: Detector, step: int) -> dict[str, Tensor]:
+        page = self.problem.pages[step % len(self.problem.pages)].read()
+        image = torch.from_numpy(page.pixels).permute(2, 0, 1).float() / 255
+        none = torch.zeros(0, 4)
+        parts = student([image], [base_target(none)])
+        return {**parts, "critic": self._critic(image.mean(dim=(1, 2))).square().sum()}
+
+    def finish(self, average: Detector) -> None:
+        with torch.no_grad():
+            average.get_parameter("head.classification_head.cls_logits.bias").fill_(-2.5)
+
+
+def base_target(none: Tensor):
+    from doc_detect.detectors.base import Target
+
+    return Target(none, torch.zeros(0, dtype=torch.int64), none)
+
+
+class Measuring(WithCritic):
+    """A method without any step."""
+
+    @property
+    def steps(self) -> int:
+        return 0
+
+    @property
+    def own(self) -> None:  # ty: ignore[invalid-method-override]
+        return None
+
+
+@pytest.mark.parametrize("kind", [WithCritic, Measuring])
+def test_a_method_may_train_more_end_with_more_or_take_no_step(
+    kind: type[Method],
+    write_toy_pages: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "METHODS", {"self-training": f"{__name__}:{kind.__name__}"})
+    monkeypatch.setattr(
+        base.importlib, "import_module", lambda name: type("Module", (), {kind.__name__: kind})
+    )
+    monkeypatch.setattr("doc_detect.adapt.judge", _always)
+    data = write_toy_pages(tmp_path / "data", train=6, val=1, height=96)
+    optimization = OptimizationConfig(steps=2, batch_size=1, sizes=(96,))
+    chosen = dataclasses.replace(
+        smoke(), target=(data / "images",), out=tmp_path / "run", optimization=optimization
+    )
+    run = adapt(chosen)
+    bias = load_detector(run).get_parameter("head.classification_head.cls_logits.bias")
+    assert (bias == -2.5).all()
+    losses = [record for record in run.logged() if "loss" in record]
+    assert ("loss_critic" in losses[0]) if kind is WithCritic else not losses
+
+
+def _always(*args):
+    from doc_detect.adaptation.criterion import Judgement
+
+    return Judgement("adapted", "always", 1)
+
+
+def test_samples_are_of_the_kind_that_detectors_learn_from(problem: Problem) -> None:
+    method = make_method(problem)
+    method.prepare()
+    assert isinstance(method, SelfTraining)
+    sample = method.samples(1)[0]
+    assert isinstance(sample, Sample)
+    losses = method.losses(problem.source.train(), problem.source, 1)
+    assert set(losses) == {"classification", "box", "quality"} and all(
+        x.requires_grad for x in losses.values()
+    )
