@@ -45,11 +45,18 @@ EXPERT = (
 ADAPT_EXPERT = (
     "frozen_stages",
     "checkpoint_every",
+    "log_every",
     "max_megapixels",
-    "sizes",
     "painted",
     "fewest",
     "views",
+    "sizes",
+    "size_jitter",
+    "backbone_learning_rate",
+    "weight_decay",
+    "warmup",
+    "ema_decay",
+    "balance",
 )
 """The same of `adapt`."""
 
@@ -100,7 +107,7 @@ COMMANDS = {
         words={"model": ("default",)},
         new=("out",),
         marks={"run": RUN, "resume": {"config.json": ("doc-detect adapt",)}},
-        advanced=(*EXPERT, *ADAPT_EXPERT),
+        advanced=ADAPT_EXPERT,
     ),
     "evaluate": Command(
         EvaluateSettings,

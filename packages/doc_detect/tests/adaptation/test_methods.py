@@ -7,6 +7,7 @@ pytest.importorskip("torch")
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import cv2
 import numpy as np
@@ -14,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from doc_detect.adapt import adapt
-from doc_detect.adaptation import base
-from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
+from doc_detect.adaptation.base import METHODS, Lessons, Method, Problem, make_method
+from doc_detect.adaptation.criterion import Judgement
 from doc_detect.adaptation.self_training import PSEUDO_LABELS, SelfTraining
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, write_coco
-from doc_detect.detectors.base import Detector, build_detector
+from doc_detect.detectors.base import Detector, Target, build_detector
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.detectors.trained import load_detector
-from doc_detect.settings.adaptation import SelfTrainingConfig, ViewConfig, smoke
+from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, ViewConfig, smoke
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from doc_detect.training.pages import Sample
 
@@ -117,18 +118,12 @@ class WithCritic(Method):
         page = self.problem.pages[step % len(self.problem.pages)].read()
         image = torch.from_numpy(page.pixels).permute(2, 0, 1).float() / 255
         none = torch.zeros(0, 4)
-        parts = student([image], [base_target(none)])
+        parts = student([image], [Target(none, torch.zeros(0, dtype=torch.int64), none)])
         return {**parts, "critic": self._critic(image.mean(dim=(1, 2))).square().sum()}
 
     def finish(self, average: Detector) -> None:
         with torch.no_grad():
             average.get_parameter("head.classification_head.cls_logits.bias").fill_(-2.5)
-
-
-def base_target(none: Tensor):
-    from doc_detect.detectors.base import Target
-
-    return Target(none, torch.zeros(0, dtype=torch.int64), none)
 
 
 class Measuring(WithCritic):
@@ -150,10 +145,7 @@ def test_a_method_may_train_more_end_with_more_or_take_no_step(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(base, "METHODS", {"self-training": f"{__name__}:{kind.__name__}"})
-    monkeypatch.setattr(
-        base.importlib, "import_module", lambda name: type("Module", (), {kind.__name__: kind})
-    )
+    monkeypatch.setattr("doc_detect.adapt.make_method", kind)
     monkeypatch.setattr("doc_detect.adapt.judge", _always)
     data = write_toy_pages(tmp_path / "data", train=6, val=1, height=96)
     optimization = OptimizationConfig(steps=2, batch_size=1, sizes=(96,))
@@ -168,9 +160,15 @@ def test_a_method_may_train_more_end_with_more_or_take_no_step(
 
 
 def _always(*args):
-    from doc_detect.adaptation.criterion import Judgement
-
     return Judgement("adapted", "always", 1)
+
+
+def test_every_method_that_can_be_named_is_there(problem: Problem) -> None:
+    named = get_args(get_type_hints(AdaptSettings)["method"])
+    assert set(named) == set(METHODS)
+    for name in named:
+        settings = dataclasses.replace(problem.settings, method=name)
+        assert isinstance(make_method(dataclasses.replace(problem, settings=settings)), Method)
 
 
 def test_samples_are_of_the_kind_that_detectors_learn_from(problem: Problem) -> None:
