@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from lightning_fabric import Fabric
 
 from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
 from doc_detect.adaptation.criterion import Judgement, judge, labelled_loss
+from doc_detect.adaptation.labelled import (
+    MARGIN_FROM,
+    WEIGHTS_FROM,
+    LabelledPage,
+    on_ink,
+    open_labelled,
+    refs_of,
+)
 from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_pages, list_pages
+from doc_detect.coco import CocoSet
 from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector, build_detector
 from doc_detect.detectors.fcos import FCOSDetector
@@ -23,8 +33,9 @@ from doc_detect.detectors.scoring import read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import DETECTOR, load_detector
 from doc_detect.export import card_of
+from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.detection_report import learning_curves
-from doc_detect.pages import ReadOptions
+from doc_detect.pages import PageRef, ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
 from doc_detect.settings.training import ModelConfig
@@ -83,15 +94,21 @@ def adapt(settings: AdaptSettings) -> Run:
     fabric = launch(settings.device)
     if fabric.world_size > 1:
         raise UserError("adapt works in one process: start it without torchrun")
-    assert settings.out is not None
-    listed = list_pages(settings.target, settings.pages, settings.seed, settings.out / WORK)
+    folder = run.folder if run else settings.out
+    assert folder is not None
+    source = open_source(settings) if run is None else None
+    labels = source.detector.labels if source else _stored_model(runs.open_run(folder)).labels
+    labelled = None if settings.labelled is None else open_labelled(settings.labelled, settings.map, labels)
+    boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))
+    listed = list_pages(settings.target, settings.pages, settings.seed, folder / WORK, boxed)
     _refuse_few(len(listed.refs), settings)
     if run is None:
-        run = _start(fabric, settings, listed)
+        assert source is not None
+        run = _start(fabric, settings, source, _data(listed, labelled))
     else:
         way_out = "bring back the pages as they were, or start a new run"
-        require_same(run.config(), {"data_fingerprint": listed.fingerprint}, run.folder, way_out)
-    _Adaptation(fabric, run, settings, listed).finish()
+        require_same(run.config(), _data(listed, labelled), run.folder, way_out)
+    _Adaptation(fabric, run, settings, listed, labelled).finish()
     return run
 
 
@@ -120,19 +137,31 @@ def _model(settings: AdaptSettings) -> Path | None:
 def _refuse_few(count: int, settings: AdaptSettings) -> None:
     if count < FEWEST_PAGES:
         target = " ".join(map(str, settings.target))
+        beside = "" if settings.labelled is None else " and are not among the labelled ones"
         raise UserError(
-            f"--target {target}: {count} pages that can be read; {FEWEST_PAGES} or more are needed"
+            f"--target {target}: {count} pages that can be read{beside}; {FEWEST_PAGES} or more are needed"
         )
 
 
-def _start(fabric: Fabric, settings: AdaptSettings, listed: Listed) -> Run:
-    source = open_source(settings)
+def _stored_model(run: Run) -> ModelConfig:
+    return from_dict(ModelConfig, run.config()[DETECTOR], run.folder / runs.MARKER)
+
+
+def _data(listed: Listed, labelled: CocoSet | None) -> dict[str, Any]:
+    """Return what tells the pages of a run from others."""
+    return {
+        "labelled_pages": "" if labelled is None else labelled.fingerprint,
+        "data_fingerprint": listed.fingerprint,
+        "pages": len(listed.refs),
+    }
+
+
+def _start(fabric: Fabric, settings: AdaptSettings, source: Start, data: dict[str, Any]) -> Run:
     name = _target_name(settings)
-    facts = {"model": settings.name, "dataset": name, "data_fingerprint": listed.fingerprint}
-    more = {"pages": len(listed.refs), DETECTOR: to_dict(source.detector.config)}
-    config = runs.envelope("doc-detect", "adapt", settings, **facts, **more)
+    more = {"model": settings.name, "dataset": name, DETECTOR: to_dict(source.detector.config)}
+    config = runs.envelope("doc-detect", "adapt", settings, **data, **more)
     assert settings.out is not None
-    run = start_run(fabric, settings.out, config, data={name: listed.fingerprint})
+    run = start_run(fabric, settings.out, config, data={name: data["data_fingerprint"]})
     _keep_source(run, source)
     return run
 
@@ -169,7 +198,9 @@ def _keep_source(run: Run, source: Start) -> None:
 class _Adaptation:
     """One adaptation: pages, lessons, steps, verdict."""
 
-    def __init__(self, fabric: Fabric, run: Run, settings: AdaptSettings, listed: Listed):
+    def __init__(
+        self, fabric: Fabric, run: Run, settings: AdaptSettings, listed: Listed, labelled: CocoSet | None
+    ):
         self.fabric, self.run, self.settings = fabric, run, settings
         self.work = run.folder / WORK
         self.clock = time.process_time()
@@ -177,6 +208,11 @@ class _Adaptation:
         self.scoring = source.scoring
         self.source = source.detector.to(fabric.device).eval().requires_grad_(False)
         pages = self._decode(listed)
+        self.labelled, boxed = None, []
+        if labelled is not None:
+            self.labelled, boxed = self._decode_labelled(labelled)
+        self.lessons = self._lessons(boxed)
+        _refuse_few(len(pages), settings)
         count = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(pages))))
         order = seeds.numpy_generator(settings.seed, "held-out").permutation(len(pages))
         self.held_out = [pages[i] for i in sorted(order[:count])]
@@ -186,29 +222,54 @@ class _Adaptation:
         stored = self.work / "source.safetensors"
         if not stored.exists():  # killed before it was written
             _keep_source(self.run, open_source(self.settings))
-        config = from_dict(ModelConfig, self.run.config()[DETECTOR], self.run.folder / runs.MARKER)
-        detector = build_detector(config)
+        detector = build_detector(_stored_model(self.run))
         load_weights(detector, load_tensors(stored)[0], stored)
         return Start(detector, read_scoring(self.run.folder))
 
     def _decode(self, listed: Listed) -> list[TargetPage]:
-        settings, config = self.settings, self.source.config
         table = self.run.folder / FAILURES
         if listed.failures:
             failures.add(table, listed.failures)
-        reader = Reader(config.size, config.trim, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
-        folder = self.work / "pages"
-        pages = decode_pages(listed.refs, folder, reader, settings.work, settings.page_timeout, table)
+        pages = self._decoded(listed.refs, "pages")
         if table.exists():
             say(f"{len(failures.read(table)):,} could not be read: see {table}")
-        _refuse_few(len(pages), settings)
         return pages
+
+    def _decoded(self, refs: Sequence[PageRef], folder: str) -> list[TargetPage]:
+        settings, config = self.settings, self.source.config
+        reader = Reader(config.size, config.trim, ReadOptions(settings.pdf_pixels, settings.max_megapixels))
+        table, limit = self.run.folder / FAILURES, settings.page_timeout
+        return decode_pages(refs, self.work / folder, reader, settings.work, limit, table)
+
+    def _decode_labelled(self, labelled: CocoSet) -> tuple[CocoSet, list[TargetPage]]:
+        """Return the labelled pages that can be read, and how the detector sees them."""
+        refs = refs_of(labelled)
+        boxed = self._decoded(refs, "labelled")
+        names = {page.name for page in boxed}
+        kept = [p for p, ref in zip(labelled.pages, refs, strict=True) if str(ref.path) in names]
+        if len(kept) < MARGIN_FROM:
+            raise UserError(
+                f"--labelled {labelled.path}: {len(kept)} of its pages can be read; {MARGIN_FROM} or more are needed"
+            )
+        return dataclasses.replace(labelled, pages=tuple(kept)), boxed
+
+    def _lessons(self, boxed: Sequence[TargetPage]) -> list[LabelledPage]:
+        """Return the labelled pages to train on, their boxes taken back to the ink; none where they are too few."""
+        if self.labelled is None or len(boxed) < WEIGHTS_FROM:
+            return []
+        return on_ink(self.labelled, boxed, self.source.labels, self._margin(self.source, self.labelled))
+
+    def _margin(self, detector: Detector, labelled: CocoSet) -> dict[str, float]:
+        plain = TorchDetector(detector, self.fabric.device, scoring=self.scoring)
+        return fit_margin(plain, labelled, len(labelled.pages), self.settings.seed)
 
     def finish(self) -> None:
         """Do what remains, and write what the run is for."""
         source = self.settings.source
         synthetic = None if source is None else open_training(source)
-        problem = Problem(self.source, self.scoring, self.pages, synthetic, self.settings, self.run.folder)
+        problem = Problem(
+            self.source, self.scoring, self.pages, synthetic, self.lessons, self.settings, self.run.folder
+        )
         method = make_method(problem)
         lessons = method.prepare()
         say(lessons.line)
@@ -240,11 +301,16 @@ class _Adaptation:
             loss = labelled_loss(self.source, known, JUDGED_PAGES)
             losses = (loss, labelled_loss(adapted, known, JUDGED_PAGES))
         before, after = (TorchDetector(each, device, scoring=self.scoring) for each in (self.source, adapted))
-        return judge(before, after, self.held_out, lessons.learned, losses, self.settings.seed)
+        # What labelled pages teach may well be found more or less often than before.
+        counted = [label for label in lessons.learned if label not in lessons.taught]
+        return judge(before, after, self.held_out, counted, losses, self.settings.seed)
 
     def _write(self, adapted: Detector, lessons: Lessons, judgement: Judgement) -> None:
         """Write the file to use, the figures and at last the weights, after which the run has ended."""
         trained = 0 if not lessons.learned else self.trainer.shell.steps
+        if self.labelled is not None:
+            margin = self._margin(adapted, self.labelled)
+            self.scoring = dataclasses.replace(self.scoring, margin=margin)
         write_scoring(self.scoring, self.run.folder)
         card = card_of(self.run, trained) | {"verdict": judgement.verdict, **self.scoring.facts()}
         adapted.export(self.run.folder / ONNX, card)
@@ -254,6 +320,8 @@ class _Adaptation:
             "reason": judgement.reason,
             "learned": lessons.counts,
         }
+        facts |= {"labelled_pages": 0 if self.labelled is None else len(self.labelled.pages)}
+        facts |= {"trained_on_labelled": bool(self.lessons), "margin": dict(self.scoring.margin)}
         facts |= {"judged": dataclasses.asdict(judgement), "steps": trained, "cpu_s": seconds}
         write_json(self.run.folder / FACTS, facts)
         rows = _rows(judgement, self.settings, _target_name(self.settings))

@@ -58,7 +58,7 @@ def problem(tmp_path: Path) -> Problem:
         optimization=OptimizationConfig(steps=3, batch_size=2, sizes=(192,), size_jitter=0),
         self_training=SelfTrainingConfig(fewest=1),
     )
-    return Problem(source, Scoring(), [page], None, settings, tmp_path)
+    return Problem(source, Scoring(), [page], None, (), settings, tmp_path)
 
 
 def test_sure_finds_are_labels_and_doubtful_ones_neither_that_nor_background(problem: Problem) -> None:
@@ -112,7 +112,7 @@ class WithCritic(Method):
         return self._critic
 
     def prepare(self) -> Lessons:
-        return Lessons(("graphic",), {"graphic": {"sure": 1}}, "learning from everything")
+        return Lessons(("graphic",), (), {"graphic": {"sure": 1}}, "learning from everything")
 
     def losses(self, student: nn.Module, average: Detector, step: int) -> dict[str, Tensor]:
         page = self.problem.pages[step % len(self.problem.pages)].read()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from doc_detect.adaptation.labelled import LabelledPage
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector
@@ -32,6 +33,8 @@ class Problem:
     """Pages of the target to learn from; those to judge by are not among them."""
     synthetic: CocoSet | None
     """Labelled pages of the source's world, where they are at hand."""
+    labelled: Sequence[LabelledPage]
+    """Pages of the target with boxes to learn, where there are enough."""
     settings: AdaptSettings
     folder: Path
     """The run folder. What a method prepares there is there again when a killed run goes on."""
@@ -43,6 +46,8 @@ class Lessons:
 
     learned: tuple[str, ...]
     """Classes that are learned; if there are none, there is nothing to train for."""
+    taught: tuple[str, ...]
+    """Those of them that labelled pages teach."""
     counts: Mapping[str, Mapping[str, int]]
     """Of each class, what there is: objects and pages, by what a method calls them."""
     line: str

@@ -36,7 +36,9 @@ class SelfTraining(SampleMethod):
         self.labels = problem.source.labels
         self.found: list[CocoPage] = []
         self.learned: tuple[str, ...] = ()
+        """Classes that the source's own finds teach."""
         self._draw: PageDraw | None = None
+        self._labelled: PageDraw | None = None
 
     def prepare(self) -> Lessons:
         """Look at all pages with the source detector, or read what a killed run has found."""
@@ -51,7 +53,16 @@ class SelfTraining(SampleMethod):
         shown = [self._sure(page) for page in self.found]
         if self.learned:
             self._draw = PageDraw(shown, self.learned, self.problem.settings.optimization.balance)
-        return Lessons(self.learned, counts, self._line(counts, sum(len(page.labels) > 0 for page in shown)))
+        truth = [each.truth for each in self.problem.labelled]
+        numbers = {int(number) for page in truth for number in page.labels}
+        taught = tuple(label for label in self.labels if class_index(label) in numbers)
+        if truth:
+            self._labelled = PageDraw(truth, taught, self.problem.settings.optimization.balance)
+        learned = tuple(label for label in self.labels if label in (*self.learned, *taught))
+        line = self._line(counts, sum(len(page.labels) > 0 for page in shown))
+        if truth:
+            line += f"; learning {', '.join(taught)} from {len(truth):,} labelled pages"
+        return Lessons(learned, taught, counts, line)
 
     def _look(self) -> list[CocoPage]:
         device = next(self.problem.source.parameters()).device
@@ -104,9 +115,7 @@ class SelfTraining(SampleMethod):
     def _sample(self, step: int, index: int) -> Sample:
         settings = self.problem.settings
         g = numpy_generator(settings.seed, "view", index)
-        assert self._draw is not None
-        number = self._draw.page(settings.seed, step, g)
-        pixels, marks = self._marked(self.problem.pages[number], self.found[number], g)
+        pixels, marks, unknown = self._shown(step, g)
         size = training_size(settings.optimization, step, settings.seed)
         view, marks = strong_view(pixels, marks, size, settings.views, g)
         large = (marks.boxes[:, 2:] - marks.boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_SIDE
@@ -114,10 +123,22 @@ class SelfTraining(SampleMethod):
             torch.from_numpy(marks.boxes[large]).float(),
             torch.from_numpy(marks.labels[large]),
             torch.zeros((0, 4)),
-            tuple(i for i, label in enumerate(self.labels) if label not in self.learned),
+            tuple(i for i, label in enumerate(self.labels) if label in unknown),
             torch.from_numpy(marks.unknown).float(),
         )
         return Sample(to_tensor(view), target)
+
+    def _shown(self, step: int, g: np.random.Generator) -> tuple[np.ndarray, Marks, tuple[str, ...]]:
+        """Return a page, what is known of it, and the classes of which nothing is."""
+        settings = self.problem.settings
+        share = settings.labelled_share if self._draw else 1.0
+        if self._labelled and g.random() < share:
+            page = self.problem.labelled[self._labelled.page(settings.seed, step, g)]
+            return *page.marks(self.labels), page.unlabelled
+        assert self._draw is not None
+        number = self._draw.page(settings.seed, step, g)
+        unknown = tuple(label for label in self.labels if label not in self.learned)
+        return *self._marked(self.problem.pages[number], self.found[number], g), unknown
 
     def _marked(self, page: TargetPage, found: CocoPage, g: np.random.Generator) -> tuple[np.ndarray, Marks]:
         """Return a page with its doubtful finds painted over, and what is known of it."""

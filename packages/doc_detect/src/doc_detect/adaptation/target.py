@@ -1,6 +1,6 @@
 """The pages of a collection: which they are, and their pixels as a detector wants them, decoded once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ class TargetPage:
         return Page(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), self.width, self.height, self.window)
 
 
-def list_pages(inputs: Sequence[Path], most: int, seed: int, folder: Path) -> Listed:
+def list_pages(
+    inputs: Sequence[Path], most: int, seed: int, folder: Path, without: Collection[Path] = ()
+) -> Listed:
     """Return at most ``most`` pages of what ``inputs`` name, drawn from all files: one of each in turn.
 
     Args:
@@ -74,6 +76,7 @@ def list_pages(inputs: Sequence[Path], most: int, seed: int, folder: Path) -> Li
         most: How many pages.
         seed: Of the choice.
         folder: Where images of manifests would be kept.
+        without: Files that are left out.
 
     Raises:
         UserError: an input that is not there, is on the network, or holds no page.
@@ -84,6 +87,9 @@ def list_pages(inputs: Sequence[Path], most: int, seed: int, folder: Path) -> Li
     known: list[PageRef] = []
     for document in documents:
         known += _listed_in(document, folder, failed)
+    left_out = {path.resolve() for path in without}
+    known = [ref for ref in known if ref.path.resolve() not in left_out]
+    found = [file for file in found if not left_out or Path(file).resolve() not in left_out]
     generator = numpy_generator(seed, "target")
     books: list[list[PageRef]] = [[ref] for ref in known] + [[PageRef(Path(file))] for file in found]
     chosen: list[list[PageRef]] = []
@@ -99,7 +105,7 @@ def list_pages(inputs: Sequence[Path], most: int, seed: int, folder: Path) -> Li
     longest = max(map(len, chosen), default=0)
     turns = [book[turn] for turn in range(longest) for book in chosen if turn < len(book)]
     refs = sorted(turns[:most], key=lambda ref: (str(ref.path), ref.number or 0))
-    if not refs:
+    if not refs and not left_out:
         raise UserError(f"--target {' '.join(map(str, inputs))}: none of its pages can be opened")
     return Listed(tuple(refs), tuple(failed))
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from doc_detect.classes import class_index
+import tyro
+
+from doc_detect.classes import class_index, parse_map
 from doc_detect.settings.training import OptimizationConfig
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
@@ -88,6 +90,14 @@ class AdaptSettings:
     source: Path | None = None
     """Labelled pages of the world that the detector was trained on, such as a folder of `synth`, where they are at hand:
     a detector that forgets them is worse."""
+    labelled: Path | None = None
+    """Pages of the collection on which people drew boxes, of any form that `convert` reads. From 5 pages the detector
+    learns by how much their boxes stand off the ink; from 25 it is trained on them, too."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in --labelled stands for, before what is known of names; CLASS may be `ignore`.
+    Repeatable."""
+    labelled_share: float = 0.5
+    """Share of what is shown that labelled pages are, where they are trained on."""
     method: Literal["self-training"] = "self-training"
     """How to adapt. self-training: the source detector's sure finds are the labels."""
     name: str = "adapted"
@@ -126,6 +136,11 @@ class AdaptSettings:
             raise UserError("--log-every and --checkpoint-every must be 1 or more")
         if self.pages < FEWEST_PAGES:
             raise UserError(f"--pages {self.pages}: must be {FEWEST_PAGES} or more")
+        parse_map(self.map)
+        if self.map and self.labelled is None:
+            raise UserError("--map: goes with --labelled")
+        if not 0 < self.labelled_share <= 1:
+            raise UserError(f"--labelled-share {self.labelled_share}: must lie in (0, 1]")
         if not 0 <= self.kept < 1:
             raise UserError(f"--kept {self.kept}: must lie in [0, 1)")
         if not 1 <= self.frozen_stages <= 4:
