@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
-from doc_detect.adaptation.criterion import Judgement, judge, labelled_loss
+from doc_detect.adaptation.criterion import KEPT, Judgement, judge, labelled_loss
 from doc_detect.adaptation.labelled import (
     MARGIN_FROM,
     WEIGHTS_FROM,
@@ -274,7 +274,7 @@ class _Adaptation:
         lessons = method.prepare()
         say(lessons.line)
         adapted, judgement = self._train(method, lessons)
-        if judgement.verdict == "worse, kept the source":
+        if judgement.verdict in KEPT:
             adapted.load_state_dict(self.source.state_dict())
         say(f"{judgement.verdict}: {judgement.reason}")
         self._write(adapted, lessons, judgement)
@@ -283,7 +283,7 @@ class _Adaptation:
         """Return the adapted detector and what is to be said of it."""
         self.trainer = _Steps(self.fabric, self.run, self.settings, self.source, method)
         if not lessons.learned:
-            nothing = Judgement("worse, kept the source", lessons.line, len(self.held_out))
+            nothing = Judgement("nothing to learn, kept the source", lessons.line, len(self.held_out))
             return self.trainer.average, nothing
         if not self.run.logged():
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}

@@ -95,7 +95,7 @@ def test_a_class_with_few_sure_finds_is_left_as_it_is(problem: Problem) -> None:
     assert method.samples(0)[0].target.unlabelled == (1, 2)
     write_coco(problem.folder / PSEUDO_LABELS, [dataclasses.replace(found, scores=np.array([0.1]))])
     lessons = make_method(problem).prepare()
-    assert lessons.learned == () and "nothing to learn" in lessons.line
+    assert lessons.learned == () and "no class has 1 sure finds" in lessons.line
 
 
 class WithCritic(Method):

@@ -25,7 +25,9 @@ from seminar_common.bootstrap import cluster_weights, percentile_interval
 from seminar_common.images import shrink
 from seminar_common.progress import progress
 
-Verdict = Literal["adapted", "no clear gain", "worse, kept the source"]
+Verdict = Literal["adapted", "no clear gain", "worse, kept the source", "nothing to learn, kept the source"]
+KEPT: tuple[Verdict, ...] = ("worse, kept the source", "nothing to learn, kept the source")
+"""Verdicts after which the source's weights are used."""
 SMALLER = 0.75
 """Size of the second look at a page, as a share of the first."""
 LEAST_SCORE = 0.25

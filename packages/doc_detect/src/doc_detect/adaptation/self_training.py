@@ -92,7 +92,7 @@ class SelfTraining(SampleMethod):
         if not self.learned:
             best = max(counts, key=lambda label: counts[label]["sure"])
             fewest = self.problem.settings.self_training.fewest
-            return f"no class has {fewest} sure finds ({best} has {counts[best]['sure']}), so there is nothing to learn"
+            return f"no class has {fewest} sure finds ({best} has {counts[best]['sure']})"
         known = ", ".join(
             f"{counts[label]['sure']:,} {label} on {counts[label]['pages']:,}" for label in self.learned
         )
