@@ -245,6 +245,61 @@ def test_of_a_coco_file_the_images_alone_are_taken(source: Run, data: Path, tmp_
     (data / "target.json").unlink()
 
 
+def test_a_page_that_is_named_twice_is_one_page(source: Run, data: Path, tmp_path: Path) -> None:
+    target = (data / "images", data / "train.json", data / "images" / "val-000.png")
+    run = adapt(settings(source, data, tmp_path / "run", target=target))
+    assert len(read_coco(run.folder / PSEUDO_LABELS).pages) == 18
+
+
+def test_a_manifest_whose_images_are_on_disk_is_a_target(source: Run, data: Path, tmp_path: Path) -> None:
+    images = sorted((data / "images").iterdir())[:6]
+    canvases = [
+        {
+            "id": f"https://example.org/canvas/{i}",
+            "type": "Canvas",
+            "width": 1340,
+            "height": 1920,
+            "items": [
+                {
+                    "type": "AnnotationPage",
+                    "items": [
+                        {
+                            "type": "Annotation",
+                            "motivation": "painting",
+                            "target": f"https://example.org/canvas/{i}",
+                            "body": {"id": f"https://example.org/{path.name}", "type": "Image"},
+                        }
+                    ],
+                }
+            ],
+        }
+        for i, path in enumerate([*images, Path("gone.png")])
+    ]
+    context = "http://iiif.io/api/presentation/3/context.json"
+    manifest = {"@context": context, "id": "https://example.org/m", "type": "Manifest", "items": canvases}
+    for path in images:
+        shutil.copy(path, tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    run = adapt(settings(source, data, tmp_path / "run", target=(tmp_path / "manifest.json",)))
+    pages = read_coco(run.folder / PSEUDO_LABELS).pages
+    assert len(pages) == 5 and {(page.width, page.height) for page in pages} == {(1340, 1920)}
+    assert len(failures.read(run.folder / "failures.csv")) == 1
+
+
+def test_a_detector_that_forgets_its_world_is_not_kept(
+    source: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = adapt(dataclasses.replace(settings(source, data, tmp_path / "run"), source=data))
+    before, after = json.loads((run.folder / FACTS).read_text())["judged"]["losses"]
+    assert 0 < before and 0 < after and before != after
+    figures = read_results(run.folder)
+    assert figures.one(metric="synthetic_loss", model="adapted").value == after
+    monkeypatch.setattr("doc_detect.adaptation.criterion.FORGOTTEN", 0.5 * after / before)
+    other = adapt(dataclasses.replace(settings(source, data, tmp_path / "other"), source=data))
+    facts = json.loads((other.folder / FACTS).read_text())
+    assert facts["verdict"] == "worse, kept the source" and "loss on the source's pages" in facts["reason"]
+
+
 def test_of_many_pages_some_of_every_file_are_drawn(source: Run, data: Path, tmp_path: Path) -> None:
     chosen = settings(source, data, tmp_path / "run", pages=7)
     run = adapt(chosen)

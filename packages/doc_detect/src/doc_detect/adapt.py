@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -94,13 +94,11 @@ def adapt(settings: AdaptSettings) -> Run:
     fabric = launch(settings.device)
     if fabric.world_size > 1:
         raise UserError("adapt works in one process: start it without torchrun")
-    folder = run.folder if run else settings.out
-    assert folder is not None
     source = open_source(settings) if run is None else None
-    labels = source.detector.labels if source else _stored_model(runs.open_run(folder)).labels
+    labels = source.detector.labels if source else _stored_model(cast(Run, run)).labels
     labelled = None if settings.labelled is None else open_labelled(settings.labelled, settings.map, labels)
     boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))
-    listed = list_pages(settings.target, settings.pages, settings.seed, folder / WORK, boxed)
+    listed = list_pages(settings.target, settings.pages, settings.seed, boxed)
     _refuse_few(len(listed.refs), settings)
     if run is None:
         assert source is not None

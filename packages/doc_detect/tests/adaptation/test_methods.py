@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from doc_detect.adapt import adapt
-from doc_detect.adaptation.base import METHODS, Lessons, Method, Problem, make_method
+from doc_detect.adaptation.base import METHODS, Lessons, Method, Problem, SampleMethod, make_method
 from doc_detect.adaptation.criterion import Judgement
 from doc_detect.adaptation.self_training import PSEUDO_LABELS, SelfTraining
 from doc_detect.adaptation.target import TargetPage
@@ -25,8 +25,10 @@ from doc_detect.detectors.base import Detector, Target, build_detector
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.detectors.trained import load_detector
 from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, ViewConfig, smoke
+from doc_detect.settings.synth import DegradeSettings
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
-from doc_detect.training.pages import Sample
+from doc_detect.training.pages import Sample, TrainingPages
+from seminar_common.errors import UserError
 
 LABELS = ("graphic", "drop_capital", "stamp")
 FINDS = [
@@ -136,6 +138,35 @@ class Measuring(WithCritic):
     @property
     def own(self) -> None:  # ty: ignore[invalid-method-override]
         return None
+
+
+class Mixed(SampleMethod):
+    """The method of docs/doc_adaptation.md."""
+
+    def prepare(self) -> Lessons:
+        labels, known = self.problem.source.labels, self.problem.synthetic
+        if known is None:
+            raise UserError("--source is missing: this method trains on labelled pages")
+        settings = self.problem.settings
+        self.pages = TrainingPages(known, labels, settings.optimization, DegradeSettings(), settings.seed)
+        return Lessons(labels, labels, {}, f"learning from {len(known.pages):,} pages of the source's world")
+
+    def samples(self, step: int) -> list[Sample]:
+        size = self.problem.settings.optimization.batch_size
+        return [self.pages[step * size + i] for i in range(size)]
+
+
+def test_the_method_of_the_documentation_works(
+    write_toy_pages: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doc_detect.adapt.make_method", Mixed)
+    data = write_toy_pages(tmp_path / "data", train=6, val=1, height=96)
+    optimization = OptimizationConfig(steps=2, batch_size=1, sizes=(96,))
+    chosen = dataclasses.replace(smoke(), target=(data / "images",), optimization=optimization)
+    run = adapt(dataclasses.replace(chosen, source=data, out=tmp_path / "run"))
+    assert [record["step"] for record in run.logged()] == [0, 2]
+    with pytest.raises(UserError, match="--source is missing"):
+        adapt(dataclasses.replace(chosen, out=tmp_path / "other"))
 
 
 @pytest.mark.parametrize("kind", [WithCritic, Measuring])

@@ -75,7 +75,7 @@ def refs_of(pages: CocoSet) -> list[PageRef]:
     Raises:
         UserError: one is not there.
     """
-    return [PageRef(pages.image_path(page)) for page in pages.pages]
+    return [PageRef(pages.image_path(page).absolute()) for page in pages.pages]
 
 
 def on_ink(

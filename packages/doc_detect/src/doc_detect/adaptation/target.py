@@ -1,8 +1,10 @@
 """The pages of a collection: which they are, and their pixels as a detector wants them, decoded once."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -66,48 +68,58 @@ class TargetPage:
         return Page(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), self.width, self.height, self.window)
 
 
-def list_pages(
-    inputs: Sequence[Path], most: int, seed: int, folder: Path, without: Collection[Path] = ()
-) -> Listed:
+def list_pages(inputs: Sequence[Path], most: int, seed: int, without: Collection[Path] = ()) -> Listed:
     """Return at most ``most`` pages of what ``inputs`` name, drawn from all files: one of each in turn.
 
     Args:
         inputs: Images, PDFs, folders, globs, IIIF manifests whose images are on disk, or COCO files.
         most: How many pages.
         seed: Of the choice.
-        folder: Where images of manifests would be kept.
         without: Files that are left out.
 
     Raises:
-        UserError: an input that is not there, is on the network, or holds no page.
+        UserError: an input that is not there, is on the network, or names no page.
     """
     plain, documents = split_inputs(inputs)
     failed: list[Failure] = []
-    found = list(_pictures(plain)) if plain else []
-    known: list[PageRef] = []
+    named: dict[str, PageRef | None] = {}  # a file each, so that half a million of them take little
     for document in documents:
-        known += _listed_in(document, folder, failed)
-    left_out = {path.resolve() for path in without}
-    known = [ref for ref in known if ref.path.resolve() not in left_out]
-    found = [file for file in found if not left_out or Path(file).resolve() not in left_out]
-    generator = numpy_generator(seed, "target")
-    books: list[list[PageRef]] = [[ref] for ref in known] + [[PageRef(Path(file))] for file in found]
-    chosen: list[list[PageRef]] = []
-    for number in generator.permutation(len(books)):
-        if len(chosen) == most:
+        for ref in _listed_in(document, failed):
+            named.setdefault(str(ref.path.absolute()), ref)
+    for file in _pictures(plain) if plain else ():
+        named.setdefault(file, None)
+    if without:
+        left_out = {path.resolve() for path in without}
+        named = {file: ref for file, ref in named.items() if Path(file).resolve() not in left_out}
+    return Listed(tuple(_draw(named, most, numpy_generator(seed, "target"), failed)), tuple(failed))
+
+
+def _draw(
+    named: Mapping[str, PageRef | None], most: int, g: np.random.Generator, failed: list[Failure]
+) -> list[PageRef]:
+    """Return pages of files drawn at random, one of each in turn; no more files are opened than are needed.
+
+    Args:
+        named: Files, with the page that each is where that is known.
+        most: How many pages.
+        g: Draws files, and pages of them.
+        failed: Takes up the files that can't be opened.
+    """
+    names, books = list(named), []
+    for number in g.permutation(len(names)):
+        if len(books) == most:
             break
+        path = Path(names[number])
+        known = named[names[number]]
         try:
-            refs = books[number] if number < len(known) else page_refs(books[number][0].path)
+            refs = page_refs(path) if known is None else [dataclasses.replace(known, path=path)]
         except BadPage as error:
-            failed.append(Failure(str(books[number][0].path), str(error)))
-            continue
-        chosen.append([refs[i] for i in generator.permutation(len(refs))] if len(refs) > 1 else refs)
-    longest = max(map(len, chosen), default=0)
-    turns = [book[turn] for turn in range(longest) for book in chosen if turn < len(book)]
-    refs = sorted(turns[:most], key=lambda ref: (str(ref.path), ref.number or 0))
-    if not refs and not left_out:
-        raise UserError(f"--target {' '.join(map(str, inputs))}: none of its pages can be opened")
-    return Listed(tuple(refs), tuple(failed))
+            failed.append(Failure(str(path), str(error)))
+        else:
+            books.append([refs[i] for i in g.permutation(len(refs))] if len(refs) > 1 else refs)
+    turns = min(most, max(map(len, books), default=0))
+    drawn = [book[turn] for turn in range(turns) for book in books if turn < len(book)]
+    return sorted(drawn[:most], key=lambda ref: (str(ref.path), ref.number or 0))
 
 
 def _pictures(plain: Sequence[Path]) -> Iterator[str]:
@@ -118,7 +130,7 @@ def _pictures(plain: Sequence[Path]) -> Iterator[str]:
         yield str(Path(file).absolute())
 
 
-def _listed_in(document: Path, folder: Path, failed: list[Failure]) -> Iterable[PageRef]:
+def _listed_in(document: Path, failed: list[Failure]) -> Iterator[PageRef]:
     """Yield the pages that a COCO file or a IIIF manifest lists."""
     if is_address(document):
         raise UserError(
@@ -126,11 +138,12 @@ def _listed_in(document: Path, folder: Path, failed: list[Failure]) -> Iterable[
         )
     content: Any = files.read_json(document)
     if is_iiif(content):
-        for page in Library([document], folder).pages():
-            if page.problem:
-                failed.append(Failure(str(page.ref.path), page.problem, page.ref.number))
-            else:
-                yield page.ref
+        with TemporaryDirectory() as folder:  # nothing is fetched, so nothing is to be kept
+            for page in Library([document], Path(folder)).pages():
+                if page.problem:
+                    failed.append(Failure(str(document), page.problem, page.ref.number))
+                else:
+                    yield page.ref
         return
     images = content.get("images") if isinstance(content, dict) else None
     names = [image.get("file_name") for image in images if isinstance(image, dict)] if images else []
