@@ -27,7 +27,7 @@ def page() -> tuple[np.ndarray, Marks]:
 def test_boxes_go_where_their_objects_go(size: int, seed: int) -> None:
     pixels, marks = page()
     view, moved = strong_view(pixels, marks, size, ViewConfig(), np.random.default_rng(seed))
-    assert 0.75 * size < max(view.shape[:2]) < 1.15 * size
+    assert 0.75 * size < max(view.shape[:2]) < 1.18 * size
     assert list(moved.labels) == [1, 0] and len(moved.unknown) == 1
     grey = cv2.GaussianBlur(view, (0, 0), 1).mean(axis=2)
     dark = grey < (grey.max() + grey.min()) / 2
@@ -40,6 +40,15 @@ def test_boxes_go_where_their_objects_go(size: int, seed: int) -> None:
         assert np.abs(np.array(seen) - box).max() < 4
     # Never mirrored: the first block lies left of and above the second one.
     assert (moved.boxes[0, :2] < moved.boxes[1, :2]).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_page_that_is_moved_is_not_cut(seed: int) -> None:
+    pixels = np.full((300, 200, 3), 235, np.uint8)
+    edges = np.array([[0.0, 0, 20, 20], [180, 280, 200, 300]])
+    marks = Marks(edges, np.array([0, 0]), NONE)
+    _, moved = strong_view(pixels, marks, 300, ViewConfig(1, 1, 0.1, 0), np.random.default_rng(seed))
+    np.testing.assert_allclose(moved.boxes[:, 2:] - moved.boxes[:, :2], 20)
 
 
 def test_what_has_left_the_view_is_no_object() -> None:

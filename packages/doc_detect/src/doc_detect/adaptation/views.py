@@ -34,8 +34,9 @@ def strong_view(
     height, width = (max(32, round(edge * scale)) for edge in pixels.shape[:2])
     turn = cv2.getRotationMatrix2D((0, 0), g.uniform(-config.rotation, config.rotation), scale)
     middle = np.array([pixels.shape[1] / 2, pixels.shape[0] / 2])
-    shift = g.uniform(-config.shift, config.shift, 2) * max(height, width)
-    turn[:, 2] = np.array([width / 2, height / 2]) + shift - turn[:, :2] @ middle
+    shift = np.round(g.uniform(-config.shift, config.shift, 2) * max(height, width))
+    turn[:, 2] = np.array([width / 2, height / 2]) + shift.clip(0) - turn[:, :2] @ middle
+    across, down = width + abs(int(shift[0])), height + abs(int(shift[1]))  # moved, nothing of it is cut off
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     # Averaging comes first: a warp alone would leave out pixels.
     smaller = cv2.resize(pixels, (width, height), interpolation=method)
@@ -43,12 +44,12 @@ def strong_view(
     view = cv2.warpAffine(
         smaller,
         (np.vstack([turn, [0, 0, 1]]) @ back)[:2],
-        (width, height),
+        (across, down),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=tuple(float(value) for value in _border_colour(smaller)),
     )
-    return _in_other_light(view, g), _moved(marks, turn, width, height)
+    return _in_other_light(view, g), _moved(marks, turn, across, down)
 
 
 def _moved(marks: Marks, turn: np.ndarray, width: int, height: int) -> Marks:

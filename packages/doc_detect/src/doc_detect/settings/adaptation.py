@@ -58,7 +58,7 @@ class ViewConfig:
     largest: float = 1.12
     """Largest scale of a view."""
     shift: float = 0.04
-    """Share of the longest side by which a page may be moved."""
+    """Share of the longest side by which a page may be moved: the view has as much more paper on one side."""
     rotation: float = 1.0
     """Degrees that a page may be turned by."""
 
