@@ -39,7 +39,7 @@ LOST, INVENTED = 0.5, 2.0
 """An adapted detector may have so many of the source's sure finds of a class, no fewer and no more."""
 FEW = 5
 """Sure finds by which a class may differ whatever their share."""
-STRANGER = 0.5
+STRANGER = 0.35
 """Least agreement of the adapted detector with its source."""
 FORGOTTEN = 1.15
 """By how much the loss on pages of the source's world may grow."""

@@ -154,7 +154,7 @@ FEWEST_PAGES = 5
 
 
 def small() -> AdaptSettings:
-    """The recipe: some 5 minutes of one CPU core for 400 pages."""
+    """The recipe: some 2 minutes of one CPU core for 400 pages."""
     return AdaptSettings()
 
 
