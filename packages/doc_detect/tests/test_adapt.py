@@ -360,6 +360,12 @@ def test_unusable_settings_are_refused_in_one_line(
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
+def test_an_unusable_source_world_is_refused_before_the_work(source: Run, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        adapt(dataclasses.replace(settings(source, data, tmp_path / "run"), source=Path("nowhere")))
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_few_pages_are_refused(source: Run, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "few"
     folder.mkdir()

@@ -100,13 +100,15 @@ def adapt(settings: AdaptSettings) -> Run:
     boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))
     listed = list_pages(settings.target, settings.pages, settings.seed, boxed)
     _refuse_few(len(listed.refs), settings)
+    world = settings.source
+    known = None if world is None else (open_training(world), open_validation(world))
     if run is None:
         assert source is not None
         run = _start(fabric, settings, source, _data(listed, labelled))
     else:
         way_out = "bring back the pages as they were, or start a new run"
         require_same(run.config(), _data(listed, labelled), run.folder, way_out)
-    _Adaptation(fabric, run, settings, listed, labelled).finish()
+    _Adaptation(fabric, run, settings, listed, labelled, known).finish()
     return run
 
 
@@ -197,8 +199,15 @@ class _Adaptation:
     """One adaptation: pages, lessons, steps, verdict."""
 
     def __init__(
-        self, fabric: Fabric, run: Run, settings: AdaptSettings, listed: Listed, labelled: CocoSet | None
+        self,
+        fabric: Fabric,
+        run: Run,
+        settings: AdaptSettings,
+        listed: Listed,
+        labelled: CocoSet | None,
+        known: tuple[CocoSet, CocoSet] | None,
     ):
+        self.known = known
         self.fabric, self.run, self.settings = fabric, run, settings
         self.work = run.folder / WORK
         self.clock = time.process_time()
@@ -259,12 +268,15 @@ class _Adaptation:
 
     def _margin(self, detector: Detector, labelled: CocoSet) -> dict[str, float]:
         plain = TorchDetector(detector, self.fabric.device, scoring=self.scoring)
-        return fit_margin(plain, labelled, len(labelled.pages), self.settings.seed)
+        try:
+            return fit_margin(plain, labelled, len(labelled.pages), self.settings.seed)
+        except UserError as error:  # nothing of it was found, which is no reason to end here
+            say(f"no margin could be fitted: {error}")
+            return dict(self.scoring.margin)
 
     def finish(self) -> None:
         """Do what remains, and write what the run is for."""
-        source = self.settings.source
-        synthetic = None if source is None else open_training(source)
+        synthetic = None if self.known is None else self.known[0]
         problem = Problem(
             self.source, self.scoring, self.pages, synthetic, self.lessons, self.settings, self.run.folder
         )
@@ -293,11 +305,10 @@ class _Adaptation:
 
     def _judge(self, adapted: Detector, lessons: Lessons) -> Judgement:
         device, losses = self.fabric.device, None
-        if self.settings.source is not None:
+        if self.known is not None:
             say("measuring the loss on pages of the source's world")
-            known = open_validation(self.settings.source)
-            loss = labelled_loss(self.source, known, JUDGED_PAGES)
-            losses = (loss, labelled_loss(adapted, known, JUDGED_PAGES))
+            loss = labelled_loss(self.source, self.known[1], JUDGED_PAGES)
+            losses = (loss, labelled_loss(adapted, self.known[1], JUDGED_PAGES))
         before, after = (TorchDetector(each, device, scoring=self.scoring) for each in (self.source, adapted))
         # What labelled pages teach may well be found more or less often than before.
         counted = [label for label in lessons.learned if label not in lessons.taught]

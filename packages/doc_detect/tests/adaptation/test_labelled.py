@@ -115,6 +115,19 @@ def test_from_25_pages_the_weights_are_learned_too(source: Run, data: Path, tmp_
     assert facts_of(taught)["steps"] == 3
 
 
+def test_boxes_of_things_that_the_detector_never_finds_leave_the_margin_as_it_is(
+    source: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [
+        dataclasses.replace(page, boxes=np.array([[0.0, 0, 2, 2]]), labels=np.array([class_index("graphic")]))
+        for page in read_coco(data / "train.json").pages[:26]
+    ]
+    write_coco(data / "odd.json", pages, {"name": "odd"}, LABELS)
+    run = adapt(settings(source, data, tmp_path / "run", labelled=data / "odd.json"))
+    assert facts_of(run)["margin"] == {} and facts_of(run)["trained_on_labelled"]
+    assert "no margin could be fitted" in capsys.readouterr().err
+
+
 def test_a_run_is_not_resumed_with_other_boxes(source: Run, data: Path, tmp_path: Path) -> None:
     file = boxed(data, 7)
     with pytest.MonkeyPatch.context() as patch:
