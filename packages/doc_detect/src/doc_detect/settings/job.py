@@ -32,7 +32,7 @@ class PredictSettings:
     """Longest side in pixels that pages are looked at, in place of the detector's own (512). A larger one finds
     smaller things, in time that grows with its square: 768 takes a page twice as long."""
     min_score: float = 0.0
-    """Leave out detections that score less. It moves no box, and below the detector's own 0.05 it changes nothing."""
+    """Leave out detections that score less. It moves no box, and below the detector's own floor it changes nothing."""
     work: WorkConfig = WorkConfig()
     """Where pages are worked on."""
     pdf_pixels: int = 2000
