@@ -272,6 +272,20 @@ def test_boxes_lie_on_their_objects_after_degradation(data: Path) -> None:
                 assert inner < outer
 
 
+def test_a_further_stage_can_keep_a_share_of_what_it_started_with(
+    data: Path, unbroken: Run, tmp_path: Path
+) -> None:
+    chosen = settings(data, tmp_path / "all", steps=2, init=unbroken.folder)
+    every = load_detector(train(chosen)).state_dict()
+    part = dataclasses.replace(chosen, out=tmp_path / "part", init_share=0.25)
+    first = load_detector(unbroken).state_dict()
+    for name, value in load_detector(train(part)).state_dict().items():
+        if value.dtype.is_floating_point:
+            torch.testing.assert_close(value, every[name].lerp(first[name], 0.25))
+    with pytest.raises(UserError, match="goes with --init"):
+        dataclasses.replace(chosen, init=None, init_share=0.5)
+
+
 def test_rare_classes_are_shown_more_often() -> None:
     def page(*labels: str) -> CocoPage:
         numbers = np.array([class_index(label) for label in labels], np.int64)

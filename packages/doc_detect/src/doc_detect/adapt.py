@@ -39,7 +39,7 @@ from doc_detect.pages import PageRef, ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
 from doc_detect.settings.training import ModelConfig
-from doc_detect.train import LARGEST_GRADIENT, Start, make_optimizer, update_average
+from doc_detect.train import LARGEST_GRADIENT, Start, blend, make_optimizer, update_average
 from doc_detect.training.pages import open_training, open_validation
 from seminar_common import failures, runs, seeds
 from seminar_common.checkpoints import load_tensors, load_weights, save_tensors
@@ -299,7 +299,7 @@ class _Adaptation:
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
             self.run.log({"step": 0, **counts})
         adapted = self.trainer.fit()
-        _blend(adapted, self.source, self.settings.kept)
+        blend(adapted, self.source, self.settings.kept)  # steadier than either end (WiSE-FT)
         method.finish(adapted)
         return adapted, self._judge(adapted, lessons)
 
@@ -405,17 +405,6 @@ def _freeze(detector: Detector, stages: int) -> None:
     assert isinstance(detector, FCOSDetector)
     for module in early_modules(detector.backbone.network, stages):
         module.requires_grad_(False)
-
-
-@torch.no_grad()
-def _blend(adapted: Detector, source: Detector, share: float) -> None:
-    """Move the adapted weights towards the source's by ``share``, which is steadier than either end.
-
-    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT).
-    """
-    for ours, theirs in zip(adapted.state_dict().values(), source.state_dict().values(), strict=True):
-        if ours.dtype.is_floating_point:
-            ours.lerp_(theirs, share)
 
 
 def _rows(judgement: Judgement, settings: AdaptSettings, dataset: str) -> tuple[Row, ...]:

@@ -170,6 +170,14 @@ def update_average(average: nn.Module, model: nn.Module, step: int, decay: float
             mean.copy_(value)
 
 
+@torch.no_grad()
+def blend(model: nn.Module, other: nn.Module, share: float) -> None:
+    """Move the weights and statistics of ``model`` by ``share`` of the way towards those of ``other``."""
+    for ours, theirs in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        if ours.dtype.is_floating_point:
+            ours.lerp_(theirs.to(ours), share)
+
+
 def make_optimizer(detector: Detector, config: OptimizationConfig) -> torch.optim.Optimizer:
     """Return AdamW with a learning rate for the backbone and one for the rest."""
     groups = detector.parameter_groups(config.backbone_learning_rate, config.learning_rate)
@@ -196,6 +204,8 @@ class Trainer:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = BATCH_NORM_MOMENTUM
         self.average = copy.deepcopy(detector).to(fabric.device).eval()
+        # Taken before a resumed run puts its own weights there.
+        self.first = copy.deepcopy(detector).to(fabric.device) if settings.init_share else None
         self.model, self.optimizer = fabric.setup(detector, make_optimizer(detector, config))
         kept = {"model": detector, "average": self.average}
         self.shell = TrainingShell(fabric, run, config.steps, kept, [self.optimizer])
@@ -212,6 +222,8 @@ class Trainer:
                 loss = self._train_step(images, targets)
                 advance(1, f"loss {loss:.3f}")
                 self._after_step()
+        if self.first is not None:
+            blend(self.average, self.first, self.settings.init_share)
         self._calibrate()
         self.shell.finish("average")
 

@@ -120,6 +120,9 @@ class TrainSettings:
     """Run or ONNX file of `export` with the same labels whose weights to start from, or `default`, the detector that
     ships: a further stage of training. The layers are as there. Of a run that has not ended, the moving average in its
     last checkpoint is taken."""
+    init_share: float = field(default=0.0, metadata={"earlier": 0.0})
+    """Share of the weights of --init in those that are kept at the end, the rest being the trained ones: half-way
+    averages forget less of what the start knew (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models")."""
     name: str = "source-only"
     """The model's name in result tables."""
     preset: Literal["smoke", "small", "paper"] = "small"
@@ -146,6 +149,10 @@ class TrainSettings:
         parse_map(self.map)
         if min(self.log_every, self.checkpoint_every, self.validation_pages) < 1:
             raise UserError("--log-every, --checkpoint-every and --validation-pages must be 1 or more")
+        if not 0 <= self.init_share < 1:
+            raise UserError(f"--init-share {self.init_share}: must lie in [0, 1)")
+        if self.init_share and self.init is None:
+            raise UserError("--init-share: goes with --init, whose weights it keeps")
         if self.loaders < 0 or self.validate_every < 0:
             raise UserError("--loaders and --validate-every must not be negative")
 
