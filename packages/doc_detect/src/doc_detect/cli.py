@@ -181,7 +181,7 @@ COMMANDS = {
             "--out mine.onnx --margin-data labels.json --margin-pages 20",
         ),
         extra="train",
-        inputs=("run", "model", "data", "margin_data"),
+        inputs=("run", "model", "data", "calibration_data", "margin_data"),
         new=("out",),
         marks={"run": RUN},
     ),

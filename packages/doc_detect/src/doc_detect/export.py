@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from doc_detect.detectors.onnx import default_model
+from doc_detect.detectors.scoring import Scoring
 from doc_detect.settings.training import ExportSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors
@@ -20,7 +22,6 @@ from seminar_common.training import WEIGHTS
 
 if TYPE_CHECKING:
     from doc_detect.detectors.base import Detector
-    from doc_detect.detectors.scoring import Scoring
 
 TOLERANCE = 0.01
 """Difference of AP between PyTorch and ONNX that is still taken for the same."""
@@ -77,21 +78,37 @@ def _export_run(settings: ExportSettings, folder: Path, unchecked: Path) -> Pari
 
 
 def _change_facts(file: Path, settings: ExportSettings) -> None:
-    """Write into the metadata of ``file`` what the settings ask for: another threshold, and the margins."""
+    """Write into the metadata of ``file`` what the settings ask for: a threshold, what scores mean, the margins."""
+    if settings.score_threshold is not None:
+        _write_facts(file, {"score_threshold": settings.score_threshold})
+    if settings.calibration_data is not None:
+        _write_facts(file, Scoring().facts())
+        _write_facts(file, _calibration(file, settings.calibration_data))
+    if settings.margin_data is not None:
+        _write_facts(file, {"margin": _margin(file, settings, settings.margin_data)})
+
+
+def _write_facts(file: Path, changes: Mapping[str, Any]) -> None:
     import onnx
 
     from doc_detect.detectors.onnx import METADATA_KEY
 
-    changes: dict[str, Any] = {}
-    if settings.score_threshold is not None:
-        changes["score_threshold"] = settings.score_threshold
-    if settings.margin_data is not None:
-        changes["margin"] = _margin(file, settings, settings.margin_data)
-    if changes:
-        model = onnx.load(file)
-        entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
-        entry.value = json.dumps({**json.loads(entry.value), **changes})
-        onnx.save(model, file)
+    model = onnx.load(file)
+    entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    entry.value = json.dumps({**json.loads(entry.value), **changes})
+    onnx.save(model, file)
+
+
+def _calibration(file: Path, data: Path) -> dict[str, Any]:
+    """Return what the scores of the detector in ``file`` mean, fitted on held-out pages."""
+    from doc_detect.detectors.onnx import OnnxDetector
+    from doc_detect.figures.calibration import fit_scoring
+    from doc_detect.training.pages import open_validation
+
+    facts = fit_scoring(OnnxDetector(file), open_validation(data)).facts()
+    thresholds = ", ".join(f"{label} {score:.2f}" for label, score in facts["thresholds"].items())
+    say(f"raw scores that mean 0.5: {thresholds}")
+    return facts
 
 
 def _margin(file: Path, settings: ExportSettings, data: Path) -> dict[str, float]:

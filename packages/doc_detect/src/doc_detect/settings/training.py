@@ -248,6 +248,9 @@ class ExportSettings:
     """Pages to compare both on: a folder that `synth` wrote, or a COCO file; by default those the run saw in validation."""
     pages: int = 60
     """How many of them."""
+    calibration_data: Path | None = None
+    """Held-out pages, such as a folder of `synth` (its validation pages are taken), to fit what scores mean on; by
+    default it stays what the run or the file says. The margin is to be fitted anew then."""
     margin_data: Path | None = None
     """COCO file of pages on which people drew boxes, to fit each class's margin on."""
     margin_pages: int = 20
@@ -258,7 +261,8 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.run is not None and self.model is not None:
             raise UserError("--run and --model: give one of them")
-        if self.run is None and self.margin_data is None and self.score_threshold is None:
+        changes = (self.margin_data, self.calibration_data, self.score_threshold)
+        if self.run is None and all(change is None for change in changes):
             raise UserError(
                 "--run or --margin-data: say what to write, a run's detector or one with a margin"
             )
