@@ -16,7 +16,8 @@ from torchvision.ops import box_iou
 
 from doc_detect.classes import class_index
 from doc_detect.coco import read_coco
-from doc_detect.detectors.onnx import Detections, OnnxDetector, to_page
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import OnnxDetector, to_page
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.detectors.torch import open_torch
 from doc_detect.detectors.trained import load_detector

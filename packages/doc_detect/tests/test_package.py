@@ -77,3 +77,13 @@ def test_a_folder_of_another_kind_is_refused_before_pytorch_is_imported(
     settings = parse("doc-detect", "", COMMANDS, [name, *options])
     with pytest.raises(UserError, match=message):
         check_paths(COMMANDS[name], settings)
+
+
+def test_the_detector_that_ships_says_what_its_scores_mean_and_what_people_draw() -> None:
+    from doc_detect.detectors.onnx import OnnxDetector, default_model
+
+    detector = OnnxDetector()
+    scoring = detector.scoring
+    assert set(scoring.calibration) == set(scoring.margin) == set(detector.labels)
+    assert 0 < scoring.floor < 0.05 and all(0.001 < share < 0.01 for share in scoring.margin.values())
+    assert default_model().stat().st_size < 8e6

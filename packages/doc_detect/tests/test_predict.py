@@ -17,7 +17,8 @@ from pycocotools.coco import COCO
 from doc_detect.convert import main as convert
 from doc_detect.crop import crop
 from doc_detect.detectors import onnx
-from doc_detect.detectors.onnx import Detections, to_page
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import to_page
 from doc_detect.formats.forms import read_any
 from doc_detect.pages import Page, PageRef
 from doc_detect.predict import main, predict

@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy_exports(
         "BadPage": "doc_detect.pages",
         "CLASSES": "doc_detect.classes",
         "Box": "doc_detect.predictions",
-        "Detections": "doc_detect.detectors.onnx",
+        "Detections": "doc_detect.detectors.detections",
         "Detector": "doc_detect.detectors.finder",
         "Failure": "seminar_common.failures",
         "Found": "doc_detect.detectors.found",

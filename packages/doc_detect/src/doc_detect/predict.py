@@ -8,8 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.finder import open_detector
-from doc_detect.detectors.onnx import Detections, PageDetector, read_for
+from doc_detect.detectors.onnx import PageDetector, read_for
 from doc_detect.pages import BadPage, PageRef, ReadOptions, common_root, page_refs, search
 from doc_detect.pages.canvases import FOLDER, Library, split_inputs
 from doc_detect.pages.download import Downloader

@@ -11,7 +11,7 @@ import numpy as np
 
 from doc_detect.adaptation.criterion import Judgement, agreement, judge
 from doc_detect.adaptation.target import TargetPage
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.pages import Page
 

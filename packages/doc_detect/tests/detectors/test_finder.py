@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from doc_detect import BadPage, Detector, Failure, Found, PageRef, read_for
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.pages import ReadOptions
 from doc_detect.pages.iiif import Canvas
 from doc_detect.predict import predict

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from doc_detect.detectors.onnx import Detections, prepare
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import prepare
 from doc_detect.detectors.scoring import FILE, Scoring, read_scoring, scoring_of, widened, write_scoring
 from seminar_common.errors import UserError
 

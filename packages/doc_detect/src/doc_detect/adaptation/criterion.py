@@ -17,7 +17,8 @@ import torch
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target
-from doc_detect.detectors.onnx import Detections, PageDetector
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import PageDetector
 from doc_detect.detectors.postprocess import box_iou
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.training.pages import own_labels, read_labelled

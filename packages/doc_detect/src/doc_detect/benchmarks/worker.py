@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, read_for
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import OnnxDetector, PageDetector, read_for
 from doc_detect.pages import PageRef
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.settings.training import ModelConfig
 from seminar_common import seeds
 from seminar_common.errors import UserError, choices

@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from doc_detect.detectors.backbones import PAD_MULTIPLE, STRIDES, PyramidBackbone
 from doc_detect.detectors.base import Detector, Target, inside_regions, resize_to, scale_back
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.settings.training import ModelConfig
 from seminar_common.errors import UserError
 

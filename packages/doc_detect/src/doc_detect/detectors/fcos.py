@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from doc_detect.classes import TEXT_CLASSES
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
 from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.postprocess import detections
 from doc_detect.settings.training import ModelConfig
 

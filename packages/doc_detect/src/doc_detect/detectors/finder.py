@@ -10,8 +10,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from PIL import Image
 
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.found import Found, named
-from doc_detect.detectors.onnx import Detections, OnnxDetector, PageDetector, read_for
+from doc_detect.detectors.onnx import OnnxDetector, PageDetector, read_for
 from doc_detect.pages import BadPage, Page, PageRef, ReadOptions, page_refs, read_page, search
 from doc_detect.pages.memory import Picture, file_behind, page_in_memory, pixels_of
 from doc_detect.pages.names import page_name

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from doc_detect.detectors.onnx import Detections
+from doc_detect.detectors.detections import Detections
 from doc_detect.pages.cutting import cut, pad
 from doc_detect.predictions import Box, tenths
 from seminar_common.errors import UserError

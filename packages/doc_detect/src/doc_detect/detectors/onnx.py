@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.postprocess import detections
 from doc_detect.detectors.scoring import Scoring, scoring_of
 from doc_detect.pages import Page, PageRef, ReadOptions, read_content, read_page
@@ -35,18 +36,6 @@ READING_CODE = (
 """What every detector's findings go through, from the file to what is written."""
 THINNEST = 0.1
 """Detections that are thinner than this many pixels on the page are none: findings are stored in tenths."""
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was found on one page, highest score first."""
-
-    boxes: "np.ndarray"
-    """float32 [N, 4]: x1, y1, x2, y2 in the page's own pixels."""
-    scores: "np.ndarray"
-    """float32 [N], 0 to 1."""
-    labels: "np.ndarray"
-    """int64 [N], index into the detector's labels."""
 
 
 class PageDetector(Protocol):

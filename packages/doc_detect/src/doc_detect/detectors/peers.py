@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from doc_detect.detectors.onnx import READING_CODE, Detections, to_page
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import READING_CODE, to_page
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.pages import Page
 from seminar_common.errors import UserError

@@ -21,7 +21,7 @@ from seminar_common.files import read_json, write_json
 if TYPE_CHECKING:
     import numpy as np
 
-    from doc_detect.detectors.onnx import Detections
+    from doc_detect.detectors.detections import Detections
 
 FILE = "scoring.json"
 """Its file in a run folder."""

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from doc_detect.detectors.base import Detector
-from doc_detect.detectors.onnx import READING_CODE, Detections, to_page
+from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.onnx import READING_CODE, to_page
 from doc_detect.detectors.scoring import Scoring, read_scoring
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.detectors.trained import load_detector
