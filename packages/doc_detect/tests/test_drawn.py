@@ -71,8 +71,10 @@ def test_export_fits_a_margin_and_evaluate_measures_both(tmp_path: Path, paint, 
     from doc_detect.classes import class_index
     from doc_detect.coco import CocoPage, write_coco
     from doc_detect.detectors.onnx import OnnxDetector
+    from doc_detect.detectors.scoring import Scoring
     from doc_detect.evaluate import evaluate
     from doc_detect.export import export
+    from doc_detect.figures.calibration import FLOOR
     from doc_detect.settings.training import EvaluateSettings, ExportSettings
 
     pages = []
@@ -89,6 +91,12 @@ def test_export_fits_a_margin_and_evaluate_measures_both(tmp_path: Path, paint, 
     export(ExportSettings(tmp_path / "quick.onnx", model=out, score_threshold=0.15))
     quick = OnnxDetector(tmp_path / "quick.onnx")
     assert (quick.facts.score_threshold, OnnxDetector(tiny_model).facts.score_threshold) == (0.15, 0.05)
+    # The file's own margin goes: it was fitted with scores that meant something else.
+    settings = ExportSettings(tmp_path / "meant.onnx", model=out, calibration_data=tmp_path / "drawn.json")
+    export(settings)
+    assert OnnxDetector(settings.out).scoring == Scoring(
+        {}, FLOOR, {}
+    )  # four finds are too few to calibrate on
     share = quick.scoring.margin["graphic"]
     assert share == pytest.approx(12 / 1000, rel=0.35)  # of the window, which is smaller than the page
     settings = EvaluateSettings(tmp_path / "drawn.json", model=out, out=tmp_path / "measured", resamples=100)
