@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("PIL")
+
+import numpy as np
 from PIL import Image
 
 from seminar_common.images import BadImage, read_image
-
-pytest.importorskip("PIL")
 
 DARK = np.zeros((40, 30), bool)
 DARK[10:30, 5:20] = True
