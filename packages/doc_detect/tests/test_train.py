@@ -39,6 +39,7 @@ from doc_detect.training.pages import (
     training_size,
 )
 from seminar_common.checkpoints import load_tensors
+from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
 
@@ -53,7 +54,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[...
 def settings(data: Path, out: Path, steps: int = 4, **changes) -> TrainSettings:
     model = ModelConfig(size=96, head_convs=1, labels=LABELS)
     optimization = OptimizationConfig(steps=steps, batch_size=2, sizes=(64, 96))
-    every = {"log_every": 2, "checkpoint_every": 2, "validate_every": 0}
+    # One thread: how many cores others leave free may change between two runs whose bits are compared.
+    every = {"log_every": 2, "checkpoint_every": 2, "validate_every": 0, "device": DeviceConfig(threads=1)}
     return dataclasses.replace(
         smoke(), data=data, out=out, model=model, optimization=optimization, **every, **changes
     )
