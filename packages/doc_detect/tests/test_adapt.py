@@ -206,7 +206,7 @@ def test_every_command_takes_the_run_and_its_file(adapted: Run, data: Path, tmp_
             PredictSettings((data / "images",), tmp_path / name, **detector, work=WorkConfig(workers=1))
         )
         assert summary.pages == 22
-    export(ExportSettings(run=adapted.folder, out=tmp_path / "again.onnx", data=data, pages=3))
+    export(ExportSettings(run=adapted.folder, out=tmp_path / "again.onnx", data=data))
     results = evaluate(
         EvaluateSettings(run=adapted.folder, data=data, out=tmp_path / "figures", resamples=100)
     )
