@@ -78,8 +78,7 @@ class Detector:
             model: ONNX file made by ``doc-detect export``.
             run: Run folder of ``doc-detect train``, to use PyTorch instead.
             threads: CPU threads for one page. With ``run`` this is set for all that PyTorch does in the process.
-            size: Longest side in pixels that pages are looked at, in place of the file's own: a larger one finds
-                smaller things, in time that grows with its square.
+            size: Longest side in pixels that pages are looked at, in place of the file's own; time grows with its square.
             options: Size that pages of PDFs count as, and the limit on pixels.
 
         Raises:

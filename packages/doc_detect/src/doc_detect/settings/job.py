@@ -29,8 +29,8 @@ class PredictSettings:
     run: Path | None = None
     """Run folder of `train`, to use its detector in PyTorch instead of an ONNX file."""
     size: int | None = None
-    """Longest side in pixels that pages are looked at, in place of the detector's own (512). A larger one finds
-    smaller things, in time that grows with its square: 768 takes a page twice as long."""
+    """Longest side in pixels that pages are looked at, in place of the detector's own (512). Time grows with its square:
+    768 takes a page twice as long. Whether it finds more depends on the pages: try it on some."""
     min_score: float = 0.0
     """Leave out detections that score less. It moves no box, and below the detector's own floor it changes nothing."""
     work: WorkConfig = WorkConfig()
