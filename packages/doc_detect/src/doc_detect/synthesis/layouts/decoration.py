@@ -14,44 +14,19 @@ Generator = np.random.Generator
 Place = Literal["gap", "head", "tail", "title"]
 
 _SHARES: Mapping[Place, Mapping[str, float]] = {
-    "gap": {
-        "flowers": 0.16,
-        "band": 0.1,
-        "headpiece": 0.08,
-        "motif": 0.06,
-        "small": 0.26,
-        "pieces": 0.18,
-        "strip": 0.16,
-    },
-    "head": {
-        "flowers": 0.1,
-        "band": 0.14,
-        "headpiece": 0.3,
-        "motif": 0.05,
-        "picture": 0.06,
-        "small": 0.1,
-        "pieces": 0.07,
-        "strip": 0.18,
-    },
-    "tail": {
-        "flowers": 0.06,
-        "band": 0.04,
-        "tailpiece": 0.38,
-        "motif": 0.07,
-        "picture": 0.07,
-        "small": 0.2,
-        "pieces": 0.18,
-    },
-    "title": {
-        "motif": 0.2,
-        "tailpiece": 0.15,
-        "headpiece": 0.08,
-        "picture": 0.3,
-        "small": 0.15,
-        "pieces": 0.12,
-    },
+    "gap": {"flowers": 0.35, "band": 0.3, "headpiece": 0.2, "motif": 0.15},
+    "head": {"flowers": 0.18, "band": 0.25, "headpiece": 0.4, "motif": 0.1, "picture": 0.07},
+    "tail": {"flowers": 0.12, "band": 0.06, "tailpiece": 0.62, "motif": 0.12, "picture": 0.08},
+    "title": {"motif": 0.3, "tailpiece": 0.2, "headpiece": 0.1, "picture": 0.4},
 }
-"""How often each ornament stands in each place."""
+"""How often each ornament stands in each place, where it is none of one to four lines."""
+_SMALL: Mapping[Place, tuple[float, Mapping[str, float]]] = {
+    "gap": (0.5, {"small": 0.44, "pieces": 0.3, "strip": 0.26}),
+    "head": (0.2, {"small": 0.3, "pieces": 0.2, "strip": 0.5}),
+    "tail": (0.25, {"small": 0.52, "pieces": 0.48}),
+    "title": (0.2, {"small": 0.55, "pieces": 0.45}),
+}
+"""Share of ornament of one to four lines in each place, and how often each is that."""
 
 
 def decoration(
@@ -75,7 +50,8 @@ def decoration(
         pictures: How pictures are cut.
     """
     room, wide = size
-    shares = _SHARES[place]
+    share, small = _SMALL[place]
+    shares = small if g.random() < share else _SHARES[place]
     name = list(shares)[int(g.choice(len(shares), p=list(shares.values())))]
     width = round(wide)
     if name == "flowers":
@@ -90,7 +66,7 @@ def decoration(
         art = ornament.tailpiece(
             round(min(room, wide * g.uniform(0.35, 1.1)) + 8), width, g, materials.leafwork
         )
-    elif name in ("small", "pieces", "strip"):
+    elif name in small:
         art = _small(name, size, style, face, materials, g)
     elif name == "motif":
         side = round(min(room, wide) * (g.uniform(0.3, 0.9) if place == "gap" else 1))

@@ -85,6 +85,7 @@ def book(height: int, materials: Materials, g: Generator) -> Book:
 
 def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g: Generator) -> Manner:
     ornate = materials.fonts.faces("initials")
+    plain = g.random() < 0.5  # nothing small among the text but initials and plain signs
     kinds = ("block", "block", "plain") if g.random() < 0.6 else ("plain",)
     if ornate and g.random() < 0.2:
         kinds = ("ornate", "block")
@@ -95,7 +96,7 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         heading=display,
         setting=Setting(
             rubric=float(g.choice([0, 0, 0, 0.1])) if gothic else 0.0,
-            accent_share=float(g.choice([0, 0, 0.05, 0.12])) if gothic else 0.0,
+            accent_share=float(g.choice([0, 0, 0.05, 0.12])) if gothic and not plain else 0.0,
             accents=((RUBRIC,), (RUBRIC, initials.BLUE), (style.colour,))[int(g.integers(3))],
             signs="".join(covers(style.face, PARAPHS)),
         ),
@@ -110,14 +111,16 @@ def _manner(style: Style, display: Style, gothic: bool, materials: Materials, g:
         paragraph=((3, 9), (6, 20), (20, 60))[int(g.integers(3))],
         gap=float(g.choice([0, 0, 0.5])),
         ornament_share=float(g.choice([0, 0, 0, 0.2, 0.5])),
-        cut_share=float(g.choice([0, 0, 0, 0, 0, 0.2, 0.5])),
-        asterisk_share=float(g.choice([0, 0, 0, 0.2])),
+        cut_share=0.0 if plain else float(g.choice([0, 0, 0, 0.2, 0.5])),
+        asterisk_share=0.0 if plain else float(g.choice([0, 0, 0.2])),
         ornament_face=materials.face(g, "sans", "roman"),
         sign_share=float(g.choice([0, 0.5])) if gothic else float(g.choice([0, 0, 0, 0.2])),
         sign_colours=(style.colour, RUBRIC, initials.BLUE)[: int(g.integers(1, 4))]
         if gothic
         else (style.colour,),
-        sign_kinds=("type", "type", "paraph", "versal")[: int(g.integers(2, 5))] if gothic else ("type",),
+        sign_kinds=("type", "type", "paraph", "versal")[: int(g.integers(2, 5))]
+        if gothic and not plain
+        else ("type",),
     )
 
 
@@ -137,7 +140,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
         marks.beside(canvas, made.frame, made.manner.style.leading, materials, g)
     if not made.bordered and g.random() < 0.05:
         furniture.ruled_frame(canvas, made.frame, g)
-    if g.random() < 0.12:
+    if g.random() < 0.2:
         furniture.stamp(canvas, materials, g)
     if g.random() < 0.06:
         furniture.handwriting(canvas, materials, g)

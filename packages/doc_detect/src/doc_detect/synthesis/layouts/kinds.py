@@ -124,13 +124,13 @@ WORLDS: Mapping[str, Mapping[str, float]] = {
     "record": {"record": 1.0},
     "nonpage": {"nonpage": 1.0},
     "all": {
-        "print": 0.4,
-        "manuscript": 0.14,
-        "catalogue": 0.13,
-        "newspaper": 0.06,
-        "article": 0.1,
-        "record": 0.13,
-        "nonpage": 0.04,
+        "print": 0.46,
+        "manuscript": 0.16,
+        "catalogue": 0.1,
+        "newspaper": 0.05,
+        "article": 0.09,
+        "record": 0.11,
+        "nonpage": 0.03,
     },
 }
 """Share of each kind in each world."""

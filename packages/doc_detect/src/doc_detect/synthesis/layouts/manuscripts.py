@@ -75,11 +75,11 @@ def _manner(style: Style, verse: bool, richness: float, materials: Materials, g:
         rubric=float(g.choice([0, 0, 0.04, 0.15])),
         versals=versals,
         short_last=g.random() < 0.4,
-        accent_share=float(g.choice([0, 0.04, 0.12])),
+        accent_share=float(g.choice([0, 0, 0.04, 0.12])),
         accents=((RED,), (RED, BLUE), (GOLD, BLUE), (BLUE, RED, GOLD))[int(g.integers(4))],
         signs="".join(covers(style.face, PARAPHS)),
     )
-    hours = not verse and g.random() < 0.2  # short verses, each with a painted capital of one line
+    hours = not verse and g.random() < 0.12  # short verses, each with a painted capital of one line
     heading = replace(
         style,
         size=style.size * g.uniform(0.95, 1.7),
@@ -160,7 +160,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Codex | None =
         _folio_number(canvas, made, materials, g)
     if g.random() < 0.12:
         furniture.handwriting(canvas, materials, g)
-    if g.random() < 0.08:
+    if g.random() < 0.15:
         furniture.stamp(canvas, materials, g)
     return canvas
 
