@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -93,18 +94,34 @@ def fit_margin(detector: PageDetector, pages: CocoSet, count: int, seed: int = 0
     Raises:
         UserError: no page has such an object, or nothing was found on them.
     """
-    chosen = _draw_pages(pages, detector.labels, count, seed)
-    gaps: dict[str, list[float]] = {label: [] for label in detector.labels}
-    for truth, found in find_on_pages(detector, chosen):
-        for label, gap in _gaps(truth, found, detector.labels):
+    chosen = draw_pages(pages, detector.labels, count, seed)
+    return margin_of([*find_on_pages(detector, chosen)], detector.labels, pages.path)
+
+
+def margin_of(
+    pairs: Sequence[tuple[CocoPage, CocoPage]], labels: Sequence[str], path: Path
+) -> dict[str, float]:
+    """Return what :func:`fit_margin` does, of pages with what was found on them.
+
+    Args:
+        pairs: Pages, and the same with what :func:`doc_detect.figures.findings.find_on_pages` found.
+        labels: Classes of the detector.
+        path: Where the pages are from, for the user.
+
+    Raises:
+        UserError: nothing was found on them.
+    """
+    gaps: dict[str, list[float]] = {label: [] for label in labels}
+    for truth, found in pairs:
+        for label, gap in _gaps(truth, found, labels):
             gaps[label].append(gap)
     every = [gap for of_label in gaps.values() for gap in of_label]
     if not every:
         raise UserError(
-            f"{pages.path}: nothing that is drawn on the {len(chosen.pages)} pages was found; "
+            f"{path}: nothing that is drawn on the {len(pairs)} pages was found; "
             "a margin needs pages with objects that the detector knows"
         )
-    say(f"margin fitted on {len(chosen.pages)} pages, {len(every)} objects")
+    say(f"margin fitted on {len(pairs)} pages, {len(every)} objects")
     common = float(np.median(every))
     margins = {
         label: (len(own) * float(np.median(own or [common])) + PRIOR * common) / (len(own) + PRIOR)
@@ -113,8 +130,21 @@ def fit_margin(detector: PageDetector, pages: CocoSet, count: int, seed: int = 0
     return {label: round(max(0.0, margin), 5) for label, margin in margins.items()}
 
 
-def _draw_pages(pages: CocoSet, labels: Sequence[str], count: int, seed: int) -> CocoSet:
-    """Return ``count`` pages that hold an object, one of each book in turn."""
+def draw_pages(pages: CocoSet, labels: Sequence[str], count: int, seed: int, use: str = "margin") -> CocoSet:
+    """Return at most ``count`` pages that hold an object, drawn at random, one of each book in turn.
+
+    A smaller number of pages drawn with the same seed is the beginning of a larger one.
+
+    Args:
+        pages: The pages to draw from.
+        labels: The classes, of which a page must hold one.
+        count: How many.
+        seed: With ``use``, names the stream of random numbers.
+        use: What they are for.
+
+    Raises:
+        UserError: no page holds an object.
+    """
     numbers = [class_index(label) for label in labels]
     books: dict[str, list[CocoPage]] = {}
     for page in pages.pages:
@@ -122,7 +152,7 @@ def _draw_pages(pages: CocoSet, labels: Sequence[str], count: int, seed: int) ->
             books.setdefault(str(page.facts.get("book", "")), []).append(page)
     if not books:
         raise UserError(f"{pages.path}: no page has one of {', '.join(labels)}")
-    generator = numpy_generator(seed, "margin")
+    generator = numpy_generator(seed, use)
     piles = [[book[i] for i in generator.permutation(len(book))] for _, book in sorted(books.items())]
     piles = [piles[i] for i in generator.permutation(len(piles))]
     turns = [pile[turn] for turn in range(max(map(len, piles))) for pile in piles if turn < len(pile)]

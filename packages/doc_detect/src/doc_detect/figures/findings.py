@@ -66,6 +66,14 @@ def measured_labels(truth: Sequence[CocoPage], pages: CocoSet, known: Iterable[s
     return [label for label in known if label in pages.labelled and label in there]
 
 
+def shared_labels(known: Iterable[str], sets: Iterable[CocoSet], truth: Sequence[CocoPage]) -> list[str]:
+    """Return the classes of ``known`` that every set labels and that are on the pages ``truth``, in our order."""
+    labels = set(known)
+    for pages in sets:
+        labels &= set(measured_labels(truth, pages, labels))
+    return [name for name in CLASSES if name in labels]
+
+
 def quick_figures(detector: PageDetector, pages: CocoSet, limit: int) -> dict[str, float]:
     """Return the mean ``ap`` and ``ap50`` and each class's AP50 on the first pages, to watch a training by."""
     pairs = list(find_on_pages(detector, pages, limit))

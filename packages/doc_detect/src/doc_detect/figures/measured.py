@@ -7,6 +7,7 @@ pages of a book resemble each other, or over pages where no book is known.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ SURE_PRECISION = 0.8
 ONE_BOOK = "A figure has no interval where all objects of the class are in one book: nothing tells how another differs."
 Statistic = Callable[[np.ndarray], float]
 """Maps how often each page is there, [P], to a figure."""
+Figure = tuple[str, str | None]
+"""Metric and class of a figure, None for the mean over classes."""
 
 
 def default_split(path: Path) -> str:
@@ -51,22 +54,44 @@ class Measured:
 
     def rows(self, labels: Sequence[str]) -> list[Row]:
         """Return the figures of each class and their mean, over all pages and over each subset."""
-        subsets = sorted({subset for page in self.truth if (subset := subset_of(page))})
-        if len(subsets) < 2:
-            return self._subset_rows(None, labels)
-        return [row for subset in (EVERY, *subsets) for row in self._subset_rows(subset, labels)]
+        parts = subsets(self.truth, labels)
+        return [row for part in parts for row in self._subset_rows(part)]
 
-    def _subset_rows(self, subset: str | None, labels: Sequence[str]) -> list[Row]:
-        chosen = [i for i, page in enumerate(self.truth) if subset in (None, EVERY, subset_of(page))]
-        truth, found = [self.truth[i] for i in chosen], [self.found[i] for i in chosen]
-        labels = [name for name in labels if any((p.labels == class_index(name)).any() for p in truth)]
-        if not labels:
-            return []
+    def _subset_rows(self, part: "Subset") -> list[Row]:
+        truth, found = [self.truth[i] for i in part.pages], [self.found[i] for i in part.pages]
+        subset, labels = part.name, part.labels
         books = units(truth)
         draws = cluster_weights(books.tolist(), self.resamples, self.seed)
         row = dataclasses.replace(self.row, n=len(truth), subset=subset)
         table = precision_table(truth, found, labels)
         return [*_class_rows(row, truth, found, labels, books, draws), *_size_rows(row, table, labels)]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Pages that are measured by themselves."""
+
+    name: str | None
+    """:data:`EVERY` for all pages, ``printed``, ...; None where there are no others to tell it from."""
+    pages: tuple[int, ...]
+    """Their numbers."""
+    labels: tuple[str, ...]
+    """Classes that are on them."""
+
+
+def subsets(truth: Sequence[CocoPage], labels: Sequence[str]) -> list[Subset]:
+    """Return all pages and, where they are of several kinds, those of each; what has none of ``labels`` is left out."""
+    kinds = [subset_of(page) for page in truth]
+    several = sorted({kind for kind in kinds if kind})
+    found = []
+    for name in (EVERY, *several) if len(several) > 1 else (None,):
+        pages = tuple(i for i, kind in enumerate(kinds) if name in (None, EVERY, kind))
+        there = [
+            label for label in labels if any((truth[i].labels == class_index(label)).any() for i in pages)
+        ]
+        if there:
+            found.append(Subset(name, pages, tuple(there)))
+    return found
 
 
 def _class_rows(
@@ -77,11 +102,33 @@ def _class_rows(
     books: np.ndarray,
     draws: np.ndarray,
 ) -> list[Row]:
-    """Return AP, the figures of pages and crops of each class, and the mean AP.
+    """Return AP, the figures of pages and crops of each class, and the mean AP."""
+    figures = drawn_figures(truth, found, labels, books, draws)
+    return [figure_row(row, metric, values, label) for (metric, label), values in figures.items()]
 
-    They have intervals where the objects are in two books or more; resamples of one book are all alike.
+
+def drawn_figures(
+    truth: Sequence[CocoPage],
+    found: Sequence[CocoPage],
+    labels: Sequence[str],
+    books: np.ndarray,
+    draws: np.ndarray,
+) -> dict[Figure, np.ndarray]:
+    """Return AP, the figures of pages and crops of each class, and the mean AP, on every draw of the pages.
+
+    Args:
+        truth: Pages with their objects, P of them.
+        found: The same pages with what was detected.
+        labels: Classes that are on them.
+        books: [P] number of each page's book.
+        draws: [1 + R, P] how often each page is there; the first line has each once.
+
+    Returns:
+        [1 + R] values, the first on all pages as they are; NaN where a draw lacks the class. It is [1] where all
+        objects are in one book: resamples of one book are all alike.
     """
-    rows, precisions = [], []
+    single: dict[Figure, np.ndarray] = {}
+    precisions = []
     for label in labels:
         matches, pages = match_class(truth, found, label), page_scores(truth, found, label)
         fits = crop_fits(truth, found, label)
@@ -89,17 +136,17 @@ def _class_rows(
         if matches.objects.sum():
             precision = np.stack([matches.average_precision(weights) for weights in draws])
             precisions.append(precision)
-            figures = _ap_figures(precision[: len(drawn)])
-            rows += [_row(row, name, values, label) for name, values in figures.items()]
+            single |= {(name, label): of for name, of in _ap_figures(precision[: len(drawn)]).items()}
         statistics: dict[str, Statistic] = {"page_ap": pages.average_precision, "page_f1": pages.f1}
         if fits.objects.sum():
             statistics["crop_iou"] = fits.mean
         for name, statistic in statistics.items():
-            rows.append(_row(row, name, np.array([statistic(weights) for weights in drawn]), label))
+            single[name, label] = np.array([statistic(weights) for weights in drawn])
     if not precisions:
-        return rows
+        return single
     mean = _mean_of_known(np.stack(precisions))[: _usable(len(draws), truth, labels, books)]
-    return [*[_row(row, name, values, None) for name, values in _ap_figures(mean).items()], *rows]
+    means: dict[Figure, np.ndarray] = {(name, None): values for name, values in _ap_figures(mean).items()}
+    return means | single
 
 
 def _usable(draws: int, truth: Sequence[CocoPage], labels: Sequence[str], books: np.ndarray) -> int:
@@ -122,7 +169,7 @@ def _ap_figures(precision: np.ndarray) -> dict[str, np.ndarray]:
     return {"ap": precision.mean(axis=1), "ap50": precision[:, at[0.5]], "ap75": precision[:, at[0.75]]}
 
 
-def _row(row: Row, metric: str, values: np.ndarray, label: str | None) -> Row:
+def figure_row(row: Row, metric: str, values: np.ndarray, label: str | None) -> Row:
     """Return a figure, the first of ``values``, with the interval of the others, its resamples."""
     low, high = (None, None) if np.isnan(values[1:]).all() else percentile_interval(values[1:])
     value = float(values[0])
