@@ -18,6 +18,7 @@ from PIL import Image
 
 from doc_detect import adapt as adapt_command
 from doc_detect.adapt import FACTS, ONNX, adapt
+from doc_detect.adaptation.changes_page import CHANGES
 from doc_detect.adaptation.self_training import PSEUDO_LABELS
 from doc_detect.coco import read_coco
 from doc_detect.detectors.onnx import OnnxDetector, default_model
@@ -104,6 +105,7 @@ def test_a_run_leaves_exactly_these_files(adapted: Run) -> None:
         ONNX,
         FACTS,
         PSEUDO_LABELS,
+        CHANGES,
     }
     assert read_scoring(adapted.folder) == SCORING
     assert trained_as(adapted).model.folded and trained_as(adapted).name == "adapted"
@@ -124,6 +126,29 @@ def test_what_was_learned_from_and_the_verdict_are_written_down(adapted: Run) ->
     assert any(facts["verdict"] in note for note in results.notes)
     assert 0 <= results.one(metric="agreement", model="adapted").value <= 1
     assert results.one(metric="agreement", model="adapted").n == 4
+
+
+def test_how_many_sure_finds_there_are_is_logged_at_every_checkpoint(adapted: Run) -> None:
+    label = next(
+        key.removeprefix("held_out_") for key in adapted.logged()[0] if key.startswith("held_out_sure_")
+    )
+    records = [record for record in adapted.logged() if f"held_out_{label}" in record]
+    assert [record["step"] for record in records] == [0, 2, 4]
+    (curve,) = [
+        curve
+        for curve in read_results(adapted.folder).curves
+        if curve.y_label == "sure finds" and f"sure_{curve.split}" == label
+    ]
+    assert curve.x == (0, 2, 4) and curve.y == tuple(record[f"held_out_{label}"] for record in records)
+    assert "changes.html" in (adapted.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_to_watch_changes_no_bit(
+    source: Run, data: Path, adapted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doc_detect.adaptation.watch.Watch.look", lambda *_: {})
+    ours, theirs = weights(adapt(settings(source, data, tmp_path / "unwatched"))), weights(adapted)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_weights_lie_half_way_and_early_stages_stay(

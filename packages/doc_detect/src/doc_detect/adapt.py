@@ -11,8 +11,9 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 
-from doc_detect.adaptation.base import Lessons, Method, Problem, make_method
-from doc_detect.adaptation.criterion import KEPT, Judgement, judge, labelled_loss
+from doc_detect.adaptation.base import Lessons, Method, Problem, make_method, method_class
+from doc_detect.adaptation.changes_page import CHANGES, write_changes
+from doc_detect.adaptation.criterion import KEPT, Judgement, Look, judge, labelled_loss
 from doc_detect.adaptation.labelled import (
     MARGIN_FROM,
     WEIGHTS_FROM,
@@ -22,6 +23,7 @@ from doc_detect.adaptation.labelled import (
     refs_of,
 )
 from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_pages, list_pages
+from doc_detect.adaptation.watch import WATCHED, Watch
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector, build_detector
@@ -34,7 +36,7 @@ from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import DETECTOR, load_detector
 from doc_detect.export import card_of
 from doc_detect.figures.calibration import fit_margin
-from doc_detect.figures.detection_report import learning_curves
+from doc_detect.figures.detection_report import learning_curves, sure_find_curves
 from doc_detect.pages import PageRef, ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
@@ -89,6 +91,10 @@ def adapt(settings: AdaptSettings) -> Run:
         return run
     if not settings.target:
         raise UserError("--target is missing: give the scans to adapt to")
+    if method_class(settings.method).needs_source and settings.source is None:
+        raise UserError(
+            f"--source is missing: --method {settings.method} learns from labelled pages of the source's world"
+        )
     if run is None:
         settings = dataclasses.replace(settings, out=_new_folder(settings), model=_model(settings))
     fabric = launch(settings.device)
@@ -213,6 +219,8 @@ class _Adaptation:
         self.clock = time.process_time()
         source = self._source()
         self.scoring = source.scoring
+        self.looks: list[Look] = []
+        """What source and adapted detector find on the held-out pages, once it was judged."""
         self.source = source.detector.to(fabric.device).eval().requires_grad_(False)
         pages = self._decode(listed)
         self.labelled, boxed = None, []
@@ -264,15 +272,19 @@ class _Adaptation:
         """Return the labelled pages to train on, their boxes taken back to the ink; none where they are too few."""
         if self.labelled is None or len(boxed) < WEIGHTS_FROM:
             return []
+        if not method_class(self.settings.method).learns_labelled:
+            return []
         return on_ink(self.labelled, boxed, self.source.labels, self._margin(self.source, self.labelled))
 
     def _margin(self, detector: Detector, labelled: CocoSet) -> dict[str, float]:
-        plain = TorchDetector(detector, self.fabric.device, scoring=self.scoring)
         try:
-            return fit_margin(plain, labelled, len(labelled.pages), self.settings.seed)
+            return fit_margin(self._in_use(detector), labelled, len(labelled.pages), self.settings.seed)
         except UserError as error:  # nothing of it was found, which is no reason to end here
             say(f"no margin could be fitted: {error}")
             return dict(self.scoring.margin)
+
+    def _in_use(self, detector: Detector) -> TorchDetector:
+        return TorchDetector(detector, self.fabric.device, scoring=self.scoring)
 
     def finish(self) -> None:
         """Do what remains, and write what the run is for."""
@@ -284,6 +296,8 @@ class _Adaptation:
         lessons = method.prepare()
         say(lessons.line)
         adapted, judgement = self._train(method, lessons)
+        title = _target_name(self.settings)
+        write_changes(self.run.folder / CHANGES, self.looks, self.source.labels, judgement, lessons, title)
         if judgement.verdict in KEPT:
             adapted.load_state_dict(self.source.state_dict())
         say(f"{judgement.verdict}: {judgement.reason}")
@@ -291,28 +305,29 @@ class _Adaptation:
 
     def _train(self, method: Method, lessons: Lessons) -> tuple[Detector, Judgement]:
         """Return the adapted detector and what is to be said of it."""
-        self.trainer = _Steps(self.fabric, self.run, self.settings, self.source, method)
+        watch = Watch(self.held_out, lessons.learned, self._in_use)
+        self.trainer = _Steps(self.fabric, self.run, self.settings, self.source, method, watch)
         if not lessons.learned:
             nothing = Judgement("nothing to learn, kept the source", lessons.line, len(self.held_out))
             return self.trainer.average, nothing
         if not self.run.logged():
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
-            self.run.log({"step": 0, **counts})
+            self.run.log({"step": 0, **counts, **watch.look(self.source)})
         adapted = self.trainer.fit()
         blend(adapted, self.source, self.settings.kept)  # steadier than either end (WiSE-FT)
         method.finish(adapted)
         return adapted, self._judge(adapted, lessons)
 
     def _judge(self, adapted: Detector, lessons: Lessons) -> Judgement:
-        device, losses = self.fabric.device, None
+        losses = None
         if self.known is not None:
             say("measuring the loss on pages of the source's world")
             loss = labelled_loss(self.source, self.known[1], JUDGED_PAGES)
             losses = (loss, labelled_loss(adapted, self.known[1], JUDGED_PAGES))
-        before, after = (TorchDetector(each, device, scoring=self.scoring) for each in (self.source, adapted))
+        before, after = self._in_use(self.source), self._in_use(adapted)
         # What labelled pages teach may well be found more or less often than before.
         counted = [label for label in lessons.learned if label not in lessons.taught]
-        return judge(before, after, self.held_out, counted, losses, self.settings.seed)
+        return judge(before, after, self.held_out, counted, losses, self.settings.seed, self.looks)
 
     def _write(self, adapted: Detector, lessons: Lessons, judgement: Judgement) -> None:
         """Write the file to use, the figures and at last the weights, after which the run has ended."""
@@ -337,10 +352,12 @@ class _Adaptation:
         results = Results(
             runs.command_line(),
             rows,
-            tuple(learning_curves(self.run)),
+            (*learning_curves(self.run), *sure_find_curves(self.run, WATCHED)),
             (f"{judgement.verdict}: {judgement.reason}",),
         )
-        publish(self.run.folder, "Adaptation", Section(self.settings.name, results, self.run.config()))
+        links = [("Pages that changed", CHANGES)]
+        section = Section(self.settings.name, results, self.run.config(), links=links)
+        publish(self.run.folder, "Adaptation", section)
         self.trainer.shell.finish("average")
         remove(self.work)
         say(f"adapted in {seconds:.0f} CPU seconds: {self.run.folder / ONNX}")
@@ -349,8 +366,16 @@ class _Adaptation:
 class _Steps:
     """The steps of a method: optimizer, moving average, checkpoints."""
 
-    def __init__(self, fabric: Fabric, run: Run, settings: AdaptSettings, source: Detector, method: Method):
-        self.fabric, self.settings, self.method = fabric, settings, method
+    def __init__(
+        self,
+        fabric: Fabric,
+        run: Run,
+        settings: AdaptSettings,
+        source: Detector,
+        method: Method,
+        watch: Watch,
+    ):
+        self.fabric, self.settings, self.method, self.watch = fabric, settings, method, watch
         self.student = copy.deepcopy(source).requires_grad_(True)
         _freeze(self.student, settings.frozen_stages)
         self.average = copy.deepcopy(source)
@@ -381,6 +406,7 @@ class _Steps:
                     record |= {"loss": sum(means.values())}
                     self.shell.log({**record, "cpu_s": round(time.process_time() - started, 1)})
                 if step % self.settings.checkpoint_every == 0 or last:
+                    self.shell.log(self.watch.look(self.average))
                     self.shell.checkpoint()
         return self.average
 

@@ -3,9 +3,7 @@
 The page needs no server and no network: thumbnails stand in it. Only cards in view are drawn.
 """
 
-import base64
 import html
-import io
 import json
 import math
 import os
@@ -16,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from doc_detect.classes import CLASSES
-from doc_detect.pages import BadPage, PageRef, read_page
+from doc_detect.figures.thumbnails import thumbnail
+from doc_detect.pages import BadPage, PageRef
 from doc_detect.predictions import CONFIG, SURE, open_predictions
 from doc_detect.settings.job import GallerySettings
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path
-from seminar_common.images import shrink
 from seminar_common.progress import progress, say
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def write_gallery(
         file.write(_head(title))
         for page in pages:
             try:
-                picture = _thumbnail(page.image, longest)
+                picture = thumbnail(page.image, longest)
             except BadPage:
                 continue
             file.write(f'<script type="text/plain" id="t{len(shown)}">{picture}</script>\n')
@@ -104,17 +102,6 @@ def _head(title: str) -> str:
     template = (_TEMPLATES / "gallery.html").read_text(encoding="utf-8")
     style = (_TEMPLATES / "gallery.css").read_text(encoding="utf-8")
     return template.replace("{{ title }}", html.escape(title)).replace("{{ style }}", style)
-
-
-def _thumbnail(image: "Path | PageRef | np.ndarray", longest: int) -> str:
-    """Return a WebP as base64."""
-    from PIL import Image
-
-    ref = PageRef(image) if isinstance(image, Path) else image
-    pixels = read_page(ref, longest).pixels if isinstance(ref, PageRef) else shrink(ref, longest)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "webp", quality=50, method=1)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _facts(page: GalleryPage, out: Path) -> dict[str, Any]:

@@ -72,6 +72,16 @@ class Judgement:
     """Loss of both on pages of the source's world."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What two detectors find on a page."""
+
+    page: TargetPage
+    source: Detections
+    """Boxes count the page's own pixels."""
+    adapted: Detections
+
+
 def judge(
     source: PageDetector,
     adapted: PageDetector,
@@ -79,6 +89,7 @@ def judge(
     learned: Sequence[str],
     losses: tuple[float, float] | None = None,
     seed: int = 0,
+    looks: list[Look] | None = None,
 ) -> Judgement:
     """Compare two detectors of the same classes on held-out pages.
 
@@ -89,6 +100,7 @@ def judge(
         learned: Classes that it learned.
         losses: Loss of both on pages of the source's world, where they are at hand.
         seed: Of the resampling.
+        looks: Takes up what both find on each page.
     """
     finds = np.zeros((len(source.labels), 2), int)
     sums = np.zeros(
@@ -100,6 +112,8 @@ def judge(
             row[:] = [agreement(one, one_small), agreement(two, two_small), agreement(one, two)]
             for column, found in enumerate((one, two)):
                 finds[:, column] += np.bincount(found.labels[found.scores >= SURE], minlength=len(finds))
+            if looks is not None:
+                looks.append(Look(page, one, two))
             advance(1)
     judged = _judged(sums, seed)
     counts = {label: (int(a), int(b)) for label, (a, b) in zip(source.labels, finds, strict=True)}
@@ -162,20 +176,34 @@ def agreement(one: Detections, other: Detections) -> tuple[float, float]:
 
     Two boxes of a class that are each other's best agree by twice the lower score times their IoU.
     """
-    one, other = _worth_it(one), _worth_it(other)
+    one, other = worth_it(one), worth_it(other)
     there = float(one.scores.sum() + other.scores.sum())
+    partner, overlap = partners(one, other)
+    same = partner >= 0
+    lower = np.minimum(one.scores[same], other.scores[partner[same]])
+    return float((2 * lower * overlap[same]).sum()), there
+
+
+def partners(one: Detections, other: Detections) -> tuple[np.ndarray, np.ndarray]:
+    """Return which find of ``other`` each find of ``one`` is, and how much they overlap.
+
+    Two boxes are one find if they are of a class, each other's best, and overlap by :data:`SAME` or more.
+
+    Returns:
+        Numbers of finds of ``other`` [N], -1 where there is none, and IoU [N].
+    """
     overlap = box_iou(one.boxes, other.boxes) * (one.labels[:, None] == other.labels[None])
     if not overlap.size:
-        return 0.0, there
+        return np.full(len(overlap), -1), np.zeros(len(overlap))
     partner = overlap.argmax(axis=1)
     rows = np.arange(len(partner))
     best = overlap[rows, partner]
     mutual = (overlap.argmax(axis=0)[partner] == rows) & (best >= SAME)
-    lower = np.minimum(one.scores, other.scores[partner])
-    return float((2 * lower * best)[mutual].sum()), there
+    return np.where(mutual, partner, -1), best
 
 
-def _worth_it(found: Detections) -> Detections:
+def worth_it(found: Detections) -> Detections:
+    """Return the finds that score :data:`LEAST_SCORE` or more."""
     kept = found.scores >= LEAST_SCORE
     return Detections(found.boxes[kept], found.scores[kept].astype(np.float64), found.labels[kept])
 

@@ -42,6 +42,23 @@ def learning_curves(run: Run) -> list[Curve]:
     return curves
 
 
+def sure_find_curves(run: Run, prefix: str) -> list[Curve]:
+    """Return a curve for each class of how many sure finds were counted over the steps, from the run's log.
+
+    Args:
+        run: The run.
+        prefix: What the names of these figures in the log begin with, before the class.
+    """
+    name, dataset = trained_as(run).name, str(run.config().get("dataset", ""))
+    records = [record for record in run.logged() if any(key.startswith(prefix) for key in record)]
+    keys = dict.fromkeys(key for record in records for key in record if key.startswith(prefix))
+    curves = []
+    for key in keys:
+        x, y = (tuple(float(record[k]) for record in records if key in record) for k in ("step", key))
+        curves.append(Curve("learning", name, dataset, key.removeprefix(prefix), x, y, "step", "sure finds"))
+    return curves
+
+
 def page_pictures(pages: CocoSet, truth: Sequence[CocoPage], found: Sequence[CocoPage]) -> list[Picture]:
     """Return some pages with their objects and detections drawn on them."""
     return [_picture(pages, i, truth[i], found[i]) for i in telling_pages(truth, found)]
