@@ -66,6 +66,8 @@ from seminar_common.training import (
 WORK = "work"
 """In a run folder until it has ended: the source's weights and the decoded pages."""
 ONNX = "adapted.onnx"
+REJECTED = "rejected.onnx"
+"""In the folder of a run that kept the source: the adapted detector that was refused, to look at or to measure."""
 FACTS = "adaptation.json"
 """In a run folder: the verdict, its figures, and what was learned from."""
 HELD_OUT = 0.2
@@ -105,7 +107,8 @@ def adapt(settings: AdaptSettings) -> Run:
     labelled = None if settings.labelled is None else open_labelled(settings.labelled, settings.map, labels)
     boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))
     listed = list_pages(settings.target, settings.pages, settings.seed, boxed)
-    _refuse_few(len(listed.refs), settings)
+    if not _teaches(labelled, settings):
+        _refuse_few(len(listed.refs), settings)
     world = settings.source
     known = None if world is None else (open_training(world), open_validation(world))
     if run is None:
@@ -138,6 +141,12 @@ def _model(settings: AdaptSettings) -> Path | None:
     if settings.run is not None:
         return None
     return default_model() if settings.model is None else named_model(settings.model)
+
+
+def _teaches(labelled: CocoSet | None, settings: AdaptSettings) -> bool:
+    """Say whether labelled pages are trained on, so that no others are needed."""
+    enough = labelled is not None and len(labelled.pages) >= WEIGHTS_FROM
+    return enough and method_class(settings.method).learns_labelled
 
 
 def _refuse_few(count: int, settings: AdaptSettings) -> None:
@@ -227,7 +236,8 @@ class _Adaptation:
         if labelled is not None:
             self.labelled, boxed = self._decode_labelled(labelled)
         self.lessons = self._lessons(boxed)
-        _refuse_few(len(pages), settings)
+        if not self.lessons:
+            _refuse_few(len(pages), settings)
         count = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(pages))))
         order = seeds.numpy_generator(settings.seed, "held-out").permutation(len(pages))
         self.held_out = [pages[i] for i in sorted(order[:count])]
@@ -299,6 +309,9 @@ class _Adaptation:
         title = _target_name(self.settings)
         write_changes(self.run.folder / CHANGES, self.looks, self.source.labels, judgement, lessons, title)
         if judgement.verdict in KEPT:
+            if lessons.learned:
+                card = card_of(self.run, self.trainer.shell.steps) | {"verdict": judgement.verdict}
+                adapted.export(self.run.folder / REJECTED, card | self.scoring.facts())
             adapted.load_state_dict(self.source.state_dict())
         say(f"{judgement.verdict}: {judgement.reason}")
         self._write(adapted, lessons, judgement)

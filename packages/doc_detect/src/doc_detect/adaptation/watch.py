@@ -32,8 +32,8 @@ class Watch:
             in_use: Makes of a detector one that looks at pages.
         """
         self.in_use = in_use
-        rows = np.unique(np.linspace(0, len(held_out) - 1, MOST_WATCHED).round().astype(int))
-        self.pages = [held_out[row] for row in rows]
+        rows = np.linspace(0, len(held_out) - 1, MOST_WATCHED).round().astype(int)
+        self.pages = [held_out[row] for row in np.unique(rows)] if held_out else []
         self.learned = tuple(learned)
 
     def look(self, detector: Detector) -> dict[str, int]:
