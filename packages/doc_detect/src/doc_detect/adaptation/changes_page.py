@@ -129,7 +129,7 @@ def _drawn(find: Find, boxes: Sequence[np.ndarray | None], width: int) -> dict[s
         _rect(name, box) for name, box in zip(("source", "adapted"), boxes, strict=True) if box is not None
     ]
     score = find.scores[1] if find.kind == "new" else find.scores[0]
-    label = "" if find.kind == "kept" else f"{_name(find.label)} {score:.2f}"
+    label = "" if find.kind == "kept" else f"{find.label} {score:.2f}"
     text = TEXT * width
     left, top = rects[0]["x"], rects[0]["y"]
     x = max(2.0, min(left, width - 0.56 * text * len(label) - 2))  # letters are about as wide
@@ -144,8 +144,4 @@ def _rect(of: str, box: np.ndarray) -> dict[str, Any]:
 
 def _line(find: Find) -> str:
     before, after = ("–" if score is None else f"{score:.2f}" for score in find.scores)
-    return f"{_name(find.label)} {before} → {after}"
-
-
-def _name(label: str) -> str:
-    return label.replace("_", " ")
+    return f"{find.label} {before} → {after}"
