@@ -9,6 +9,7 @@ from doc_detect.settings.job import (
     GallerySettings,
     PredictSettings,
 )
+from doc_detect.settings.selection import SelectSettings
 from doc_detect.settings.synth import SYNTH_PRESETS, SynthSettings
 from doc_detect.settings.training import (
     PRESETS,
@@ -110,6 +111,20 @@ COMMANDS = {
         new=("out",),
         marks={"run": RUN, "resume": {"config.json": ("doc-detect adapt",)}},
         advanced=ADAPT_EXPERT,
+    ),
+    "select": Command(
+        SelectSettings,
+        "doc_detect.select:main",
+        examples=(
+            "--target scans/ --budget 50 --out chosen",
+            "--target scans/ book.pdf --run runs/adapted --copy --out chosen",
+        ),
+        extra="train",
+        inputs=("target", "run", "model"),
+        words={"model": ("default",)},
+        new=("out",),
+        marks={"run": RUN, "out": {"config.json": ("doc-detect select",)}},
+        advanced=("max_megapixels",),
     ),
     "evaluate": Command(
         EvaluateSettings,

@@ -17,6 +17,7 @@ from doc_detect.adaptation.views import Marks
 from doc_detect.classes import CLASSES, class_index
 from doc_detect.coco import IGNORED, CocoPage, CocoSet
 from doc_detect.pages import PageRef
+from doc_detect.pages.names import is_there
 from doc_detect.training.pages import is_ink, open_training, own_labels
 from seminar_common.errors import UserError
 
@@ -24,6 +25,8 @@ MARGIN_FROM = 5
 """Labelled pages with an object that a margin needs."""
 WEIGHTS_FROM = 25
 """Labelled pages with an object from which they are trained on, too: fewer teach a detector by heart."""
+COPY_OF = "copy_of"
+"""Page fact of a copied scan: its original, relative to the folder that the file of labels is in."""
 DEEPEST = 0.25
 """Share of its side by which a box is taken back at most."""
 
@@ -72,10 +75,20 @@ def open_labelled(path: Path, names: Sequence[str], labels: Sequence[str]) -> Co
 def refs_of(pages: CocoSet) -> list[PageRef]:
     """Return where the pictures of labelled pages are.
 
+    A copy that `select` made is taken for the scan that it is of, as long as that is there: among the pages of the target
+    it is then known again.
+
     Raises:
         UserError: one is not there.
     """
-    return [PageRef(pages.image_path(page).absolute()) for page in pages.pages]
+    return [PageRef(_scan(pages, page).absolute()) for page in pages.pages]
+
+
+def _scan(pages: CocoSet, page: CocoPage) -> Path:
+    original = page.facts.get(COPY_OF)
+    if isinstance(original, str) and is_there(scan := pages.folder / original) and scan.is_file():
+        return scan
+    return pages.image_path(page)
 
 
 def on_ink(

@@ -212,22 +212,23 @@ def _image_key(data: Mapping[str, Any]) -> str:
 def _write(layouts: LayoutSet, out: Path, writing: Writing) -> None:
     """Write pages as tasks to import, and beside them the labelling interface."""
     common = {"labelled": sorted(layouts.classes), "set": dict(layouts.facts)}
-    write_json(out, [_task(page, common, writing.image_url) for page in layouts.pages])
+    write_json(out, [_task(page, common, writing) for page in layouts.pages])
     labels = [label for label in CLASSES if label in layouts.classes]
     write_text(out.with_suffix(".config.xml"), labelling_config(labels or CLASSES))
 
 
-def _task(layout: Layout, common: Mapping[str, Any], image_url: str) -> dict[str, Any]:
+def _task(layout: Layout, common: Mapping[str, Any], writing: Writing) -> dict[str, Any]:
     """Return a page as a task. Detections alone become a prediction, all else is what a person has drawn."""
     own = {"original_width": layout.width, "original_height": layout.height, "facts": dict(layout.facts)}
     task: dict[str, Any] = {
-        "data": {"image": image_url + quote(layout.name, errors="surrogateescape")},
+        "data": {"image": writing.image_url + quote(layout.name, errors="surrogateescape")},
         "meta": {_OWN: {**own, **common}},
     }
     result = [_result(layout, region, i) for i, region in enumerate(layout.regions)]
     scores = [region.score for region in layout.regions if region.score is not None]
-    if scores and len(scores) == len(result):
-        task["predictions"] = [{"model_version": "doc-detect", "score": max(scores), "result": result}]
+    if (scores or writing.suggested) and len(scores) == len(result):
+        best = max(scores, default=0.0)
+        task["predictions"] = [{"model_version": "doc-detect", "score": best, "result": result}]
     else:  # an annotation hides the predictions beside it, so both must not share a page's regions
         task["annotations"] = [{"result": result}]
     return task

@@ -120,6 +120,8 @@ class Writing:
     """For IIIF: the address that the output will have, with the images beside it."""
     manifests: Sequence[Path] = ()
     """For IIIF: files of the manifests that the pages belong to."""
+    suggested: bool = False
+    """For Label Studio: all is a detector's, so that a page on which it found nothing is still to be labelled."""
     failures: list[Failure] = field(default_factory=list)
     """Pages that the form can't hold; a writer adds them."""
 
