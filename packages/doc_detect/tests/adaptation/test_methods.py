@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("torch")
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from doc_detect.adapt import adapt
 from doc_detect.adaptation.base import METHODS, Lessons, Method, Problem, SampleMethod, make_method
 from doc_detect.adaptation.criterion import Judgement
-from doc_detect.adaptation.self_training import PSEUDO_LABELS, SelfTraining
+from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS
+from doc_detect.adaptation.self_training import SelfTraining
+from doc_detect.adaptation.source_pages import SourcePages
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, write_coco
@@ -25,10 +28,8 @@ from doc_detect.detectors.base import Detector, Target, build_detector
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.detectors.trained import load_detector
 from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, ViewConfig, smoke
-from doc_detect.settings.synth import DegradeSettings
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
-from doc_detect.training.pages import Sample, TrainingPages
-from seminar_common.errors import UserError
+from doc_detect.training.pages import Sample
 
 LABELS = ("graphic", "drop_capital", "stamp")
 FINDS = [
@@ -140,33 +141,39 @@ class Measuring(WithCritic):
         return None
 
 
-class Mixed(SampleMethod):
-    """The method of docs/doc_adaptation.md."""
+class Grey(SampleMethod):
+    """Source pages without colour, for a collection on microfilm."""
+
+    needs_source = True
 
     def prepare(self) -> Lessons:
-        labels, known = self.problem.source.labels, self.problem.synthetic
-        if known is None:
-            raise UserError("--source is missing: this method trains on labelled pages")
-        settings = self.problem.settings
-        self.pages = TrainingPages(known, labels, settings.optimization, DegradeSettings(), settings.seed)
-        return Lessons(labels, labels, {}, f"learning from {len(known.pages):,} pages of the source's world")
+        """Say what is learned from."""
+        self.pages = SourcePages(self.problem)
+        return self.pages.lessons()
 
     def samples(self, step: int) -> list[Sample]:
-        size = self.problem.settings.optimization.batch_size
-        return [self.pages[step * size + i] for i in range(size)]
+        """Return the pages of a step."""
+        shown = self.pages.samples(step)
+        greys = [sample.image.mean(dim=0, keepdim=True).expand(3, -1, -1) for sample in shown]
+        return [dataclasses.replace(sample, image=grey) for sample, grey in zip(shown, greys, strict=True)]
 
 
 def test_the_method_of_the_documentation_works(
     write_toy_pages: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doc_detect.adapt.make_method", Mixed)
+    monkeypatch.setattr("doc_detect.adapt.make_method", Grey)
     data = write_toy_pages(tmp_path / "data", train=6, val=1, height=96)
     optimization = OptimizationConfig(steps=2, batch_size=1, sizes=(96,))
     chosen = dataclasses.replace(smoke(), target=(data / "images",), optimization=optimization)
     run = adapt(dataclasses.replace(chosen, source=data, out=tmp_path / "run"))
-    assert [record["step"] for record in run.logged()] == [0, 2]
-    with pytest.raises(UserError, match="--source is missing"):
-        adapt(dataclasses.replace(chosen, out=tmp_path / "other"))
+    assert {record["step"] for record in run.logged()} == {0, 2}
+
+
+def test_it_stands_there_word_for_word() -> None:
+    page = Path(__file__).parents[4] / "docs" / "doc_adaptation.md"
+    if not page.is_file():
+        pytest.skip("the documentation comes with the repository alone")
+    assert inspect.getsource(Grey) in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", [WithCritic, Measuring])

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -47,7 +48,7 @@ class Lessons:
     learned: tuple[str, ...]
     """Classes that are learned; if there are none, there is nothing to train for."""
     taught: tuple[str, ...]
-    """Those of them that labelled pages teach."""
+    """Those of them that labelled pages of the target teach."""
     counts: Mapping[str, Mapping[str, int]]
     """Of each class, what there is: objects and pages, by what a method calls them."""
     line: str
@@ -56,6 +57,11 @@ class Lessons:
 
 class Method(ABC):
     """A way to adapt: it prepares what is learned from, gives the losses of each step, and may end with more."""
+
+    needs_source: ClassVar[bool] = False
+    """True if it learns from labelled pages of the source's world; without --source it is then refused."""
+    learns_labelled: ClassVar[bool] = False
+    """True if it trains on labelled pages of the target, where there are enough."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -99,18 +105,34 @@ class SampleMethod(Method):
 
     def losses(self, student: nn.Module, average: Detector, step: int) -> dict[str, Tensor]:
         """Return the detector's losses on the samples of a step."""
-        images, targets = collate(self.samples(step))
-        device = next(average.parameters()).device
-        return student([image.to(device) for image in images], [target.to(device) for target in targets])
+        return losses_on(self.samples(step), student, average)
+
+
+def losses_on(samples: Sequence[Sample], student: nn.Module, average: Detector) -> dict[str, Tensor]:
+    """Return the detector's losses on samples."""
+    images, targets = collate(samples)
+    device = next(average.parameters()).device
+    return student([image.to(device) for image in images], [target.to(device) for target in targets])
 
 
 METHODS: Mapping[str, str] = {
     "self-training": "doc_detect.adaptation.self_training:SelfTraining",
+    "mean-teacher": "doc_detect.adaptation.mean_teacher:MeanTeacher",
+    "continued": "doc_detect.adaptation.continued:Continued",
+    "statistics": "doc_detect.adaptation.statistics:Statistics",
+    "style": "doc_detect.adaptation.style:Style",
+    "composition": "doc_detect.adaptation.composition:Composition",
+    "adversarial": "doc_detect.adaptation.adversarial:Adversarial",
 }
 """Method classes by name, imported when they are used."""
 
 
+def method_class(name: str) -> type[Method]:
+    """Return the class of a method of :data:`METHODS`."""
+    module, _, kind = METHODS[name].partition(":")
+    return getattr(importlib.import_module(module), kind)
+
+
 def make_method(problem: Problem) -> Method:
     """Return the method that the settings of ``problem`` name."""
-    module, name = METHODS[problem.settings.method].split(":")
-    return getattr(importlib.import_module(module), name)(problem)
+    return method_class(problem.settings.method)(problem)

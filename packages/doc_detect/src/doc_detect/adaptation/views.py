@@ -119,11 +119,17 @@ def paint_over(pixels: Pixels, box: np.ndarray, g: np.random.Generator) -> None:
         box: xyxy.
         g: Draws the paper's grain.
     """
-    height, width = pixels.shape[:2]
-    x1, y1 = (max(0, math.floor(edge) - 2) for edge in box[:2])
-    x2, y2 = (min(most, math.ceil(edge) + 2) for edge, most in zip(box[2:], (width, height), strict=True))
+    x1, y1, x2, y2 = _widened(box, pixels)
     if x2 <= x1 or y2 <= y1:
         return
+    paper = paper_around(pixels, box)
+    grain = g.normal(0, 1, (y2 - y1, x2 - x1, 1)) * min(8.0, float(paper.std(axis=0).mean()))
+    pixels[y1:y2, x1:x2] = (np.median(paper, axis=0) + grain).clip(0, 255)
+
+
+def paper_around(pixels: Pixels, box: np.ndarray) -> np.ndarray:
+    """Return the colours of the lightest pixels around a place on a picture, float32 [N, 3]: text around is darker."""
+    x1, y1, x2, y2 = _widened(box, pixels)
     reach = max(4, round(0.15 * max(x2 - x1, y2 - y1)))
     top, left = max(0, y1 - reach), max(0, x1 - reach)
     around = pixels[top : y2 + reach, left : x2 + reach].astype(np.float32)
@@ -131,6 +137,12 @@ def paint_over(pixels: Pixels, box: np.ndarray, g: np.random.Generator) -> None:
     ring[y1 - top : y2 - top, x1 - left : x2 - left] = False
     values = around[ring] if ring.any() else around.reshape(-1, 3)
     light = values.mean(axis=1)
-    paper = values[light >= np.quantile(light, 0.6)]  # text around is darker
-    grain = g.normal(0, 1, (y2 - y1, x2 - x1, 1)) * min(8.0, float(paper.std(axis=0).mean()))
-    pixels[y1:y2, x1:x2] = (np.median(paper, axis=0) + grain).clip(0, 255)
+    return values[light >= np.quantile(light, 0.6)]
+
+
+def _widened(box: np.ndarray, pixels: Pixels) -> tuple[int, int, int, int]:
+    """Return a box with two pixels around it, cut at the picture's edges; of one off the picture nothing is left."""
+    height, width = pixels.shape[:2]
+    x1, y1 = (max(0, math.floor(edge) - 2) for edge in box[:2])
+    x2, y2 = (min(most, math.ceil(edge) + 2) for edge, most in zip(box[2:], (width, height), strict=True))
+    return x1, y1, x2, y2

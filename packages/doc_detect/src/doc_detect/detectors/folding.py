@@ -34,6 +34,12 @@ def fold_norms(network: nn.Module) -> None:
         network.set_submodule(names[norm], cast(Any, getattr(norm, "act", None)) or nn.Identity())
 
 
+def normed_convolutions(network: nn.Module) -> list[str]:
+    """Return the names of the convolutions into which :func:`fold_norms` would fold a norm, in order of execution."""
+    names = {module: name for name, module in network.named_modules()}
+    return [names[conv] for conv, _ in _pairs(network)]
+
+
 def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Return each batch norm that takes the output of a convolution, with that convolution, in order of execution."""
     made: list[tuple[Tensor, nn.Conv2d]] = []  # kept alive, so that no other tensor comes to lie in its place

@@ -39,10 +39,20 @@ class SelfTrainingConfig:
     loss where they lie."""
     fewest: int = 10
     """Sure finds that a class needs to be learned; one that has fewer is left as it is."""
+    agree: bool = field(default=False, metadata={"earlier": False})
+    """Look at each page again, smaller: a sure find that is not found there, too, is a doubtful one. Of self-training
+    and composition."""
+    rounds: int = field(default=1, metadata={"earlier": 1})
+    """Of self-training: how often the labels are made. After an equal share of the steps the moving average makes them
+    anew."""
 
     def __post_init__(self) -> None:
         if not 0 < self.doubt <= self.sure < 1:
             raise UserError("--doubt and --sure: must be shares with 0 < --doubt <= --sure < 1")
+        if self.agree and self.doubt == self.sure:
+            raise UserError("--agree: makes doubtful finds of sure ones, so --doubt must be less than --sure")
+        if self.rounds < 1:
+            raise UserError(f"--rounds {self.rounds}: must be 1 or more")
         for label in self.painted:
             class_index(label)
         if self.fewest < 1:
@@ -72,6 +82,66 @@ class ViewConfig:
 
 
 @dataclass(frozen=True)
+class StatisticsConfig:
+    """What the statistics of --method statistics are taken from."""
+
+    measured: int = 100
+    """Pages of --source, and of the target, that statistics are taken from at most."""
+
+    def __post_init__(self) -> None:
+        if self.measured < 1:
+            raise UserError(f"--measured {self.measured}: must be 1 or more")
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """How --method style lends source pages the look of target pages."""
+
+    paper_share: float = 0.5
+    """Share of the source's pages that are printed on the paper of a target page; only clean ink (`synth --ink`) is."""
+    fourier_share: float = 0.5
+    """Share of the other pages that take the low frequencies of a target page."""
+    fourier_beta: float = 0.01
+    """Half the side of the square of low frequencies that are taken, as a share of the picture's shorter side. Larger
+    ones take more of the page's light and colour, and soon its columns and pictures, too."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.paper_share <= 1 or not 0 <= self.fourier_share <= 1:
+            raise UserError("--paper-share and --fourier-share must lie in [0, 1]")
+        if not 0 <= self.fourier_beta <= 0.5:
+            raise UserError(f"--fourier-beta {self.fourier_beta}: must lie in [0, 0.5]")
+
+
+@dataclass(frozen=True)
+class CompositionConfig:
+    """How --method composition pastes objects of the target onto source pages."""
+
+    pasted: int = 3
+    """Objects of the target that are pasted onto a source page at most."""
+
+    def __post_init__(self) -> None:
+        if self.pasted < 1:
+            raise UserError(f"--pasted {self.pasted}: must be 1 or more")
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """How --method adversarial makes the worlds alike."""
+
+    reversal: float = 0.1
+    """Weight, once it has risen, of the reversed gradient that makes features of source and target alike."""
+
+    def __post_init__(self) -> None:
+        if self.reversal <= 0:
+            raise UserError(f"--reversal {self.reversal}: must be above 0")
+
+
+MethodName = Literal[
+    "self-training", "mean-teacher", "continued", "statistics", "style", "composition", "adversarial"
+]
+
+
+@dataclass(frozen=True)
 class AdaptSettings:
     """Adapt a detector to a collection by its scans alone, without labels. Go on with a killed run by --resume RUN."""
 
@@ -89,7 +159,7 @@ class AdaptSettings:
     """Run folder to go on with: its settings are used again and no other option is needed."""
     source: Path | None = None
     """Labelled pages of the world that the detector was trained on, such as a folder of `synth`, where they are at hand:
-    a detector that forgets them is worse."""
+    a detector that forgets them is worse. All methods but self-training and mean-teacher need them."""
     labelled: Path | None = None
     """Pages of the collection on which people drew boxes, of any form that `convert` reads. From 5 pages the detector
     learns by how much their boxes stand off the ink; from 25 it is trained on them, too."""
@@ -98,8 +168,14 @@ class AdaptSettings:
     Repeatable."""
     labelled_share: float = 0.5
     """Share of what is shown that labelled pages are, where they are trained on."""
-    method: Literal["self-training"] = "self-training"
-    """How to adapt. self-training: the source detector's sure finds are the labels."""
+    mixed_share: float = field(default=0.0, metadata={"earlier": 0.0})
+    """Share of what self-training and mean-teacher show that is pages of --source."""
+    method: MethodName = "self-training"
+    """How to adapt. self-training: the source detector's sure finds are the labels. mean-teacher: so are those of the
+    moving average, made anew in each step. continued: as many more steps on pages of --source, the control. statistics:
+    the mean and variance of each normalised channel are measured anew, nothing is trained. style: pages of --source that
+    look like the target's. composition: pages of --source with sure finds of the target pasted in. adversarial: pages of
+    --source, and features by which nobody can tell them from the target's."""
     name: str = "adapted"
     """The model's name in result tables."""
     preset: Literal["small", "smoke"] = "small"
@@ -126,6 +202,19 @@ class AdaptSettings:
     """Where pages are decoded."""
     self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
+    statistics: StatisticsConfig = field(
+        default_factory=StatisticsConfig, metadata={"earlier": {"measured": 100}}
+    )
+    style: StyleConfig = field(
+        default_factory=StyleConfig,
+        metadata={"earlier": {"paper_share": 0.5, "fourier_share": 0.5, "fourier_beta": 0.01}},
+    )
+    composition: CompositionConfig = field(
+        default_factory=CompositionConfig, metadata={"earlier": {"pasted": 3}}
+    )
+    adversarial: AdversarialConfig = field(
+        default_factory=AdversarialConfig, metadata={"earlier": {"reversal": 0.1}}
+    )
     optimization: OptimizationConfig = field(default_factory=_steps)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
@@ -141,6 +230,7 @@ class AdaptSettings:
             raise UserError("--map: goes with --labelled")
         if not 0 < self.labelled_share <= 1:
             raise UserError(f"--labelled-share {self.labelled_share}: must lie in (0, 1]")
+        self._check_method()
         if not 0 <= self.kept < 1:
             raise UserError(f"--kept {self.kept}: must lie in [0, 1)")
         if not 1 <= self.frozen_stages <= 4:
@@ -148,7 +238,25 @@ class AdaptSettings:
         if self.page_timeout < 0 or self.pdf_pixels < 64 or self.max_megapixels < 1:
             raise UserError("--page-timeout, --pdf-pixels and --max-megapixels must be at least 0, 64 and 1")
 
+    def _check_method(self) -> None:
+        """Refuse what the method does not heed."""
+        mixed = self.mixed_share
+        if not 0 <= mixed < 1:
+            raise UserError(f"--mixed-share {mixed}: must lie in [0, 1)")
+        if mixed and self.method not in MIXING:
+            raise UserError(f"--mixed-share: goes with --method {' or '.join(MIXING)}")
+        if mixed and self.source is None:
+            raise UserError("--mixed-share: goes with --source, whose pages it mixes in")
+        if self.self_training.agree and self.method not in ("self-training", "composition"):
+            raise UserError("--agree: goes with --method self-training or composition")
+        if self.self_training.rounds > 1 and self.method != "self-training":
+            raise UserError("--rounds: goes with --method self-training")
+        if self.self_training.rounds > self.optimization.steps:
+            raise UserError(f"--rounds {self.self_training.rounds}: are more than the steps (--steps)")
 
+
+MIXING: tuple[MethodName, ...] = ("self-training", "mean-teacher")
+"""Methods that --mixed-share goes with."""
 FEWEST_PAGES = 5
 """Pages that a collection has at least: a fifth of them is kept apart to judge by."""
 

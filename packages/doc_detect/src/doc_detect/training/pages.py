@@ -193,12 +193,24 @@ class TrainingPages(Dataset[Sample]):
         return self.config.steps * self.config.batch_size
 
     def __getitem__(self, index: int) -> Sample:
+        scan, boxes, labels = self.shown(index)
+        return Sample(to_tensor(scan), self._target(boxes, labels))
+
+    def shown(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the scan of a sample, uint8 [h, w, 3], its boxes [N, 4] on it, and their numbers in ``CLASSES``, [N]."""
         generator = seeds.numpy_generator(self.seed, "sample", index)
-        page = self.pages.pages[self._draw.page(self.seed, index // self.config.batch_size, generator)]
+        page = self.drawn(index, generator)
         picture = read_rgb(self.pages.image_path(page))
-        size = training_size(self.config, index // self.config.batch_size, self.seed)
-        scan, boxes = self._scan(picture, page, size, generator)
-        return Sample(to_tensor(scan), self._target(boxes, page.labels))
+        scan, boxes = self._scan(picture, page, self.side(index), generator)
+        return scan, boxes, page.labels
+
+    def drawn(self, index: int, generator: np.random.Generator) -> CocoPage:
+        """Return the page that a sample shows."""
+        return self.pages.pages[self._draw.page(self.seed, index // self.config.batch_size, generator)]
+
+    def side(self, index: int) -> int:
+        """Return the longest side of a sample, in pixels."""
+        return training_size(self.config, index // self.config.batch_size, self.seed)
 
     def _scan(
         self, picture: np.ndarray, page: CocoPage, size: int, generator: np.random.Generator
