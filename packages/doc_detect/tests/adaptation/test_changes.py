@@ -23,6 +23,7 @@ from doc_detect.detectors.detections import Detections
 from doc_detect.pages import Page
 
 LABELS = ("graphic", "drop_capital")
+NOTHING = Lessons((), (), {}, "")
 LESSONS = Lessons(
     ("graphic",),
     (),
@@ -70,8 +71,10 @@ def judgement(verdict: Verdict = "adapted") -> Judgement:
     return Judgement(verdict, "because", 12, 0.812, 0.835, (0.001, 0.04), 0.9, {"graphic": (2, 2)})
 
 
-def written(folder: Path, looks: Sequence[Look], judged: Judgement | None = None) -> str:
-    write_changes(folder / "changes.html", looks, LABELS, judged or judgement(), LESSONS, "my scans")
+def written(
+    folder: Path, looks: Sequence[Look], judged: Judgement | None = None, lessons: Lessons = LESSONS
+) -> str:
+    write_changes(folder / "changes.html", looks, LABELS, judged or judgement(), lessons, "my scans")
     return (folder / "changes.html").read_text(encoding="utf-8")
 
 
@@ -173,11 +176,16 @@ def test_what_was_refused_is_shown_as_such(picture: Path, tmp_path: Path) -> Non
 
 
 def test_where_nothing_was_learned_nothing_is_compared(tmp_path: Path) -> None:
-    read = Reader(
-        written(tmp_path, [], Judgement("nothing to learn, kept the source", "no class has 10 sure finds", 9))
-    )
+    judged = Judgement("nothing to learn, kept the source", "no class has 10 sure finds", 9)
+    read = Reader(written(tmp_path, [], judged, NOTHING))
     assert "no class has 10 sure finds" in read.text and not read.of_class("figure", "page")
-    assert "0.0%" not in read.text
+    assert "Nothing was learned" in read.text and "0.0%" not in read.text
+
+
+def test_where_no_page_was_held_out_nothing_is_compared(tmp_path: Path) -> None:
+    """As where labelled pages alone are learned from."""
+    read = Reader(written(tmp_path, [], Judgement("no clear gain", "nothing was found", 0)))
+    assert "No page was held out" in read.text and "Nothing was learned" not in read.text
 
 
 def test_needs_no_network_and_no_other_file(picture: Path, tmp_path: Path) -> None:
@@ -259,5 +267,6 @@ def test_sure_finds_are_counted_on_few_pages(picture: Path) -> None:
     assert watch.look(detector) == {"held_out_sure_graphic": 2 * MOST_WATCHED}
     assert detector.looks == MOST_WATCHED == 8
     assert {int(each.name) // 10 for each in watch.pages} == {0, 1, 2}  # of the whole collection
+    assert Watch([], ("graphic",), in_use).look(detector) == {}
     few = Watch([page(picture)], ("graphic", "drop_capital"), in_use)
     assert few.look(cast(Any, Made(*AFTER))) == {"held_out_sure_graphic": 2, "held_out_sure_drop_capital": 1}

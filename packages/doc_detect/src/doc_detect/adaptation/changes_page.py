@@ -68,6 +68,7 @@ def write_changes(
         "tone": _TONES.get(judgement.verdict, ""),
         "refused": judgement.verdict in KEPT and bool(looks),
         "pages": len(looks),
+        "learned": bool(lessons.learned),
         "kinds": list(dict.fromkeys(kind for counts in lessons.counts.values() for kind in counts)),
         "classes": list(_classes(changes, labels, lessons)),
         "cards": [_card(*each) for each in zip(range(len(shown)), names, shown, strict=True)],

@@ -37,11 +37,13 @@ class Watch:
         self.learned = tuple(learned)
 
     def look(self, detector: Detector) -> dict[str, int]:
-        """Return how many finds of each learned class score :data:`criterion.SURE` or more.
+        """Return how many finds of each learned class score :data:`criterion.SURE` or more; nothing without pages.
 
         Args:
             detector: In evaluation; it stays as it is, and no random number is drawn.
         """
+        if not self.pages:
+            return {}
         looking = self.in_use(detector)
         counts = np.zeros(len(looking.labels), int)
         for page in self.pages:

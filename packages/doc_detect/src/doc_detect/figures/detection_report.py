@@ -49,13 +49,17 @@ def sure_find_curves(run: Run, prefix: str) -> list[Curve]:
         run: The run.
         prefix: What the names of these figures in the log begin with, before the class.
     """
-    name, dataset = trained_as(run).name, str(run.config().get("dataset", ""))
+    name, dataset, what = (
+        trained_as(run).name,
+        str(run.config().get("dataset", "")),
+        "sure finds on held-out pages",
+    )
     records = [record for record in run.logged() if any(key.startswith(prefix) for key in record)]
     keys = dict.fromkeys(key for record in records for key in record if key.startswith(prefix))
     curves = []
     for key in keys:
         x, y = (tuple(float(record[k]) for record in records if key in record) for k in ("step", key))
-        curves.append(Curve("learning", name, dataset, key.removeprefix(prefix), x, y, "step", "sure finds"))
+        curves.append(Curve("learning", name, dataset, key.removeprefix(prefix), x, y, "step", what))
     return curves
 
 
