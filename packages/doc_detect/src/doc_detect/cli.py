@@ -1,5 +1,6 @@
 """The `doc-detect` command line: a table from command to settings and function."""
 
+from doc_detect.settings.adapt_study import ADAPT_STUDY_PRESETS, AdaptStudySettings
 from doc_detect.settings.adaptation import ADAPT_PRESETS, AdaptSettings
 from doc_detect.settings.job import (
     BenchSettings,
@@ -212,6 +213,22 @@ COMMANDS = {
         new=("out",),
         marks={"run": RUN, "out": {"study.json": ("doc-detect study",)}},
         advanced=("precision", "resamples"),
+    ),
+    "adapt-study": Command(
+        AdaptStudySettings,
+        "doc_detect.adapt_study:adapt_study",
+        ADAPT_STUDY_PRESETS,
+        examples=(
+            "--target historical/train.json --test historical/test.json --out runs/near",
+            "--target scans/ --test boxed.json --labelled a-few.json --budgets 5 10 25 --out runs/few",
+        ),
+        extra="train",
+        inputs=("target", "test", "run", "model", "source", "labelled"),
+        words={"model": ("default",)},
+        new=("out",),
+        marks={"run": RUN, "out": {"adapt-study.json": ("doc-detect adapt-study",)}},
+        required=("out",),
+        advanced=("oracle_kept", "factor_seeds", *ADAPT_EXPERT),
     ),
     "bench": Command(
         BenchSettings,

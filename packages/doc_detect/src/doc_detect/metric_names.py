@@ -26,6 +26,54 @@ METRICS: Mapping[str, Metric] = {
     "agreement_with_source": percent("With the source", "How well both detectors agree on a page"),
     "sure_finds": quality("Sure finds", "Finds with a score of 0.5 or more on the held-out pages", 0),
     "synthetic_loss": quality("Loss, source", "Loss on labelled pages of the source's world", 4, "lower"),
+    "gap_closed_ap50": Metric(
+        "Gap closed, AP50",
+        "Share of the oracle's lead over the source in AP50",
+        "higher",
+        0,
+        scale=100,
+        unit="%",
+    ),
+    "gap_closed_ap": Metric(
+        "Gap closed, AP", "Share of the oracle's lead over the source in AP", "higher", 0, scale=100, unit="%"
+    ),
+    "ap50_seed_sd": Metric(
+        "AP50, seeds", "Standard deviation of AP50 over seeds", "lower", 1, scale=100, unit="points"
+    ),
+    "ap_seed_sd": Metric(
+        "AP, seeds", "Standard deviation of AP over seeds", "lower", 1, scale=100, unit="points"
+    ),
+    "ap50_one_page": Metric(
+        "Change by one page",
+        "Change of AP50 without the page that it depends on most",
+        decimals=1,
+        scale=100,
+        unit="points",
+        signed=True,
+    ),
+    "ap50_change": Metric(
+        "Change of AP50",
+        "AP50 of the adapted detector, refused or not, less that of the source",
+        "higher",
+        1,
+        scale=100,
+        unit="points",
+        signed=True,
+    ),
+    "agreement_lead": Metric(
+        "Lead in agreement",
+        "By how much its finds agree more between two sizes of a page than those of the source",
+        "higher",
+        1,
+        scale=100,
+        unit="points",
+        signed=True,
+    ),
+    "pseudo_labels": Metric(
+        "Pseudo-labels", "Sure finds of the source on the pages learned from", decimals=0
+    ),
+    "sure_finds_before": Metric("Before", "Sure finds of the source on the held-out pages", decimals=0),
+    "adapt_cpu_min": Metric("CPU minutes", "Processor time of the adaptation", "lower", 1, unit="min"),
     "cpu_s_per_page": Metric(
         "CPU time a page", "Processor time for a page, of all threads", "lower", unit="s"
     ),

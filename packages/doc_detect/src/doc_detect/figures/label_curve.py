@@ -1,0 +1,54 @@
+"""What labelled pages bring: precision against how many people labelled."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from doc_detect.figures.measured import EVERY
+from seminar_common import plots
+from seminar_common.results import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LABELS = "labels"
+"""Fact of a row: labelled pages of the target that its model learned from."""
+DRAWN = (("ap50", "AP50"), ("ap", "AP"))
+
+
+def label_curve(rows: Sequence[Row], without: Sequence[str]) -> "Figure":
+    """Draw AP50 and AP, the class mean over all pages in percent, against labelled pages, with 95% intervals.
+
+    Args:
+        rows: Figures of one set of pages and one kind of boxes. Those of models with labelled pages are points.
+        without: Models without labelled pages, each a horizontal line.
+    """
+    means = [row for row in rows if row.label is None and row.subset in (None, EVERY)]
+    with plots.house_style():
+        figure = plots.new_figure("AP50 and AP against labelled pages")
+        axes = figure.add_subplot()
+        for colour, (metric, name) in zip(plots.COLOURS, DRAWN, strict=False):
+            of = [row for row in means if row.metric == metric]
+            points = sorted((row for row in of if LABELS in row.facts), key=_count)
+            x = [_count(row) for row in points]
+            axes.plot(x, [100 * row.value for row in points], "o-", color=colour, label=name)
+            for place, row in zip(x, points, strict=True):
+                if row.ci_low is not None and row.ci_high is not None:
+                    axes.vlines(
+                        place, 100 * row.ci_low, 100 * row.ci_high, color=colour, linewidth=3, alpha=0.3
+                    )
+            for dash, model in zip(plots.DASHES[1:], without, strict=False):
+                for row in of:
+                    if row.model == model:
+                        label = f"{name}, {model}"
+                        axes.axhline(100 * row.value, color=colour, linestyle=dash, linewidth=1, label=label)
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xticks(sorted({_count(row) for row in means if LABELS in row.facts}))
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.set_xlabel("Labelled pages")
+        axes.set_ylabel("Percent")
+        plots.legend_above(figure, axes)
+        return figure
+
+
+def _count(row: Row) -> int:
+    return int(str(row.facts[LABELS]))
