@@ -19,7 +19,7 @@ from PIL import Image
 from doc_detect import adapt as adapt_command
 from doc_detect.adapt import FACTS, ONNX, adapt
 from doc_detect.adaptation.changes_page import CHANGES
-from doc_detect.adaptation.self_training import PSEUDO_LABELS
+from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS
 from doc_detect.coco import read_coco
 from doc_detect.detectors.onnx import OnnxDetector, default_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
@@ -137,7 +137,7 @@ def test_how_many_sure_finds_there_are_is_logged_at_every_checkpoint(adapted: Ru
     (curve,) = [
         curve
         for curve in read_results(adapted.folder).curves
-        if curve.y_label == "sure finds" and f"sure_{curve.split}" == label
+        if curve.y_label == "sure finds on held-out pages" and f"sure_{curve.split}" == label
     ]
     assert curve.x == (0, 2, 4) and curve.y == tuple(record[f"held_out_{label}"] for record in records)
     assert "changes.html" in (adapted.folder / "report.html").read_text(encoding="utf-8")
@@ -177,7 +177,7 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
     chosen = settings(source, data, tmp_path / "killed")
     places = [
         ("doc_detect.adaptation.target.results_as_completed", 1),
-        ("doc_detect.adaptation.self_training.write_coco", 1),
+        ("doc_detect.adaptation.pseudo_labels.write_coco", 1),
         ("doc_detect.adapt.update_average", 4),
         ("doc_detect.adapt.judge", 1),
         ("doc_detect.adapt.publish", 1),
