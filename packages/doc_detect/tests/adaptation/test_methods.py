@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -18,18 +19,21 @@ from torch import Tensor, nn
 from doc_detect.adapt import adapt
 from doc_detect.adaptation.base import METHODS, Lessons, Method, Problem, SampleMethod, make_method
 from doc_detect.adaptation.criterion import Judgement
-from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS
+from doc_detect.adaptation.mean_teacher import MeanTeacher
+from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS, finds, found_again
 from doc_detect.adaptation.self_training import SelfTraining
 from doc_detect.adaptation.source_pages import SourcePages
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, write_coco
 from doc_detect.detectors.base import Detector, Target, build_detector
+from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.detectors.trained import load_detector
+from doc_detect.pages import Page
 from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, ViewConfig, smoke
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
-from doc_detect.training.pages import Sample
+from doc_detect.training.pages import Sample, open_training
 
 LABELS = ("graphic", "drop_capital", "stamp")
 FINDS = [
@@ -99,6 +103,91 @@ def test_a_class_with_few_sure_finds_is_left_as_it_is(problem: Problem) -> None:
     write_coco(problem.folder / PSEUDO_LABELS, [dataclasses.replace(found, scores=np.array([0.1]))])
     lessons = make_method(problem).prepare()
     assert lessons.learned == () and "no class has 1 sure finds" in lessons.line
+
+
+class Seeing:
+    """A detector that finds what it is told, less of it on a smaller page."""
+
+    labels = LABELS
+
+    def detect(self, page: Page) -> Detections:
+        whole = max(page.pixels.shape[:2]) == 192
+        seen = FINDS if whole else [FINDS[0], *FINDS[2:5]]
+        boxes = np.array([box for _, _, box in seen]) * 2.0 + np.array([40, 60] * 2)
+        labels = np.array([LABELS.index(label) for label, _, _ in seen])
+        scores = np.array([score for _, score, _ in seen], np.float32)
+        return Detections(boxes if whole else boxes + [0, 0, 10, 0], scores, labels)
+
+
+def test_a_sure_find_that_is_not_there_on_a_smaller_page_is_doubtful(problem: Problem) -> None:
+    (page,), config = problem.pages, problem.settings.self_training
+    found, agreed = (finds(Seeing(), page, dataclasses.replace(config, agree=each)) for each in (False, True))
+    assert found.scores is not None and agreed.scores is not None
+    np.testing.assert_allclose(found.scores, [0.9, 0.3, 0.4, 0.8, 0.3, 0.9])
+    np.testing.assert_allclose(agreed.scores, [0.9, 0.3, 0.4, 0.8, 0.3, config.doubt])  # the last one is gone
+    np.testing.assert_array_equal(found.boxes, agreed.boxes)
+
+
+def test_another_class_place_or_a_lower_score_is_no_second_find() -> None:
+    box = np.array([[10.0, 10, 50, 50]])
+    first = Detections(box, np.array([0.9]), np.array([0]))
+    for second, expected in (
+        (Detections(box + [0, 0, 10, 0], np.array([0.3]), np.array([0])), True),
+        (Detections(box, np.array([0.9]), np.array([1])), False),
+        (Detections(box + 30, np.array([0.9]), np.array([0])), False),
+        (Detections(box, np.array([0.2]), np.array([0])), False),
+        (Detections(box[:0], np.zeros(0), np.zeros(0, int)), False),
+    ):
+        assert found_again(first, second, 0.25).tolist() == [expected]
+
+
+def test_the_teacher_labels_what_the_student_is_shown(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = dataclasses.replace(
+        problem, settings=dataclasses.replace(problem.settings, method="mean-teacher")
+    )
+    method = make_method(problem)
+    assert isinstance(method, MeanTeacher) and method.prepare().learned == LABELS
+    average, asked, shown = copy.deepcopy(problem.source), [], []
+
+    def seen_by(detector: Detector, given: Problem) -> Seeing:
+        asked.append(detector)
+        return Seeing()
+
+    def student(images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        shown.extend(zip(images, targets, strict=True))
+        return {}
+
+    monkeypatch.setattr("doc_detect.adaptation.mean_teacher.seen_by", seen_by)
+    method.losses(student, average, 0)  # ty: ignore[invalid-argument-type]
+    assert asked == [average] and len(shown) == 2
+    for image, target in shown:
+        sure = torch.tensor([FINDS[0][2], FINDS[5][2], FINDS[3][2]], dtype=torch.float32)
+        torch.testing.assert_close(target.boxes[target.boxes[:, 1].argsort()], sure, atol=0.1, rtol=0)
+        doubtful = {tuple(map(float, FINDS[i][2])) for i in (1, 2, 4)}  # nothing is painted over
+        assert {tuple(row) for row in target.unknown.round().tolist()} == doubtful
+        x1, y1, x2, y2 = FINDS[1][2]
+        assert image[:, y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].mean() < 0.5 * image[:, 180:190].mean()
+
+
+def test_a_share_of_what_is_shown_are_source_pages(problem: Problem, toy_data: Path) -> None:
+    pages = open_training(toy_data)
+    optimization = dataclasses.replace(problem.settings.optimization, steps=60)
+    settings = dataclasses.replace(
+        problem.settings, source=toy_data, mixed_share=0.25, optimization=optimization
+    )
+    problem = dataclasses.replace(problem, settings=settings, synthetic=pages)
+    method = make_method(problem)
+    assert isinstance(method, SelfTraining)
+    assert "25% of what is shown are pages of the source's world" in method.prepare().line
+    shown = [sample for step in range(60) for sample in method.samples(step)]
+    source = [sample for sample in shown if 2 in sample.target.unlabelled or sample.target.unknown is None]
+    assert 0.15 < len(source) / len(shown) < 0.35
+    other = make_method(dataclasses.replace(problem, settings=dataclasses.replace(settings, mixed_share=0.0)))
+    assert isinstance(other, SelfTraining)
+    other.prepare()
+    assert all(sample.target.unknown is not None for sample in other.samples(3))
 
 
 class WithCritic(Method):

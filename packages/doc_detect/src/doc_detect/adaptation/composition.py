@@ -1,9 +1,9 @@
-"""Copy-paste across worlds: sure finds of the target, pasted onto labelled source pages where there is no object.
+"""Copy-paste across worlds: sure finds of the target, pasted onto labelled source pages where there is no such object.
 
 Source: Ghiasi et al. 2021, "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", here with
 objects that the source detector is sure of in place of labelled ones. The ink alone is pasted: the place is painted over
 with the source page's own paper first, and what is pasted darkens that as much as it darkened the target's. So no edge
-tells a detector where something was pasted.
+tells a detector where something was pasted. Text may be painted over, unless text is what the detector finds.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from doc_detect.adaptation.source_pages import SourcePages
 from doc_detect.adaptation.target import TargetPage
 from doc_detect.adaptation.views import paint_over, paper_around
 from doc_detect.classes import class_index
-from doc_detect.coco import CocoPage
-from doc_detect.training.pages import SMALLEST_SIDE, Sample
+from doc_detect.coco import IGNORED, CocoPage
+from doc_detect.training.pages import SMALLEST_SIDE, Sample, own_labels
 from seminar_common.seeds import numpy_generator
 
 TRIES = 20
@@ -28,6 +28,8 @@ APART = 4
 """Pixels that must lie between an object that is pasted and what is there."""
 SCALES = (0.8, 1.25)
 """Range of the size of a pasted object, as a share of that which it has on its page."""
+DARKEST = 96
+"""Mean of the paper, 0 to 255, on which ink can still be seen."""
 LARGEST = 0.8
 """Largest side of a pasted object, as a share of the page's."""
 
@@ -111,11 +113,15 @@ class ComposedPages(SourcePages):
         for _ in range(g.integers(self.pasted + 1)):
             kind = self.crops[int(g.integers(len(self.crops)))]
             crop = kind[int(g.integers(len(kind)))]
-            box = paste(pixels, boxes, crop, g)
+            box = paste(pixels, boxes[self._taken(labels)], crop, g)
             if box is not None:
                 boxes = np.concatenate([boxes, box[None].astype(boxes.dtype)])
                 labels = np.append(labels, crop.label)
         return pixels, boxes, labels
+
+    def _taken(self, labels: np.ndarray) -> np.ndarray:
+        """Say which things on a page nothing may be pasted over, by their numbers in ``CLASSES``; bool [N]."""
+        return (own_labels(labels, self.labels) >= 0) | (labels == IGNORED)
 
 
 def paste(pixels: np.ndarray, boxes: np.ndarray, crop: Crop, g: np.random.Generator) -> np.ndarray | None:
@@ -123,7 +129,7 @@ def paste(pixels: np.ndarray, boxes: np.ndarray, crop: Crop, g: np.random.Genera
 
     Args:
         pixels: The page, uint8 [h, w, 3], changed in place.
-        boxes: What is on it, [N, 4].
+        boxes: Where nothing may be pasted, [N, 4].
         crop: The object.
         g: Draws its size, its place and the grain of the paper.
     """
@@ -136,7 +142,7 @@ def paste(pixels: np.ndarray, boxes: np.ndarray, crop: Crop, g: np.random.Genera
     for _ in range(TRIES):
         x, y = int(g.integers(width - across + 1)), int(g.integers(height - down + 1))
         box = np.array([x, y, x + across, y + down])
-        if not _near_any(box, boxes):
+        if not _near_any(box, boxes) and paper_around(pixels, box).mean() >= DARKEST:
             paint_over(pixels, box, g)
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             ink = cv2.resize(ink, (across, down), interpolation=method)
