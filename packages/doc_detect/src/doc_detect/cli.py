@@ -10,6 +10,7 @@ from doc_detect.settings.job import (
     GallerySettings,
     PredictSettings,
 )
+from doc_detect.settings.pretraining import PRETRAIN_PRESETS, PretrainSettings
 from doc_detect.settings.selection import SelectSettings
 from doc_detect.settings.synth import SYNTH_PRESETS, SynthSettings
 from doc_detect.settings.training import (
@@ -71,7 +72,29 @@ ADAPT_EXPERT = (
 )
 """The same of `adapt`."""
 
-RUN = {"config.json": ("doc-detect train", "doc-detect adapt")}
+PRETRAIN_EXPERT = (
+    "weights",
+    "channels",
+    "head_convs",
+    "trim",
+    "folded",
+    "score_threshold",
+    "nms_iou",
+    "max_detections",
+    "architecture",
+    "engine",
+    "temperature",
+    "log_every",
+    "checkpoint_every",
+    "max_megapixels",
+    "backbone_learning_rate",
+    "weight_decay",
+    "warmup",
+    "ema_decay",
+)
+"""The same of `pretrain`."""
+
+RUN = {"config.json": ("doc-detect train", "doc-detect adapt", "doc-detect pretrain")}
 PREDICTIONS = {"config.json": ("doc-detect predict",)}
 
 COMMANDS = {
@@ -86,6 +109,22 @@ COMMANDS = {
         inputs=("pictures", "fonts"),
         new=("out",),
         marks={"out": {"synth.json": ("doc-detect synth",)}},
+    ),
+    "pretrain": Command(
+        PretrainSettings,
+        "doc_detect.pretrain:pretrain",
+        PRETRAIN_PRESETS,
+        examples=(
+            "--images scans/ --out runs/seen",
+            "--images scans/ --init imagenet --method dense-contrast --out runs/seen",
+            "--resume runs/seen",
+        ),
+        extra="train",
+        inputs=("images", "init", "resume"),
+        words={"init": ("default", "imagenet", "none")},
+        new=("out",),
+        marks={"resume": {"config.json": ("doc-detect pretrain",)}},
+        advanced=PRETRAIN_EXPERT,
     ),
     "train": Command(
         TrainSettings,

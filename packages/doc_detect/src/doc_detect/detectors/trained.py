@@ -6,6 +6,7 @@ from pathlib import Path
 
 from doc_detect.detectors.base import Detector, build_detector
 from doc_detect.settings.adaptation import AdaptSettings
+from doc_detect.settings.pretraining import PretrainSettings
 from doc_detect.settings.training import ModelConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_weights
@@ -14,7 +15,7 @@ from seminar_common.settings import from_dict
 from seminar_common.training import final_weights
 
 DETECTOR = "detector"
-"""Entry of the ``config.json`` of `adapt`: the settings of the detector, which it has from its source."""
+"""Entry of the ``config.json`` of `adapt` and `pretrain`: the settings of the detector, which it has from its source."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,20 @@ def stored_settings(run: Run) -> TrainSettings:
 
 
 def trained_as(run: Run) -> Trained:
-    """Return what a run of `train` or `adapt` trained.
+    """Return what a run of `train`, `adapt` or `pretrain` trained.
 
     Raises:
         UserError: the run is of another command, topic or version.
     """
-    config = runs.stored_config(run, "doc-detect", "train", "adapt")
+    config = runs.stored_config(run, "doc-detect", "train", "adapt", "pretrain")
     if config["command"] == "train":
         stored = stored_settings(run)
         return Trained(stored.name, stored.seed, stored.model, stored.data, stored.optimization.steps)
-    adapted = runs.stored_settings(run, AdaptSettings, "doc-detect", "adapt")
     model = from_dict(ModelConfig, config[DETECTOR], run.folder / runs.MARKER)
+    if config["command"] == "pretrain":
+        first = runs.stored_settings(run, PretrainSettings, "doc-detect", "pretrain")
+        return Trained(first.name, first.seed, model, None, first.fitting.steps)
+    adapted = runs.stored_settings(run, AdaptSettings, "doc-detect", "adapt")
     return Trained(adapted.name, adapted.seed, model, None, adapted.optimization.steps)
 
 

@@ -1,10 +1,10 @@
 """What a detector makes of a page before anyone has labelled it: its finds, its doubt, and what the page looks like.
 
-Doubt is the sum over finds of the entropy of their calibrated scores, and how much of the finds the detector does not
-find again on the smaller page. Sums, because a page with five doubtful pictures teaches more than one with a single one:
-Brust et al. 2019, "Active Learning for Deep Object Detection", found sums of a page's finds no worse than means or maxima.
-Two looks: Yu et al. 2022, "Consistency-based Active Learning for Object Detection", who compare a picture with its changed
-self.
+Doubt is the sum over finds of how close their calibrated scores are to one half, and how much of the finds the detector does
+not find again on the smaller page. The first is the 1-vs-2 measure of Brust et al. 2019, "Active Learning for Deep Object
+Detection", for a find that is one or none, summed over a page's finds as they do: five doubtful pictures teach more than a
+single one. Entropy would let a page's many finds of low score outweigh a doubtful one. The second look follows Yu et al.
+2022, "Consistency-based Active Learning for Object Detection", who compare a picture with its changed self.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class Look:
     found: Detections
     """Best first, in the page's own pixels; scores are probabilities as far as the detector is calibrated."""
     doubt: float
-    """Entropy of the scores in bits, summed over the 10 most doubtful finds."""
+    """1 for a find whose score is one half, 0 for one that is sure or surely none; summed over the 10 most doubtful."""
     unstable: float
     """Finds, weighted by score, that are not found again at three quarters of the size; 10 at most."""
     features: np.ndarray
@@ -100,10 +100,9 @@ class Looker:
 
 
 def doubt(scores: np.ndarray) -> float:
-    """Return the entropy of scores [N] in bits, summed over the :data:`MOST` most doubtful."""
-    p = scores.astype(np.float64).clip(1e-9, 1 - 1e-9)
-    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    return float(np.sort(entropy)[-MOST:].sum())
+    """Return how doubtful finds of scores [N] are, (1 - |2 p - 1|)^2 each, summed over the :data:`MOST` most doubtful."""
+    each = (1 - np.abs(2 * scores.astype(np.float64) - 1)) ** 2
+    return float(np.sort(each)[-MOST:].sum())
 
 
 def pooled(maps: list[Tensor], size: tuple[int, int]) -> np.ndarray:
