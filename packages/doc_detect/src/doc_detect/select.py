@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,8 +82,9 @@ def main(settings: SelectSettings) -> None:
         f"now label them: {out / COCO_FILE} is for COCO tools, {TASKS} with {config} for Label Studio; "
         f"keep what you export in {out}, where its names of pages lead to them"
     )
-    target = " ".join(map(str, settings.target))
-    say(f"then: doc-detect adapt --target {target} --labelled {out / 'EXPORT.json'}")
+    target = [str(path) for path in settings.target]
+    again = ["doc-detect", "adapt", "--target", *target, "--labelled", str(out / "EXPORT.json")]
+    say(f"then: {shlex.join(again)}")
 
 
 def select(settings: SelectSettings) -> list[Chosen]:

@@ -1,5 +1,7 @@
 """Which pages come first."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import torch
 
 from doc_detect.detectors.detections import Detections
 from doc_detect.pages import PageRef
+from doc_detect.pages.iiif import Canvas
 from doc_detect.selection.books import books_of
 from doc_detect.selection.looks import Look, doubt, pooled, read_look
 from doc_detect.selection.ranking import ranked, standardised
@@ -138,3 +141,10 @@ def test_a_page_is_of_the_book_that_its_place_says(tmp_path) -> None:
     ]
     assert books_of([tmp_path / "scans"], refs) == ["one", "one", "other", "one/c.pdf"]
     assert books_of([one], refs[:2]) == ["one", "one"]
+    manifests = [str(tmp_path / name / "manifest.json") for name in ("first", "second")]
+    for file in manifests:
+        Path(file).parent.mkdir()
+        Path(file).touch()
+    canvases = [Canvas("id", "label", 1, (10, 20), "manifest", file) for file in manifests]
+    shown = [PageRef(one / "a.jpg", canvas=canvas) for canvas in canvases]
+    assert books_of([], shown) == ["first/manifest.json", "second/manifest.json"]
