@@ -124,12 +124,12 @@ def fold_pads(model: onnx.ModelProto) -> None:
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes and weights that nothing uses, from the end to the start."""
-    outputs = {output.name for output in graph.output}
-    for node in reversed(list(graph.node)):
-        used = {name for other in graph.node for name in other.input}
-        if not outputs & set(node.output) and not used & set(node.output):
+    used = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):  # whoever uses a node comes after it
+        if used.isdisjoint(node.output):
             graph.node.remove(node)
-    used = {name for node in graph.node for name in node.input}
+        else:
+            used.update(node.input)
     for weight in [weight for weight in graph.initializer if weight.name not in used]:
         graph.initializer.remove(weight)
 
