@@ -31,7 +31,7 @@ from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.folding import fold_norms
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import default_model, named_model
-from doc_detect.detectors.scoring import read_scoring, write_scoring
+from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import DETECTOR, load_detector
 from doc_detect.export import card_of
@@ -293,6 +293,12 @@ class _Adaptation:
             say(f"no margin could be fitted: {error}")
             return dict(self.scoring.margin)
 
+    def _scoring(self, detector: Detector) -> Scoring:
+        """Return what the scores of an adapted detector mean, and its margin: fitted anew where pages are labelled."""
+        if self.labelled is None:
+            return self.scoring
+        return dataclasses.replace(self.scoring, margin=self._margin(detector, self.labelled))
+
     def _in_use(self, detector: Detector) -> TorchDetector:
         return TorchDetector(detector, self.fabric.device, scoring=self.scoring)
 
@@ -311,7 +317,7 @@ class _Adaptation:
         if judgement.verdict in KEPT:
             if lessons.learned:
                 card = card_of(self.run, self.trainer.shell.steps) | {"verdict": judgement.verdict}
-                adapted.export(self.run.folder / REJECTED, card | self.scoring.facts())
+                adapted.export(self.run.folder / REJECTED, card | self._scoring(adapted).facts())
             adapted.load_state_dict(self.source.state_dict())
         say(f"{judgement.verdict}: {judgement.reason}")
         self._write(adapted, lessons, judgement)
@@ -345,9 +351,7 @@ class _Adaptation:
     def _write(self, adapted: Detector, lessons: Lessons, judgement: Judgement) -> None:
         """Write the file to use, the figures and at last the weights, after which the run has ended."""
         trained = 0 if not lessons.learned else self.trainer.shell.steps
-        if self.labelled is not None:
-            margin = self._margin(adapted, self.labelled)
-            self.scoring = dataclasses.replace(self.scoring, margin=margin)
+        self.scoring = self._scoring(adapted)
         write_scoring(self.scoring, self.run.folder)
         card = card_of(self.run, trained) | {"verdict": judgement.verdict, **self.scoring.facts()}
         adapted.export(self.run.folder / ONNX, card)
