@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("torch")
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def one(rows: list[Row], **conditions) -> Row:
     return row
 
 
-def precision(truth: list[CocoPage], seen: list[CocoPage], label: str, weights: np.ndarray) -> float:
+def precision(truth: Sequence[CocoPage], seen: Sequence[CocoPage], label: str, weights: np.ndarray) -> float:
     """Return AP50 of pages that are there ``weights`` times, by faster-coco-eval."""
     repeated = np.repeat(np.arange(len(truth)), weights.astype(int))
     table = precision_table([truth[i] for i in repeated], [seen[i] for i in repeated], [label])
@@ -128,12 +129,8 @@ def test_a_difference_has_the_same_draws_on_both_sides(
 def test_a_variant_is_compared_over_the_seeds_that_both_have(
     truth: list[CocoPage], models: list[Candidate], paired: Paired
 ) -> None:
-    second = models[1].found[1, 0]
-    expected = precision(truth, models[3].found[1, 0], "graphic", np.ones(14)) - precision(  # type: ignore[arg-type]
-        truth,
-        second,  # type: ignore[arg-type]
-        "graphic",
-        np.ones(14),
+    ours, other = (
+        precision(truth, model.found[1, 0], "graphic", np.ones(14)) for model in (models[3], models[1])
     )
     row = one(
         paired.rows(),
@@ -143,7 +140,7 @@ def test_a_variant_is_compared_over_the_seeds_that_both_have(
         subset="all",
         baseline="self-training",
     )
-    assert row.value == pytest.approx(expected)
+    assert row.value == pytest.approx(ours - other)
 
 
 def test_printed_pages_and_manuscripts_are_apart_and_whole_leaves_them_out(
@@ -191,7 +188,7 @@ def test_the_influence_of_a_page_is_the_change_where_it_is_removed(
         without[number] = 0
         expected = np.mean(
             [
-                precision(truth, seen, "graphic", without) - precision(truth, seen, "graphic", everywhere)  # type: ignore[arg-type]
+                precision(truth, seen, "graphic", without) - precision(truth, seen, "graphic", everywhere)
                 for seen in runs
             ]
         )
