@@ -84,9 +84,9 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_task_is_learned_on_a_few_pages(source: Run, data: Path, tmp_path: Path, method: str) -> None:
-    rates = fitting(40, learning_rate=1e-3, backbone_learning_rate=5e-4)
+    rates = fitting(24, learning_rate=1e-3, backbone_learning_rate=5e-4)
     chosen = settings(
-        data, tmp_path / "run", source.folder, method=method, pages=5, anchor=0.1, fitting=rates, log_every=8
+        data, tmp_path / "run", source.folder, method=method, pages=5, anchor=0.1, fitting=rates, log_every=6
     )
     run = pretrain(chosen)
     facts = facts_of(run)

@@ -70,12 +70,14 @@ def test_holes_have_the_colour_of_paper_and_are_where_the_mask_says(windows: Win
     assert torch.equal(holes.pixels[~whole], clean[~whole])
 
 
-def test_a_distance_counts_in_standard_deviations_of_what_is_wanted() -> None:
+def test_a_distance_counts_in_variances_of_what_is_wanted() -> None:
     wanted = torch.randn(4, 8, 6, 6)
-    unit = wanted.std(dim=(0, 2, 3), keepdim=True, correction=0)
+    unit = wanted.std(correction=0)
     assert distance([wanted], [wanted]) == 0
     assert float(distance([wanted + unit], [wanted])) == pytest.approx(1, rel=1e-5)
     assert float(distance([100 * (wanted + unit)], [100 * wanted])) == pytest.approx(1, rel=1e-5)
+    still = torch.ones(2, 8, 1, 1) * torch.randn(8)[:, None, None]  # one place, alike on every page
+    assert float(distance([still + still.std(correction=0)], [still])) == pytest.approx(1, rel=1e-5)
     half = torch.zeros(4, 1, 6, 6)
     half[..., :3] = 1
     there = wanted + unit * half

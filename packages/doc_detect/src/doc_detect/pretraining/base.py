@@ -79,9 +79,10 @@ def make_method(problem: Problem) -> Method:
 
 
 def distance(maps: Maps, wanted: Maps, where: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Return the mean squared distance of maps from others, in standard deviations of those, over all levels.
+    """Return the mean squared distance of maps from others, in variances of those, over all levels.
 
-    Each channel counts in its own unit, so that a loud one does not drown the others. Levels count alike.
+    A level counts in its own unit, so that a loud one does not drown the others: that of all its channels together, for on
+    a coarse level a batch has too few places to say how much a single channel varies.
 
     Args:
         maps: What there is.
@@ -91,8 +92,8 @@ def distance(maps: Maps, wanted: Maps, where: Callable[[Tensor], Tensor] | None 
     parts = []
     for ours, theirs in zip(maps, wanted, strict=True):
         theirs = theirs.detach()
-        spread = theirs.std(dim=(0, 2, 3), keepdim=True, correction=0).clamp(min=1e-3)
-        error = ((ours - theirs) / spread).square().mean(dim=1, keepdim=True)
+        unit = theirs.var(correction=0).clamp(min=1e-6)
+        error = (ours - theirs).square().mean(dim=1, keepdim=True) / unit
         weights = torch.ones_like(error) if where is None else where(theirs).to(error)
         parts.append((error * weights).sum() / weights.sum().clamp(min=1e-6))
     return torch.stack(parts).mean()
