@@ -70,7 +70,8 @@ def pretrain(settings: PretrainSettings) -> Run:
     if not settings.images:
         raise UserError("--images is missing: give the scans to learn from")
     if run is None:
-        settings = dataclasses.replace(settings, out=_new_folder(settings))
+        init = settings.init if settings.is_new else named_model(settings.init)
+        settings = dataclasses.replace(settings, out=_new_folder(settings), init=init)
     fabric = launch(settings.device)
     if fabric.world_size > 1:
         raise UserError("pretrain works in one process: start it without torchrun")
@@ -116,14 +117,14 @@ def open_start(settings: PretrainSettings) -> Start:
         UserError: there is none, its architecture can't be pretrained, or options of a new detector come with it.
     """
     if settings.is_new:
-        config = dataclasses.replace(settings.model, weights=cast(Any, str(settings.init)))
+        config = dataclasses.replace(settings.model, weights=cast(Any, settings.init.name))
         return Start(build_detector(config, settings.seed))
     if settings.model != PRETRAIN_PRESETS[settings.preset]().model:
         raise UserError(
             f"--init {settings.init}: has layers and classes of its own; leave out the options of the model"
         )
     if not settings.init.is_dir():
-        loaded = load_onnx(named_model(settings.init))
+        loaded = load_onnx(settings.init)
         return Start(loaded.detector, loaded.scoring)
     detector = load_detector(runs.open_run(settings.init))
     if not isinstance(detector, FCOSDetector):
@@ -222,7 +223,7 @@ class _Pretraining:
         for module in student.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = BATCH_NORM_MOMENTUM
-        if str(self.settings.init) == "none":
+        if self.settings.is_new and self.settings.init.name == "none":
             student.backbone.frozen = []  # random strokes are no strokes: all is learned
         for module in student.backbone.frozen:
             module.requires_grad_(False)
@@ -248,7 +249,7 @@ class _Pretraining:
         seconds = round(time.process_time() - self.clock, 1)
         facts: dict[str, Any] = {"verdict": verdict, "reason": reason, "method": self.settings.method}
         facts |= {"spread": [before, after], "losses": list(losses), "pages": len(self.windows.pages)}
-        facts |= {"init": str(self.settings.init), "steps": self.shell.steps, "cpu_s": seconds}
+        facts |= {"init": self.settings.init.name, "steps": self.shell.steps, "cpu_s": seconds}
         write_json(self.run.folder / FACTS, facts)
         self.shell.finish("average")
         remove(self.run.folder / WORK)

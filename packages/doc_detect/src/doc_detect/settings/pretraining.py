@@ -123,13 +123,14 @@ class PretrainSettings:
             raise UserError(f"--architecture {self.model.architecture}: pretrain works with fcos alone")
         if self.is_new and self.method == "distillation":
             raise UserError(
-                f"--init {self.init}: distillation needs a detector whose features are of use; give a run or `default`"
+                f"--init {self.init.name}: distillation needs a detector whose features are of use; give a run or `default`"
             )
 
     @property
     def is_new(self) -> bool:
         """Whether a new detector is made, with heads that know nothing."""
-        return str(self.init) in NEW
+        # By the name alone: a run's stored settings have every path in full.
+        return self.init.name in NEW and not self.init.exists()
 
 
 NEW = ("imagenet", "none")
