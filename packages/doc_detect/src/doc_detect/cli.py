@@ -72,6 +72,25 @@ ADAPT_EXPERT = (
 )
 """The same of `adapt`."""
 
+ADAPT_STUDY_EXPERT = (
+    "oracle_kept",
+    "factor_seeds",
+    "frozen_stages",
+    "agree",
+    "rounds",
+    "painted",
+    "fewest",
+    "views",
+    "sizes",
+    "size_jitter",
+    "backbone_learning_rate",
+    "weight_decay",
+    "warmup",
+    "ema_decay",
+    "balance",
+)
+"""The same of `adapt-study`."""
+
 PRETRAIN_EXPERT = (
     "weights",
     "channels",
@@ -275,7 +294,7 @@ COMMANDS = {
         new=("out",),
         marks={"run": RUN, "out": {"adapt-study.json": ("doc-detect adapt-study",)}},
         required=("out",),
-        advanced=("oracle_kept", "factor_seeds", *ADAPT_EXPERT),
+        advanced=ADAPT_STUDY_EXPERT,
     ),
     "bench": Command(
         BenchSettings,
