@@ -12,8 +12,7 @@ the heads, have no statistics and stay.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,16 +21,19 @@ from torch import Tensor, nn
 
 from doc_detect.adaptation.base import Lessons, Method, Problem
 from doc_detect.coco import CocoSet
-from doc_detect.detectors.backbones import pad_batch
+from doc_detect.detectors.backbones import PAD_MULTIPLE, pad_batch
 from doc_detect.detectors.base import Detector, build_detector, resize_to
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.folding import normed_convolutions
 from doc_detect.detectors.tensors import to_tensor
+from doc_detect.pages import Page
 from doc_detect.training.pages import read_labelled
 from seminar_common.errors import UserError
 from seminar_common.progress import progress
 from seminar_common.seeds import numpy_generator
 
+EPSILON = 1e-5
+"""Is added to variances, as in a batch norm: that of a dead channel is rounding."""
 LARGEST = 8.0
 """Factor by which a channel is made stronger or weaker at most: one that is nearly constant has no scale to speak of."""
 
@@ -45,18 +47,24 @@ class Moments:
 
 
 class _Sums:
-    """What mean and variance are computed from, over pages of any size."""
+    """What mean and variance are computed from, over pages of any size, without the padding of a batch."""
 
     def __init__(self) -> None:
         self.count = 0
         self.total, self.squares = torch.zeros(()), torch.zeros(())
 
-    def add(self, output: Tensor) -> None:
-        """Take up an output [B, C, H, W]."""
-        places = (0, 2, 3)
-        self.count += output.numel() // output.shape[1]
-        self.total = output.sum(places, dtype=torch.float64) + self.total.to(output.device)
-        self.squares = output.double().square().sum(places) + self.squares.to(output.device)
+    def add(self, output: Tensor, pages: Sequence[Tensor]) -> None:
+        """Take up the output [B, C, H', W'] for a padded batch of pages [3, H, W]."""
+        height, width = (
+            -(-max(page.shape[axis] for page in pages) // PAD_MULTIPLE) * PAD_MULTIPLE for axis in (1, 2)
+        )
+        for page, whole in zip(pages, output, strict=True):
+            down = -(-page.shape[1] * whole.shape[1] // height)
+            across = -(-page.shape[2] * whole.shape[2] // width)
+            part = whole[:, :down, :across]
+            self.count += down * across
+            self.total = part.sum((1, 2), dtype=torch.float64) + self.total.to(part.device)
+            self.squares = part.square().sum((1, 2), dtype=torch.float64) + self.squares.to(part.device)
 
     def moments(self) -> Moments:
         """Return the moments of what was taken up."""
@@ -104,61 +112,48 @@ class Statistics(Method):
 
     def finish(self, average: Detector) -> None:
         """Measure, and change scale and bias."""
-        assert self.problem.synthetic is not None
         detector = cast(FCOSDetector, average)
         layers = [cast(nn.Conv2d, detector.backbone.network.get_submodule(name)) for name in self.names]
-        most = self.problem.settings.statistics.measured
-        known = min(most, len(self.problem.synthetic.pages))
-        with progress("measuring statistics of the source's pages", known) as advance:
-            wanted = measure(detector.backbone, layers, self._source_pages(detector, known, advance))
-        count = min(most, len(self.problem.pages))
-        with progress("measuring statistics of the target", 2 * count) as advance:
-            match(
-                detector.backbone,
-                layers,
-                wanted,
-                lambda: self._target_pages(detector, count, advance),
-                self.problem.settings.kept,
-            )
+        known, ours = cast(CocoSet, self.problem.synthetic), self.problem.pages
+        config = detector.config
+        with progress("measuring statistics", len(self._drawn("source", len(known.pages)))) as advance:
+            pages = []
+            for number in self._drawn("source", len(known.pages)):
+                page, _ = read_labelled(known, known.pages[number], config.size, config.trim)
+                pages.append(_as_seen(page, detector))
+                advance(1)
+        wanted = measure(detector.backbone, layers, pages)
+        seen = [_as_seen(ours[number].read(), detector) for number in self._drawn("target", len(ours))]
+        match(detector.backbone, layers, wanted, seen, self.problem.settings.kept)
 
-    def _source_pages(
-        self, detector: FCOSDetector, count: int, advance: Callable[..., None]
-    ) -> Iterator[Tensor]:
-        known = cast(CocoSet, self.problem.synthetic)
-        order = numpy_generator(self.problem.settings.seed, "statistics", "source")
-        for number in order.permutation(len(known.pages))[:count]:
-            config = detector.config
-            page, _ = read_labelled(known, known.pages[number], config.size, config.trim)
-            yield _as_seen(to_tensor(page.pixels), detector)
-            advance(1)
-
-    def _target_pages(
-        self, detector: FCOSDetector, count: int, advance: Callable[..., None]
-    ) -> Iterator[Tensor]:
-        order = numpy_generator(self.problem.settings.seed, "statistics", "target")
-        for number in order.permutation(len(self.problem.pages))[:count]:
-            yield _as_seen(to_tensor(self.problem.pages[number].read().pixels), detector)
-            advance(1)
+    def _drawn(self, world: str, count: int) -> list[int]:
+        settings = self.problem.settings
+        order = numpy_generator(settings.seed, "statistics", world).permutation(count)
+        return [int(number) for number in order[: settings.statistics.measured]]
 
 
-def _as_seen(image: Tensor, detector: FCOSDetector) -> Tensor:
-    """Return a page [3, H, W] as the network gets it in use, [1, 3, H', W']."""
-    resized, _ = resize_to([image.to(next(detector.parameters()).device)], detector.config.size)
-    return pad_batch(resized)
+def _as_seen(page: Page, detector: FCOSDetector) -> Tensor:
+    """Return a page as the network gets it in use, [3, H, W], without the padding."""
+    image = to_tensor(page.pixels).to(next(detector.parameters()).device)
+    return resize_to([image], detector.config.size)[0][0]
 
 
 @torch.no_grad()
-def measure(network: nn.Module, layers: Sequence[nn.Conv2d], pages: Iterable[Tensor]) -> list[Moments]:
+def measure(network: nn.Module, layers: Sequence[nn.Conv2d], pages: Sequence[Tensor]) -> list[Moments]:
     """Return the moments of the output of each layer.
 
     Args:
-        network: Takes pages; in evaluation.
+        network: Takes a padded batch of pages; in evaluation.
         layers: Parts of it.
-        pages: Each [B, 3, H, W].
+        pages: Each [3, H, W].
     """
     sums = [_Sums() for _ in layers]
-    answers = {layer: each.add for layer, each in zip(layers, sums, strict=True)}
-    _run(network, answers, pages)
+    for page in pages:
+
+        def answer(number: int, output: Tensor, page: Tensor = page) -> None:
+            sums[number].add(output, [page])
+
+        _run(network, layers, answer, pad_batch([page]))
     return [each.moments() for each in sums]
 
 
@@ -167,72 +162,59 @@ def match(
     network: nn.Module,
     layers: Sequence[nn.Conv2d],
     wanted: Sequence[Moments],
-    pages: Callable[[], Iterable[Tensor]],
+    pages: Sequence[Tensor],
     kept: float,
 ) -> None:
     """Change scale and bias of layers, so that what they give has the wanted moments on pages.
 
-    A layer sees what comes out of those before it once these are changed, so all are measured as they change: on the
-    first pass by what has been seen so far, on the second by what the first one has seen. (Changes that are all measured
-    at once would add up from layer to layer.)
+    A layer sees what comes out of those before it once these are changed. So all pages go through the network at once,
+    and each layer is changed before the next one is measured: what is measured page by page, or in all layers at the
+    same time, is wrong by more in each layer than in the one before.
 
     Args:
-        network: Takes pages; in evaluation.
+        network: Takes a padded batch of pages; in evaluation.
         layers: Parts of it, each with a bias; changed in place.
         wanted: The moments of each.
-        pages: Returns the pages, each [B, 3, H, W]; called twice.
+        pages: Each [3, H, W].
         kept: Share of ``wanted`` in the moments that are matched to it.
     """
-    seen: list[Moments] | None = None
-    for _ in range(2):
-        sums = [_Sums() for _ in layers]
-        before = seen or itertools.repeat(None)
-        answers = {
-            layer: _matching(each, goal, known, kept)
-            for layer, each, goal, known in zip(layers, sums, wanted, before, strict=False)
-        }
-        _run(network, answers, pages())
-        seen = [each.moments() for each in sums]
-    assert seen is not None
-    for layer, moments, goal in zip(layers, seen, wanted, strict=True):
-        scale, shift = _change(moments, goal, kept)
+    changes: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def answer(number: int, output: Tensor) -> Tensor:
+        sums = _Sums()
+        sums.add(output, pages)
+        scale, shift = changes[number] = _change(sums.moments(), wanted[number], kept)
+        return output.mul_(scale[:, None, None].to(output)).add_(shift[:, None, None].to(output))
+
+    _run(network, layers, answer, pad_batch(list(pages)))
+    for number, layer in enumerate(layers):
+        scale, shift = changes[number]
         assert layer.bias is not None
         layer.weight.mul_(scale[:, None, None, None].to(layer.weight))
         layer.bias.copy_(layer.bias * scale + shift)
-
-
-def _matching(sums: _Sums, wanted: Moments, known: Moments | None, kept: float) -> Callable[[Tensor], Tensor]:
-    """Return what takes up an output and returns it as it will be."""
-
-    def answer(output: Tensor) -> Tensor:
-        sums.add(output)
-        scale, shift = _change(known or sums.moments(), wanted, kept)
-        return output * scale[:, None, None].to(output) + shift[:, None, None].to(output)
-
-    return answer
 
 
 def _change(seen: Moments, wanted: Moments, kept: float) -> tuple[Tensor, Tensor]:
     """Return scale and shift, both [C], that give an output with the moments ``seen`` the wanted ones."""
     mean = torch.lerp(seen.mean, wanted.mean, kept)
     variance = torch.lerp(seen.variance, wanted.variance, kept)
-    scale = (wanted.variance / variance).sqrt().nan_to_num(1.0, LARGEST).clamp(1 / LARGEST, LARGEST)
+    scale = ((wanted.variance + EPSILON) / (variance + EPSILON)).sqrt().clamp(1 / LARGEST, LARGEST)
     return scale, wanted.mean - mean * scale
 
 
 def _run(
     network: nn.Module,
-    answers: Mapping[nn.Conv2d, Callable[[Tensor], Tensor | None]],
-    pages: Iterable[Tensor],
+    layers: Sequence[nn.Conv2d],
+    answer: Callable[[int, Tensor], Tensor | None],
+    batch: Tensor,
 ) -> None:
-    """Send pages through a network whose layers give what ``answers`` make of their outputs."""
+    """Send a batch through a network whose layers give what ``answer`` makes of their number and output."""
     hooks = [
-        layer.register_forward_hook(lambda _, __, output, answer=answer: answer(output))
-        for layer, answer in answers.items()
+        layer.register_forward_hook(lambda _, __, output, number=number: answer(number, output))
+        for number, layer in enumerate(layers)
     ]
     try:
-        for page in pages:
-            network(page)
+        network(batch)
     finally:
         for hook in hooks:
             hook.remove()

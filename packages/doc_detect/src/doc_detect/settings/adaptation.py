@@ -85,8 +85,9 @@ class ViewConfig:
 class StatisticsConfig:
     """What the statistics of --method statistics are taken from."""
 
-    measured: int = 100
-    """Pages of --source, and of the target, that statistics are taken from at most."""
+    measured: int = 24
+    """Pages of --source, and of the target, that statistics are taken from at most. Those of the target are in memory at
+    once: some 40 MB each."""
 
     def __post_init__(self) -> None:
         if self.measured < 1:
@@ -203,7 +204,7 @@ class AdaptSettings:
     self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     statistics: StatisticsConfig = field(
-        default_factory=StatisticsConfig, metadata={"earlier": {"measured": 100}}
+        default_factory=StatisticsConfig, metadata={"earlier": {"measured": 24}}
     )
     style: StyleConfig = field(
         default_factory=StyleConfig,
