@@ -264,5 +264,5 @@ def test_unusable_settings_are_refused_in_one_line(
     source: Run, data: Path, tmp_path: Path, changes: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        pretrain(settings(data, tmp_path / "run", source.folder, **changes))
+        pretrain(settings(data, tmp_path / "run", **{"init": source.folder, **changes}))
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
