@@ -81,6 +81,19 @@ def test_what_a_kill_left_half_written_is_removed_as_the_training_goes_on(tmp_pa
     assert [path.name for path in shell.run.checkpoints.iterdir()] == [RESUME]
 
 
+def test_a_resumed_training_knows_the_cpu_time_before_its_last_checkpoint(tmp_path: Path) -> None:
+    shell = new_shell(tmp_path / "run")
+    train(shell, 2)
+    shell.log({"cpu_s": 12.5})
+    shell.checkpoint()
+    shell.step += 1
+    shell.log({"cpu_s": 20.0})  # of steps that the kill undoes
+    resumed = new_shell(tmp_path / "run")
+    assert resumed.earlier_cpu_s == 0
+    resumed.restore()
+    assert resumed.earlier_cpu_s == 12.5
+
+
 def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
     shell = new_shell(tmp_path / "run")
     save_tensors(shell.run.checkpoints / RESUME, {"x": torch.zeros(1)}, {"step": 3, "losses": [0.1]})

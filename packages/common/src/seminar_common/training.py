@@ -202,6 +202,8 @@ class TrainingShell:
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.step = 0
         self.losses: list[dict[str, float]] = []
+        self.earlier_cpu_s = 0.0
+        """CPU seconds that the last line of the log before a stop gives (``cpu_s``)."""
 
     def set_learning_rates(self, factor: float) -> None:
         """Set every group's learning rate to ``factor`` times its peak."""
@@ -276,6 +278,8 @@ class TrainingShell:
             say(f"resuming {self.run.folder} at step {self.step} of {self.steps}")
         if self.fabric.is_global_zero:
             self.run.cut_log(self.step)
+            spent = [record["cpu_s"] for record in self.run.logged() if "cpu_s" in record]
+            self.earlier_cpu_s = spent[-1] if spent else 0.0
             for unfinished in self.run.checkpoints.glob(".*.tmp"):  # of a process that was killed as it wrote
                 remove(unfinished)
 

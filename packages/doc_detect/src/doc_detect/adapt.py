@@ -1,19 +1,16 @@
 """Adapt a detector to a collection: the command ``adapt``."""
 
-import copy
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from lightning_fabric import Fabric
 
 from doc_detect.adaptation.base import Lessons, Method, Problem, make_method, method_class
 from doc_detect.adaptation.changes_page import CHANGES, write_changes
-from doc_detect.adaptation.criterion import KEPT, Judgement, Look, judge, labelled_loss
+from doc_detect.adaptation.criterion import KEPT, Judgement, Look, judge, judged_rows, labelled_loss
 from doc_detect.adaptation.labelled import (
     MARGIN_FROM,
     WEIGHTS_FROM,
@@ -22,10 +19,10 @@ from doc_detect.adaptation.labelled import (
     open_labelled,
     refs_of,
 )
+from doc_detect.adaptation.steps import Steps
 from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_pages, list_pages
 from doc_detect.adaptation.watch import WATCHED, Watch
 from doc_detect.coco import CocoSet
-from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector, build_detector
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.folding import fold_norms
@@ -41,7 +38,7 @@ from doc_detect.pages import PageRef, ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
 from doc_detect.settings.training import ModelConfig
-from doc_detect.train import LARGEST_GRADIENT, Start, blend, make_optimizer, update_average
+from doc_detect.train import Start, blend
 from doc_detect.training.pages import open_training, open_validation
 from seminar_common import failures, runs, seeds
 from seminar_common.checkpoints import load_tensors, load_weights, save_tensors
@@ -49,16 +46,14 @@ from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.files import remove, write_json
 from seminar_common.identity import require_same
-from seminar_common.progress import progress, say
+from seminar_common.progress import say
 from seminar_common.publish import publish
 from seminar_common.report import Section
-from seminar_common.results import Results, Row
+from seminar_common.results import Results
 from seminar_common.runs import Run
 from seminar_common.settings import from_dict, to_dict
 from seminar_common.training import (
-    TrainingShell,
     has_ended,
-    learning_rate_factor,
     open_or_resume,
     start_run,
 )
@@ -325,14 +320,14 @@ class _Adaptation:
     def _train(self, method: Method, lessons: Lessons) -> tuple[Detector, Judgement]:
         """Return the adapted detector and what is to be said of it."""
         watch = Watch(self.held_out, lessons.learned, self._in_use)
-        self.trainer = _Steps(self.fabric, self.run, self.settings, self.source, method, watch)
+        self.trainer = Steps(self.fabric, self.run, self.settings, self.source, method, watch)
         if not lessons.learned:
             nothing = Judgement("nothing to learn, kept the source", lessons.line, len(self.held_out))
             return self.trainer.average, nothing
         if not self.run.logged():
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
             self.run.log({"step": 0, **counts, **watch.look(self.source)})
-        adapted = self.trainer.fit()
+        adapted = self.trainer.fit(self.clock)
         blend(adapted, self.source, self.settings.kept)  # steadier than either end (WiSE-FT)
         method.finish(adapted)
         return adapted, self._judge(adapted, lessons)
@@ -355,7 +350,7 @@ class _Adaptation:
         write_scoring(self.scoring, self.run.folder)
         card = card_of(self.run, trained) | {"verdict": judgement.verdict, **self.scoring.facts()}
         adapted.export(self.run.folder / ONNX, card)
-        seconds = round(time.process_time() - self.clock, 1)
+        seconds = round(self.trainer.shell.earlier_cpu_s + time.process_time() - self.clock, 1)
         facts: dict[str, Any] = {
             "verdict": judgement.verdict,
             "reason": judgement.reason,
@@ -365,7 +360,7 @@ class _Adaptation:
         facts |= {"trained_on_labelled": bool(self.lessons), "margin": dict(self.scoring.margin)}
         facts |= {"judged": dataclasses.asdict(judgement), "steps": trained, "cpu_s": seconds}
         write_json(self.run.folder / FACTS, facts)
-        rows = _rows(judgement, self.settings, _target_name(self.settings))
+        rows = judged_rows(judgement, self.settings.name, self.settings.seed, _target_name(self.settings))
         results = Results(
             runs.command_line(),
             rows,
@@ -378,104 +373,3 @@ class _Adaptation:
         self.trainer.shell.finish("average")
         remove(self.work)
         say(f"adapted in {seconds:.0f} CPU seconds: {self.run.folder / ONNX}")
-
-
-class _Steps:
-    """The steps of a method: optimizer, moving average, checkpoints."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        run: Run,
-        settings: AdaptSettings,
-        source: Detector,
-        method: Method,
-        watch: Watch,
-    ):
-        self.fabric, self.settings, self.method, self.watch = fabric, settings, method, watch
-        self.student = copy.deepcopy(source).requires_grad_(True)
-        _freeze(self.student, settings.frozen_stages)
-        self.average = copy.deepcopy(source)
-        optimizer: Any = make_optimizer(self.student, settings.optimization)
-        kept: dict[str, torch.nn.Module] = {"model": self.student, "average": self.average}
-        if method.own is not None:
-            optimizer.add_param_group(
-                {"params": list(method.own.parameters()), "lr": settings.optimization.learning_rate}
-            )
-            kept["own"] = method.own.to(fabric.device)
-        self.model, optimizer = fabric.setup(self.student, optimizer)
-        self.optimizer = optimizer
-        self.shell = TrainingShell(fabric, run, method.steps, kept, [optimizer])
-
-    def fit(self) -> Detector:
-        """Do the steps that remain; return the moving average."""
-        self.shell.restore()
-        started = time.process_time()
-        with progress(f"adapting by {self.settings.method}", self.shell.steps) as advance:
-            advance(self.shell.step)
-            self.model.train()
-            while self.shell.step < self.shell.steps:
-                advance(1, f"loss {self._step():.3f}")
-                step, last = self.shell.step, self.shell.step == self.shell.steps
-                if step % self.settings.log_every == 0 or last:
-                    means = self.shell.mean_losses()
-                    record = {f"loss_{name}": value for name, value in means.items()}
-                    record |= {"loss": sum(means.values())}
-                    self.shell.log({**record, "cpu_s": round(time.process_time() - started, 1)})
-                if step % self.settings.checkpoint_every == 0 or last:
-                    self.shell.log(self.watch.look(self.average))
-                    self.shell.checkpoint()
-        return self.average
-
-    def _step(self) -> float:
-        config, step = self.settings.optimization, self.shell.step
-        self.shell.set_learning_rates(learning_rate_factor(step, config.steps, config.warmup))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.derive(self.settings.seed, "step", step))
-            losses = self.method.losses(self.model, self.average, step)
-        loss = torch.stack(list(losses.values())).sum()
-        self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=LARGEST_GRADIENT)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        update_average(self.average, self.student, step, config.ema_decay)
-        self.shell.end_step({name: value.item() for name, value in losses.items()})
-        return loss.item()
-
-
-def _freeze(detector: Detector, stages: int) -> None:
-    """Fix the first ``stages`` stages of the backbone, which see strokes and not what is on pages."""
-    assert isinstance(detector, FCOSDetector)
-    for module in early_modules(detector.backbone.network, stages):
-        module.requires_grad_(False)
-
-
-def _rows(judgement: Judgement, settings: AdaptSettings, dataset: str) -> tuple[Row, ...]:
-    """Return the figures of a judgement as rows of a table; none where nothing was judged."""
-    if not judgement.pages or (judgement.interval is None and not judgement.finds):
-        return ()
-    row = Row(
-        "", dataset, "held-out", "", 0.0, n=judgement.pages, seeds=(settings.seed,), engine="torchvision"
-    )
-
-    def made(model: str, metric: str, value: float, **more: Any) -> Row:
-        return dataclasses.replace(row, model=model, metric=metric, value=value, **more)
-
-    before, after = "source-only", settings.name
-    rows = [
-        made(before, "agreement", judgement.source),
-        made(after, "agreement", judgement.adapted),
-        made(after, "agreement_with_source", judgement.together),
-    ]
-    if judgement.interval is not None:
-        low, high = judgement.interval
-        lead = judgement.adapted - judgement.source
-        rows.append(made(after, "agreement_difference", lead, ci_low=low, ci_high=high, baseline=before))
-    for label, counts in judgement.finds.items():
-        rows += [
-            made(model, "sure_finds", float(count), label=label)
-            for model, count in zip((before, after), counts, strict=True)
-        ]
-    for model, loss in zip((before, after), judgement.losses or (), strict=False):
-        rows.append(made(model, "synthetic_loss", loss))
-    return tuple(r for r in rows if math.isfinite(r.value))

@@ -246,7 +246,7 @@ class _Pretraining:
         if verdict == "collapsed, kept the start":
             self.average.load_state_dict(self.start.state_dict())
         say(f"{verdict}: {reason}")
-        seconds = round(time.process_time() - self.clock, 1)
+        seconds = round(self.shell.earlier_cpu_s + time.process_time() - self.clock, 1)
         facts: dict[str, Any] = {"verdict": verdict, "reason": reason, "method": self.settings.method}
         facts |= {"spread": [before, after], "losses": list(losses), "pages": len(self.windows.pages)}
         facts |= {"init": self.settings.init.name, "steps": self.shell.steps, "cpu_s": seconds}
@@ -257,7 +257,7 @@ class _Pretraining:
 
     def _fit(self) -> None:
         self.shell.restore()
-        started = time.process_time()
+        started = time.process_time() - self.shell.earlier_cpu_s
         with progress(f"pretraining by {self.settings.method}", self.shell.steps) as advance:
             advance(self.shell.step)
             self.student.train()

@@ -214,7 +214,8 @@ class Trainer:
     def fit(self) -> None:
         """Run the steps that remain and write the weights."""
         self.shell.restore()
-        self.started = (time.perf_counter(), time.process_time(), self.shell.step)
+        cpu = time.process_time() - self.shell.earlier_cpu_s
+        self.started = (time.perf_counter(), cpu, self.shell.step)
         with progress(f"training {self.settings.name}", self.shell.steps) as advance:
             advance(self.shell.step)
             self.model.train()

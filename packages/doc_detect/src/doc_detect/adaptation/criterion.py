@@ -7,9 +7,10 @@ errs alike at both sizes: no gain in agreement proves a gain in precision.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from doc_detect.training.pages import own_labels, read_labelled
 from seminar_common.bootstrap import cluster_weights, percentile_interval
 from seminar_common.images import shrink
 from seminar_common.progress import progress
+from seminar_common.results import Row
 
 Verdict = Literal["adapted", "no clear gain", "worse, kept the source", "nothing to learn, kept the source"]
 KEPT: tuple[Verdict, ...] = ("worse, kept the source", "nothing to learn, kept the source")
@@ -233,3 +235,32 @@ def labelled_loss(detector: Detector, pages: CocoSet, limit: int) -> float:
         parts = detector.fit_step([to_tensor(seen.pixels).to(device)], [target.to(device)])
         losses.append(float(torch.stack(list(parts.values())).sum()))
     return float(np.mean(losses))
+
+
+def judged_rows(judgement: Judgement, model: str, seed: int, dataset: str) -> tuple[Row, ...]:
+    """Return the figures of a judgement as rows of a table; none where nothing was judged."""
+    if not judgement.pages or (judgement.interval is None and not judgement.finds):
+        return ()
+    row = Row("", dataset, "held-out", "", 0.0, n=judgement.pages, seeds=(seed,), engine="torchvision")
+
+    def made(name: str, metric: str, value: float, **more: Any) -> Row:
+        return dataclasses.replace(row, model=name, metric=metric, value=value, **more)
+
+    before, after = "source-only", model
+    rows = [
+        made(before, "agreement", judgement.source),
+        made(after, "agreement", judgement.adapted),
+        made(after, "agreement_with_source", judgement.together),
+    ]
+    if judgement.interval is not None:
+        low, high = judgement.interval
+        lead = judgement.adapted - judgement.source
+        rows.append(made(after, "agreement_difference", lead, ci_low=low, ci_high=high, baseline=before))
+    for label, counts in judgement.finds.items():
+        rows += [
+            made(name, "sure_finds", float(count), label=label)
+            for name, count in zip((before, after), counts, strict=True)
+        ]
+    for name, loss in zip((before, after), judgement.losses or (), strict=False):
+        rows.append(made(name, "synthetic_loss", loss))
+    return tuple(r for r in rows if math.isfinite(r.value))
