@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 
+from doc_detect.synthesis.art.ornament import any_motif
 from doc_detect.synthesis.fonts import load
 
 Generator = np.random.Generator
@@ -23,7 +24,7 @@ NAMES += ("COLLEGII", "SOCIETAS", "DE LA VILLE", "EX LIBRIS", "PUBLICA", "ARCHIV
 
 
 def stamp(size: int, face: str, g: Generator) -> np.ndarray:
-    """Return an oval, round or oblong stamp about ``size`` pixels wide, inked unevenly."""
+    """Return an oval, round or oblong stamp about ``size`` pixels wide, inked unevenly, most a little tilted."""
     ratio = float(g.choice([1.0, 1.0, 0.78, 0.7, 1.3]))
     width, height = size, max(8, int(size * ratio))
     coverage = np.zeros((height, width), np.uint8)
@@ -31,10 +32,33 @@ def stamp(size: int, face: str, g: Generator) -> np.ndarray:
         _round(coverage, face, g)
     else:
         _oblong(coverage, face, g)
+    if g.random() < 0.7:
+        coverage = _tilted(coverage, float(g.normal(0, 14)))
+    height, width = coverage.shape
+    if g.random() < 0.3:
+        coverage = (coverage * _lifted((height, width), g)).astype(np.uint8)
     wear = np.clip(g.normal(0.85, 0.12, (height // 6 + 2, width // 6 + 2)), 0.3, 1).astype(np.float32)
     coverage = coverage * cv2.resize(wear, (width, height)) * g.uniform(0.55, 1.0)
     colour = np.array(INKS[int(g.choice([0, 0, 0, 1, 1, 2, 3, 4]))], np.float32)
     return (255 - coverage[..., None] / 255 * (255 - colour)).astype(np.uint8)
+
+
+def _tilted(coverage: np.ndarray, degrees: float) -> np.ndarray:
+    """Return a stamp turned about its centre, on as much ground as it then needs."""
+    height, width = coverage.shape
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    wide, tall = math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    matrix[:, 2] += ((wide - width) / 2, (tall - height) / 2)
+    return cv2.warpAffine(coverage, matrix, (wide, tall))
+
+
+def _lifted(size: tuple[int, int], g: Generator) -> np.ndarray:
+    """Return how much ink a stamp leaves that was pressed on one side, 0.15 to 1, [H, W] float32."""
+    y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
+    turn = g.uniform(0, 2 * math.pi)
+    slope = x * math.cos(turn) + y * math.sin(turn) + g.uniform(0.2, 0.9)
+    return np.clip(slope * g.uniform(1, 2.5), 0.15, 1).astype(np.float32)
 
 
 def _pick_name(g: Generator) -> str:
@@ -60,14 +84,21 @@ def _round(coverage: np.ndarray, face: str, g: Generator) -> None:
         )
     _round_text(coverage, f"{_pick_name(g)} {_pick_name(g)} ", face, axes, g)
     drawn = g.random()
-    if drawn < 0.4:
+    if drawn < 0.35:  # arms, a crown or a beast
+        side = max(8, int(min(axes) * g.uniform(0.6, 1.1)))
+        emblem = 255 - any_motif(side, side, g)
+        emblem = emblem[: height - 2, : width - 2]
+        y, x = (height - emblem.shape[0]) // 2, (width - emblem.shape[1]) // 2
+        place = coverage[y : y + emblem.shape[0], x : x + emblem.shape[1]]
+        np.maximum(place, emblem if emblem.ndim == 2 else emblem.max(axis=2), out=place)
+    elif drawn < 0.6:
         for point in (90, 210, 330):
             at = (
                 int(width / 2 + width * 0.13 * math.cos(math.radians(point))),
                 int(height / 2 - height * 0.13 * math.sin(math.radians(point))),
             )
             cv2.drawMarker(coverage, at, 255, int(g.integers(0, 6)), max(3, width // 7), thick)
-    elif drawn < 0.85:
+    elif drawn < 0.9:
         _centre_text(coverage, str(g.choice(["B.R", "R.F", "M.S", "1873", "B.N", "N", "L"])), face, 0.3)
 
 

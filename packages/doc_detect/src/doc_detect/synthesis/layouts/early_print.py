@@ -140,7 +140,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Book | None = 
         marks.beside(canvas, made.frame, made.manner.style.leading, materials, g)
     if not made.bordered and g.random() < 0.05:
         furniture.ruled_frame(canvas, made.frame, g)
-    if g.random() < 0.2:
+    if g.random() < 0.25:
         furniture.stamp(canvas, materials, g)
     if g.random() < 0.06:
         furniture.handwriting(canvas, materials, g)

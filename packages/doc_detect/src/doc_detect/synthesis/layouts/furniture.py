@@ -84,11 +84,16 @@ def ruled_frame(canvas: Canvas, frame: Area, g: Generator) -> None:
 
 
 def stamp(canvas: Canvas, materials: Materials, g: Generator) -> None:
-    """Print a library's stamp anywhere on the page."""
+    """Print a library's stamp anywhere on the page, some across what is printed there."""
     size = round(canvas.height * g.uniform(0.05, 0.12))
     art = draw_stamp(size, materials.face(g, "roman", "sans"), g)
     x = g.uniform(0.03, 0.95) * canvas.width - art.shape[1] / 2
     y = g.uniform(0.05, 0.92) * canvas.height - art.shape[0] / 2
+    printed = [box for name, box in canvas.objects if name in ("graphic", "title")]
+    if printed and g.random() < 0.35:  # at a corner of an ornament or across a title
+        x0, y0, x1, y1 = printed[int(g.integers(len(printed)))]
+        x = float(g.choice([x0, x1, g.uniform(x0, x1)])) - art.shape[1] / 2
+        y = float(g.choice([y0, y1, g.uniform(y0, y1)])) - art.shape[0] / 2
     canvas.place(art, max(0, x), max(0, y), "stamp")
 
 

@@ -160,7 +160,7 @@ def page(height: int, materials: Materials, g: Generator, shared: Codex | None =
         _folio_number(canvas, made, materials, g)
     if g.random() < 0.12:
         furniture.handwriting(canvas, materials, g)
-    if g.random() < 0.15:
+    if g.random() < 0.2:
         furniture.stamp(canvas, materials, g)
     return canvas
 
