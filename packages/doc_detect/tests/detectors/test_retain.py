@@ -18,7 +18,7 @@ LABELS = ("graphic", "stamp")
 
 def new_detector(seed: int) -> FCOSDetector:
     torch.manual_seed(seed)
-    return FCOSDetector(ModelConfig(labels=LABELS, weights="none", channels=32, head_convs=1, size=128))
+    return FCOSDetector(ModelConfig(labels=LABELS, weights="none", channels=64, head_convs=1, size=128))
 
 
 def losses_of(detector: FCOSDetector, label: int) -> dict[str, torch.Tensor]:
