@@ -136,14 +136,12 @@ def test_a_second_stage_starts_from_an_exported_file(data: Path, unbroken: Run, 
     assert trained_as(third).model.folded
 
 
-@pytest.mark.parametrize("retain", [(), ("stamp",)])
 def test_a_killed_second_stage_ends_with_the_bits_of_an_unbroken_one(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retain: tuple[str, ...]
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings(data, tmp_path / "whole", init=Path("default"))
-    chosen = dataclasses.replace(chosen, model=dataclasses.replace(chosen.model, labels=DETECTED), retain=retain)
+    chosen = dataclasses.replace(chosen, model=dataclasses.replace(chosen.model, labels=DETECTED))
     whole = train(chosen)
-    assert all(("loss_retained" in record) == bool(retain) for record in whole.logged() if "loss" in record)
     monkeypatch.setattr(Trainer, "_log_losses", lambda self: 1 / 0 if self.shell.step == 4 else None)
     with pytest.raises(ZeroDivisionError):
         train(dataclasses.replace(chosen, out=tmp_path / "killed"))

@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.onnx import named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
@@ -63,10 +62,8 @@ def train(settings: TrainSettings) -> Run:
     pages = open_training(settings.data, settings.map)
     validation = open_held_out(settings.data, settings.map)
     if run is None:
-        init, teacher = (
-            None if place is None else named_model(place) for place in (settings.init, settings.teacher)
-        )
-        settings = dataclasses.replace(settings, out=_new_folder(settings), init=init, teacher=teacher)
+        init = None if settings.init is None else named_model(settings.init)
+        settings = dataclasses.replace(settings, out=_new_folder(settings), init=init)
     else:
         _require_same_pages(run, pages)
         if has_ended(run):
@@ -140,14 +137,6 @@ def _with_layers(settings: TrainSettings, theirs: ModelConfig) -> ModelConfig:
     return dataclasses.replace(settings.model, **{name: getattr(theirs, name) for name in LAYERS})
 
 
-def _let_teach(detector: Detector, settings: TrainSettings, fabric: Fabric) -> None:
-    """Give ``detector`` the teacher of the classes that it must not unlearn."""
-    teacher = initial_detector(dataclasses.replace(settings, init=settings.teacher or settings.init)).detector
-    if not isinstance(detector, FCOSDetector) or not isinstance(teacher, FCOSDetector):
-        raise UserError("--retain: both the detector and its teacher must be fcos")
-    detector.retain(teacher.to(fabric.device), settings.retain)
-
-
 def _check_labels(detector: Detector, pages: CocoSet) -> None:
     """Raise a UserError if the detector can't learn from what ``pages`` label."""
     missing = [name for name in detector.labels if name not in pages.labelled]
@@ -217,8 +206,6 @@ class Trainer:
         self.average = copy.deepcopy(detector).to(fabric.device).eval()
         # Taken before a resumed run puts its own weights there.
         self.first = copy.deepcopy(detector).to(fabric.device) if settings.init_share else None
-        if settings.retain:
-            _let_teach(detector, settings, fabric)
         self.model, self.optimizer = fabric.setup(detector, make_optimizer(detector, config))
         kept = {"model": detector, "average": self.average}
         self.shell = TrainingShell(fabric, run, config.steps, kept, [self.optimizer])

@@ -81,20 +81,7 @@ class FCOSDetector(Detector):
         # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
         nn.init.constant_(cast(Tensor, self.head.regression_head.bbox_reg.bias), 3.0)
         self.text = torch.tensor([label in TEXT_CLASSES for label in config.labels])
-        self._teacher: tuple[FCOSDetector, list[int]] | None = None
         self.to(memory_format=torch.channels_last)
-
-    def retain(self, teacher: "FCOSDetector", labels: Sequence[str]) -> None:
-        """Let another detector, and no label any more, say what the scores of some classes shall be in :meth:`fit_step`.
-
-        So a class is not unlearned from pages that lack what it looks like in use (Li and Hoiem 2016, "Learning without
-        Forgetting"; for detectors Shmelkov et al. 2017).
-
-        Args:
-            teacher: Of the same classes and strides; it stays as it is, and is not among the weights.
-            labels: The classes.
-        """
-        self._teacher = teacher.eval().requires_grad_(False), [self.labels.index(label) for label in labels]
 
     def raw(self, pixels: Tensor) -> tuple[RawOutput, Grid]:
         """Return the network's answer to a batch [B, 3, H, W] in 0..1; H and W are multiples of 32."""
@@ -104,22 +91,14 @@ class FCOSDetector(Detector):
         return raw, make_grid(features)
 
     def fit_step(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
-        """Return the losses ``classification`` (focal), ``box`` (DIoU), ``quality`` and, with a teacher, ``retained``."""
-        pixels = pad_batch(list(images))
-        raw, grid = self.raw(pixels)
+        """Return the losses ``classification`` (focal), ``box`` (DIoU) and ``quality``."""
+        raw, grid = self.raw(pad_batch(list(images)))
         matches = [assign(grid, target) for target in targets]
         positive = torch.stack([match >= 0 for match in matches])
         shares = [_shares(match) for match in matches]
         share = torch.cat([part[match >= 0] for part, match in zip(shares, matches, strict=True)])
         total = share.sum().clamp(min=1)
         wanted, weights = self._class_targets(grid, targets, matches, shares)
-        retained = {}
-        if self._teacher is not None:
-            teacher, columns = self._teacher
-            weights[..., columns] = 0
-            with torch.no_grad():
-                scores = teacher.raw(pixels)[0].logits[..., columns].float().sigmoid()
-            retained["retained"] = _retained(scores, raw.logits[..., columns])
         # Nearly all positions are background: the focal loss keeps the easy ones from drowning the few others, and
         # the sum is divided by what is positive, not by the number of positions.
         focal = sigmoid_focal_loss(raw.logits.float(), wanted, reduction="none")
@@ -133,7 +112,6 @@ class FCOSDetector(Detector):
             "classification": (focal * weights).sum() / total,
             "box": (box * share).sum() / total,
             "quality": (quality * share).sum() / total,
-            **retained,
         }
 
     def _class_targets(
@@ -190,17 +168,6 @@ class FCOSDetector(Detector):
         from doc_detect.detectors.onnx_graph import write_onnx  # onnx is for those who export
 
         write_onnx(self, self.dense, path, card)
-
-
-def _retained(wanted: Tensor, logits: Tensor) -> Tensor:
-    """Return how far logits are from the scores that a teacher gives, both [B, L, R].
-
-    It is the quality focal loss (Li et al. 2020, "Generalized Focal Loss", eq. 2, beta 2), divided by what there is to
-    find for the teacher.
-    """
-    logits = logits.float()
-    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    return ((logits.sigmoid() - wanted).square() * loss).sum() / wanted.square().sum().clamp(min=1)
 
 
 def make_grid(features: Sequence[Tensor]) -> Grid:

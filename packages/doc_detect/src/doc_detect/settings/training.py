@@ -123,11 +123,6 @@ class TrainSettings:
     init_share: float = field(default=0.0, metadata={"earlier": 0.0})
     """Share of the weights of --init in those that are kept at the end, the rest being the trained ones: half-way
     averages forget less of what the start knew (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models")."""
-    retain: tuple[str, ...] = field(default=(), metadata={"earlier": ()})
-    """Classes whose scores are taught by --teacher and not by labels, so that a further stage does not unlearn them (Li
-    and Hoiem 2016, "Learning without Forgetting")."""
-    teacher: Path | None = field(default=None, metadata={"earlier": None})
-    """Run or ONNX file with the same labels, or `default`, that teaches --retain; by default --init."""
     name: str = "source-only"
     """The model's name in result tables."""
     preset: Literal["smoke", "small", "paper"] = "small"
@@ -158,14 +153,6 @@ class TrainSettings:
             raise UserError(f"--init-share {self.init_share}: must lie in [0, 1)")
         if self.init_share and self.init is None:
             raise UserError("--init-share: goes with --init, whose weights it keeps")
-        if unknown := [label for label in self.retain if label not in self.model.labels]:
-            raise UserError(f"--retain {unknown[0]}: is not among --labels")
-        if self.retain and self.init is None and self.teacher is None:
-            raise UserError("--retain: give the detector that teaches by --teacher or --init")
-        if self.teacher is not None and not self.retain:
-            raise UserError("--teacher: goes with --retain, the classes that it teaches")
-        if self.retain and self.model.architecture != "fcos":
-            raise UserError("--retain: goes with --architecture fcos")
         if self.loaders < 0 or self.validate_every < 0:
             raise UserError("--loaders and --validate-every must not be negative")
 
