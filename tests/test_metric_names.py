@@ -46,4 +46,4 @@ def test_accuracies_and_precisions_of_committed_results_print_in_percent(topic: 
         found |= {row["metric"] for row in json.loads(file.read_text(encoding="utf-8"))["rows"]}
     fractions = {name for name in found if re.match("(macro|acc|ap|page|crop)_?(?!.*difference)", name)}
     assert fractions
-    assert {name for name in fractions if name not in metrics() or metrics()[name].unit != "%"} == set()
+    assert {name for name in fractions if name not in metrics() or metrics()[name].scale != 100} == set()

@@ -178,7 +178,7 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
     places = [
         ("doc_detect.adaptation.target.results_as_completed", 1),
         ("doc_detect.adaptation.pseudo_labels.write_coco", 1),
-        ("doc_detect.adapt.update_average", 4),
+        ("doc_detect.adaptation.steps.update_average", 4),
         ("doc_detect.adapt.judge", 1),
         ("doc_detect.adapt.publish", 1),
     ]

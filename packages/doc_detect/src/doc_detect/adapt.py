@@ -38,7 +38,8 @@ from doc_detect.pages import PageRef, ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES, AdaptSettings
 from doc_detect.settings.training import ModelConfig
-from doc_detect.train import Start, blend
+from doc_detect.train import Start
+from doc_detect.training.optimization import blend
 from doc_detect.training.pages import open_training, open_validation
 from seminar_common import failures, runs, seeds
 from seminar_common.checkpoints import load_tensors, load_weights, save_tensors

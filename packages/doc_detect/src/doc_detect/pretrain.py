@@ -23,7 +23,8 @@ from doc_detect.pretraining.base import Method, Problem, distance, make_method, 
 from doc_detect.pretraining.windows import Windows, batch
 from doc_detect.settings.pretraining import FEWEST_PAGES, PRETRAIN_PRESETS, PretrainSettings
 from doc_detect.settings.training import ModelConfig
-from doc_detect.train import BATCH_NORM_MOMENTUM, LARGEST_GRADIENT, Start, update_average
+from doc_detect.train import BATCH_NORM_MOMENTUM, Start
+from doc_detect.training.optimization import LARGEST_GRADIENT, update_average
 from seminar_common import failures, runs, seeds
 from seminar_common.checkpoints import load_tensors, load_weights, save_tensors
 from seminar_common.device import launch

@@ -19,7 +19,8 @@ from doc_detect.detectors.torch import TorchDetector
 from doc_detect.detectors.trained import stored_settings, trained_as
 from doc_detect.figures.calibration import fit_scoring
 from doc_detect.figures.findings import quick_figures
-from doc_detect.settings.training import PRESETS, ModelConfig, OptimizationConfig, TrainSettings
+from doc_detect.settings.training import PRESETS, ModelConfig, TrainSettings
+from doc_detect.training.optimization import LARGEST_GRADIENT, blend, make_optimizer, update_average
 from doc_detect.training.pages import TrainingPages, collate, open_held_out, open_training, own_labels
 from seminar_common import runs, seeds
 from seminar_common.checkpoints import load_weights
@@ -42,8 +43,6 @@ BATCH_NORM_MOMENTUM = 0.03
 """Weight of a new batch in the running statistics of batch normalisation: batches of four pages are noisy."""
 LAYERS = ("engine", "architecture", "backbone", "channels", "head_convs", "folded")
 """Settings of a model that its weights depend on, besides the classes."""
-LARGEST_GRADIENT = 10.0
-"""Norm to which a larger gradient is clipped."""
 
 
 def train(settings: TrainSettings) -> Run:
@@ -154,34 +153,6 @@ def _check_labels(detector: Detector, pages: CocoSet) -> None:
             f"{pages.path}: has no object of {', '.join(detector.labels)}, so there is nothing to learn; "
             "choose other --labels, or map its names with --map NAME=CLASS"
         )
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Move the average's weights and statistics towards the model's.
-
-    Early on, when the weights still change much, the average is over the last tenth of the steps.
-    """
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value.to(mean), weight)
-        else:
-            mean.copy_(value)
-
-
-@torch.no_grad()
-def blend(model: nn.Module, other: nn.Module, share: float) -> None:
-    """Move the weights and statistics of ``model`` by ``share`` of the way towards those of ``other``."""
-    for ours, theirs in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
-        if ours.dtype.is_floating_point:
-            ours.lerp_(theirs.to(ours), share)
-
-
-def make_optimizer(detector: Detector, config: OptimizationConfig) -> torch.optim.Optimizer:
-    """Return AdamW with a learning rate for the backbone and one for the rest."""
-    groups = detector.parameter_groups(config.backbone_learning_rate, config.learning_rate)
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
 
 class Trainer:

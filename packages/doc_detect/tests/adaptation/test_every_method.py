@@ -101,9 +101,9 @@ def test_it_changes_the_weights_and_resumes_to_the_same_bits(
         assert facts["steps"] == 4 and heads and not any("conv_stem" in name for name in changed)
         losses = [record["loss"] for record in run.logged() if "loss" in record]
         assert len(losses) == 2 and all(loss > 0 for loss in losses)
-    place, call = ("update_average", 4) if facts["steps"] else ("judge", 1)
+    place, call = ("adaptation.steps.update_average", 4) if facts["steps"] else ("adapt.judge", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(f"doc_detect.adapt.{place}", killed_at(f"doc_detect.adapt.{place}", call))
+        patch.setattr(f"doc_detect.{place}", killed_at(f"doc_detect.{place}", call))
         with pytest.raises(KeyboardInterrupt):
             adapt(dataclasses.replace(chosen, out=tmp_path / "killed"))
     again = weights(adapt(dataclasses.replace(smoke(), resume=tmp_path / "killed")))

@@ -30,7 +30,7 @@ from seminar_common.runs import Run
 from seminar_common.work import WorkConfig
 
 LABELS = ("graphic", "drop_capital")
-WIDER = 0.02
+WIDER = 0.03
 
 
 @pytest.fixture(scope="module")

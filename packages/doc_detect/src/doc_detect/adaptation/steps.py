@@ -13,7 +13,7 @@ from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.settings.adaptation import AdaptSettings
-from doc_detect.train import LARGEST_GRADIENT, make_optimizer, update_average
+from doc_detect.training.optimization import LARGEST_GRADIENT, make_optimizer, update_average
 from seminar_common import seeds
 from seminar_common.progress import progress
 from seminar_common.runs import Run
