@@ -250,3 +250,76 @@ def test_a_source_with_test_images_keeps_them(tmp_path: Path, make_images) -> No
     made = split(settings(folder, tmp_path / "data"))
     tests = [key for key, role in zip(made.keys, made.roles, strict=True) if role == "T"]
     assert len(tests) == 9 and all(key.startswith("test/") for key in tests)
+
+
+# ----------------------------------------------------------------------------------------------------- copies
+
+
+def with_copies(source: Source, copies: dict[int, int]) -> dict[int, str]:
+    """Return hashes in which each image of ``copies`` has the bytes of another one."""
+    return {i: f"{copies.get(i, i):032x}" for i in range(len(source.listing))}
+
+
+def test_images_with_the_same_bytes_never_have_two_roles() -> None:
+    source = listed({"a": 60, "b": 40, "c": 30, "d": 20})
+    hashes = with_copies(source, {i + 1: i for i in range(0, 150, 2)})  # each picture is there twice
+    for seed in range(3):
+        made = plan(source, hashes, settings(Path("images"), Path("out"), seed=seed, imbalance_ratio=4))
+        roles: dict[str, set[str]] = {}
+        for digest, role in zip(made.hashes, made.roles, strict=True):
+            roles.setdefault(digest, set()).add(role)
+        assert all(len(some) == 1 for some in roles.values())
+        assert Counter(made.hashes).most_common()[-1][1] == 2  # both copies stay
+        assert {"L", "U", "T"} == set().union(*roles.values())
+
+
+def test_a_copy_ties_the_groups_that_it_stands_in() -> None:
+    source = listed({"a": 60, "b": 60}, group_size=10)
+    made = plan(source, with_copies(source, {10: 9, 20: 19}), settings(Path("images"), Path("out")))
+    roles = dict(zip(made.keys, made.roles, strict=True))
+    assert len({roles[f"a/{i}"] for i in range(30)}) == 1
+    assert len({role for key, role in roles.items() if key.startswith("a/")}) > 1
+
+
+def test_a_source_without_copies_is_split_as_ever() -> None:
+    """The hashes of splits that people share must not change."""
+    assert planned(listed(LONG_TAIL)).hash == "c9362efc9e3bb54c7c1d1eb0fc00b5f0"
+    assert planned(listed(LONG_TAIL, group_size=4)).hash == "d1514461b2369558081f1ac574b54348"
+
+
+def test_copies_in_two_classes_are_left_out_and_named(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (images / "b" / "copy.png").write_bytes((images / "a" / "000.png").read_bytes())
+    (images / "a" / "again.png").write_bytes((images / "a" / "001.png").read_bytes())
+    made = split(settings(images, tmp_path / "data"))
+    reasons = {one.file: one.reason for one in failures.read(tmp_path / "data" / failures.FILE)}
+    assert reasons == {
+        "a/000.png": "has the same bytes as b/copy.png, which is of another class",
+        "b/copy.png": "has the same bytes as a/000.png, which is of another class",
+    }
+    roles = dict(zip(made.keys, made.roles, strict=True))
+    assert roles["a/again.png"] == roles["a/001.png"] and not set(reasons) & set(roles)
+    said = capsys.readouterr().err
+    assert "1 images have the same bytes as another one and share its role" in said
+    assert "2 images with the same bytes in two classes, or in training and test, are left out" in said
+
+
+def test_a_training_image_that_is_a_test_image_too_is_left_out(tmp_path: Path, make_images) -> None:
+    folder = tmp_path / "images"
+    make_images(folder / "train", {"a": 9, "b": 7, "c": 5})
+    make_images(folder / "test", {"a": 3, "b": 3, "c": 3}, 12)
+    (folder / "train" / "a" / "leak.png").write_bytes((folder / "test" / "a" / "001.png").read_bytes())
+    made = split(settings(folder, tmp_path / "data"))
+    (lost,) = failures.read(tmp_path / "data" / failures.FILE)
+    assert (lost.file, lost.reason) == (
+        "train/a/leak.png",
+        "has the same bytes as the test image test/a/001.png",
+    )
+    assert made.roles.count("T") == 9 and "train/a/leak.png" not in made.keys
+
+
+def test_a_shared_split_keeps_its_copies(images: Path, tmp_path: Path) -> None:
+    (images / "a" / "again.png").write_bytes((images / "a" / "001.png").read_bytes())
+    made = split(settings(images, tmp_path / "mine"))
+    assert split(settings(images, tmp_path / "theirs", reuse=tmp_path / "mine")).hash == made.hash

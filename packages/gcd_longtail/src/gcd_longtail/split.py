@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from gcd_longtail.images.copies import left_out
 from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources import open_source, resolve
 from gcd_longtail.images.sources.base import Source
@@ -19,7 +20,8 @@ from seminar_common.progress import say
 def split(settings: SplitSettings) -> Split:
     """Split the images that ``settings`` name; write the folder ``settings.out``.
 
-    Images that can't be read are left out and listed in ``failures.csv``.
+    Images with the same bytes get the same role. Images that can't be read, and copies that no role fits, are left out
+    and listed in ``failures.csv``.
 
     Raises:
         UserError: the folder exists, there are no labels, a known class is missing, or too few classes remain.
@@ -27,14 +29,17 @@ def split(settings: SplitSettings) -> Split:
     files.refuse_existing(settings.out)
     source = open_source(settings.source)
     hashes, lost = hash_images(source)
+    torn: dict[int, failures.Failure] = {}
     if settings.reuse is not None:
         made = _reuse(read_split(settings.reuse), source, hashes, settings.reuse)
     else:
-        made = plan(source, hashes, settings)
+        torn = left_out(source.listing, hashes)
+        made = plan(source, {i: digest for i, digest in hashes.items() if i not in torn}, settings)
     write_split(settings.out, made, dataclasses.replace(settings.source, format=resolve(settings.source)))
-    if lost:
-        failures.add(settings.out / failures.FILE, lost)
-    _describe(made, settings.out, len(lost))
+    left = [*lost, *torn.values()]
+    if left:
+        failures.add(settings.out / failures.FILE, left)
+    _describe(made, settings.out, len(lost), len(torn))
     return made
 
 
@@ -59,7 +64,7 @@ def _reuse(shared: Split, source: Source, hashes: Mapping[int, str], file: Path)
     return dataclasses.replace(shared, keys=keys)
 
 
-def _describe(made: Split, out: Path, unreadable: int) -> None:
+def _describe(made: Split, out: Path, unreadable: int, torn: int) -> None:
     novel = len(made.classes) - made.known
     say(
         f"{made.name}: {made.known} known and {novel} novel classes; {made.roles.count('L'):,} labelled, "
@@ -67,4 +72,12 @@ def _describe(made: Split, out: Path, unreadable: int) -> None:
     )
     if unreadable:
         say(f"{unreadable} images can't be read and are left out: see {out / failures.FILE}")
+    shared = len(made.hashes) - len(set(made.hashes))
+    if shared:
+        say(f"{shared} images have the same bytes as another one and share its role")
+    if torn:
+        say(
+            f"{torn} images with the same bytes in two classes, or in training and test, are left out: see "
+            f"{out / failures.FILE}"
+        )
     say(f"wrote {out / 'split.json'}, hash {made.hash}")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from gcd_longtail.images.copies import joined_groups
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.protocol.split_file import FREQUENCIES, ClassInfo, Split
 from gcd_longtail.settings.commands import SplitSettings, check_name
@@ -13,17 +14,20 @@ from seminar_common.seeds import numpy_generator
 
 
 def plan(source: Source, hashes: Mapping[int, str], settings: SplitSettings) -> Split:
-    """Return the split of the readable images of ``source``; the same settings give the same split.
+    """Return the split of the images ``hashes`` of ``source``; the same settings give the same split.
+
+    Images of one group get the same role, and so do images with the same bytes.
 
     Raises:
         UserError: there are no labels, a known class is missing, or too few classes remain.
     """
-    train, test = _train_and_test(source, hashes, settings)
+    groups = joined_groups(source.listing, hashes)
+    train, test = _train_and_test(source, hashes, settings, groups)
     order = sorted(train, key=lambda name: (-len(train[name]), name))
     known = choose_known(order, settings)
     classes, rows = _classes(order, train, known), []
     for number, one in enumerate(classes):
-        labelled = _labelled(one, train[one.name], source, settings)
+        labelled = _labelled(one, train[one.name], groups, settings)
         rows += [(index, number, "L" if index in labelled else "U") for index in train[one.name]]
         rows += [(index, number, "T") for index in test.get(one.name, ())]
     rows.sort()
@@ -55,7 +59,7 @@ def _choices(settings: SplitSettings) -> dict[str, object]:
 
 
 def _train_and_test(
-    source: Source, hashes: Mapping[int, str], settings: SplitSettings
+    source: Source, hashes: Mapping[int, str], settings: SplitSettings, groups: Sequence[str]
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Return the training and the test images of each class, after thinning out and leaving out small classes."""
     parts: dict[str, dict[str, list[int]]] = {"train": {}, "test": {}}
@@ -70,10 +74,10 @@ def _train_and_test(
     names = _kept_classes(parts["train"], source, settings)
     train, test = ({n: i for n, i in part.items() if n in names} for part in parts.values())
     if not source.listing.has_test:
-        test = {name: _hold_out(name, train[name], source, settings) for name in sorted(train)}
+        test = {name: _hold_out(name, train[name], groups, settings) for name in sorted(train)}
         train = {name: sorted(set(images) - set(test[name])) for name, images in train.items()}
     if settings.imbalance_ratio:
-        train = thin_out(train, source.listing.groups, settings.imbalance_ratio, settings.seed)
+        train = thin_out(train, groups, settings.imbalance_ratio, settings.seed)
     small = {name for name, images in train.items() if len(images) < settings.min_images}
     if small:
         say(
@@ -104,10 +108,10 @@ def _kept_classes(classes: Iterable[str], source: Source, settings: SplitSetting
     return set(names)
 
 
-def _hold_out(name: str, images: Sequence[int], source: Source, settings: SplitSettings) -> list[int]:
+def _hold_out(name: str, images: Sequence[int], groups: Sequence[str], settings: SplitSettings) -> list[int]:
     wanted = settings.test_fraction * len(images)
     generator = numpy_generator(settings.seed, "test", name)
-    return _whole_groups(images, source.listing.groups, wanted, generator)
+    return _whole_groups(images, groups, wanted, generator)
 
 
 def thin_out(
@@ -201,14 +205,16 @@ def _classes(
     return tuple(ClassInfo(name, name in known, len(train[name]), frequency[name]) for name in known_first)
 
 
-def _labelled(one: ClassInfo, images: Sequence[int], source: Source, settings: SplitSettings) -> set[int]:
+def _labelled(
+    one: ClassInfo, images: Sequence[int], groups: Sequence[str], settings: SplitSettings
+) -> set[int]:
     """Return the labelled images of a class: in whole groups, at least one image of a known class."""
     if not one.known:
         return set()
     wanted = max(1.0, settings.labelled_fraction * len(images))
     generator = numpy_generator(settings.seed, "labelled", one.name)
-    chosen = _whole_groups(images, source.listing.groups, wanted, generator)
-    return set(chosen) or {i for i in images if _same_group(source.listing.groups, i, images[0])}
+    chosen = _whole_groups(images, groups, wanted, generator)
+    return set(chosen) or {i for i in images if _same_group(groups, i, images[0])}
 
 
 def _same_group(groups: Sequence[str], one: int, other: int) -> bool:
