@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +178,71 @@ def test_a_signal_as_a_file_gets_its_mode_leaves_nothing(
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert files.read_json(tmp_path / "a.json") == {"a": 1}
+
+
+# --------------------------------------------------------------------------------------- places for new things
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    refused = {
+        tmp_path / "file": "exists already",
+        tmp_path: "exists already",
+        tmp_path / "file" / "out": "--out .*can't be written .Not a directory",
+        tmp_path / "link": "a link to nowhere",
+        tmp_path / ("n" * 250): "File name too long",
+    }
+    for path, message in refused.items():
+        with pytest.raises(UserError, match=message), files.reserved(path):
+            pytest.fail("the work began")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_an_empty_folder_needs_a_parent_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made stands beside the empty folder until it is whole."""
+    (out := tmp_path / "out").mkdir()
+    real = files.tempfile.TemporaryFile
+
+    def read_only(dir: Path) -> object:
+        if dir == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(dir=dir)
+
+    with files.reserved(out):
+        pass
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(UserError, match="can't be written .Permission denied"), files.reserved(out):
+        pytest.fail("the work began")
+
+
+def test_a_mount_point_can_not_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    with pytest.raises(UserError, match="is a mount point"), files.reserved(tmp_path):
+        pytest.fail("the work began")
+
+
+def test_a_place_is_made_by_one_run_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    other = f"from pathlib import Path; from seminar_common import files\nwith files.reserved(Path({str(out)!r})): pass"
+    with files.reserved(out):
+        run = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
+        assert "UserError" in run.stderr and f"{out}: another run is writing to it" in run.stderr
+    assert not list(tmp_path.iterdir()), "neither the lock nor the folder round it stays"
+    with files.reserved(out), files.atomic_path(out) as temporary:
+        temporary.mkdir()
+    assert [one.name for one in out.parent.iterdir()] == ["out"]
+
+
+def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / ".out.lock").touch()
+    with files.locked(tmp_path / "out"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_no_utf8_can_be_written() -> None:
+    assert files.encodable("k\xe4se.png") == "k\xe4se.png"
+    assert files.encodable(os.fsdecode(b"k\xe4se.png")) == "k\\xe4se.png"

@@ -13,7 +13,6 @@ import operator
 import os
 import select
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -253,7 +252,7 @@ def check_paths(command: Command, settings: Any) -> None:
             _check_mark(_option(settings, name), path, command.marks.get(name, {}))
     for name in command.outputs:
         for path in _instances(_value(settings, name), Path):
-            _check_writable(_option(settings, name), path)
+            files.check_writable(path, _option(settings, name))
             if name in command.new and getattr(settings, "resume", None) is None:
                 _refuse_existing(path, command.marks.get(name, {}), resumable=hasattr(settings, "resume"))
 
@@ -315,20 +314,6 @@ def _refuse_existing(path: Path, marks: Mapping[str, Sequence[str]], resumable: 
         runs.refuse_existing(path)
     else:
         files.refuse_existing(path)
-
-
-def _check_writable(option: str, path: Path) -> None:
-    there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    folder = there.parent if there == path.absolute() and there.is_file() else there
-    try:
-        with tempfile.TemporaryFile(dir=folder):  # rights alone don't tell of read-only disks
-            pass
-    except OSError as error:
-        if is_disk_full(error):
-            raise
-        raise UserError(
-            f"{option}{path}: can't be written ({error.strerror}: {folder}); choose another {option or 'path'}".strip()
-        ) from error
 
 
 def parse(prog: str, description: str, commands: Mapping[str, Command], args: list[str]) -> Any:

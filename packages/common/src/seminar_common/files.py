@@ -3,14 +3,17 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seminar_common.errors import UserError
+from seminar_common.progress import is_first_process
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,6 +203,115 @@ def refuse_existing(path: Path, instead: str = "choose another --out, or remove 
         return
     if path.exists():
         raise UserError(f"{path}: exists already and is not overwritten; {instead}")
+
+
+def check_writable(path: Path, option: str = "") -> None:
+    """Raise a UserError unless a file or folder can be made at ``path``; it writes a file that has no name to see it.
+
+    Args:
+        path: A file or folder that may be there.
+        option: How an error names it, as ``"--out "``.
+    """
+    there = next(p for p in (path.absolute(), *path.absolute().parents) if _is_there(p))
+    folder = there.parent if there == path.absolute() and there.is_file() else there
+    try:
+        if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with tempfile.TemporaryFile(dir=folder):  # rights alone don't tell of read-only disks
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(
+            f"{option}{path}: can't be written ({error.strerror}: {folder}); choose another {option or 'path'}".strip()
+        ) from error
+
+
+_LONGEST_NAME = 255 - len(".12345678.tmp.mode")
+"""Bytes of a name that leave room for what :func:`atomic_path` puts round it; most file systems take 255."""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
+
+
+@contextmanager
+def reserved(path: Path, option: str = "--out ") -> Generator[None]:
+    """Hold the place of a new folder while it is made by :func:`atomic_path`, and look before the work.
+
+    Raises:
+        UserError: ``path`` holds something, is a mount point or can't be made there, or another run is making it.
+    """
+    check_writable(path, option)
+    refuse_existing(path)
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{option}{path}: is a link to nowhere; remove it or choose another --out")
+    if path.is_mount():
+        raise UserError(f"{option}{path}: is a mount point, which can't be replaced; choose a folder in it")
+    if path.exists():
+        check_writable(path.absolute().parent, option)  # what is made stands beside the empty folder first
+    with locked(path):
+        yield
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Keep other runs from writing to ``path`` while the block runs; it need not be there.
+
+    Locked is a hidden file beside it (flock), which a killed run leaves behind without its lock. Where there are no
+    such locks, as on Windows and on some network disks, nothing is held. Under ``torchrun`` the first process holds it.
+
+    Raises:
+        UserError: another run has it.
+    """
+    if not is_first_process():
+        yield
+        return
+    place = path.absolute()
+    made = [folder for folder in place.parents if not folder.exists()]
+    _make_parent(place)
+    try:
+        with _lock(place.with_name(f".{place.name}.lock"), path):
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it holds something by now
+                folder.rmdir()
+
+
+@contextmanager
+def _lock(file: Path, of: Path) -> Generator[None]:
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    while True:
+        stream = file.open("ab")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                stream.close()
+                raise UserError(
+                    f"{of}: another run is writing to it; wait for it, or choose another --out"
+                ) from error
+        with stream:
+            if not file.exists() or not os.path.samestat(file.stat(), os.fstat(stream.fileno())):
+                continue  # its owner removed it between our opening and locking
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+            return
+
+
+def encodable(name: str) -> str:
+    r"""Return a file's name that UTF-8 can hold; bytes that are no UTF-8 are shown as their number, such as ``\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def fingerprint(path: Path, block_bytes: int = 1 << 20) -> str:
