@@ -111,7 +111,8 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
     import torch
 
     name, identity = settings.images.resolve().name, _identity(images, known)
-    config = envelope("discover", name, identity, settings.features, settings)
+    classes = digest({"names": outcome.found.names, "classes": outcome.classes})
+    config = envelope("discover", name, identity, settings.features, settings) | {"found": classes}
     facts = runs.environment(torch.get_num_threads(), images=len(images.numbers))
     with files.atomic_path(settings.out) as folder:
         run = runs.create(folder, config, facts)

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from gcd_longtail.reviewing.decisions import Decision, Reviewed, decision, head, read_decisions, replay
+from gcd_longtail.reviewing.decisions import (
+    Decision,
+    Reviewed,
+    decision,
+    head,
+    read_decisions,
+    replay,
+    run_identity,
+)
 from seminar_common.errors import UserError
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))
@@ -111,3 +119,11 @@ def test_what_the_run_does_not_have_is_named(line: dict[str, Any], message: str)
 def test_members_are_those_of_the_classes_that_are_there() -> None:
     got = replayed([{"id": "1", "action": "not", "cluster": "novel-4", "images": ["f1"]}])
     assert got.members()["novel-4"] == [] and got.members()["dog"] == ["b1", "b2"]
+
+
+def test_a_run_is_known_by_what_it_found_and_not_by_where_it_lies() -> None:
+    config = {"identity": {"images": "i"}, "found": "f", "settings": {"out": "here"}}
+    assert run_identity(config) == run_identity({**config, "settings": {"out": "there"}})
+    assert run_identity(config) != run_identity({**config, "found": "g"})
+    with pytest.raises(UserError, match="does not say which classes were found.*make the run again"):
+        run_identity({"identity": {}})

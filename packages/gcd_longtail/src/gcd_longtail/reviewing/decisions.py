@@ -16,6 +16,7 @@ from typing import Any
 
 from seminar_common import files
 from seminar_common.errors import UserError, choices
+from seminar_common.identity import digest
 
 FILE = "decisions.jsonl"
 VERSION = 1
@@ -98,6 +99,24 @@ class Reviewed:
 
 
 # --------------------------------------------------------------------------------------------------- the file
+
+
+def run_identity(config: Mapping[str, Any]) -> str:
+    """Return the digest by which decisions name their run: of what it was computed from and of the classes it found.
+
+    Where the folder lies does not count. Two runs over the same images with other classes differ.
+
+    Args:
+        config: the ``config.json`` of a run of `discover`.
+
+    Raises:
+        UserError: the run does not say what it found, for an older version made it.
+    """
+    if not {"identity", "found"} <= config.keys():
+        raise UserError(
+            "config.json: does not say which classes were found, so nobody can decide about them; make the run again"
+        )
+    return digest({"identity": config["identity"], "found": config["found"]})
 
 
 def head(run: str, images: int) -> dict[str, Any]:
