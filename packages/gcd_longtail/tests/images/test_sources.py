@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources import open_source, resolve
 from gcd_longtail.images.sources.base import decode_file
 from gcd_longtail.images.sources.folder import open_unlabelled
@@ -329,3 +331,48 @@ def test_the_format_that_was_found_can_be_given_again(images: Path) -> None:
     config = SourceConfig(images)
     same = dataclasses.replace(config, format=resolve(config))
     assert open_source(same).listing == open_source(config).listing
+
+
+# ------------------------------------------------------------------------------------------------- odd names
+
+
+def test_a_name_that_is_no_utf8_is_listed_and_read(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"gr\xfcn")
+    folder.mkdir()
+    for i, name in enumerate((b"k\xe4se.png", b"plain.png")):
+        (folder / os.fsdecode(name)).write_bytes(encoded(i))
+    source = open_source(SourceConfig(tmp_path))
+    assert source.listing.keys == [r"gr\xfcn/k\xe4se.png", r"gr\xfcn/plain.png"]
+    assert set(source.listing.labels) == {r"gr\xfcn"}
+    assert source.read(0) == encoded(0)
+    (folder / r"k\xe4se.png").write_bytes(encoded(2))
+    with pytest.raises(
+        UserError, match=r"2 files have the name gr\\xfcn/k\\xe4se\.png, as far as UTF-8 can tell"
+    ):
+        open_source(SourceConfig(tmp_path))
+
+
+def test_linked_folders_are_classes_too_and_what_is_passed_over_is_said_once(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (elsewhere / "x.png").write_bytes(encoded(1))
+    (images / "linked").symlink_to(elsewhere)
+    (images / "a" / "scan.djvu").write_bytes(b"AT&TFORM")
+    source = open_source(SourceConfig(images))
+    assert len(source.listing) == 67 and source.listing.labels[-1] == "linked"
+    assert capsys.readouterr().err == ""
+    hash_images(source)
+    assert "1 file passed over: 1 .djvu (convert it with ddjvu -format=tiff)" in capsys.readouterr().err
+
+
+def test_a_folder_of_files_that_can_not_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "scan.djvu").write_bytes(b"AT&TFORM")
+    with pytest.raises(UserError, match="holds no image file .*; 1 file passed over: 1 .djvu"):
+        open_unlabelled(tmp_path)
+
+
+def test_avif_is_read(tmp_path: Path) -> None:
+    (tmp_path / "photo.avif").write_bytes(encoded(200, "AVIF"))
+    source = open_unlabelled(tmp_path)
+    assert abs(source.decode(source.read(0)).getpixel((1, 1))[0] - 200) <= 4

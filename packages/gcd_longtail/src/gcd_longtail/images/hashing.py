@@ -5,7 +5,7 @@ import hashlib
 from gcd_longtail.images.sources.base import Source
 from seminar_common.failures import Failure
 from seminar_common.images import BadImage
-from seminar_common.progress import progress
+from seminar_common.progress import progress, say
 
 
 def image_hash(data: bytes) -> str:
@@ -14,7 +14,12 @@ def image_hash(data: bytes) -> str:
 
 
 def hash_images(source: Source) -> tuple[dict[int, str], list[Failure]]:
-    """Return the hash of each readable image by its number, and the images that are not readable."""
+    """Return the hash of each readable image by its number, and the images that are not readable.
+
+    Says what the source passed over: each command reads its images once.
+    """
+    for remark in source.remarks:
+        say(remark)
     hashes, failures = {}, []
     with progress("reading images", len(source.listing)) as advance:
         for index, key in enumerate(source.listing.keys):

@@ -40,6 +40,8 @@ class Source:
 
     path: Path
     listing: Listing
+    remarks: Sequence[str] = ()
+    """What was passed over as the images were looked for, to be said once."""
 
     @cached_property
     def numbers(self) -> dict[str, int]:

@@ -1,10 +1,13 @@
 """Folders of image files: one subfolder a class, or all images unnamed."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gcd_longtail.images.sources.base import Listing, Source, check_folder, read_bytes
 from seminar_common.errors import UserError
+from seminar_common.file_search import ImageSearch
+from seminar_common.files import encodable
 from seminar_common.images import SUFFIXES
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "val": "test", "valid": "test"}
@@ -16,34 +19,58 @@ class FileSource(Source):
     def __init__(
         self,
         path: Path,
-        keys: Sequence[str],
+        files: Sequence[str],
         labels: Sequence[str],
         splits: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
+        remarks: Sequence[str] = (),
     ):
-        """Name the files ``keys`` relative to ``path``; splits default to ``train``, groups to none."""
-        self.path = path
-        n = len(keys)
-        self.listing = Listing(keys, labels, splits or ["train"] * n, groups or [""] * n)
+        r"""Name the files ``files`` relative to ``path``; splits default to ``train``, groups to none.
+
+        Keys and labels are names that UTF-8 can hold: a byte of a file's name that is none stands there as ``\xff``.
+
+        Raises:
+            UserError: two files that have one name then.
+        """
+        self.path, self.remarks = path, remarks
+        self._files = files
+        n, keys = len(files), [encodable(name) for name in files]
+        _check_unique(path, keys)
+        names = [encodable(label) for label in labels]
+        self.listing = Listing(keys, names, splits or ["train"] * n, groups or [""] * n)
+
+    def file(self, index: int) -> Path:
+        """Return the path of an image's file, of which its key may be another spelling."""
+        return self.path / self._files[index]
 
     def read(self, index: int) -> bytes:
         """Return the file's bytes."""
-        return read_bytes(self.path / self.listing.keys[index])
+        return read_bytes(self.file(index))
 
 
-def image_files(folder: Path) -> list[str]:
-    """Return the image files below ``folder``, sorted, as relative POSIX paths; hidden ones are left out.
+def _check_unique(path: Path, keys: Sequence[str]) -> None:
+    if len(set(keys)) == len(keys):
+        return
+    name, count = Counter(keys).most_common(1)[0]
+    raise UserError(f"{path}: {count} files have the name {name}, as far as UTF-8 can tell; rename one")
+
+
+def image_files(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the image files below ``folder`` and its linked folders, sorted, as relative POSIX paths, and remarks.
+
+    A remark says what was passed over, and why. Hidden files are.
 
     Raises:
         UserError: there is no such folder, or no image in it.
     """
     check_folder(folder)
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    relative = (path.relative_to(folder) for path in files)
-    found = sorted(path.as_posix() for path in relative if not any(p.startswith(".") for p in path.parts))
+    search = ImageSearch()
+    search.add_folder(folder)
+    found = sorted(PurePath(path).relative_to(folder).as_posix() for path in search.files)
     if not found:
-        raise UserError(f"{folder}: holds no image file ({', '.join(sorted(SUFFIXES))}); check the path")
-    return found
+        nothing = f"{folder}: holds no image file ({', '.join(sorted(SUFFIXES))}); check the path"
+        raise UserError("; ".join((nothing, *search.remarks())))
+    return found, search.remarks()
 
 
 def open_folder(path: Path, leave_out: Iterable[str] = ()) -> FileSource:
@@ -56,7 +83,7 @@ def open_folder(path: Path, leave_out: Iterable[str] = ()) -> FileSource:
     Raises:
         UserError: no such folder, no images, or images that lie in no class folder.
     """
-    keys = image_files(path)
+    keys, remarks = image_files(path)
     top = {key.split("/")[0] for key in keys}
     has_splits = top <= _SPLITS.keys() and "train" in {_SPLITS[name] for name in top}
     depth = 1 if has_splits else 0
@@ -70,10 +97,10 @@ def open_folder(path: Path, leave_out: Iterable[str] = ()) -> FileSource:
     keys = [key for key in keys if key.split("/")[depth] not in left_out]
     labels = [key.split("/")[depth] for key in keys]
     splits = [_SPLITS[key.split("/")[0]] if has_splits else "train" for key in keys]
-    return FileSource(path, keys, labels, splits)
+    return FileSource(path, keys, labels, splits, remarks=remarks)
 
 
 def open_unlabelled(path: Path) -> FileSource:
     """Return every image below ``path`` without a class."""
-    keys = image_files(path)
-    return FileSource(path, keys, [""] * len(keys))
+    keys, remarks = image_files(path)
+    return FileSource(path, keys, [""] * len(keys), remarks=remarks)

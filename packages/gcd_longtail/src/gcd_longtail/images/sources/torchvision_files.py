@@ -30,7 +30,7 @@ def open_gtsrb(path: Path) -> FileSource:
         UserError: ``path`` holds no ``GTSRB/Training``, or a test image has no class.
     """
     folder = _first(path, ("Training", "GTSRB/Training", "gtsrb/GTSRB/Training"), "GTSRB").parent
-    training = [f"Training/{key}" for key in image_files(folder / "Training")]
+    training = [f"Training/{key}" for key in image_files(folder / "Training")[0]]
     test, test_labels = _gtsrb_test(folder)
     labels = [key.split("/")[1] for key in training] + test_labels
     splits = ["train"] * len(training) + ["test"] * len(test)
@@ -52,7 +52,7 @@ def _gtsrb_test(folder: Path) -> tuple[list[str], list[str]]:
         )
     rows = csv.DictReader(io.StringIO(read_text(truth)), delimiter=";")
     classes = {row["Filename"]: f"{int(row['ClassId']):05d}" for row in rows}
-    names = image_files(images)
+    names, _ = image_files(images)
     unknown = next((name for name in names if name not in classes), None)
     if unknown is not None:
         raise UserError(f"{truth}: does not name the class of {unknown}")
