@@ -12,7 +12,7 @@ from gcd_longtail.checks import checks
 from gcd_longtail.demo import demo
 from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
-from gcd_longtail.discovery.problem import nearest_centroid
+from gcd_longtail.discovery.predictors import nearest_centroid
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.predict import predict

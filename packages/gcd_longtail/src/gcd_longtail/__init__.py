@@ -12,9 +12,9 @@ from seminar_common.lazy import lazy_exports
 
 _EXPORTS = {
     "Data": "gcd_longtail.protocol.data",
-    "Discovery": "gcd_longtail.discovery.problem",
+    "Discovery": "gcd_longtail.discovery.estimator",
     "FeatureConfig": "gcd_longtail.settings.commands",
-    "LinearPredictor": "gcd_longtail.discovery.problem",
+    "LinearPredictor": "gcd_longtail.discovery.predictors",
     "Problem": "gcd_longtail.discovery.problem",
     "SourceConfig": "gcd_longtail.settings.commands",
     "check_k": "gcd_longtail.discovery.problem",
@@ -22,7 +22,7 @@ _EXPORTS = {
     "load": "gcd_longtail.protocol.data",
     "load_found": "gcd_longtail.discovery.run",
     "make_method": "gcd_longtail.discovery.methods",
-    "nearest_centroid": "gcd_longtail.discovery.problem",
+    "nearest_centroid": "gcd_longtail.discovery.predictors",
     "open_source": "gcd_longtail.images.sources",
 }
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

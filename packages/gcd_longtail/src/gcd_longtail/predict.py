@@ -35,7 +35,7 @@ def predict(settings: PredictSettings) -> None:
     _check_features(run, features)
     cache = settings.cache or settings.out.absolute().parent / "features"
     images = read_folder(settings.images, features, cache, settings.extraction)
-    wanted, got = len(found.discovery.predictor.mean), images.features.shape[1]
+    wanted, got = found.discovery.predictor.width, images.features.shape[1]
     if wanted != got:
         raise UserError(f"{settings.run}: takes {wanted} features, but {found.features.backbone} gives {got}")
     classes, margins = classify(found, images.features)

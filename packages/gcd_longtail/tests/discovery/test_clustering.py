@@ -109,10 +109,21 @@ def test_kmeans_refuses_what_it_cannot_cluster() -> None:
         kmeans(x, 2)
 
 
+def test_the_start_of_kmeans_is_as_good_as_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    centres = 3 * generator.normal(size=(60, 8))
+    x = (centres[generator.integers(60, size=3000)] + generator.normal(size=(3000, 8))).astype(np.float32)
+    config = KMeansConfig(inits=1, iterations=100)
+    ours = np.mean([kmeans(x, 60, seed=seed, config=config).inertia for seed in range(8)])
+    peer = SklearnKMeans(60, init="k-means++", n_init=1, max_iter=100)
+    theirs = np.mean([peer.set_params(random_state=seed).fit(x).inertia_ for seed in range(8)])
+    assert ours < 1.01 * theirs
+
+
 def test_kmeans_draws_by_squared_distance() -> None:
     weights = torch.tensor([0.0, 1.0, 0.0, 3.0])
     generator = np.random.default_rng(0)
-    drawn = np.bincount([_draw(weights, generator) for _ in range(4000)], minlength=4) / 4000
+    drawn = np.bincount(_draw(weights, 4000, generator), minlength=4) / 4000
     np.testing.assert_allclose(drawn, [0, 0.25, 0, 0.75], atol=0.03)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gcd_longtail.discovery.number_of_classes import KEstimate, _visible_fraction, estimate
+from gcd_longtail.discovery.predictors import unit_rows
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.discovery.spaces import Coordinates, fit_space
 from gcd_longtail.settings.methods import EstimateConfig, SpaceConfig
@@ -85,7 +86,7 @@ def test_whitening_makes_the_labelled_classes_round() -> None:
         10,
     )
     space = fit_space(stretched, SpaceConfig(shrinkage=0.01))
-    rows = (stretched.labelled - space.mean) @ space.projection
+    rows = (unit_rows(stretched.labelled) - space.mean) @ space.projection
     means = np.stack([rows[stretched.labels == c].mean(0) for c in range(10)])
     covariance = np.cov((rows - means[stretched.labels]).T) * (len(rows) - 1) / (len(rows) - 10)
     np.testing.assert_allclose(np.linalg.eigvalsh(covariance), 1, atol=0.35)

@@ -8,7 +8,8 @@ import pytest
 
 from gcd_longtail import train as training
 from gcd_longtail.demo import write_run_gallery
-from gcd_longtail.discovery.problem import Discovery, Problem, nearest_centroid
+from gcd_longtail.discovery.predictors import nearest_centroid
+from gcd_longtail.discovery.problem import Discovery, Problem
 from gcd_longtail.discovery.run import class_names, load_found, sort_novel
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.features import features

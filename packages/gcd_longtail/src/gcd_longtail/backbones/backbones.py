@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcd_longtail.settings.commands import DEFAULT_BACKBONE, FeatureConfig
+from gcd_longtail.settings.commands import DEFAULT_BACKBONE, PIXELS, FeatureConfig
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
 from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
@@ -37,8 +37,6 @@ NAMES: Mapping[str, str] = {
     "dinov2-vitb14": "vit_base_patch14_dinov2.lvd142m",
 }
 """Short names of timm models."""
-
-PIXELS = "pixels"
 
 
 def caveat(backbone: str) -> str:

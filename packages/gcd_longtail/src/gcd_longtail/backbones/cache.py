@@ -35,6 +35,7 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "backbone": config.backbone,
         "weights": weights_digest(config),
         "image_size": config.size,
+        "mirror": config.mirrored,
         "precision": config.precision,
         "pixels_version": PIXELS_VERSION,
     }

@@ -117,7 +117,9 @@ class BatchExtractor:
                 reasons[one.hash] = str(error)
         if not pixels:
             return Extracted(reasons=reasons)
-        features = self._run(np.stack(pixels))
+        features = self._run(stacked := np.stack(pixels))
+        if self.config.mirrored and batch.view == 0:  # an augmented view is mirrored by its own chance
+            features = (features + self._run(stacked[:, :, ::-1])) / 2
         self._check_finite(features, hashes, batch)
         return Extracted(tuple(hashes), features, reasons)
 

@@ -7,12 +7,12 @@ Classes are numbered for the problem: 0 .. known-1 are the known classes, in the
 known .. k-1 are novel clusters, whose order means nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from gcd_longtail.discovery.predictors import Predictor
 from seminar_common.errors import UserError
 
 
@@ -80,104 +80,6 @@ def _check_finite(name: str, features: np.ndarray | None) -> None:
 
 
 @dataclass(frozen=True)
-class LinearPredictor:
-    """Assigns features to clusters: x -> sign(x) |x|^power -> (x - mean) projection -> L2 norm -> weight, bias.
-
-    Nearest centroids ``c`` are ``weight = c``, ``bias = -|c|^2 / 2``; a cosine classifier is
-    ``normalize = True`` and unit rows of ``weight``. Build those with :func:`nearest_centroid` and
-    :func:`cosine_classifier`.
-    """
-
-    weight: np.ndarray
-    """One row a class, float32 [k, P]."""
-    bias: np.ndarray
-    """float32 [k]."""
-    mean: np.ndarray
-    """Subtracted before the projection, float32 [D]."""
-    projection: np.ndarray
-    """float32 [D, P]."""
-    power: float = 1.0
-    """Exponent of the features' absolute values, 0.5 for a square root."""
-    normalize: bool = False
-    """Whether the projected features are scaled to unit length."""
-
-    def embed(self, features: np.ndarray) -> np.ndarray:
-        """Return the space in which clusters are compared, float32 [N, P], of features [N, D]."""
-        powered = features if self.power == 1 else np.sign(features) * np.abs(features) ** self.power
-        embedded = (powered - self.mean) @ self.projection
-        if self.normalize:
-            embedded /= np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
-        return embedded.astype(np.float32, copy=False)
-
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """Return a score for each class, float32 [N, k]; the highest is the prediction."""
-        return self.embed(features) @ self.weight.T + self.bias
-
-    def predict(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
-        """Return classes, int64 [N], of features [N, D]."""
-        parts = [self.scores(features[i : i + block]).argmax(1) for i in range(0, len(features), block)]
-        return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return every field as an array, for a checkpoint."""
-        return {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LinearPredictor":
-        """Undo :meth:`arrays`."""
-        values = dict(arrays)
-        power, normalize = float(values.pop("power")), bool(values.pop("normalize"))
-        return cls(**values, power=power, normalize=normalize)
-
-
-def nearest_centroid(
-    centroids: np.ndarray,
-    mean: np.ndarray | None = None,
-    projection: np.ndarray | None = None,
-    *,
-    power: float = 1.0,
-    normalize: bool = False,
-) -> LinearPredictor:
-    """Return the predictor of the nearest of ``centroids`` [k, P] in the space that the rest describes.
-
-    Args:
-        centroids: in the projected (and, with ``normalize``, normalized) space.
-        mean: float [D]; zeros if left out.
-        projection: float [D, P]; the identity if left out.
-        power: see :class:`LinearPredictor`.
-        normalize: see :class:`LinearPredictor`.
-    """
-    bias = -0.5 * np.square(centroids, dtype=np.float64).sum(1)
-    return _linear(centroids, bias, mean, projection, power, normalize)
-
-
-def cosine_classifier(
-    prototypes: np.ndarray,
-    mean: np.ndarray | None = None,
-    projection: np.ndarray | None = None,
-    *,
-    power: float = 1.0,
-) -> LinearPredictor:
-    """Return the predictor of the prototype [k, P] with the largest cosine."""
-    unit = prototypes / np.maximum(np.linalg.norm(prototypes, axis=1, keepdims=True), 1e-12)
-    return _linear(unit, np.zeros(len(unit)), mean, projection, power, True)
-
-
-def _linear(
-    weight: np.ndarray,
-    bias: np.ndarray,
-    mean: np.ndarray | None,
-    projection: np.ndarray | None,
-    power: float,
-    normalize: bool,
-) -> LinearPredictor:
-    projection = np.eye(weight.shape[1]) if projection is None else projection
-    mean = np.zeros(len(projection)) if mean is None else mean
-    arrays = (np.asarray(part, np.float32) for part in (weight, bias, mean, projection))
-    return LinearPredictor(*arrays, power=power, normalize=normalize)
-
-
-@dataclass(frozen=True)
 class Discovery:
     """What a method found.
 
@@ -187,7 +89,7 @@ class Discovery:
 
     assignments: np.ndarray
     """Cluster of each unlabelled image, int64 [U]: known classes keep 0 .. known-1, novel ones are known .. k-1."""
-    predictor: LinearPredictor
+    predictor: Predictor
     """Assigns images that the method has not seen."""
 
     def __post_init__(self) -> None:
@@ -197,7 +99,7 @@ class Discovery:
     @property
     def k(self) -> int:
         """Number of clusters, known and novel."""
-        return len(self.predictor.weight)
+        return self.predictor.k
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Return clusters, int64 [N], of features [N, D]."""

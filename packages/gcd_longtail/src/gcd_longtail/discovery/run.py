@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.discovery.problem import Discovery, LinearPredictor
+from gcd_longtail.discovery.predictors import LinearPredictor
+from gcd_longtail.discovery.problem import Discovery
 from gcd_longtail.settings.commands import DiscoverSettings, FeatureConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors, save_tensors
@@ -44,11 +45,7 @@ def sort_novel(discovery: Discovery, known: int) -> Discovery:
     sizes = np.bincount(discovery.assignments, minlength=discovery.k)[known:]
     order = np.concatenate([np.arange(known), known + np.argsort(-sizes, kind="stable")])
     place = np.argsort(order)
-    old = discovery.predictor
-    predictor = LinearPredictor(
-        old.weight[order], old.bias[order], old.mean, old.projection, old.power, old.normalize
-    )
-    return Discovery(place[discovery.assignments], predictor)
+    return Discovery(place[discovery.assignments], discovery.predictor.reordered(order))
 
 
 def class_names(known: Sequence[str], k: int) -> tuple[str, ...]:

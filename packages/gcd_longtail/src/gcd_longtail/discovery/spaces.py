@@ -1,6 +1,6 @@
 """Linear spaces in which features are compared.
 
-x -> sign(x) |x|^power -> minus the mean -> principal components, perhaps whitened -> unit length.
+x -> sign(x) |x|^power -> unit length -> minus the mean -> principal components, perhaps whitened -> unit length.
 
 The square root tames bursty activations (Perronnin, Sanchez & Mensink 2010, "Improving the Fisher kernel for
 large-scale image classification"). Whitening by the covariance within the labelled classes (WCCN: Hatch,
@@ -14,13 +14,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from gcd_longtail.discovery.problem import LinearPredictor, Problem, cosine_classifier, nearest_centroid
+from gcd_longtail.discovery.predictors import (
+    LinearPredictor,
+    cosine_classifier,
+    nearest_centroid,
+    powered,
+    unit_rows,
+)
+from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.settings.methods import SpaceConfig
 
 
 @dataclass(frozen=True)
 class Space:
-    """A fitted space; the fields are those of :class:`gcd_longtail.discovery.problem.LinearPredictor`."""
+    """A fitted space; the fields are those of :class:`gcd_longtail.discovery.predictors.LinearPredictor`."""
 
     mean: np.ndarray
     """float32 [D]."""
@@ -37,20 +44,23 @@ class Space:
             self.projection,
             power=self.power,
             normalize=True,
+            unit=True,
         ).embed(flat)
         return embedded.reshape(*features.shape[:-1], -1)
 
     def nearest(self, centroids: np.ndarray, adapter: np.ndarray | None = None) -> LinearPredictor:
         """Return the predictor of the nearest of ``centroids`` [k, P], or [k, Q] after ``adapter`` [P, Q]."""
         projection = self.projection if adapter is None else self.projection @ adapter
-        return nearest_centroid(centroids, self.mean, projection, power=self.power, normalize=True)
+        return nearest_centroid(centroids, self.mean, projection, power=self.power, normalize=True, unit=True)
 
     def cosine(self, prototypes: np.ndarray, adapter: np.ndarray) -> LinearPredictor:
         """Return the predictor of the largest cosine to ``prototypes`` [k, Q] after ``adapter`` [P, Q].
 
         Unit length before a linear adapter changes no cosine after it, so it is left out.
         """
-        return cosine_classifier(prototypes, self.mean, self.projection @ adapter, power=self.power)
+        return cosine_classifier(
+            prototypes, self.mean, self.projection @ adapter, power=self.power, unit=True
+        )
 
 
 def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray | None = None) -> Space:
@@ -61,20 +71,14 @@ def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray |
         config: which space.
         pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
     """
-    basis = _principal(_powered(problem.features, config.power))
+    basis = _principal(powered(problem.features, config.power, unit=True))
     projection = basis.vectors[:, : config.dimensions]
     if config.shrinkage is not None:
         labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
         use = problem.labelled if pseudo_labels is None else problem.features
-        labelled = (_powered(use, config.power) - basis.mean) @ projection
+        labelled = (powered(use, config.power, unit=True) - basis.mean) @ projection
         projection = projection @ _whitening(labelled, labels, config.shrinkage)
     return Space(basis.mean, projection.astype(np.float32), config.power)
-
-
-def _powered(features: np.ndarray, power: float) -> np.ndarray:
-    if power == 1:
-        return features.astype(np.float32, copy=True)
-    return (np.sign(features) * np.abs(features) ** power).astype(np.float32)
 
 
 MOST_DIMENSIONS = 256
@@ -108,6 +112,8 @@ def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np
     if freedom < 1:  # one image a class says nothing of the spread within classes
         return np.eye(labelled.shape[1])
     covariance = centred.T @ centred / freedom
+    if np.trace(covariance) <= 1e-12 * max(np.square(labelled).sum() / len(labelled), 1e-300):
+        return np.eye(len(covariance))  # exact copies of one image a class say nothing of it either
     dimensions = len(covariance)
     isotropic = np.trace(covariance) / dimensions * np.eye(dimensions)
     values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * isotropic)
@@ -127,10 +133,10 @@ class Coordinates:
     @classmethod
     def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
         """Return principal components of a problem's images."""
-        basis = _principal(_powered(problem.features, config.power))
+        basis = _principal(powered(problem.features, config.power, unit=True))
         vectors = basis.vectors[:, : config.dimensions]
         labelled, unlabelled = (
-            (_powered(part, config.power) - basis.mean) @ vectors
+            (powered(part, config.power, unit=True) - basis.mean) @ vectors
             for part in (problem.labelled, problem.unlabelled)
         )
         return cls(labelled, unlabelled, config.shrinkage)
@@ -140,8 +146,4 @@ class Coordinates:
         whitening = np.eye(self.labelled.shape[1])
         if self.shrinkage is not None:
             whitening = _whitening(self.labelled[use], labels[use], self.shrinkage)
-        return _unit(self.labelled @ whitening), _unit(self.unlabelled @ whitening)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        return unit_rows(self.labelled @ whitening), unit_rows(self.unlabelled @ whitening)

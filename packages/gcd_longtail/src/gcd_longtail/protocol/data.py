@@ -146,6 +146,7 @@ def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
     """Return the command that makes the features ``config`` and ``views`` of the split in ``folder``."""
     words = ["gcd-longtail", "features", "--data", str(folder), "--backbone", config.backbone]
     words += ["--size", str(config.size)]
+    words += [] if config.mirror else ["--no-mirror"]
     words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []
     words += ["--views", str(views)] if views else []
     words += ["--weights", str(config.weights)] if config.weights else []

@@ -14,6 +14,7 @@ Format = Literal[
     "auto", "folder", "parquet", "csv", "index", "cifar10", "cifar100", "caltech101", "gtsrb", "digits"
 ]
 DEFAULT_BACKBONE = "efficientnet-lite0"
+PIXELS = "pixels"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,12 @@ class FeatureConfig:
     backbone: str = DEFAULT_BACKBONE
     """efficientnet-lite0 (its weights come with the installation), dino-vits16, dino-vitb16, dinov2-vits14,
     dinov2-vitb14, any timm model by its name, or pixels."""
-    size: int = 96
-    """Side of the square that the backbone sees, in pixels."""
+    size: int = 160
+    """Side of the square that the backbone sees, in pixels. Smaller pictures are enlarged: the backbone learned at
+    224, and fine detail that it can't make out at 96 px tells classes apart."""
+    mirror: bool = True
+    """Take the mean of the features of each image and of its mirror image; twice the time. The backbone `pixels` never
+    does."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Mixed precision is quicker on a GPU. It gives other features, which are kept apart."""
     weights: Path | None = None
@@ -100,6 +105,11 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         if self.size < 8:
             raise UserError(f"--size {self.size}: must be 8 pixels or more")
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether features are the mean over an image and its mirror image."""
+        return self.mirror and self.backbone != PIXELS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Zisserman 2022, "Generalized Category Discovery", section 3.2). Without labels t
 Where the time goes, and what keeps it short:
 
 - distances are blocked matrix products of centred rows, never an [N, K, D] array;
-- k-means++ (Arthur & Vassilvitskii 2007) compares rows with its newest centre only;
+- greedy k-means++ (Arthur & Vassilvitskii 2007, section 6) compares rows with a few candidates for its next centre only;
 - Lloyd's iterations skip every row whose bounds prove that its nearest centre stays (Hamerly 2010, "Making
   k-means even faster"), and move centre sums by the rows that changed, in float64;
 - a cluster that loses all its rows is restarted at the row that is farthest from its own centre;
@@ -165,7 +165,11 @@ def _mean(rows: torch.Tensor, block: int) -> torch.Tensor:
 
 
 def _plus_plus(data: _Data, k: int, generator: np.random.Generator, config: KMeansConfig) -> torch.Tensor:
-    """Return centres [K, D]: means of the labelled classes, then k-means++ draws among the unlabelled rows."""
+    """Return centres [K, D]: means of the labelled classes, then k-means++ draws among the unlabelled rows.
+
+    Of 2 + ln K candidates for each centre, drawn by their squared distance to the nearest one, the one is kept that
+    leaves the lowest inertia, as scikit-learn does.
+    """
     rows, square = _sample(data, config.seed_rows, generator)
     centres = torch.empty(k, rows.shape[1], device=rows.device)
     known = data.known
@@ -174,12 +178,15 @@ def _plus_plus(data: _Data, k: int, generator: np.random.Generator, config: KMea
         nearest = _nearest_square(rows, square, centres[:known], data.block)
     else:
         centres[0] = rows[int(generator.integers(len(rows)))]
-        known, nearest = 1, _square_distance(rows, square, centres[0])
+        known, nearest = 1, _square_distances(rows, square, centres[:1])[:, 0].contiguous()
+    candidates = 2 + int(np.log(k))
     for index in range(known, k):
-        chosen = _draw(nearest, generator)
-        centres[index] = rows[chosen]
-        torch.minimum(nearest, _square_distance(rows, square, centres[index]), out=nearest)
-        nearest[chosen] = 0  # rounding leaves a little, with which the row could be drawn again
+        drawn = _draw(nearest, candidates, generator)
+        distances = _square_distances(rows, square, rows[drawn])
+        torch.minimum(distances, nearest[:, None], out=distances)
+        best = int(distances.sum(0, dtype=torch.float64).argmin())
+        centres[index], nearest = rows[drawn[best]], distances[:, best].contiguous()
+        nearest[drawn[best]] = 0  # rounding leaves a little, with which the row could be drawn again
     return centres
 
 
@@ -191,8 +198,10 @@ def _sample(data: _Data, size: int, generator: np.random.Generator) -> tuple[tor
     return data.take(index), data.square[index]
 
 
-def _square_distance(rows: torch.Tensor, square: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    return torch.addmv(square + centre.square().sum(), rows, centre, alpha=-2).clamp_(min=0)
+def _square_distances(rows: torch.Tensor, square: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return squared distances [N, C] to a few centres [C, D]."""
+    found = torch.addmm(centres.square().sum(1), rows, centres.T, alpha=-2)
+    return found.add_(square[:, None]).clamp_(min=0)
 
 
 def _nearest_square(
@@ -202,15 +211,15 @@ def _nearest_square(
     return torch.cat([_nearest(x, x2, centres)[1] for x, x2 in parts])
 
 
-def _draw(weights: torch.Tensor, generator: np.random.Generator) -> int:
-    """Return an index with probability proportional to its weight; any index if all weights are zero."""
+def _draw(weights: torch.Tensor, count: int, generator: np.random.Generator) -> torch.Tensor:
+    """Return ``count`` indices with probability proportional to their weights; any if all weights are zero."""
     cumulative = weights.cumsum(0, dtype=torch.float64)
     total = float(cumulative[-1])
     if total <= 0:
-        return int(generator.integers(len(weights)))
+        return torch.from_numpy(generator.integers(len(weights), size=count)).to(weights.device)
     # "right" steps over indices of zero weight, which are centres already.
-    found = torch.searchsorted(cumulative, generator.random() * total, right=True)
-    return min(int(found), len(weights) - 1)
+    points = torch.from_numpy(generator.random(count) * total).to(weights.device)
+    return torch.searchsorted(cumulative, points, right=True).clamp_(max=len(weights) - 1)
 
 
 # --------------------------------------------------------------------------------------------- full iterations

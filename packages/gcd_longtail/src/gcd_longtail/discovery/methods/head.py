@@ -3,7 +3,7 @@
 The official codes fine-tune the last block of a ViT. Here the backbone is frozen and the adapter, a square
 matrix that starts as the identity, takes the block's place: it trains in seconds on a CPU, and what it learns
 is one more linear map, so that a trained model is an ordinary
-:class:`gcd_longtail.discovery.problem.LinearPredictor`.
+:class:`gcd_longtail.discovery.predictors.LinearPredictor`.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,173 @@
+"""What assigns images to clusters once a discovery is made: what a run stores and `predict` loads.
+
+Every predictor gives a score for each cluster; the highest is the prediction. :class:`LinearPredictor` is what most
+methods end in. :class:`FusedPredictor` is that of :mod:`gcd_longtail.discovery.methods.shift_merge_mix`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, Self
+
+import numpy as np
+
+
+class Predictor(Protocol):
+    """Assigns features to clusters."""
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Values of a feature, D."""
+        ...
+
+    def embed(self, features: np.ndarray) -> np.ndarray:
+        """Return the space in which clusters are compared, float32 [N, P], of features [N, D]."""
+        ...
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return a score for each cluster, float32 [N, k], of features [N, D]; the highest is the prediction."""
+        ...
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return clusters, int64 [N], of features [N, D]."""
+        ...
+
+    def reordered(self, order: np.ndarray) -> Self:
+        """Return the predictor whose cluster i is this one's cluster ``order[i]``, int64 [k]."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays, for a checkpoint; :func:`from_arrays` undoes it."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinearPredictor:
+    """Assigns features by x -> sign(x) |x|^power -> unit length -> (x - mean) projection -> unit length -> weight, bias.
+
+    Nearest centroids ``c`` are ``weight = c``, ``bias = -|c|^2 / 2``; a cosine classifier is
+    ``normalize = True`` and unit rows of ``weight``. Build those with :func:`nearest_centroid` and
+    :func:`cosine_classifier`.
+    """
+
+    weight: np.ndarray
+    """One row a class, float32 [k, P]."""
+    bias: np.ndarray
+    """float32 [k]."""
+    mean: np.ndarray
+    """Subtracted before the projection, float32 [D]."""
+    projection: np.ndarray
+    """float32 [D, P]."""
+    power: float = 1.0
+    """Exponent of the features' absolute values, 0.5 for a square root."""
+    normalize: bool = False
+    """Whether the projected features are scaled to unit length."""
+    unit: bool = False
+    """Whether the powered features are scaled to unit length before their mean is subtracted."""
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return len(self.weight)
+
+    @property
+    def width(self) -> int:
+        """Values of a feature, D."""
+        return len(self.mean)
+
+    def embed(self, features: np.ndarray) -> np.ndarray:
+        """Return the space in which clusters are compared, float32 [N, P], of features [N, D]."""
+        embedded = (powered(features, self.power, self.unit) - self.mean) @ self.projection
+        return (unit_rows(embedded) if self.normalize else embedded).astype(np.float32, copy=False)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return a score for each class, float32 [N, k]; the highest is the prediction."""
+        return self.embed(features) @ self.weight.T + self.bias
+
+    def predict(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
+        """Return classes, int64 [N], of features [N, D]."""
+        parts = [self.scores(features[i : i + block]).argmax(1) for i in range(0, len(features), block)]
+        return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+
+    def reordered(self, order: np.ndarray) -> "LinearPredictor":
+        """Return the predictor whose cluster i is this one's cluster ``order[i]``, int64 [k]."""
+        return replace(self, weight=self.weight[order], bias=self.bias[order])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every field as an array, for a checkpoint."""
+        return {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LinearPredictor":
+        """Undo :meth:`arrays`."""
+        values = dict(arrays)
+        power, normalize = float(values.pop("power")), bool(values.pop("normalize"))
+        unit = bool(values.pop("unit", False))  # older checkpoints have none
+        return cls(**values, power=power, normalize=normalize, unit=unit)
+
+
+def nearest_centroid(
+    centroids: np.ndarray,
+    mean: np.ndarray | None = None,
+    projection: np.ndarray | None = None,
+    *,
+    power: float = 1.0,
+    normalize: bool = False,
+    unit: bool = False,
+) -> LinearPredictor:
+    """Return the predictor of the nearest of ``centroids`` [k, P] in the space that the rest describes.
+
+    Args:
+        centroids: in the projected (and, with ``normalize``, normalized) space.
+        mean: float [D]; zeros if left out.
+        projection: float [D, P]; the identity if left out.
+        power: see :class:`LinearPredictor`.
+        normalize: see :class:`LinearPredictor`.
+        unit: see :class:`LinearPredictor`.
+    """
+    bias = -0.5 * np.square(centroids, dtype=np.float64).sum(1)
+    return _linear(centroids, bias, mean, projection, power, normalize, unit)
+
+
+def cosine_classifier(
+    prototypes: np.ndarray,
+    mean: np.ndarray | None = None,
+    projection: np.ndarray | None = None,
+    *,
+    power: float = 1.0,
+    unit: bool = False,
+) -> LinearPredictor:
+    """Return the predictor of the prototype [k, P] with the largest cosine."""
+    return _linear(unit_rows(prototypes), np.zeros(len(prototypes)), mean, projection, power, True, unit)
+
+
+def _linear(
+    weight: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray | None,
+    projection: np.ndarray | None,
+    power: float,
+    normalize: bool,
+    unit: bool,
+) -> LinearPredictor:
+    projection = np.eye(weight.shape[1]) if projection is None else projection
+    mean = np.zeros(len(projection)) if mean is None else mean
+    arrays = (np.asarray(part, np.float32) for part in (weight, bias, mean, projection))
+    return LinearPredictor(*arrays, power=power, normalize=normalize, unit=unit)
+
+
+def powered(features: np.ndarray, power: float, unit: bool) -> np.ndarray:
+    """Return sign(x) |x|^power of rows [N, D], scaled to unit length if ``unit``; float32, a new array."""
+    rows = features if power == 1 else np.sign(features) * np.abs(features) ** power
+    return unit_rows(rows) if unit else rows.astype(np.float32, copy=True)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Return rows [N, P] scaled to unit length, float32; a row of zeros stays."""
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(
+        np.float32, copy=False
+    )
