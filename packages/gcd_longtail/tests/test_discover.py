@@ -128,7 +128,7 @@ def test_an_estimate_is_told_with_its_doubt(images: Path, monkeypatch: pytest.Mo
         ("path,label\na/000.png,\n", "labels no readable image"),
         ("path,label\nx/1.png,x\n", r"first: x/1\.png has a label, but is not in the folder"),
         ("path,label\na/000.png,x\na/000.png,y\n", r"line 3: a/000\.png is labelled 'x' above and 'y' here"),
-        ("name,label\na/000.png,x\n", "has no column 'path'"),
+        ("picture,label\na/000.png,x\n", "has no column 'path', or image, file"),
     ],
 )
 def test_labels_that_can_not_be_used_name_the_file(images: Path, rows: str, message: str) -> None:

@@ -110,6 +110,18 @@ def test_renumbering_moves_assignments_and_predictions_alike() -> None:
     assert renumbered.predict(np.array([[9.0], [21.0], [31.0], [1.0]])).tolist() == [2, 3, 1, 0]
 
 
+def test_numbers_that_a_person_gave_are_not_given_again() -> None:
+    assert class_names(("cat", "novel-2", "novel-03"), 6) == (
+        "cat",
+        "novel-2",
+        "novel-03",
+        "novel-1",
+        "novel-4",
+        "novel-5",
+    )
+    assert class_names(("novel-2",), 10)[1:3] == ("novel-01", "novel-03")
+
+
 def test_names_are_padded_to_sort_well() -> None:
     assert class_names(("cat",), 12)[1:3] == ("novel-01", "novel-02")
 

@@ -3,6 +3,7 @@ import io
 import json
 import os
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -184,10 +185,26 @@ def test_a_table_names_paths_beside_it(images: Path) -> None:
     assert source.read(0) == (images / "a" / "000.png").read_bytes()
 
 
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/one.png", f"sub/{normalize('NFD', 'käse')}.png"):
+        (tmp_path / name).write_bytes(encoded(1))
+    text = f"File;Class\r\nsub\\one.png;a\r\nsub\\{normalize('NFC', 'käse')}.png;b\r\n;\r\n"
+    for bytes_ in (text.encode("utf-8-sig"), text.encode("utf-16"), text.replace(";", "\t").encode()):
+        (tmp_path / "t.csv").write_bytes(bytes_)
+        source = open_source(SourceConfig(tmp_path / "t.csv"))
+        assert source.listing.labels == ["a", "b"]
+        assert [source.read(i) for i in range(2)] == [encoded(1)] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na,b\n", "has no column 'path'"),
+        ("picture,label\na,b\n", "has no column 'path', or image, file, .* .it has picture, label."),
+        (
+            'path,label\na.png,"' + "x" * 200_000,
+            r"t\.csv, line 2: not a table .field larger than field limit",
+        ),
         ("path,label\n", "no rows"),
         ("path,label\na.png\n", "line 2: has 1 cells, expected 2"),
         ("path,label\na.png,x\n\na.png,y\n", r"line 4: a\.png stands in line 2 already"),

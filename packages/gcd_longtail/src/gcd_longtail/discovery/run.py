@@ -4,6 +4,8 @@
 the figures of the run depend on, and ``features``, how to make its features.
 """
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +51,15 @@ def sort_novel(discovery: Discovery, known: int) -> Discovery:
 
 
 def class_names(known: Sequence[str], k: int) -> tuple[str, ...]:
-    """Return the names of ``k`` classes, of which the first have the names ``known``."""
-    width = len(str(k - len(known)))
-    return (*known, *(f"novel-{number:0{width}d}" for number in range(1, k - len(known) + 1)))
+    """Return the names of ``k`` classes, of which the first have the names ``known``.
+
+    The others are numbered; a number that is taken by a name of ``known`` is left out, in whatever width it is written.
+    """
+    count = k - len(known)
+    taken = {int(found[1]) for name in known if (found := re.fullmatch(r"novel-(\d{1,9})", name))}
+    free = list(itertools.islice((n for n in itertools.count(1) if n not in taken), count))
+    width = len(str(free[-1])) if free else 1
+    return (*known, *(f"novel-{number:0{width}d}" for number in free))
 
 
 def save(run: Run, found: Found) -> None:

@@ -51,7 +51,7 @@ def _detect(config: SourceConfig) -> Format:
         return "index"
     if images == Path("digits") and not images.exists():
         return "digits"
-    if images.suffix in (".parquet", ".csv"):
+    if images.suffix in (".parquet", ".csv", ".tsv"):
         return "parquet" if images.suffix == ".parquet" else "csv"
     if images.name == "101_ObjectCategories":  # as a plain folder it has a class of background pictures
         return "caltech101"
