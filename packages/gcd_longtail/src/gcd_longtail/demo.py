@@ -8,7 +8,7 @@ from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.run import load_found
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.features import features
-from gcd_longtail.figures.gallery import Shown, write_gallery
+from gcd_longtail.figures.gallery import About, Shown, write_gallery
 from gcd_longtail.images.sources import open_source
 from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.protocol.split_file import read_source
@@ -97,13 +97,5 @@ def write_run_gallery(out: Path, run: Path, data: Data) -> None:
         np.arange(len(order)) < len(labelled),
     )
     summary = _number_found(run)
-    write_gallery(
-        out,
-        shown,
-        found.discovery.predictor,
-        found.names,
-        found.known,
-        title=f"Categories in {data.split.name}",
-        summary=(summary,),
-        notes=(caveat(data.config.backbone),),
-    )
+    about = About(f"Categories in {data.split.name}", (summary,), (caveat(data.config.backbone),))
+    write_gallery(out, shown, found.discovery.predictor, found.names, found.known, about)

@@ -99,7 +99,9 @@ def write_gallery(
     if isinstance(shown.source, FileSource):
         facts["folder"] = link(shown.source.path, out.parent)
     chosen = _with_thumbnails(facts, thumbnails)
-    write_page(out, facts | {"thumbnails": chosen}, of_source(shown.source, shown.numbers[order][chosen].tolist()))
+    write_page(
+        out, facts | {"thumbnails": chosen}, of_source(shown.source, shown.numbers[order][chosen].tolist())
+    )
 
 
 def _facts(
@@ -126,7 +128,9 @@ def _facts(
         "keys": [keys[i] for i in shown.numbers[order].tolist()],
         "labelled": np.flatnonzero(shown.labelled[order]).tolist(),
         "calibrated": shown.confidence is not None,
-        "doubt": np.round(1000 * np.clip(np.where(shown.labelled, 0, doubt), 0, 1))[order].astype(int).tolist(),
+        "doubt": np.round(1000 * np.clip(np.where(shown.labelled, 0, doubt), 0, 1))[order]
+        .astype(int)
+        .tolist(),
         "second": found.second[order].tolist(),
         "alike": alike(found),
         "byLikeness": by_likeness(found),
@@ -233,7 +237,9 @@ def _tail(facts: Mapping[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))  # ASCII: a file name that is not UTF-8 can be written, too
+    return json.dumps(
+        value, separators=(",", ":")
+    )  # ASCII: a file name that is not UTF-8 can be written, too
 
 
 def _template(name: str) -> str:

@@ -207,7 +207,7 @@ class DiscoverSettings:
     labels: Path
     """CSV file with the columns path (relative to the folder) and label, for the images whose class is known."""
     out: Path
-    """Run folder to make; open its gallery.html afterwards."""
+    """Run folder to make; open its gallery.html afterwards, and name, merge and split there what was found."""
     method: MethodName = "ward"
     """Discovery method."""
     k: int | Literal["estimated"] = "estimated"
@@ -216,14 +216,19 @@ class DiscoverSettings:
     cache: Path | None = None
     """Folder of the feature cache; by default `features` beside --out."""
     per_class: int = 12
-    """Most central images of a class in the gallery."""
+    """Images of a class that the gallery shows at first: a third each from its centre, its middle and its edge."""
+    thumbnails: int = 5000
+    """Most images with a thumbnail in the gallery, 4 kB each. The others are shown from their files, while these lie
+    where they lie now, or by `review`."""
     seed: int = 0
     """Seed of the method."""
     extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
 
     def __post_init__(self) -> None:
-        if self.per_class < 1:
-            raise UserError(f"--per-class {self.per_class}: must be 1 or more")
+        if self.per_class < 3:
+            raise UserError(f"--per-class {self.per_class}: must be 3 or more")
+        if self.thumbnails < 0:
+            raise UserError(f"--thumbnails {self.thumbnails}: must be 0 or more")
 
 
 def check_name(name: str) -> str:
