@@ -148,7 +148,7 @@ def read_decisions(path: Path, run: str | None = None) -> tuple[Decision, ...]:
         if line.get("action") == "run":  # two files that were joined
             _check_head(path, line, lines[0][1]["run"])
             continue
-        decision = _parsed(line, where)
+        decision = parsed(line, where)
         if decision.id in found:
             raise UserError(f"{where}: the id {decision.id!r} stands above already; ids must differ")
         if decision.action == "undo" and decision.of not in found:
@@ -186,7 +186,8 @@ def _check_head(path: Path, line: Mapping[str, Any], run: str | None) -> None:
         )
 
 
-def _parsed(line: Mapping[str, Any], where: str) -> Decision:
+def parsed(line: Mapping[str, Any], where: str) -> Decision:
+    """Return the decision that a line says; raise a UserError that begins with ``where`` if it says none."""
     action = line.get("action")
     if not isinstance(action, str) or action not in _KEYS:
         raise UserError(f"{where}: {action!r} is no action; there are {choices(_KEYS)}")
@@ -238,7 +239,7 @@ def replay(
     Raises:
         UserError: a decision names a class or an image that neither the run nor a decision made.
     """
-    _check(decisions, names, assignments)
+    check(decisions, names, assignments)
     own = {name: name for name in known}
     state = _State(dict.fromkeys(names), dict(assignments), own, names=dict(own))
     for one in _standing(decisions):
@@ -246,7 +247,8 @@ def replay(
     return state.result()
 
 
-def _check(decisions: Sequence[Decision], names: Sequence[str], assignments: Mapping[str, str]) -> None:
+def check(decisions: Sequence[Decision], names: Sequence[str], assignments: Collection[str]) -> None:
+    """Raise a UserError if one of ``decisions`` names a class or an image that neither the run nor another made."""
     there = set(names) | {one.name for one in decisions if one.action in ("split", "is")}
     for one in decisions:
         clusters = [one.cluster, *one.clusters] if one.action not in ("is", "undo") else []
