@@ -1,5 +1,7 @@
 import csv
+import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,16 +10,19 @@ import pytest
 
 from gcd_longtail import demo as demo_module
 from gcd_longtail import discover as discovery
+from gcd_longtail.backbones.extract import Extractor
 from gcd_longtail.checks import checks
 from gcd_longtail.demo import demo
 from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
 from gcd_longtail.discovery.predictors import nearest_centroid
+from gcd_longtail.discovery.problem import Discovery, Problem
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.predict import predict
+from gcd_longtail.reviewing.decisions import run_identity
 from gcd_longtail.settings.commands import DiscoverSettings, EvaluateSettings, FeatureConfig, PredictSettings
-from seminar_common import failures
+from seminar_common import failures, files
 from seminar_common.errors import UserError
 
 
@@ -79,15 +84,22 @@ def test_what_was_left_out_is_recorded(found: Path) -> None:
     }
 
 
-def test_the_gallery_opens_offline_and_shows_every_class(found: Path) -> None:
+def test_the_gallery_opens_offline_and_knows_every_image(found: Path) -> None:
     page = (found / "gallery.html").read_text()
     assert "66 images, 10 of them labelled" in page
     assert "6 classes were asked for, 3 of them labelled." in page
     assert "Features are the pixels themselves" in page
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    for name in ("a", "c", "e", "novel-1", "novel-2", "novel-3"):
-        assert f"<h3>{name} <span" in page
-    assert page.count("data:image/jpeg") == sum(min(12, n) for n in (20, 16, 12, 8, 6, 4))
+    assert (
+        not re.findall(r'(?:src|href)="(?!data:)', page) and "http://" not in page and "https://" not in page
+    )
+    assert page.count('<script type="text/plain" id="t') == 66
+    facts = json.loads((found / "gallery.json").read_text())
+    assert facts["names"] == ["a", "c", "e", "novel-1", "novel-2", "novel-3"] and facts["known"] == 3
+    rows = read(found / "assignments.csv")
+    assert facts["keys"] == [row["image"] for row in rows]
+    assert facts["sizes"] == [sum(row["name"] == name for row in rows) for name in facts["names"]]
+    assert facts["labelled"] == [i for i, row in enumerate(rows) if row["labelled"] == "yes"]
+    assert facts["run"] == run_identity(json.loads((found / "config.json").read_text()))
 
 
 def test_a_discovery_says_what_it_was_made_from(found: Path) -> None:
@@ -152,7 +164,11 @@ def test_a_folder_that_is_labelled_throughout_is_refused(images: Path) -> None:
     ("rows", "k", "message"),
     [
         (["gone/000.png,x,y"], 6, r"labels\.csv, line 11: has 3 cells"),
-        ([], 67, r"--k 67: more classes than the 66 images of"),
+        (
+            [],
+            61,
+            "--k 61: more classes than images; 57 unlabelled images and 3 known classes make at most 60",
+        ),
         ([], 2, "K = 2 is fewer than the 3 known classes"),
     ],
 )
@@ -162,6 +178,68 @@ def test_what_can_be_refused_is_refused_before_the_images_are_read(
     monkeypatch.setattr(discovery, "read_folder", lambda *_: pytest.fail("the images were read"))
     with pytest.raises(UserError, match=message):
         discover(settings(images, label(images, rows), k=k))
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_the_images_are_read(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "read_folder", lambda *_: pytest.fail("the images were read"))
+    (images.parent / "file").touch()
+    given = settings(images, label(images, []))
+    with pytest.raises(UserError, match="can't be written .Not a directory"):
+        discover(dataclasses.replace(given, out=images.parent / "file" / "found"))
+    with files.reserved(given.out), pytest.raises(UserError, match="found: another run is writing to it"):
+        discover(given)
+
+
+def test_a_cache_that_can_not_be_written_is_refused_before_the_features(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (images.parent / "file").touch()
+    monkeypatch.setattr(Extractor, "extract", lambda *_: pytest.fail("features were extracted"))
+    with pytest.raises(UserError, match="--cache .*can't be written"):
+        discover(settings(images, label(images, []), cache=images.parent / "file" / "cache"))
+
+
+def test_names_of_any_bytes_go_through_to_the_tables(images: Path) -> None:
+    odd = images / os.fsdecode(b"gr\xfcn")
+    (images / "b").rename(odd)
+    folder = images.rename(images.with_name(os.fsdecode(b"f\xfcr")))
+    labels = label(folder, ["gr\\xfcn/000.png,gr\xfcn"])
+    run = discover(settings(folder, labels))
+    rows = read(run.folder / "assignments.csv")
+    assert sum(row["image"].startswith(r"gr\xfcn/") for row in rows) == 16
+    assert {row["name"] for row in rows if row["labelled"] == "yes"} == {"a", "c", "e", "grün"}
+    predict(PredictSettings(run.folder, folder, folder.parent / "more"))
+    assert len(read(folder.parent / "more" / "predictions.csv")) == 66
+    assert json.loads((run.folder / "config.json").read_text())["dataset"] == r"f\xfcr"
+
+
+def test_images_with_the_same_bytes_have_one_answer_and_contradictions_are_named(
+    images: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, of in (("b/x.png", "a/000.png"), ("b/y.png", "b/000.png"), ("b/z.png", "c/000.png")):
+        (images / name).write_bytes((images / of).read_bytes())
+    rows = ["b/z.png,a"]
+
+    class Torn:
+        def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+            count = len(problem.unlabelled)
+            return Discovery(np.arange(count) % k, nearest_centroid(np.eye(k, problem.unlabelled.shape[1])))
+
+    monkeypatch.setattr(discovery, "make_method", lambda name: Torn())
+    discover(settings(images, label(images, rows)))
+    found = {row["image"]: row["name"] for row in read(images.parent / "found" / "assignments.csv")}
+    assert found["b/x.png"] == found["a/000.png"] == "a"
+    assert found["b/y.png"] == found["b/000.png"]
+    assert (found["b/z.png"], found["c/000.png"]) == ("a", "c")
+    assert (
+        "1 pictures have copies with other labels (first: b/z.png is a and c/000.png is c); mend the labels"
+        in capsys.readouterr().err
+    )
+    again = label(images, ["b/z.png,c"])
+    discover(dataclasses.replace(settings(images, again), out=images.parent / "again"))
+    assert "copies with other labels" not in capsys.readouterr().err
 
 
 def test_a_folder_without_a_readable_image_is_refused(tmp_path: Path) -> None:

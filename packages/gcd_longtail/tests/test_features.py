@@ -55,6 +55,15 @@ def no_backbone(monkeypatch: pytest.MonkeyPatch):
     return lambda: monkeypatch.setattr(extract, "load_backbone", forbidden)
 
 
+def test_what_can_not_be_written_is_refused_before_the_backbone_is_loaded(
+    data: Path, tmp_path: Path, no_backbone
+) -> None:
+    (tmp_path / "file").touch()
+    no_backbone()
+    with pytest.raises(UserError, match="--cache .*file/cache: can't be written .Not a directory"):
+        features.features(FeaturesSettings(data, PIXELS, cache=tmp_path / "file" / "cache"))
+
+
 # ---------------------------------------------------------------------------------------------------- cache
 
 
@@ -201,8 +210,8 @@ def test_an_image_that_is_gone_is_named(data: Path, images: Path) -> None:
 
 def truncate_images(images: Path, names: list[str]) -> None:
     """Cut files so that their headers can be read and their pixels can't."""
-    for name in names:
-        noise = np.random.default_rng(len(name)).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    for seed, name in enumerate(names):
+        noise = np.random.default_rng(seed).integers(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(noise).save(images / name)
         (images / name).write_bytes((images / name).read_bytes()[:4000])
 

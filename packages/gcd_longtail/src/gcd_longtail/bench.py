@@ -27,9 +27,14 @@ def bench(settings: BenchSettings) -> Results:
     """Measure, write ``results.json`` and ``report.html``.
 
     Raises:
-        UserError: a peer's folder that isn't one, or results that are there already.
+        UserError: a peer's folder that isn't one, or an output that exists or that another run is making.
     """
     files.refuse_existing(settings.out)
+    with files.locked(settings.out):
+        return _bench(settings)
+
+
+def _bench(settings: BenchSettings) -> Results:
     gcd, simgcd = peers.sort_peers(settings.peer)
     launch(settings.device)
     points = k_means.make_points(settings.rows, settings.width, settings.k, settings.seed)

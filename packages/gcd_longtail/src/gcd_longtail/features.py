@@ -30,13 +30,17 @@ def features(settings: FeaturesSettings) -> None:
     Images that can't be decoded are listed in ``failures.csv`` and left out of the problem.
 
     Raises:
-        UserError: no split, images that are gone or changed, or a backbone that can't be loaded.
+        UserError: no split, images that are gone or changed, a folder that can't be written to, or a backbone that can't be
+            loaded.
     """
     split = read_split(settings.data)
     cache = settings.cache or settings.data.absolute().parent / "features"
     open_images = partial(open_source, read_source(settings.data))
     extractor = Extractor(open_images, settings.features, cache, settings.extraction)
     images = _wanted(split, extractor.source)
+    files.check_writable(settings.data, "--data ")
+    if extractor.store(0).missing(split.hashes):
+        files.check_writable(cache, "--cache ")
     _check_cached(extractor.store(0), images, extractor.source)
     train = [one for one, role in zip(images, split.roles, strict=True) if role != "T"]
     lost = extractor.extract(images, *[train] * settings.views)

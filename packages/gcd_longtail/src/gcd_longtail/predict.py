@@ -27,9 +27,13 @@ def predict(settings: PredictSettings) -> None:
 
     Raises:
         UserError: an unfinished run, features that are not those of the run, no readable image, or an output folder
-            that exists.
+            that exists or that another run is making.
     """
-    files.refuse_existing(settings.out)
+    with files.reserved(settings.out):
+        _predict(settings)
+
+
+def _predict(settings: PredictSettings) -> None:
     run, found = load_found(settings.run)
     features = dataclasses.replace(found.features, weights=settings.weights or found.features.weights)
     _check_features(run, features)

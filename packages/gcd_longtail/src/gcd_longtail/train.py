@@ -10,7 +10,7 @@ from gcd_longtail.discovery.problem import Method, Problem, check_k
 from gcd_longtail.discovery.run import TOPIC, Found, class_names, envelope, read_config, save, sort_novel
 from gcd_longtail.protocol.data import Data, features_command, load
 from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
-from seminar_common import runs
+from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.identity import require_same
@@ -25,7 +25,7 @@ def train(settings: TrainSettings) -> Run:
 
     Raises:
         UserError: an unknown method, data without features or other than the resumed run's, K below the known
-            classes, or a folder that exists.
+            classes or above the images, or a folder that exists or that another run is writing to.
     """
     resumed, settings = open_or_resume(settings, {"": TrainSettings}, _stored_settings, movable=("data",))
     if settings.data is None:
@@ -33,17 +33,18 @@ def train(settings: TrainSettings) -> Run:
     method = make_method(settings.method)
     data = load(settings.data) if resumed is None else reopen(resumed, settings.data)[1]
     if isinstance(settings.k, int):
-        check_k(settings.k, data.split.known)
+        check_room(settings.method, settings.k, data.split.known, len(data.problem.unlabelled))
     if resumed is not None and has_ended(resumed):
         return resumed
     folder = settings.out or runs.default_folder("gcd_longtail", "train", settings.method, settings.seed)
     if resumed is None:
         runs.refuse_existing(folder)
-    fabric = launch(settings.device)
-    config = envelope("train", data.split.name, data.identity, data.config, settings)
-    run = resumed or start_run(fabric, folder, config, data={data.split.name: data.split.hash})
-    run.cut_log(0)
-    _fit(method, settings, dataclasses.replace(data.problem, device=str(fabric.device)), data, run)
+    with files.locked(resumed.folder if resumed else folder):
+        fabric = launch(settings.device)
+        config = envelope("train", data.split.name, data.identity, data.config, settings)
+        run = resumed or start_run(fabric, folder, config, data={data.split.name: data.split.hash})
+        run.cut_log(0)
+        _fit(method, settings, dataclasses.replace(data.problem, device=str(fabric.device)), data, run)
     return run
 
 
@@ -56,6 +57,20 @@ def _fit(method: Method, settings: TrainSettings, problem: Problem, data: Data, 
     names = class_names([one.name for one in data.split.classes[: data.split.known]], k)
     save(run, Found(discovery, names, problem.known, data.config, interval))
     say(f"wrote {run.folder}; measure it with `gcd-longtail evaluate --run {run.folder}`")
+
+
+def check_room(method: str, k: int, known: int, unlabelled: int) -> None:
+    """Raise a UserError unless ``k`` classes have room for the known ones, and images to lie in.
+
+    ``kmeans`` looks for all of them among the unlabelled images, other methods for the novel ones alone.
+    """
+    check_k(k, known)
+    most = unlabelled if method == "kmeans" else known + unlabelled
+    if k > most:
+        raise UserError(
+            f"--k {k}: more classes than images; {unlabelled:,} unlabelled images and {known} known classes make at "
+            f"most {most:,} with {method}"
+        )
 
 
 def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> tuple[int, tuple[int, int] | None]:

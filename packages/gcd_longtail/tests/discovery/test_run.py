@@ -28,7 +28,7 @@ from gcd_longtail.settings.commands import (
 )
 from gcd_longtail.split import split
 from gcd_longtail.train import train
-from seminar_common import plots
+from seminar_common import files, plots
 from seminar_common.errors import UserError
 from seminar_common.identity import digest
 from seminar_common.results import read_results
@@ -291,6 +291,14 @@ def weights_of(seed: int, path: Path) -> None:
         ({"data": None}, "needs --data"),
         ({"method": "nothing"}, "--method nothing: no such method"),
         ({"k": 4}, "K = 4 is fewer than the 5 known classes"),
+        (
+            {"k": 5000},
+            r"--k 5000: more classes than images; (\d+) unlabelled images .* at most \1 with kmeans",
+        ),
+        (
+            {"k": 5000, "method": "ward"},
+            r"--k 5000: more classes than images; .* and 5 known classes make at most",
+        ),
         ({"data": Path("nowhere")}, "no such split"),
     ],
 )
@@ -299,6 +307,16 @@ def test_what_can_not_be_trained_leaves_no_folder(data: Path, changes: dict, mes
     with pytest.raises(UserError, match=message):
         train(dataclasses.replace(settings, **changes))
     assert not (data.parent / "refused").exists()
+
+
+def test_a_run_is_written_by_one_process_at_a_time(run: Path, data: Path) -> None:
+    new = data.parent / "contested"
+    with files.locked(new), pytest.raises(UserError, match="contested: another run is writing to it"):
+        train(TrainSettings(data, "kmeans", new))
+    unfinished = shutil.copytree(run, data.parent / "unfinished")
+    (unfinished / "checkpoints" / "model.safetensors").unlink()
+    with files.locked(unfinished), pytest.raises(UserError, match="unfinished: another run is writing to it"):
+        train(TrainSettings(resume=unfinished))
 
 
 def test_predictions_sort_new_images_into_known_and_novel_classes(images: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
 from seminar_common.errors import UserError
 from seminar_common.failures import Failure
+from seminar_common.files import check_writable
 from seminar_common.identity import Facts
 
 
@@ -44,11 +45,13 @@ def read_folder(
     """Return the images below ``folder`` with their plain features, from the cache where it has them.
 
     Raises:
-        UserError: no image in the folder can be read; see also :class:`~gcd_longtail.backbones.extract.Extractor`.
+        UserError: no image in the folder can be read, or the cache can't be written to; see also :class:`~gcd_longtail.backbones.extract.Extractor`.
     """
     extractor = Extractor(partial(open_unlabelled, folder.absolute()), config, cache, extraction)
     source = extractor.source
     hashes, failures = hash_images(source)
+    if extractor.store(0).missing(hashes.values()):
+        check_writable(cache, "--cache ")
     keys = source.listing.keys
     failures += extractor.extract([Wanted(keys[index], digest) for index, digest in hashes.items()])
     store = extractor.store(0)

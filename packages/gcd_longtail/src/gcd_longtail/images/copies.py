@@ -73,3 +73,36 @@ def joined_groups(listing: Listing, hashes: Mapping[int, str]) -> list[str]:
 
 def _chains(tied: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
     return [(some[0], other) for some in tied for other in some[1:]]
+
+
+def contradictions(hashes: Sequence[str], labels: np.ndarray) -> list[list[int]]:
+    """Return the numbers of the labelled copies of each picture whose copies have several labels.
+
+    Args:
+        hashes: of the images.
+        labels: int64 [N], negative where it is unknown.
+    """
+    same = copies(dict(enumerate(hashes)))
+    labelled = ([index for index in some if labels[index] >= 0] for some in same)
+    return [some for some in labelled if len(set(labels[some].tolist())) > 1]
+
+
+def one_answer(hashes: Sequence[str], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return ``classes`` with one class for all copies of a picture, int64 [N].
+
+    That is the label of its copies, where they have one alone; else the class that most of the unlabelled copies have, of
+    equally many the first. A labelled image keeps its label.
+
+    Args:
+        hashes: of the images.
+        labels: int64 [N], negative where it is unknown.
+        classes: int64 [N], a labelled image's label or what was found for the others.
+    """
+    answers = classes.copy()
+    for some in copies(dict(enumerate(hashes))):
+        open_ones = [index for index in some if labels[index] < 0]
+        given = {int(labels[index]) for index in some if labels[index] >= 0}
+        if open_ones:
+            found = np.bincount(classes[open_ones])
+            answers[open_ones] = given.pop() if len(given) == 1 else int(found.argmax())
+    return answers
