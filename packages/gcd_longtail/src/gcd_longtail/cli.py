@@ -29,7 +29,7 @@ COMMANDS = {
             "--images caltech101.parquet --name caltech101 --out data/caltech101/seed0",
             "--images photos/ --imbalance-ratio 100 --out data/long-tail",
         ),
-        inputs=("reuse", "source.index", "source.test_index"),
+        inputs=("reuse", "bacon", "source.index", "source.test_index"),
         new=("out",),
     ),
     "features": Command(

@@ -9,6 +9,7 @@ from gcd_longtail.images.copies import left_out
 from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources import open_source, resolve
 from gcd_longtail.images.sources.base import Source
+from gcd_longtail.protocol.bacon_indices import Indices, published_split, read_indices
 from gcd_longtail.protocol.planning import plan
 from gcd_longtail.protocol.split_file import Split, read_split, write_split
 from gcd_longtail.settings.commands import SplitSettings
@@ -27,11 +28,14 @@ def split(settings: SplitSettings) -> Split:
         UserError: the folder exists, there are no labels, a known class is missing, or too few classes remain.
     """
     files.refuse_existing(settings.out)
+    indices = None if settings.bacon is None else _published(settings)
     source = open_source(settings.source)
     hashes, lost = hash_images(source)
     torn: dict[int, failures.Failure] = {}
     if settings.reuse is not None:
         made = _reuse(read_split(settings.reuse), source, hashes, settings.reuse)
+    elif indices is not None:
+        made = published_split(indices, source, hashes, settings)
     else:
         torn = left_out(source.listing, hashes)
         made = plan(source, {i: digest for i, digest in hashes.items() if i not in torn}, settings)
@@ -41,6 +45,22 @@ def split(settings: SplitSettings) -> Split:
         failures.add(settings.out / failures.FILE, left)
     _describe(made, settings.out, len(lost), len(torn))
     return made
+
+
+def _published(settings: SplitSettings) -> Indices:
+    """Return the index files that ``--bacon`` names.
+
+    Raises:
+        UserError: they can't be read, or the images are not CIFAR in its own order.
+    """
+    assert settings.bacon is not None
+    form = resolve(settings.source)
+    if form not in ("cifar10", "cifar100"):
+        raise UserError(
+            f"--bacon: its files number the images of CIFAR as torchvision unpacks it, but {settings.source.images} is "
+            f"read as {form}; give the folder that holds cifar-100-python or cifar-10-batches-py"
+        )
+    return read_indices(settings.bacon)
 
 
 def _reuse(shared: Split, source: Source, hashes: Mapping[int, str], file: Path) -> Split:

@@ -25,7 +25,7 @@ def plan(source: Source, hashes: Mapping[int, str], settings: SplitSettings) -> 
     train, test = _train_and_test(source, hashes, settings, groups)
     order = sorted(train, key=lambda name: (-len(train[name]), name))
     known = choose_known(order, settings)
-    classes, rows = _classes(order, train, known), []
+    classes, rows = class_infos(order, train, known), []
     for number, one in enumerate(classes):
         labelled = _labelled(one, train[one.name], groups, settings)
         rows += [(index, number, "L" if index in labelled else "U") for index in train[one.name]]
@@ -197,9 +197,16 @@ def terciles(order: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _classes(
+def class_infos(
     order: Sequence[str], train: Mapping[str, Sequence[int]], known: set[str]
 ) -> tuple[ClassInfo, ...]:
+    """Return the classes of a split, known ones first and frequent ones first among these.
+
+    Args:
+        order: all classes, the most frequent first.
+        train: training images of each.
+        known: the known ones.
+    """
     frequency = terciles(order)
     known_first = sorted(order, key=lambda name: name not in known)  # stable: frequent ones first within each
     return tuple(ClassInfo(name, name in known, len(train[name]), frequency[name]) for name in known_first)

@@ -1,7 +1,7 @@
 """Settings of the commands that handle data, runs and pages. Imports nothing heavy, so that ``--help`` is quick."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,10 @@ class SplitSettings:
     """Name of the data set in every table; by default that of the images."""
     reuse: Path | None = None
     """A split.json of somebody else to apply to your copy of the same images; the options below are then not used."""
+    bacon: Path | None = None
+    """Folder of index files into CIFAR's training images that BaCon published (data_uq_idxs/cifar100_k80_imb100): they
+    say which classes are known and which images are labelled. Of the options below only --seed goes with it; methods
+    take it."""
     exclude: tuple[str, ...] = ()
     """Classes to leave out, such as one that holds whatever belongs to no class."""
     class_count: int = 0
@@ -80,6 +84,17 @@ class SplitSettings:
             raise UserError(f"--imbalance-ratio {self.imbalance_ratio}: must be 1 or more, or 0 for none")
         if self.min_images < 2:
             raise UserError(f"--min-images {self.min_images}: a class needs 2 images or more")
+        if self.bacon is not None:
+            _refuse_choices(self)
+
+
+def _refuse_choices(settings: SplitSettings) -> None:
+    """Raise a UserError if a choice is made that the index files of ``--bacon`` make already."""
+    free = {"out", "source", "name", "bacon", "seed"}
+    for one in fields(settings):
+        if one.name not in free and getattr(settings, one.name) != one.default:
+            option = one.name.replace("_", "-")
+            raise UserError(f"--{option} does not go with --bacon, whose files say it already; leave one out")
 
 
 @dataclass(frozen=True)
