@@ -58,6 +58,8 @@ class Command:
     """Fields that must be given unless ``--resume`` is, although their default is None."""
     advanced: tuple[str, ...] = ()
     """Fields, of groups of settings as well, that only ``--help-all`` shows; they are accepted as any other."""
+    waits: bool = False
+    """Whether it waits for others, as a server does, and is not to say every half minute that it is at work."""
 
     def run(self, settings: Any) -> None:
         """Import the function and call it."""
@@ -135,7 +137,9 @@ class _Line:
         if command.extra:
             extras.require(f"{self.prog} {name}", self.distribution, command.extra)
         with (
-            heartbeat(_still_working(f"{self.prog} {name}"), MOST_SILENCE),
+            contextlib.nullcontext()
+            if command.waits
+            else heartbeat(_still_working(f"{self.prog} {name}"), MOST_SILENCE),
             _mendable_errors(f"{self.prog} {name}", self.distribution, settings),
             environment_set(_thread_variables(settings)),
         ):

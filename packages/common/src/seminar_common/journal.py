@@ -5,8 +5,8 @@ compared when it is opened again (see :mod:`seminar_common.identity`). A journal
 line and is plain JSON lines.
 
 What survives: each line is handed to the system before :meth:`Journal.append` returns, so that it outlives a kill of
-the process. It is forced to the disk (fsync) when the journal is closed, not line by line: after a power cut the last
-seconds may be missing, and what they said is done again. A last line without its line feed is cut off.
+the process. It is forced to the disk (fsync) when the journal is closed and by :meth:`Journal.sync`, not line by line:
+after a power cut the last seconds may be missing, and what they said is done again. A last line without its line feed is cut off.
 """
 
 import json
@@ -50,6 +50,10 @@ class Journal:
             self._file.truncate(position)
             raise
         return position
+
+    def sync(self) -> None:
+        """Force to the disk what was appended, so that it outlives a power cut, too."""
+        os.fsync(self._file.fileno())
 
     def records(self) -> Iterator[tuple[int, Any]]:
         """Yield position and content of each record so far."""

@@ -136,6 +136,7 @@ COMMANDS = {
             "--model model.safetensors --host 0.0.0.0 --port 80 --workers 8",
         ),
         extra="serve",
+        waits=True,
         inputs=("model",),
     ),
     "bench": Command(

@@ -12,7 +12,8 @@ function standing(lines) {
 class Replay {
   // names: classes of the run; assignments: Map of image -> class; known: classes whose names are a person's.
   constructor(names, assignments, known) {
-    this.order = [...names];
+    this.order = new Set(names); // the classes that are there
+    this.own = new Set(known);
     this.images = new Map(assignments);
     this.into = new Map();
     this.names = new Map([...known].map((name) => [name, name]));
@@ -25,7 +26,7 @@ class Replay {
   // The class that this one is part of now; null if it is not there.
   root(cluster) {
     while (this.into.has(cluster)) cluster = this.into.get(cluster);
-    return this.order.includes(cluster) ? cluster : null;
+    return this.order.has(cluster) ? cluster : null;
   }
 
   nameOf(cluster) {
@@ -43,21 +44,32 @@ class Replay {
     return cluster === UNSURE || cluster === undefined ? UNSURE : this.root(cluster) ?? UNSURE;
   }
 
-  settle(cluster, shown) {
+  // Take a rejection back. A name that another class has got meanwhile stays with that one.
+  revive(cluster) {
+    if (!this.rejected.has(cluster)) return;
+    const other = this.called(this.nameOf(cluster));
+    if (other !== null && other !== cluster) {
+      this.names.delete(cluster);
+      if (this.own.has(cluster)) this.names.set(cluster, cluster);
+    }
     this.rejected.delete(cluster);
+  }
+
+  settle(cluster, shown) {
+    this.revive(cluster);
     this.settled.add(cluster);
     for (const key of shown ?? []) if (this.home(key) === cluster) this.labels.set(key, cluster);
   }
 
   join(clusters, into) {
+    for (const one of [into, ...clusters]) this.revive(one);
     const names = [into, ...clusters].filter((one) => this.names.has(one)).map((one) => this.names.get(one));
-    for (const one of [into, ...clusters]) this.rejected.delete(one);
     for (const one of clusters) {
       if (one === into) continue;
       this.into.set(one, into);
       this.names.delete(one);
       this.settled.delete(one);
-      this.order.splice(this.order.indexOf(one), 1);
+      this.order.delete(one);
     }
     if (names.length) this.names.set(into, names[0]);
   }
@@ -74,10 +86,10 @@ class Replay {
   made(name) {
     let cluster = this.called(name);
     if (cluster === null) {
-      this.order.push(name);
+      this.order.add(name);
       cluster = name;
     }
-    this.rejected.delete(cluster);
+    this.revive(cluster);
     return cluster;
   }
 
@@ -87,7 +99,7 @@ class Replay {
     switch (line.action) {
       case "name": {
         if (at === null) return;
-        this.rejected.delete(at);
+        this.revive(at);
         let other = this.called(name);
         if (other === null || other === at) {
           this.names.set(at, name);
@@ -150,7 +162,7 @@ class Replay {
       if (!roots.has(cluster)) roots.set(cluster, this.root(cluster));
       return roots.get(cluster);
     };
-    const classes = this.order.map((cluster) => ({
+    const classes = [...this.order].map((cluster) => ({
       cluster, name: this.nameOf(cluster), named: this.names.has(cluster),
       settled: this.settled.has(cluster), rejected: this.rejected.has(cluster),
     }));

@@ -67,7 +67,7 @@ function render() {
   else if (state.view === "unsure") view.replaceChildren(pile(unsureImages(), answerUnsure, "No image is in doubt."));
   else if (state.view === "labels") view.replaceChildren(pile(doubtfulLabels(), answerLabel, "No label is in doubt."));
   else view.replaceChildren(mapView());
-  view.dataset.view = state.open === null ? state.view : "group";
+  view.dataset.shows = state.open === null ? state.view : "group";
   if (state.view === "map" && state.open === null) drawMap();
 }
 
