@@ -216,7 +216,7 @@ def write_page(out: Path, facts: Mapping[str, Any], thumbnails: Iterable[str]) -
 
 def served_page(facts: Mapping[str, Any]) -> str:
     """Return the page for a server that sends thumbnails and takes decisions."""
-    return _head(facts["title"], "img-src 'self'; connect-src 'self'") + _tail(facts)
+    return _head(facts["title"], "img-src 'self' data:; connect-src 'self'") + _tail(facts)
 
 
 def _head(title: str, sources: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,23 @@ def open_ledger(path: Path, run: str, names: Sequence[str], keys: Sequence[str])
     if path.exists() and path.stat().st_size:
         _end_last_line(path)
         check(read_decisions(path, run), names, frozenset(keys))
-    with open_journal(path) as journal:
+    with _opened(path) as journal:
         if not path.stat().st_size:
             journal.append(head(run, len(keys)))
         lines = [line for _, line in records(path) if line["action"] != "run"]
         yield Ledger(journal, lines, names, keys)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Journal]:
+    with ExitStack() as stack:
+        try:
+            journal = stack.enter_context(open_journal(path))
+        except UserError as error:
+            raise UserError(
+                f"{path}: another `gcd-longtail review` is deciding about this run; use its page, or stop it"
+            ) from error
+        yield journal
 
 
 def _end_last_line(path: Path) -> None:

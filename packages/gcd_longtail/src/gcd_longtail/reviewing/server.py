@@ -8,6 +8,7 @@ request is checked, so that no page of another site reaches it under a name of i
 import http.server
 import json
 import secrets
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -102,6 +103,11 @@ class ReviewServer(http.server.ThreadingHTTPServer):
             raise UserError(
                 f"--port {port}: can't listen there ({reason}); choose another, or 0 for a free one"
             ) from error
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that went away before its answer; show what else went wrong."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # ty: ignore[invalid-argument-type]
 
     @property
     def address(self) -> str:
