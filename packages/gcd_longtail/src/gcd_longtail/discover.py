@@ -14,15 +14,16 @@ from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.backbones.folder import ImageFolder, read_folder
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
-from gcd_longtail.discovery.problem import Problem, check_k
+from gcd_longtail.discovery.problem import Discovery, Method, Problem
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
 from gcd_longtail.figures.gallery import Shown, centrality, write_gallery
+from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
 from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.settings.commands import DiscoverSettings
+from gcd_longtail.train import check_room
 from seminar_common import failures, files, runs
 from seminar_common.device import launch
-from seminar_common.errors import UserError
 from seminar_common.identity import digest
 from seminar_common.progress import say
 from seminar_common.runs import Run
@@ -48,23 +49,28 @@ def discover(settings: DiscoverSettings) -> Run:
     takes the run for further images.
 
     Raises:
-        UserError: no images, no usable label, nothing unlabelled, K below the labelled classes or above the images, or a folder
-            that exists.
+        UserError: no images, no usable label, nothing unlabelled, K below the labelled classes or above the images, or a
+            folder that exists or that another run is making.
     """
     method = make_method(settings.method)
-    files.refuse_existing(settings.out)
+    with files.reserved(settings.out):
+        return _discover(settings, method)
+
+
+def _discover(settings: DiscoverSettings, method: Method) -> Run:
     cache = settings.cache or settings.out.absolute().parent / "features"
     _known_labels(
         settings, open_unlabelled(settings.images).listing.keys
     )  # before the work, what can be said then
     images = read_folder(settings.images, settings.features, cache, settings.extraction)
     known = _known_labels(settings, images.keys, [one.file for one in images.failures])
+    _warn_of_contradictions(images, known)
     problem = _problem(images, known, str(launch(settings.extraction.device).device))
     k, interval, remark = _number_of_classes(settings, problem)
     say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
-    discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
-    classes = known.labels.copy()
-    classes[known.labels < 0] = discovery.assignments
+    discovery = _same_for_copies(method.fit(problem, k, settings.seed), images, known)
+    discovery = sort_novel(discovery, problem.known)
+    classes = _with_labels(known, discovery.assignments)
     found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, interval)
     run = _write(settings, images, known, Outcome(found, classes, remark))
     say(f"open {settings.out / 'gallery.html'}")
@@ -77,12 +83,29 @@ def _known_labels(
     """Return the labels of the images ``keys``; raise a UserError if they or K do not fit these images."""
     known = read_labels(settings.labels, settings.images, keys, unreadable)
     if isinstance(settings.k, int):
-        check_k(settings.k, len(known.classes))
-        if settings.k > len(keys):
-            raise UserError(
-                f"--k {settings.k}: more classes than the {len(keys):,} images of {settings.images}"
-            )
+        check_room(settings.method, settings.k, len(known.classes), int((known.labels < 0).sum()))
     return known
+
+
+def _with_labels(known: KnownLabels, assignments: np.ndarray) -> np.ndarray:
+    """Return the class of each image, int64 [N]: its label, or what was found."""
+    classes = known.labels.copy()
+    classes[known.labels < 0] = assignments
+    return classes
+
+
+def _same_for_copies(discovery: Discovery, images: ImageFolder, known: KnownLabels) -> Discovery:
+    """Return ``discovery`` with one answer for all images with the same bytes."""
+    answers = one_answer(images.hashes, known.labels, _with_labels(known, discovery.assignments))
+    return Discovery(answers[known.labels < 0], discovery.predictor)
+
+
+def _warn_of_contradictions(images: ImageFolder, known: KnownLabels) -> None:
+    pictures = contradictions(images.hashes, known.labels)
+    if pictures:
+        keys = images.keys
+        named = " and ".join(f"{keys[i]} is {known.classes[known.labels[i]]}" for i in pictures[0][:3])
+        say(f"{len(pictures)} pictures have copies with other labels (first: {named}); mend the labels")
 
 
 def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
@@ -110,7 +133,7 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
     """Make the run folder at once: it is there in full or not at all."""
     import torch
 
-    name, identity = settings.images.resolve().name, _identity(images, known)
+    name, identity = files.encodable(settings.images.resolve().name), _identity(images, known)
     classes = digest({"names": outcome.found.names, "classes": outcome.classes})
     config = envelope("discover", name, identity, settings.features, settings) | {"found": classes}
     facts = runs.environment(torch.get_num_threads(), images=len(images.numbers))

@@ -9,10 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gcd_longtail.backbones.backbones import PIXELS
 from gcd_longtail.backbones.cache import FeatureStore
 from gcd_longtail.backbones.extract import Extractor, Wanted, read_unchanged
 from gcd_longtail.images.sources import open_source
 from gcd_longtail.images.sources.base import Source
+from gcd_longtail.protocol import near_copies
 from gcd_longtail.protocol.data import FEATURES_FILE
 from gcd_longtail.protocol.split_file import Split, read_source, read_split
 from gcd_longtail.settings.commands import FeaturesSettings
@@ -27,7 +31,8 @@ from seminar_common.settings import to_dict
 def features(settings: FeaturesSettings) -> None:
     """Fill the cache for every image of a split and note in ``features.json`` which features it uses.
 
-    Images that can't be decoded are listed in ``failures.csv`` and left out of the problem.
+    Images that can't be decoded are listed in ``failures.csv`` and left out of the problem. Near copies are listed in
+    ``near-copies.csv``; they stay where they are.
 
     Raises:
         UserError: no split, images that are gone or changed, a folder that can't be written to, or a backbone that can't be
@@ -49,6 +54,28 @@ def features(settings: FeaturesSettings) -> None:
         say(f"{len(lost)} images can't be decoded and are left out: see {settings.data / failures.FILE}")
     files.write_json(settings.data / FEATURES_FILE, _document(settings, cache, extractor.facts, split))
     say(f"features of {len(images) - len(lost):,} images are in {extractor.store(0).folder}")
+    if settings.near_copies and settings.features.backbone != PIXELS:
+        _report_near_copies(settings, split, extractor.store(0))
+
+
+def _report_near_copies(settings: FeaturesSettings, split: Split, store: FeatureStore) -> None:
+    """Write the near copies of the split and say how many there are; what was found before is gone."""
+    file = settings.data / near_copies.FILE
+    files.remove(file)
+    missing = set(store.missing(split.hashes))
+    numbers = np.array([i for i, digest in enumerate(split.hashes) if digest not in missing], np.int64)
+    if len(numbers) > near_copies.MOST_IMAGES:
+        say(f"near copies are not looked for among more than {near_copies.MOST_IMAGES:,} images")
+        return
+    features = store.get([split.hashes[i] for i in numbers])
+    found = near_copies.near_copies(split, numbers, features, settings.near_copies)
+    if len(found.pairs):
+        near_copies.write_near_copies(file, split, found)
+        at_least = "" if found.complete else "at least "
+        say(
+            f"{at_least}{len(found.pairs):,} pairs of near copies, {found.leaks:,} of them of a training and a test "
+            f"image: see {file}"
+        )
 
 
 def _wanted(split: Split, source: Source) -> list[Wanted]:

@@ -150,6 +150,10 @@ class FeaturesSettings:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     views: int = 0
     """Augmented views of each training image, besides the plain one, for the methods that learn from views."""
+    near_copies: float = 0.92
+    """Name pairs of images whose features have at least this cosine, in near-copies.csv: the same picture saved again,
+    mirrored or trimmed. Pairs of a training and a test image are leaks. 0 looks for none; the backbone `pixels` has
+    none."""
     cache: Path | None = None
     """Folder of the feature cache; by default `features` beside the data folder, shared by all splits there."""
     extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
@@ -157,6 +161,8 @@ class FeaturesSettings:
     def __post_init__(self) -> None:
         if self.views < 0:
             raise UserError(f"--views {self.views}: must be 0 or more")
+        if not 0 <= self.near_copies <= 1:
+            raise UserError(f"--near-copies {self.near_copies}: is a cosine, from 0 (off) to 1")
 
 
 @dataclass(frozen=True)
