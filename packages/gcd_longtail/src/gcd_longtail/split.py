@@ -25,9 +25,14 @@ def split(settings: SplitSettings) -> Split:
     and listed in ``failures.csv``.
 
     Raises:
-        UserError: the folder exists, there are no labels, a known class is missing, or too few classes remain.
+        UserError: the folder exists or another run is making it, there are no labels, a known class is missing, or too
+            few classes remain.
     """
-    files.refuse_existing(settings.out)
+    with files.reserved(settings.out):
+        return _split(settings)
+
+
+def _split(settings: SplitSettings) -> Split:
     indices = None if settings.bacon is None else _published(settings)
     source = open_source(settings.source)
     hashes, lost = hash_images(source)
