@@ -8,7 +8,7 @@ from gcd_longtail.settings.commands import (
     SplitSettings,
     TrainSettings,
 )
-from gcd_longtail.settings.methods import BenchSettings, EstimateKSettings, StudySettings
+from gcd_longtail.settings.methods import BenchSettings, EstimateKSettings, LoopSettings, StudySettings
 from seminar_common.cli import Command
 from seminar_common.cli import main as run
 from seminar_common.demos import DemoSettings
@@ -101,6 +101,15 @@ COMMANDS = {
         examples=(
             "--data data/caltech101 --out runs/study",
             "--data data/caltech101 --methods ss-kmeans ward --k estimated --out runs/two",
+        ),
+        inputs=("data",),
+    ),
+    "loop": Command(
+        LoopSettings,
+        "gcd_longtail.loop:loop",
+        examples=(
+            "--data data/caltech101 --out runs/loop",
+            "--data data/caltech101 --method ss-kmeans --budgets 10 20 40 --every 10 --out runs/loop",
         ),
         inputs=("data",),
     ),

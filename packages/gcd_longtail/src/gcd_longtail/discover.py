@@ -16,10 +16,11 @@ from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Discovery, Method, Problem
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
-from gcd_longtail.figures.gallery import Shown, centrality, write_gallery
+from gcd_longtail.figures.gallery import About, Shown, centrality, write_gallery
 from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
 from gcd_longtail.images.sources.folder import open_unlabelled
+from gcd_longtail.reviewing.decisions import run_identity
 from gcd_longtail.settings.commands import DiscoverSettings
 from gcd_longtail.train import check_room
 from seminar_common import failures, files, runs
@@ -145,7 +146,7 @@ def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, 
         if left_out:
             failures.add(folder / failures.FILE, left_out)
             say(f"{len(left_out)} images are left out: see {settings.out / failures.FILE}")
-        _write_gallery(folder / "gallery.html", settings, images, known, outcome)
+        _write_gallery(folder / "gallery.html", settings, images, known, outcome, run_identity(config))
     return dataclasses.replace(run, folder=settings.out)
 
 
@@ -170,7 +171,7 @@ def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
 
 
 def _write_gallery(
-    out: Path, settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome
+    out: Path, settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome, run: str
 ) -> None:
     found, labelled = outcome.found, known.labels >= 0
     novel = int((outcome.classes >= found.known).sum())
@@ -179,14 +180,11 @@ def _write_gallery(
         f"discovered categories, {int((~labelled).sum()) - novel:,} in known classes."
     )
     shown = Shown(images.source, images.numbers, images.features, outcome.classes, labelled)
-    write_gallery(
-        out,
-        shown,
-        found.discovery.predictor,
-        found.names,
-        found.known,
-        title=f"Categories in {settings.images.resolve().name}",
-        summary=(counted, outcome.remark),
-        notes=(caveat(settings.features.backbone),),
-        per_class=settings.per_class,
+    about = About(
+        f"Categories in {files.encodable(settings.images.resolve().name)}",
+        (counted, outcome.remark),
+        (caveat(settings.features.backbone),),
+        run,
+        settings.per_class,
     )
+    write_gallery(out, shown, found.discovery.predictor, found.names, found.known, about, settings.thumbnails)

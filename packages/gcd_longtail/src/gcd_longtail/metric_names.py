@@ -21,6 +21,16 @@ METRICS: Mapping[str, Metric] = {
         for part in ("known", "novel")
         for size, which in _SIZES.items()
     },
+    "named_macro_all": percent(
+        "Named macro acc.", "Mean of the classes' accuracies by the names that people gave; nameless is wrong"
+    ),
+    "named_macro_known": percent("Named macro acc. known", "The same of the classes known at first"),
+    "named_macro_novel": percent("Named macro acc. novel", "The same of the other classes"),
+    "named_macro_novel_few": percent(
+        "Named macro acc. novel, few", "The same of other classes with few images"
+    ),
+    "classes_named": Metric("Classes named", "Classes with a name", decimals=1),
+    "images_answered": Metric("Images answered", "Images that got a label by the decisions", decimals=1),
     "acc_known_v1": percent(
         "Acc. known, v1", "Known classes' accuracy under an assignment of its own (optimistic)"
     ),
@@ -72,5 +82,10 @@ METRICS: Mapping[str, Metric] = {
     "million_inertia_per_row": Metric("Inertia a row, a million rows", "Mean squared distance", "lower"),
 }
 
-CONDITIONS: Mapping[str, str] = {"labels": "{:,} labelled", "k": "{} k", "imbalance": "imbalance {:g}"}
+CONDITIONS: Mapping[str, str] = {
+    "labels": "{:,} labelled",
+    "k": "{} k",
+    "imbalance": "imbalance {:g}",
+    "decisions": "{} decisions",
+}
 """Keys of a row that say what it was measured on."""

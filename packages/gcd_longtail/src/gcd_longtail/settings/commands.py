@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from gcd_longtail.settings.methods import MethodName
+from gcd_longtail.settings.methods import MethodName, Protocol
 from seminar_common.device import PlaceConfig
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
@@ -194,8 +194,10 @@ class EvaluateSettings:
     """Folder of the split, if it has moved since."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
+    protocol: Protocol = "own"
+    """bacon adds the figures that BaCon reports, as bacon_all and so on; its test images are clustered by k-means."""
     seed: int = 0
-    """Seed of the bootstrap."""
+    """Seed of the bootstrap, and of that k-means."""
 
     def __post_init__(self) -> None:
         if self.resamples < 100:
@@ -250,6 +252,24 @@ class DiscoverSettings:
             raise UserError(f"--per-class {self.per_class}: must be 3 or more")
         if self.thumbnails < 0:
             raise UserError(f"--thumbnails {self.thumbnails}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """Name, merge, split and correct in a browser what `discover` found, with any number of images."""
+
+    run: Path
+    """Run folder that `discover` wrote. Each decision is appended to its decisions.jsonl as it is made."""
+    images: Path | None = None
+    """Folder of the images, if it has moved since."""
+    port: int = 0
+    """Port on 127.0.0.1; 0 takes a free one. Nothing outside this machine can reach it."""
+    browser: bool = True
+    """Open the page in the browser; else only its address is printed."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UserError(f"--port {self.port}: must be 0 to 65535")
 
 
 def check_name(name: str) -> str:

@@ -215,6 +215,34 @@ class StudySettings:
 
 
 @dataclass(frozen=True)
+class LoopSettings:
+    """Measure what decisions about discovered classes are worth: a simulated person answers from the true labels."""
+
+    data: Path
+    """Folder of a split, or a folder that holds several at any depth: those of one data set are its seeds."""
+    out: Path
+    """Folder for results.json and report.html. What is done in it already is kept and not done again."""
+    method: MethodName = "ward"
+    """Method that learns from the decisions. It is given the true number of classes, or that of the classes with
+    labels if they are more."""
+    budgets: tuple[int, ...] = (25, 50, 100)
+    """Numbers of decisions after which it is measured; one decision is one line of a file of decisions."""
+    every: int = 25
+    """Decisions after which the method learns from them and new classes are shown."""
+    draws: int = 5
+    """Draws of random labels, to compare with; their mean counts."""
+    device: PlaceConfig = field(default_factory=PlaceConfig)
+
+    def __post_init__(self) -> None:
+        if not self.budgets or list(self.budgets) != sorted({b for b in self.budgets if b > 0}):
+            shown = " ".join(map(str, self.budgets))
+            raise UserError(f"--budgets {shown}: give one or more numbers from 1, in ascending order")
+        for name in ("every", "draws"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: must be 1 or more")
+
+
+@dataclass(frozen=True)
 class BenchSettings:
     """Time k-means, the losses of SimGCD and the features on made-up data, against scikit-learn and official code."""
 
