@@ -1,7 +1,7 @@
 """``evaluate``: score a run on the unlabelled training images (transductive) and on the test images (inductive)."""
 
 from gcd_longtail.discovery.run import load_found
-from gcd_longtail.figures import run_plots
+from gcd_longtail.figures import bacon_figures, run_plots
 from gcd_longtail.figures.discovery_rows import (
     HEADLINES,
     Identity,
@@ -28,8 +28,15 @@ def evaluate(settings: EvaluateSettings) -> Results:
     run, found = load_found(settings.run)
     trained, data = reopen(run, settings.data)
     identity = Identity(trained.method, trained.k if isinstance(trained.k, str) else "given", (trained.seed,))
-    scored = score_clusters(clusters_of(found.discovery, data), found.discovery.k, data)
+    clusters = clusters_of(found.discovery, data)
+    scored = score_clusters(clusters, found.discovery.k, data)
     rows = [*run_rows(scored, data, identity, settings.resamples, settings.seed)]
+    more = notes(data)
+    if settings.protocol == "bacon":
+        own = clusters | bacon_figures.clusters(found.discovery, data, settings.seed)
+        theirs = [bacon_figures.score(own, found.discovery.k, data)]
+        rows += bacon_figures.rows(theirs, [data], identity, settings.resamples, settings.seed)
+        more = (*more, bacon_figures.NOTE)
     if found.k_interval is not None:
         rows += estimate_rows(found.discovery.k, found.k_interval, data, identity)
     figures = [
@@ -38,6 +45,6 @@ def evaluate(settings: EvaluateSettings) -> Results:
         for caption, figure in run_plots.of_run(one, data.split, split)
     ]
     title = f"{trained.method} on {data.split.name}"
-    results = Results(runs.command_line(), tuple(rows), notes=notes(data))
+    results = Results(runs.command_line(), tuple(rows), notes=more)
     section = Section(title, results, run.config(), run.environment(), figures)
-    return publish(run.folder, title, section, shown=("k_estimated", *HEADLINES))
+    return publish(run.folder, title, section, shown=("k_estimated", *HEADLINES, *bacon_figures.HEADLINES))

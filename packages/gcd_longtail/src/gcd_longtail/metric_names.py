@@ -37,6 +37,27 @@ METRICS: Mapping[str, Metric] = {
     "acc_novel_v1": percent(
         "Acc. novel, v1", "Novel classes' accuracy under an assignment of its own (optimistic)"
     ),
+    "bacon_all": percent("BaCon: all", "BaCon's accuracy over all images"),
+    "bacon_known": percent("BaCon: old", "BaCon's accuracy over images of known classes"),
+    "bacon_novel": percent("BaCon: new", "BaCon's accuracy over images of novel classes"),
+    **{
+        f"bacon_{part}_{size}": percent(
+            f"BaCon: {old}, {size}", f"BaCon's accuracy over images of {part} classes {which}, in its own thirds"
+        )
+        for part, old in (("known", "old"), ("novel", "new"))
+        for size, which in _SIZES.items()
+    },
+    **{
+        f"bacon_{part}_deviation": Metric(
+            f"BaCon: {old}, std.",
+            f"Standard deviation of BaCon's three groups of {part} classes",
+            "lower",
+            1,
+            100,
+            "%",
+        )
+        for part, old in (("known", "old"), ("novel", "new"))
+    },
     "nmi": quality("NMI", "Normalized mutual information", 3),
     "ari": quality("ARI", "Adjusted Rand index", 3),
     "k_estimated": Metric("Estimated k", "Estimated number of classes", decimals=0),

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from gcd_longtail.discovery.methods import make_method
-from gcd_longtail.figures import study_plots
+from gcd_longtail.figures import bacon_figures, study_plots
 from gcd_longtail.figures.discovery_rows import (
     HEADLINES,
     Identity,
@@ -38,7 +38,7 @@ from gcd_longtail.figures.k_rows import (
 )
 from gcd_longtail.figures.metrics import Scored
 from gcd_longtail.protocol.data import Data
-from gcd_longtail.settings.methods import StudySettings
+from gcd_longtail.settings.methods import Protocol, StudySettings
 from seminar_common import files, runs
 from seminar_common.device import launch
 from seminar_common.progress import progress, say
@@ -61,11 +61,13 @@ class Case:
     method: str
     k: str
     data: Data
+    protocol: Protocol = "own"
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What it depends on."""
-        return facts_of(self.data, method=self.method, settings=settings_of(self.method), k=self.k)
+        more = {} if self.protocol == "own" else {"protocol": self.protocol}
+        return facts_of(self.data, method=self.method, settings=settings_of(self.method), k=self.k, **more)
 
     def file(self, out: Path) -> Path:
         """Return where what it found is stored."""
@@ -100,9 +102,10 @@ def study(settings: StudySettings) -> Results:
                 advance()
     figures = [figure for one in measured for figure in one.figures()]
     facts = runs.environment(torch.get_num_threads(), data={d.folder.name: d.split.hash for d in every})
-    results = Results(runs.command_line(), tuple(rows), notes=notes(every[0]))
+    more = (bacon_figures.NOTE,) if settings.protocol == "bacon" else ()
+    results = Results(runs.command_line(), tuple(rows), notes=(*notes(every[0]), *more))
     section = Section("Discovery methods", results, None, facts, figures)
-    shown = ("k_estimated", "k_absolute_error", *HEADLINES)
+    shown = ("k_estimated", "k_absolute_error", *HEADLINES, *bacon_figures.HEADLINES)
     return publish(settings.out, "Generalized category discovery on long tails", section, shown=shown)
 
 
@@ -111,7 +114,7 @@ def study(settings: StudySettings) -> Results:
 
 def _run_missing(every: Sequence[Data], settings: StudySettings, device: str) -> None:
     choices = [*itertools.product(settings.k, settings.methods)]
-    cases = [Case(method, k, data) for data in every for k, method in choices]
+    cases = [Case(method, k, data, settings.protocol) for data in every for k, method in choices]
     missing = [case for case in cases if not case.file(settings.out).exists()]
     with progress("fitting", len(missing)) as advance:
         for number, case in enumerate(missing, 1):
@@ -125,11 +128,14 @@ def _run(case: Case, device: str, out: Path) -> None:
     k = len(data.split.classes) if case.k == "true" else int(estimated(data, problem, out)["k"])
     found = make_method(case.method).fit(problem, k, seed_of(data))
     facts = np.array(json.dumps(case.facts, default=files.jsonable))
-    files.write_arrays(case.file(out), k=k, facts=facts, **clusters_of(found, data))
+    clusters = clusters_of(found, data)
+    if case.protocol == "bacon":
+        clusters |= bacon_figures.clusters(found, data, seed_of(data))
+    files.write_arrays(case.file(out), k=k, facts=facts, **clusters)
 
 
-def scored(case: Case, out: Path) -> dict[str, Scored]:
-    """Return the scored images of a case by split.
+def scored(case: Case, out: Path, protocol: Protocol = "own") -> dict[str, Scored]:
+    """Return the scored images of a case by split, for the figures of ``protocol``.
 
     Raises:
         UserError: the stored file is not what its name says.
@@ -138,6 +144,8 @@ def scored(case: Case, out: Path) -> dict[str, Scored]:
     with np.load(file) as found:
         stored = json.loads(str(found["facts"])) if "facts" in found else None
         check_stored(stored, case.facts, file)
+        if protocol == "bacon":
+            return bacon_figures.score(found, int(found["k"]), case.data)
         return score_clusters({name: found[name] for name in SPLITS}, int(found["k"]), case.data)
 
 
@@ -150,12 +158,13 @@ class _Measured:
     def __init__(self, splits: Sequence[Data], settings: StudySettings):
         self.splits, self.settings = splits, settings
         self.by_k: dict[str, dict[str, list[dict[str, Scored]]]] = {
-            k: {
-                method: [scored(Case(method, k, data), settings.out) for data in splits]
-                for method in settings.methods
-            }
-            for k in settings.k
+            k: {method: self._scored(method, k) for method in settings.methods} for k in settings.k
         }
+
+    def _scored(self, method: str, k: str, protocol: Protocol = "own") -> list[dict[str, Scored]]:
+        """Return the scored images of each split by one method."""
+        cases = [Case(method, k, data, self.settings.protocol) for data in self.splits]
+        return [scored(case, self.settings.out, protocol) for case in cases]
 
     def rows(self) -> Iterator[list[Row]]:
         """Yield the rows of one method after the other, then those of the number of classes."""
@@ -163,7 +172,11 @@ class _Measured:
         for k, methods in self.by_k.items():
             for method, every in methods.items():
                 identity = Identity(method, k, seeds, ours=method in OURS or None)
-                yield [row for split in every[0] for row in self._of_split(every, split, identity)]
+                rows = [row for split in every[0] for row in self._of_split(every, split, identity)]
+                if self.settings.protocol == "bacon":
+                    theirs = self._scored(method, k, "bacon")
+                    rows += bacon_figures.rows(theirs, self.splits, identity, self.settings.resamples)
+                yield rows
         if "estimated" in self.by_k:
             stored = [estimated(data, data.problem, self.settings.out) for data in self.splits]
             yield list(k_rows(self.splits, stored))

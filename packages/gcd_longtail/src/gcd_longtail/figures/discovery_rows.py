@@ -8,7 +8,7 @@ import numpy as np
 
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.problem import Discovery
-from gcd_longtail.figures.metrics import Scored, accuracy_v1, intervals, k_error, score
+from gcd_longtail.figures.metrics import Measure, Scored, accuracy_v1, intervals, k_error, score
 from gcd_longtail.protocol.data import Data
 from seminar_common.results import Row
 
@@ -78,6 +78,7 @@ def interval_rows(
     identity: Identity,
     resamples: int = 1000,
     seed: int = 0,
+    measure: Measure | None = None,
 ) -> Iterator[Row]:
     """Yield each figure's mean over ``runs`` of one method with its bootstrap interval.
 
@@ -88,9 +89,10 @@ def interval_rows(
         identity: of the method.
         resamples: bootstrap samples.
         seed: of the bootstrap.
+        measure: figures of another protocol; ours if left out.
     """
     common: dict[str, Any] = {"seeds": identity.seeds, "facts": {"k": identity.k, **traits(splits)}}
-    for metric, one in intervals(runs, seed=seed, resamples=resamples).items():
+    for metric, one in intervals(runs, seed=seed, resamples=resamples, measure=measure).items():
         where = (identity.method, splits[0].split.name, split, metric)
         yield Row(*where, one.value, one.low, one.high, n=one.n, ours=identity.ours, **common)
 

@@ -9,7 +9,7 @@ novel one: it is never lower, and stands here only under its own name (:func:`ac
 for each shard of a data-parallel run, averaged, are inflated for the same reason and are not offered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,7 +54,7 @@ class Scored:
     @property
     def class_accuracy(self) -> np.ndarray:
         """Accuracy of each class, float64 [classes]; NaN for a class without images."""
-        return _ratio(self.hits, self.totals)
+        return ratio(self.hits, self.totals)
 
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
@@ -138,23 +138,24 @@ def _accuracies(
 ) -> dict[str, np.ndarray]:
     """Return accuracies of [R] resamples from hits and images of each class, both [R, classes]."""
     named = {}
-    by_class = _ratio(hits, totals)
+    by_class = ratio(hits, totals)
     for part in ("all", "known", "novel"):
         if totals[:, masks[part]].sum():
-            named[f"acc_{part}"] = _ratio(hits[:, masks[part]].sum(1), totals[:, masks[part]].sum(1))
+            named[f"acc_{part}"] = ratio(hits[:, masks[part]].sum(1), totals[:, masks[part]].sum(1))
     for part, mask in masks.items():
         if totals[:, mask].sum():
             named[f"macro_{part}"] = _mean_of_present(by_class[:, mask])
     return named
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return ``part / whole``, NaN where the whole is nothing."""
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _mean_of_present(values: np.ndarray) -> np.ndarray:
     present = ~np.isnan(values)
-    return _ratio(np.where(present, values, 0.0).sum(1), present.sum(1).astype(float))
+    return ratio(np.where(present, values, 0.0).sum(1), present.sum(1).astype(float))
 
 
 def _agreement(counts: np.ndarray) -> dict[str, float]:
@@ -198,8 +199,17 @@ def k_error(estimated: int, true: int) -> float:
 # ------------------------------------------------------------------------------------------------- intervals
 
 
+Measure = Callable[[np.ndarray, np.ndarray, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+"""Maps hits and images of each class in [R] resamples, both [R, classes], and masks of classes to figures [R]."""
+
+
 def intervals(
-    runs: Sequence[Scored], *, seed: int = 0, resamples: int = 1000, level: float = 0.95
+    runs: Sequence[Scored],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+    measure: Measure | None = None,
 ) -> dict[str, Interval]:
     """Return every figure's mean over ``runs`` with its percentile bootstrap interval over runs and images.
 
@@ -213,6 +223,7 @@ def intervals(
         seed: of the resampling.
         resamples: bootstrap samples.
         level: nominal coverage.
+        measure: figures of another protocol; those of :func:`figures` if left out.
 
     Raises:
         ValueError: no run.
@@ -220,10 +231,11 @@ def intervals(
     if not runs:
         raise ValueError("an interval needs at least one run")
     draws = [
-        list(_resampled(run, numpy_generator(seed, "discovery", i), resamples)) for i, run in enumerate(runs)
+        list(_resampled(run, numpy_generator(seed, "discovery", i), resamples, measure))
+        for i, run in enumerate(runs)
     ]
     chosen = numpy_generator(seed, "runs").integers(len(runs), size=(resamples, len(runs)))
-    exact = [figures(run) for run in runs]
+    exact = [figures(run) if measure is None else _measured(run, measure) for run in runs]
     found = {}
     for name in exact[0]:
         if all(name in values for values in exact):
@@ -236,7 +248,14 @@ def intervals(
     return found
 
 
-def _resampled(run: Scored, generator: np.random.Generator, resamples: int) -> Iterator[dict[str, float]]:
+def _measured(run: Scored, measure: Measure) -> dict[str, float]:
+    named = measure(run.hits[None], run.totals[None], run.masks)
+    return {name: float(values[0]) for name, values in named.items()}
+
+
+def _resampled(
+    run: Scored, generator: np.random.Generator, resamples: int, measure: Measure | None
+) -> Iterator[dict[str, float]]:
     """Yield the figures of bootstrap samples of the run's images.
 
     Images of one cluster and class are interchangeable, so counts of a table are drawn, not images.
@@ -247,11 +266,14 @@ def _resampled(run: Scored, generator: np.random.Generator, resamples: int) -> I
     tables = generator.multinomial(run.n, run.counts.ravel()[cells] / run.n, size=resamples)
     classes = run.counts.shape[1]
     totals, hits = (_sum_by(columns, values, classes) for values in (tables, tables * hit))
-    accuracies = _accuracies(hits, totals, run.masks)
+    accuracies = (measure or _accuracies)(hits, totals, run.masks)
     for i, table in enumerate(tables):
-        full = np.zeros(run.counts.size, np.int64)
-        full[cells] = table
-        yield {n: float(v[i]) for n, v in accuracies.items()} | _agreement(full.reshape(run.counts.shape))
+        named = {name: float(values[i]) for name, values in accuracies.items()}
+        if measure is None:
+            full = np.zeros(run.counts.size, np.int64)
+            full[cells] = table
+            named |= _agreement(full.reshape(run.counts.shape))
+        yield named
 
 
 def _sum_by(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:

@@ -193,6 +193,10 @@ MethodName = Literal[
 """The methods that `gcd_longtail.discovery.methods` registers."""
 
 
+Protocol = Literal["own", "bacon"]
+"""Whose figures are reported: this package's alone, or those of another project beside them."""
+
+
 @dataclass(frozen=True)
 class StudySettings:
     """Compare methods over splits and seeds, with the true and with the estimated number of classes."""
@@ -205,6 +209,8 @@ class StudySettings:
     """Methods to compare."""
     k: tuple[Literal["true", "estimated"], ...] = ("true", "estimated")
     """Which numbers of classes the methods are given."""
+    protocol: Protocol = "own"
+    """bacon adds the figures that BaCon reports, as bacon_all and so on; its test images are clustered by k-means."""
     resamples: int = 1000
     """Bootstrap resamples behind each 95% interval."""
     device: PlaceConfig = field(default_factory=PlaceConfig)
