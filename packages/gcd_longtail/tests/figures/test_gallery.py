@@ -286,14 +286,16 @@ def test_all_images_of_a_group_open_and_close(tab) -> None:
 
 def test_a_random_dozen_and_another(tab) -> None:
     def shown() -> list[str]:
+        card(tab, "novel-1").locator(".tile").first.wait_for()  # pictures come as a card comes into view
         return card(tab, "novel-1").locator(".tile").evaluate_all("all => all.map(one => one.dataset.image)")
 
     tab.keyboard.press("d")
-    assert card(tab, "novel-1").locator("h4").all_inner_texts() == ["At random"]
     first = shown()
+    assert card(tab, "novel-1").locator("h4").all_inner_texts() == ["At random"]
     tab.keyboard.press("Shift+D")
     assert len(first) == len(shown()) == 12 and first != shown()
     tab.keyboard.press("d")
+    shown()
     assert card(tab, "novel-1").locator("h4").count() == 3
 
 
@@ -312,7 +314,7 @@ def test_search_order_and_scope(tab) -> None:
     tab.keyboard.press("/")
     tab.keyboard.type("NOVEL-2/003")
     assert full_cards(tab) == ["novel-2"]
-    assert card(tab, "novel-2").locator("h4").inner_text() == "Found"
+    card(tab, "novel-2").locator("h4", has_text="Found").wait_for()
     tab.locator("#search").fill("no such thing")
     assert "No group and no file" in tab.locator(".nothing").inner_text()
 
