@@ -5,6 +5,7 @@ from gcd_longtail.settings.commands import (
     EvaluateSettings,
     FeaturesSettings,
     PredictSettings,
+    ReviewSettings,
     SplitSettings,
     TrainSettings,
 )
@@ -16,6 +17,7 @@ from seminar_common.demos import DemoSettings
 SPLIT = {"split.json": ("gcd-longtail split",)}
 FEATURES = {"features.json": ("gcd-longtail features",)}
 TRAINED = {"config.json": ("gcd-longtail train",)}
+DISCOVERED = {"config.json": ("gcd-longtail discover",)}
 FOUND = {"config.json": ("gcd-longtail train", "gcd-longtail discover")}
 WHERE = ("cache", "batch_size", "cluster")
 EXPERT = (*WHERE, "precision", "download")
@@ -94,6 +96,15 @@ COMMANDS = {
         new=("out",),
         outputs=("out", "cache"),
         advanced=EXPERT,
+    ),
+    "review": Command(
+        ReviewSettings,
+        "gcd_longtail.review:review",
+        examples=("--run found", "--run found --port 8000 --no-browser"),
+        inputs=("run", "images"),
+        outputs=("run",),
+        marks={"run": DISCOVERED},
+        waits=True,
     ),
     "study": Command(
         StudySettings,
