@@ -4,11 +4,14 @@ Every predictor gives a score for each cluster; the highest is the prediction. :
 methods end in. :class:`FusedPredictor` is that of :mod:`gcd_longtail.discovery.methods.shift_merge_mix`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, Self
 
 import numpy as np
+from scipy.special import expit, log_softmax, logsumexp
+
+from gcd_longtail.discovery.clustering.mixture import Mixture
 
 
 class Predictor(Protocol):
@@ -108,6 +111,132 @@ class LinearPredictor:
         power, normalize = float(values.pop("power")), bool(values.pop("normalize"))
         unit = bool(values.pop("unit", False))  # older checkpoints have none
         return cls(**values, power=power, normalize=normalize, unit=unit)
+
+
+@dataclass(frozen=True)
+class FusedPredictor:
+    """Adds the log posterior of a mixture and that of a trained classifier: scores are log p_mixture + w log p_head.
+
+    Both look at one feature in two linear spaces of their own.
+    """
+
+    space: LinearPredictor
+    """Leads into the space of the mixture; only its ``embed`` is used."""
+    mixture: Mixture
+    head: LinearPredictor
+    """Its scores are cosines."""
+    known: int
+    """The first clusters are those of known classes."""
+    weight: float = 1.0
+    """Of the head's log posterior, w."""
+    head_temperature: float = 0.1
+    """The head's cosines are divided by it."""
+    temperature: float = 1.0
+    """The sum is divided by it for a probability."""
+    novel_slope: float = 1.0
+    """The mixture's log odds for a novel class, times this, ..."""
+    novel_offset: float = 0.0
+    """... plus this, are those of :meth:`novel_scores`."""
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return self.head.k
+
+    @property
+    def width(self) -> int:
+        """Values of a feature, D."""
+        return self.head.width
+
+    def embed(self, features: np.ndarray) -> np.ndarray:
+        """Return unit vectors in the space of the mixture, float32 [N, P], of features [N, D]."""
+        return self.space.embed(features)
+
+    def parts(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log posteriors of the mixture and of the head, float32 [N, k] both."""
+        mixture = self.mixture.log_densities(self.embed(features))
+        head = self.head.scores(features) / np.float32(self.head_temperature)
+        return log_softmax(mixture, axis=1), log_softmax(head, axis=1)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return a score for each cluster, float32 [N, k]; the highest is the prediction."""
+        mixture, head = self.parts(features)
+        return mixture + np.float32(self.weight) * head
+
+    def predict(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
+        """Return clusters, int64 [N], of features [N, D]."""
+        return _by_blocks(lambda rows: self.scores(rows).argmax(1), features, block).astype(np.int64)
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return the calibrated probability of each cluster, float32 [N, k]."""
+        return np.exp(log_softmax(self.scores(features) / np.float32(self.temperature), axis=1))
+
+    def confidence(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
+        """Return the calibrated probability that the prediction is right, float32 [N]."""
+        return _by_blocks(lambda rows: self.probabilities(rows).max(1), features, block)
+
+    def novel_scores(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
+        """Return the calibrated probability that an image is of no known class, float32 [N]."""
+        return _by_blocks(lambda rows: expit(self._novel_odds(rows)), features, block)
+
+    def _novel_odds(self, features: np.ndarray) -> np.ndarray:
+        return np.float32(self.novel_slope) * novel_log_odds(
+            self.parts(features)[0], self.known
+        ) + np.float32(self.novel_offset)
+
+    def reordered(self, order: np.ndarray) -> "FusedPredictor":
+        """Return the predictor whose cluster i is this one's cluster ``order[i]``, int64 [k]; known ones stay first."""
+        mixture = replace(
+            self.mixture, means=self.mixture.means[order], variances=self.mixture.variances[order]
+        )
+        return replace(self, mixture=mixture, head=self.head.reordered(order))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every field as an array, for a checkpoint."""
+        parts = {"space": self.space.arrays(), "mixture": self.mixture.arrays(), "head": self.head.arrays()}
+        nested = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        plain = {
+            f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self) if f.name not in parts
+        }
+        return {**nested, **plain}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "FusedPredictor":
+        """Undo :meth:`arrays`."""
+        parts: dict[str, dict[str, np.ndarray]] = {"space": {}, "mixture": {}, "head": {}}
+        plain: dict[str, float] = {}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            if rest:
+                parts[part][rest] = array
+            else:
+                plain[name] = float(array)
+        return cls(
+            LinearPredictor.from_arrays(parts["space"]),
+            Mixture.from_arrays(parts["mixture"]),
+            LinearPredictor.from_arrays(parts["head"]),
+            int(plain.pop("known")),
+            **plain,
+        )
+
+
+def novel_log_odds(log_posterior: np.ndarray, known: int) -> np.ndarray:
+    """Return the log odds of the clusters from ``known`` on, float32 [N], of log posteriors [N, k]."""
+    if known >= log_posterior.shape[1]:
+        return np.full(len(log_posterior), -np.inf, np.float32)
+    novel, old = (logsumexp(part, axis=1) for part in (log_posterior[:, known:], log_posterior[:, :known]))
+    return (novel - old).astype(np.float32)
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Predictor:
+    """Return the predictor that gave ``arrays``."""
+    kind = FusedPredictor if "mixture.means" in arrays else LinearPredictor
+    return kind.from_arrays(arrays)
+
+
+def _by_blocks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, block: int) -> np.ndarray:
+    parts = [function(rows[i : i + block]) for i in range(0, len(rows), block)]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
 def nearest_centroid(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.discovery.predictors import LinearPredictor
+from gcd_longtail.discovery.predictors import from_arrays
 from gcd_longtail.discovery.problem import Discovery
 from gcd_longtail.settings.commands import DiscoverSettings, FeatureConfig, TrainSettings
 from seminar_common import runs
@@ -127,7 +127,7 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     tensors, facts = load_tensors(file)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     try:
-        discovery = Discovery(arrays.pop("assignments"), LinearPredictor.from_arrays(arrays))
+        discovery = Discovery(arrays.pop("assignments"), from_arrays(arrays))
         names, known = tuple(facts["names"]), int(facts["known"])
         interval = facts["k_interval"] and tuple(facts["k_interval"])
     except (KeyError, TypeError, ValueError) as error:

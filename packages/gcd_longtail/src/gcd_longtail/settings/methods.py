@@ -145,6 +145,36 @@ class BaConConfig:
 
 
 @dataclass(frozen=True)
+class ShiftMergeMixConfig:
+    """Our method: a tree in shifted features, a merge learned from known classes, a mixture and a trained head."""
+
+    ward: WardConfig = WardConfig()
+    """The tree."""
+    neighbours: int = 5
+    """Nearest neighbours towards which an image is shifted before the tree is grown."""
+    shift: float = 0.5
+    """How far, 0 to 1."""
+    links: int = 10
+    """Nearest neighbours by which clusters are linked."""
+    over_cut: float = 1.3
+    """The tree is cut into so many times the novel classes that are wanted; a learned merge brings them down."""
+    learn_over_cut: float = 1.6
+    """The same where the merge is learned."""
+    holdouts: int = 4
+    """Problems made of the known classes, on which the merge, the head's weight and the probabilities are learned."""
+    weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    """Weights of the head's log posterior that are tried on them."""
+    head: SimGCDConfig = SimGCDConfig()
+    """How the head is trained."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shift <= 1:
+            raise UserError(f"--shift {self.shift}: must lie in [0, 1]")
+        if min(self.over_cut, self.learn_over_cut) < 1:
+            raise UserError("--over-cut and --learn-over-cut must be 1 or more")
+
+
+@dataclass(frozen=True)
 class EstimateConfig:
     """How the number of classes is estimated."""
 
@@ -189,6 +219,7 @@ MethodName = Literal[
     "bacon",
     "ward",
     "simgcd-ward",
+    "shift-merge-mix",
 ]
 """The methods that `gcd_longtail.discovery.methods` registers."""
 

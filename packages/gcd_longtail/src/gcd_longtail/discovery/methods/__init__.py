@@ -5,6 +5,7 @@ from functools import partial
 
 from gcd_longtail.discovery.methods.bacon import BaCon
 from gcd_longtail.discovery.methods.kmeans import KMeans
+from gcd_longtail.discovery.methods.shift_merge_mix import ShiftMergeMix
 from gcd_longtail.discovery.methods.simgcd import SimGCD, SimGCDFromWard, start_at_ss_kmeans
 from gcd_longtail.discovery.methods.ss_kmeans import SemiSupervisedKMeans
 from gcd_longtail.discovery.methods.supervised import Supervised
@@ -27,6 +28,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "bacon": BaCon,
     "ward": ConstrainedWard,
     "simgcd-ward": SimGCDFromWard,
+    "shift-merge-mix": ShiftMergeMix,
 }
 """Value of ``--method`` -> the method with its default settings."""
 

@@ -11,6 +11,7 @@ or constrained Ward clustering in a space whitened by its own pseudo-labels.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -26,7 +27,7 @@ from gcd_longtail.discovery.methods.losses import (
 from gcd_longtail.discovery.methods.ward import ConstrainedWard, means
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import fit_space
-from gcd_longtail.settings.methods import KMeansConfig, SimGCDConfig
+from gcd_longtail.settings.methods import KMeansConfig, SimGCDConfig, SpaceConfig
 
 Start = Callable[[Training, int, int], None]
 
@@ -119,9 +120,33 @@ class SimGCDFromWard:
         """Cluster, train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         clusters = self.ward.fit(problem, k, seed).assignments
-        space = fit_space(problem, self.ward.config.space, pseudo_labels=clusters)
-        training = Training.start(problem, k, self.config.head, seed, space)
-        labelled, unlabelled = training.embedded()
-        training.start_at(means(labelled, problem.labels, unlabelled, clusters, k))
-        training.run(SimGCD(self.config).loss)
-        return training.discovery()
+        return train_from(problem, clusters, k, seed, self.config, self.ward.config.space).discovery()
+
+
+def train_from(
+    problem: Problem,
+    clusters: np.ndarray,
+    k: int,
+    seed: int,
+    config: SimGCDConfig,
+    space: SpaceConfig,
+    start: np.ndarray | None = None,
+) -> Training:
+    """Return a head trained by SimGCD whose prototypes start at clusters, in the space whitened by them.
+
+    Args:
+        problem: the images.
+        clusters: of the unlabelled images, int64 [U].
+        k: number of clusters.
+        seed: of the training.
+        config: losses and training.
+        space: what is whitened by the clusters.
+        start: clusters at whose means the prototypes start; the same ones if left out.
+    """
+    start = clusters if start is None else start
+    whitened = fit_space(problem, space, pseudo_labels=clusters)
+    training = Training.start(problem, k, config.head, seed, whitened)
+    labelled, unlabelled = training.embedded()
+    training.start_at(means(labelled, problem.labels, unlabelled, start, k))
+    training.run(SimGCD(config).loss)
+    return training

@@ -1,0 +1,263 @@
+"""Shift-merge-mix: discovery for long tails, with everything that can be learned from the known classes learned there.
+
+1. Shift. Each image moves halfway towards its five nearest neighbours, once; constrained Ward clustering grows a tree
+   of the shifted images (:mod:`gcd_longtail.discovery.clustering.ward`). All later steps see the images unshifted.
+2. Merge. The tree is cut into more clusters than wanted, and clusters merge that a logistic regression says are of one
+   class (:mod:`gcd_longtail.discovery.clustering.learned_merge`). It is learned where known classes were hidden
+   (:mod:`gcd_longtail.discovery.holdouts`). Ward splits a class of many images into several clusters, for its cost
+   grows with the sizes; and what is wasted on these is missing in the tail.
+3. Mix. A mixture whose small clusters have wide predictive densities is fitted with the clusters' sizes and decides
+   without them (:mod:`gcd_longtail.discovery.clustering.mixture`).
+4. A SimGCD head (:mod:`gcd_longtail.discovery.methods.simgcd`) starts at these clusters. It is better at known classes,
+   the mixture at small novel ones, so the decision is argmax_j log p_mixture(j | x) + w log p_head(j | x). On the
+   holdouts, w is the weight with the best mean macro accuracy; so every data set has its own, and nobody sets it.
+5. On the holdouts, too, the temperature of these scores and the slope and offset of the novel log odds are fitted, so
+   that a confidence and a novel score are probabilities.
+
+The combination is this project's own; its parts name their sources. Time grows with the square of the images up to
+the number of nodes of a tree, and in proportion to them beyond it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
+
+from gcd_longtail.discovery.clustering.learned_merge import (
+    Clusters,
+    Example,
+    SameClass,
+    learn,
+    majority,
+    merge_down,
+)
+from gcd_longtail.discovery.clustering.mixture import Mixture, fit_mixture
+from gcd_longtail.discovery.clustering.neighbours import nearest_neighbours, shifted
+from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
+from gcd_longtail.discovery.holdouts import Holdout, holdouts
+from gcd_longtail.discovery.methods.simgcd import train_from
+from gcd_longtail.discovery.methods.ward import leaves_of
+from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor, novel_log_odds
+from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.spaces import Space, fit_space
+from gcd_longtail.figures.metrics import match
+from gcd_longtail.settings.methods import ShiftMergeMixConfig
+from seminar_common.seeds import numpy_generator
+
+MOST_LABELLED = 12_000
+"""Of more labelled images, so many stand for all where neighbours are looked for."""
+
+
+@dataclass(frozen=True)
+class ShiftMergeMix:
+    """Our method for long tails."""
+
+    config: ShiftMergeMixConfig = ShiftMergeMixConfig()
+
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+        """Discover ``k`` classes; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
+        check_k(k, problem.known)
+        looks = [
+            Look.at(one.problem, self.config, seed) for one in holdouts(problem, self.config.holdouts, seed)
+        ]
+        held = [*holdouts(problem, self.config.holdouts, seed)]
+        same = learn_merge(looks, held, self.config)
+        predictors = [
+            _predictor(look, look.clusters(one.classes, same), one.classes, seed)
+            for look, one in zip(looks, held, strict=True)
+        ]
+        look = Look.at(problem, self.config, seed)
+        found = _predictor(look, look.clusters(k, same), k, seed)
+        predictor = _calibrated(found, predictors, held, self.config)
+        return Discovery(predictor.predict(problem.unlabelled), predictor)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A problem with its tree and its neighbours: everything from which clusters are cut."""
+
+    problem: Problem
+    config: ShiftMergeMixConfig
+    space: Space
+    labelled: np.ndarray
+    """Unit vectors, float32 [L, P]."""
+    unlabelled: np.ndarray
+    """float32 [U, P]."""
+    merges: Merges
+    leaves: np.ndarray
+    """Row of the tree that stands for each unlabelled image, int64 [U]."""
+    rows: np.ndarray
+    """Some labelled images, then the rows of the tree, float32 [R, P]: among them neighbours were looked for."""
+    classes: np.ndarray
+    """Class of each of ``rows``, int64 [R]; -1 for the rows of the tree."""
+    weights: np.ndarray
+    """Images that each of ``rows`` stands for, [R]."""
+    neighbours: np.ndarray
+    """int64 [R, links]."""
+
+    @classmethod
+    def at(cls, problem: Problem, config: ShiftMergeMixConfig, seed: int) -> "Look":
+        """Grow the tree of a problem."""
+        space = fit_space(problem, config.ward.space)
+        labelled, unlabelled = space.transform(problem.labelled), space.transform(problem.unlabelled)
+        nodes, leaves, counts = leaves_of(unlabelled, seed, problem.device)
+        chosen = _some(problem.labels, MOST_LABELLED, seed)
+        rows = np.concatenate([labelled[chosen], nodes])
+        classes = np.concatenate([problem.labels[chosen], np.full(len(nodes), -1)])
+        near = nearest_neighbours(rows, config.neighbours, classes)
+        moved = shifted(rows, near, config.shift)
+        merges = constrained_ward(
+            moved[len(chosen) :],
+            moved[: len(chosen)],
+            problem.labels[chosen],
+            gamma=config.ward.gamma,
+            counts=counts,
+            known_counts=np.bincount(problem.labels, minlength=problem.known),
+            one_by_one=1000,
+        )
+        weights = np.concatenate([np.ones(len(chosen)), counts])
+        links = nearest_neighbours(rows, config.links)
+        return cls(
+            problem, config, space, labelled, unlabelled, merges, leaves, rows, classes, weights, links
+        )
+
+    def mix(self, start: np.ndarray, k: int) -> tuple[Mixture, np.ndarray]:
+        """Return the mixture that starts at clusters, int64 [U], and what it makes of them with the sizes' weight."""
+        return fit_mixture(self.labelled, self.problem.labels, self.unlabelled, start, k)
+
+    def over_cut(self, k: int, times: float) -> tuple[Clusters, np.ndarray]:
+        """Return more clusters than ``k``, ``times`` as many novel ones, and that of each unlabelled image, int64 [U]."""
+        known = self.problem.known
+        many = min(round(known + times * (k - known)), self.merges.nodes)
+        mixture, clusters = self.mix(self.merges.cut(many)[self.leaves], many)
+        own = np.where(self.classes >= 0, self.classes, 0)
+        own[self.classes < 0] = mixture.assign(self.rows[self.classes < 0])
+        links = np.zeros((many, many))
+        for column in self.neighbours.T:
+            np.add.at(links, (own, own[column]), self.weights)
+        every = np.concatenate([self.labelled, self.unlabelled])
+        numbers = np.concatenate([self.problem.labels, clusters])
+        return Clusters.of(every, numbers, links, many, known), clusters
+
+    def clusters(self, k: int, same: SameClass | None) -> np.ndarray:
+        """Return the cluster of each unlabelled image, int64 [U]: cut and merged down to ``k``."""
+        if same is None or k == self.problem.known:
+            return self.merges.cut(min(k, self.merges.nodes))[self.leaves]
+        many, clusters = self.over_cut(k, self.config.over_cut)
+        return merge_down(many, same, k)[0][clusters]
+
+
+def _some(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return sorted numbers of at most ``most`` labelled images, and one of each class at least, int64."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    order = numpy_generator(seed, "labelled rows").permutation(len(labels))
+    first = order[np.unique(labels[order], return_index=True)[1]]
+    return np.unique(np.concatenate([first, order[:most]]))
+
+
+def learn_merge(
+    looks: Sequence[Look], held: Sequence[Holdout], config: ShiftMergeMixConfig
+) -> SameClass | None:
+    """Return a model of which clusters are of one class, learned where known classes are hidden; None without them."""
+    examples = []
+    for look, one in zip(looks, held, strict=True):
+        clusters, numbers = look.over_cut(one.classes, config.learn_over_cut)
+        every = (
+            np.concatenate([look.problem.labels, numbers]),
+            np.concatenate([look.problem.labels, one.truth]),
+        )
+        best, purity = majority(*every, len(clusters.sizes), look.problem.known)
+        examples.append(Example(clusters, best, purity))
+    return learn(examples) if examples else None
+
+
+def _predictor(look: Look, clusters: np.ndarray, k: int, seed: int) -> FusedPredictor:
+    """Return mixture and head of clusters, int64 [U], with a weight of 1 and no calibration."""
+    mixture, _ = look.mix(clusters, k)
+    assigned = mixture.assign(look.unlabelled)
+    config = look.config
+    head = train_from(look.problem, assigned, k, seed, config.head, config.ward.space, start=clusters)
+    cosine = head.discovery().predictor
+    assert isinstance(cosine, LinearPredictor)
+    space = look.space.nearest(np.zeros((1, look.labelled.shape[1])))
+    return FusedPredictor(
+        space, mixture, cosine, look.problem.known, head_temperature=config.head.student_temperature
+    )
+
+
+# ------------------------------------------------------------------------------- what the holdouts say of the sum
+
+
+def _calibrated(
+    found: FusedPredictor,
+    predictors: Sequence[FusedPredictor],
+    held: Sequence[Holdout],
+    config: ShiftMergeMixConfig,
+) -> FusedPredictor:
+    """Return ``found`` with the weight, temperature and novel odds that fit the holdouts; as it is without them."""
+    if not held:
+        return found
+    parts = [p.parts(one.problem.unlabelled) for p, one in zip(predictors, held, strict=True)]
+    weight = max(
+        config.weights,
+        key=lambda w: np.mean([_macro(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
+    )
+    scores = [m + np.float32(weight) * h for m, h in parts]
+    slope, offset = _novel_odds([m for m, _ in parts], held)
+    return replace(
+        found,
+        weight=weight,
+        temperature=_temperature(scores, held),
+        novel_slope=slope,
+        novel_offset=offset,
+    )
+
+
+def _matched(scores: np.ndarray, one: Holdout) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cluster of each image and the cluster of its class under the best one-to-one assignment."""
+    clusters = scores.argmax(1)
+    counts = np.zeros((scores.shape[1], one.classes), np.int64)
+    np.add.at(counts, (clusters, one.truth), 1)
+    return clusters, match(counts)[one.truth]
+
+
+def _macro(scores: np.ndarray, one: Holdout) -> float:
+    clusters, right = _matched(scores, one)
+    hits = np.bincount(one.truth, weights=clusters == right, minlength=one.classes)
+    totals = np.bincount(one.truth, minlength=one.classes)
+    return float((hits / np.maximum(totals, 1))[totals > 0].mean())
+
+
+def _temperature(scores: Sequence[np.ndarray], held: Sequence[Holdout]) -> float:
+    """Return the temperature under which the clusters of the images' own classes are likeliest."""
+    pairs = [(one, _matched(one, hold)[1]) for one, hold in zip(scores, held, strict=True)]
+
+    def surprise(log_temperature: float) -> float:
+        logs = [log_softmax(one / np.exp(log_temperature), axis=1) for one, _ in pairs]
+        return -float(
+            np.mean(
+                [log[np.arange(len(log)), right].mean() for log, (_, right) in zip(logs, pairs, strict=True)]
+            )
+        )
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-2, 4), method="bounded").x))
+
+
+def _novel_odds(posteriors: Sequence[np.ndarray], held: Sequence[Holdout]) -> tuple[float, float]:
+    """Return slope and offset of the novel log odds (Platt 1999): those under which the truth is likeliest."""
+    odds = np.concatenate(
+        [novel_log_odds(p, one.problem.known) for p, one in zip(posteriors, held, strict=True)]
+    )
+    novel = np.concatenate([one.truth >= one.problem.known for one in held])
+    if novel.all() or not novel.any():
+        return 1.0, 0.0
+
+    def surprise(values: np.ndarray) -> float:
+        logits = values[0] * odds + values[1]
+        return float(np.logaddexp(0, np.where(novel, -logits, logits)).mean())
+
+    slope, offset = minimize(surprise, np.array([0.5, 0.0]), method="Nelder-Mead").x
+    return float(slope), float(offset)
