@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
 from gcd_longtail.discovery.predictors import nearest_centroid
 from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.run import load_found, save
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.predict import predict
@@ -123,6 +125,38 @@ def test_a_discovery_sorts_further_images(found: Path) -> None:
     predict(PredictSettings(found, found.parent / "images" / "b", found.parent / "more"))
     rows = read(found.parent / "more" / "predictions.csv")
     assert len(rows) == 16 and {row["known"] for row in rows} == {"no"}
+
+
+def test_images_of_a_class_that_nobody_saw_are_told(
+    found: Path, make_images, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_images(tmp_path / "more", {name: 5 for name in "abcdefghi"})  # g, h and i have colours of their own
+    predict(PredictSettings(found, tmp_path / "more", tmp_path / "sorted", none_above=0.98))
+    rows = read(tmp_path / "sorted" / "predictions.csv")
+    strange = [row["image"] for row in rows if row["none_of_these"] == "yes"]
+    assert sum(name[0] in "ghi" for name in strange) == 15 and len(strange) <= 17
+    assert all(0 <= float(row["unlike"]) <= 1 for row in rows)
+    assert (
+        f"{len(strange)} of them may belong to none of these classes: they lie farther from all than 98% of the run's "
+        "own images (column none_of_these)" in capsys.readouterr().err
+    )
+    with pytest.raises(UserError, match="--none-above 1.5: is a share"):
+        PredictSettings(found, tmp_path, tmp_path / "x", none_above=1.5)
+
+
+def test_a_run_of_before_says_nothing_of_strangers(found: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(found, tmp_path / "old")
+    run, stored = load_found(old)
+    (run.checkpoints / "model.safetensors").unlink()
+    save(run, dataclasses.replace(stored, surroundings=None))
+    predict(PredictSettings(old, found.parent / "images" / "b", tmp_path / "sorted"))
+    assert list(read(tmp_path / "sorted" / "predictions.csv")[0]) == [
+        "image",
+        "class",
+        "name",
+        "known",
+        "margin",
+    ]
 
 
 def test_an_estimate_is_told_with_its_doubt(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

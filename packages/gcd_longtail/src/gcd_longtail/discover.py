@@ -16,6 +16,7 @@ from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Discovery, Method, Problem
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
+from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.figures.gallery import About, Shown, centrality, write_gallery
 from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
@@ -72,7 +73,8 @@ def _discover(settings: DiscoverSettings, method: Method) -> Run:
     discovery = _same_for_copies(method.fit(problem, k, settings.seed), images, known)
     discovery = sort_novel(discovery, problem.known)
     classes = _with_labels(known, discovery.assignments)
-    found = Found(discovery, class_names(known.classes, k), problem.known, settings.features, interval)
+    surroundings, names = Surroundings.of(images.features, classes), class_names(known.classes, k)
+    found = Found(discovery, names, problem.known, settings.features, interval, surroundings)
     run = _write(settings, images, known, Outcome(found, classes, remark))
     say(f"open {settings.out / 'gallery.html'}")
     return run

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import io
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,10 +20,16 @@ from seminar_common.progress import say
 from seminar_common.runs import MARKER, Run
 
 HEADER = ("image", "class", "name", "known", "margin")
+STRANGER = ("unlike", "none_of_these")
+"""Columns of a run that knows where its own images lie."""
 
 
 def predict(settings: PredictSettings) -> None:
     """Write ``predictions.csv``: for each image its class, and the margin of its score to the next best class.
+
+    ``unlike`` is the share of the run's own images that lie nearer to a class, and ``none_of_these`` says whether that is
+    above ``settings.none_above``: such an image may belong to no class of the run. A run of an earlier version has no such
+    columns.
 
     Images that can't be read are listed in ``failures.csv``.
 
@@ -43,12 +51,30 @@ def _predict(settings: PredictSettings) -> None:
     if wanted != got:
         raise UserError(f"{settings.run}: takes {wanted} features, but {found.features.backbone} gives {got}")
     classes, margins = classify(found, images.features)
+    unlike = None if found.surroundings is None else found.surroundings.unlike(images.features)
+    sorted_images = _Sorted(images.keys, classes, margins, unlike, settings.none_above)
     with files.atomic_path(settings.out) as folder:
         folder.mkdir()
-        files.write_text(folder / "predictions.csv", _table(found, images, classes, margins))
+        files.write_text(folder / "predictions.csv", _table(found, sorted_images))
         if images.failures:
             failures.add(folder / failures.FILE, images.failures)
-    _describe(settings, found, images, classes)
+    _describe(settings, found, images, sorted_images)
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """What became of each image."""
+
+    keys: Sequence[str]
+    classes: np.ndarray
+    margins: np.ndarray
+    unlike: np.ndarray | None
+    none_above: float
+
+    @property
+    def strangers(self) -> np.ndarray:
+        """Whether each image seems to belong to no class, bool [N]."""
+        return np.zeros(len(self.keys), bool) if self.unlike is None else self.unlike > self.none_above
 
 
 def _check_features(run: Run, features: FeatureConfig) -> None:
@@ -67,20 +93,28 @@ def classify(found: Found, features: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return scores.argmax(1), best[:, 1] - best[:, 0]
 
 
-def _table(found: Found, images: ImageFolder, classes: np.ndarray, margins: np.ndarray) -> str:
-    text = io.StringIO()
+def _table(found: Found, images: _Sorted) -> str:
+    text, strangers = io.StringIO(), images.strangers.tolist()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    for key, number, margin in zip(images.keys, classes.tolist(), margins.tolist(), strict=True):
-        known = "yes" if number < found.known else "no"
-        writer.writerow([key, number, found.names[number], known, f"{margin:.4f}"])
+    writer.writerow(HEADER if images.unlike is None else (*HEADER, *STRANGER))
+    rows = zip(images.keys, images.classes.tolist(), images.margins.tolist(), strict=True)
+    for i, (key, number, margin) in enumerate(rows):
+        cells = [key, number, found.names[number], "yes" if number < found.known else "no", f"{margin:.4f}"]
+        if images.unlike is not None:
+            cells += [f"{images.unlike[i]:.4f}", "yes" if strangers[i] else "no"]
+        writer.writerow(cells)
     return text.getvalue()
 
 
-def _describe(settings: PredictSettings, found: Found, images: ImageFolder, classes: np.ndarray) -> None:
-    novel = int((classes >= found.known).sum())
-    largest = ", ".join(f"{found.names[c]} {n}" for c, n in Counter(classes.tolist()).most_common(3))
-    say(f"{len(classes):,} images, {novel:,} of them in discovered classes; largest: {largest}")
+def _describe(settings: PredictSettings, found: Found, images: ImageFolder, result: _Sorted) -> None:
+    novel = int((result.classes >= found.known).sum())
+    largest = ", ".join(f"{found.names[c]} {n}" for c, n in Counter(result.classes.tolist()).most_common(3))
+    say(f"{len(result.classes):,} images, {novel:,} of them in discovered classes; largest: {largest}")
+    if strangers := int(result.strangers.sum()):
+        say(
+            f"{strangers:,} of them may belong to none of these classes: they lie farther from all than "
+            f"{settings.none_above:.0%} of the run's own images (column none_of_these)"
+        )
     if images.failures:
         say(f"{len(images.failures)} images can't be read: see {settings.out / failures.FILE}")
     say(f"wrote {settings.out / 'predictions.csv'}")

@@ -4,10 +4,13 @@ import dataclasses
 import time
 from pathlib import Path
 
+import numpy as np
+
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Method, Problem, check_k
 from gcd_longtail.discovery.run import TOPIC, Found, class_names, envelope, read_config, save, sort_novel
+from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.protocol.data import Data, features_command, load
 from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
 from seminar_common import files, runs
@@ -55,7 +58,9 @@ def _fit(method: Method, settings: TrainSettings, problem: Problem, data: Data, 
     discovery = sort_novel(method.fit(problem, k, settings.seed), problem.known)
     run.log({"step": 1, "k": k, "k_interval": interval, "seconds": round(time.perf_counter() - started, 3)})
     names = class_names([one.name for one in data.split.classes[: data.split.known]], k)
-    save(run, Found(discovery, names, problem.known, data.config, interval))
+    classes = np.concatenate([problem.labels, discovery.assignments])
+    surroundings = Surroundings.of(problem.features, classes)
+    save(run, Found(discovery, names, problem.known, data.config, interval, surroundings))
     say(f"wrote {run.folder}; measure it with `gcd-longtail evaluate --run {run.folder}`")
 
 

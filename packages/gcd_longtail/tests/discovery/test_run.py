@@ -326,13 +326,13 @@ def test_predictions_sort_new_images_into_known_and_novel_classes(images: Path, 
     (images / "broken.png").write_text("no image")
     predict(PredictSettings(tmp_path / "run", images, tmp_path / "out"))
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "image,class,name,known,margin"
+    assert lines[0] == "image,class,name,known,margin,unlike,none_of_these"
     rows = [line.split(",") for line in lines[1:]]
     assert len(rows) == 66
-    right = [name == key.split("/")[0] for key, _, name, known, _ in rows if key[0] in "ace"]
+    right = [name == key.split("/")[0] for key, _, name, *_ in rows if key[0] in "ace"]
     assert np.mean(right) > 0.9
-    assert all(known == "no" for key, _, name, known, _ in rows if name.startswith("novel"))
-    assert all(float(margin) >= 0 for *_, margin in rows)
+    assert all(known == "no" for _, _, name, known, *_ in rows if name.startswith("novel"))
+    assert all(float(row[4]) >= 0 for row in rows)
     failures = (tmp_path / "out" / "failures.csv").read_text()
     assert failures == "file,page,reason\nbroken.png,,not an image in a known format\n"
     with pytest.raises(UserError, match="exists already"):

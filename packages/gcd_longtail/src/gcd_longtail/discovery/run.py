@@ -15,6 +15,7 @@ import numpy as np
 
 from gcd_longtail.discovery.predictors import from_arrays
 from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.settings.commands import DiscoverSettings, FeatureConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_tensors, save_tensors
@@ -40,6 +41,8 @@ class Found:
     """Which features the predictor takes."""
     k_interval: tuple[int, int] | None = None
     """Plausible numbers of classes, if their number was estimated."""
+    surroundings: Surroundings | None = None
+    """Where the run's own images lie, to tell images of none of its classes; None in a run of before."""
 
 
 def sort_novel(discovery: Discovery, known: int) -> Discovery:
@@ -67,6 +70,7 @@ def save(run: Run, found: Found) -> None:
     import torch
 
     arrays = {"assignments": found.discovery.assignments, **found.discovery.predictor.arrays()}
+    arrays |= found.surroundings.arrays() if found.surroundings is not None else {}
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     facts: dict[str, Any] = {
         "names": list(found.names),
@@ -88,7 +92,7 @@ def envelope(
         TOPIC,
         command,
         settings,
-        model=settings.method,
+        model=settings.method or "",
         dataset=dataset,
         data_fingerprint=digest(identity),
         identity=dict(identity),
@@ -126,6 +130,8 @@ def load_found(folder: Path) -> tuple[Run, Found]:
         )
     tensors, facts = load_tensors(file)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    surroundings = Surroundings.from_arrays(arrays)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(Surroundings.PREFIX)}
     try:
         discovery = Discovery(arrays.pop("assignments"), from_arrays(arrays))
         names, known = tuple(facts["names"]), int(facts["known"])
@@ -133,4 +139,4 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a checkpoint of gcd-longtail ({error!r}); train again") from error
     features = from_dict(FeatureConfig, config["features"], run.folder / runs.MARKER)
-    return run, Found(discovery, names, known, features, interval)
+    return run, Found(discovery, names, known, features, interval, surroundings)

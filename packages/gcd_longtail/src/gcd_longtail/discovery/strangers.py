@@ -8,9 +8,10 @@ radius for each class it was .77 to .87, and in the space of the predictor .89 t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
+from scipy.sparse import csr_array
 
 _BLOCK = 8192
 _STEPS = 1000
@@ -20,6 +21,8 @@ _STEPS = 1000
 class Surroundings:
     """Where a run's own images lie."""
 
+    PREFIX: ClassVar[str] = "surroundings."
+    """Of its arrays in a checkpoint."""
     means: np.ndarray
     """Mean of each class that has images, in features of unit length, float32 [C, D]."""
     distances: np.ndarray
@@ -39,15 +42,20 @@ class Surroundings:
             return None
         sums = np.zeros((len(counts), features.shape[1]))
         for rows, unit in _unit_blocks(features):
-            np.add.at(sums, own[rows], unit)
+            places = np.arange(len(unit))
+            members = csr_array(
+                (np.ones(len(unit), np.float32), (own[rows], places)), (len(counts), len(unit))
+            )
+            sums += members @ unit
         means = (sums / counts[:, None]).astype(np.float32)
         # Without itself, an image lies n / (n - 1) times as far from the mean of its class.
-        farther = np.where(counts > 1, counts / np.maximum(counts - 1, 1), np.inf)
+        farther, alone = counts / np.maximum(counts - 1, 1), counts == 1
         nearest = []
         for rows, unit in _unit_blocks(features):
             distances = _distances(unit, means)
             each = np.arange(len(unit))
             distances[each, own[rows]] *= farther[own[rows]]
+            distances[each[alone[own[rows]]], own[rows][alone[own[rows]]]] = np.inf
             nearest.append(distances.min(1))
         return cls(
             means, np.quantile(np.concatenate(nearest), np.linspace(0, 1, _STEPS + 1)).astype(np.float32)
@@ -64,14 +72,14 @@ class Surroundings:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays, for a checkpoint."""
-        return {"surroundings.means": self.means, "surroundings.distances": self.distances}
+        return {f"{self.PREFIX}means": self.means, f"{self.PREFIX}distances": self.distances}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self | None:
         """Undo :meth:`arrays`; None if they are not there, as in a run of before."""
-        if "surroundings.means" not in arrays:
+        if f"{cls.PREFIX}means" not in arrays:
             return None
-        return cls(arrays["surroundings.means"], arrays["surroundings.distances"])
+        return cls(arrays[f"{cls.PREFIX}means"], arrays[f"{cls.PREFIX}distances"])
 
 
 def _unit_blocks(features: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
