@@ -7,7 +7,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import tyro
@@ -215,6 +215,20 @@ def test_a_bug_keeps_its_traceback(how: str, words: str) -> None:
 def test_the_version_is_that_of_the_distribution(args: list[str], capsys) -> None:
     run(*args)
     assert capsys.readouterr().out == f"prog {version('seminar-common')}\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    """Has an option that Python allows no field the name of."""
+
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+
+
+def test_an_option_is_named_as_it_is_given(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^--from .*absent: no such file or folder"):
+        cli.check_paths(
+            cli.Command(Renamed, "a:b", inputs=("source",), outputs=()), Renamed(tmp_path / "absent")
+        )
 
 
 def test_a_wrong_path_is_refused_before_anything_is_imported(tmp_path: Path, capsys) -> None:

@@ -278,8 +278,11 @@ def _option(settings: Any, name: str) -> str:
     import tyro
 
     hint = get_type_hints(type(settings), include_extras=True).get(name)
-    if tyro.conf.Positional in getattr(hint, "__metadata__", ()):
+    marks = getattr(hint, "__metadata__", ())
+    if tyro.conf.Positional in marks:
         return ""
+    if own := next((mark.name for mark in marks if getattr(mark, "name", None)), None):  # of tyro.conf.arg(name=...)
+        return f"--{own} "
     return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-") + " "
 
 

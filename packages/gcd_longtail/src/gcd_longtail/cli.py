@@ -91,8 +91,10 @@ COMMANDS = {
         examples=(
             "--images photos/ --labels labels.csv --out found",
             "--images photos/ --labels labels.csv --k 40 --method ss-kmeans --out found",
+            "--continue found/decisions.jsonl --out found-2",
         ),
-        inputs=("images", "labels", "features.weights"),
+        inputs=("images", "labels", "features.weights", "decisions", "run"),
+        marks={"run": DISCOVERED},
         new=("out",),
         outputs=("out", "cache"),
         advanced=EXPERT,

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,16 @@ from gcd_longtail.figures.gallery import About, Shown, centrality, write_gallery
 from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
 from gcd_longtail.images.sources.folder import open_unlabelled
+from gcd_longtail.reviewing.continuing import (
+    ASSIGNMENTS,
+    NO_CLASS,
+    REJECTED,
+    Continued,
+    continued,
+    write_learned,
+)
 from gcd_longtail.reviewing.decisions import run_identity
+from gcd_longtail.reviewing.learning import obey
 from gcd_longtail.settings.commands import DiscoverSettings
 from gcd_longtail.train import check_room
 from seminar_common import failures, files, runs
@@ -30,7 +39,7 @@ from seminar_common.identity import digest
 from seminar_common.progress import say
 from seminar_common.runs import Run
 
-HEADER = ("image", "class", "name", "known", "labelled", "centrality")
+HEADER = ("image", "class", "name", "known", "labelled", "centrality", "settled")
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,12 @@ class Outcome:
     """Class of each readable image, int64 [N]; a labelled one keeps its label."""
     remark: str
     """What was said of the number of classes."""
+    rejected: tuple[str, ...] = ()
+    """Images of classes that were rejected; they are no part of the discovery."""
+    settled: tuple[str, ...] = ()
+    """Names of the classes that nobody needs to look at again."""
+    forbidden: tuple[tuple[str, str], ...] = ()
+    """Pairs of an image and the name of a class that it does not belong to."""
 
 
 def discover(settings: DiscoverSettings) -> Run:
@@ -50,44 +65,73 @@ def discover(settings: DiscoverSettings) -> Run:
     Images that can't be read, and labels of images that are not there, are listed in ``failures.csv``. `predict`
     takes the run for further images.
 
+    With ``settings.decisions`` it goes on from a run: what people decided about its classes are labels of the new one.
+
     Raises:
         UserError: no images, no usable label, nothing unlabelled, K below the labelled classes or above the images, or a
-            folder that exists or that another run is making.
+            folder that exists or that another run is making; decisions that are damaged or about another run.
     """
-    method = make_method(settings.method)
+    before = continued(settings) if settings.decisions else None
+    settings = before.settings if before else settings
+    settings = dataclasses.replace(settings, method=settings.method_name)
+    method = make_method(settings.method_name)
     with files.reserved(settings.out):
-        return _discover(settings, method)
+        return _discover(settings, method, before)
 
 
-def _discover(settings: DiscoverSettings, method: Method) -> Run:
+def _discover(settings: DiscoverSettings, method: Method, before: Continued | None) -> Run:
     cache = settings.cache or settings.out.absolute().parent / "features"
     _known_labels(
-        settings, open_unlabelled(settings.images).listing.keys
+        settings, open_unlabelled(settings.folder).listing.keys, (), before
     )  # before the work, what can be said then
-    images = read_folder(settings.images, settings.features, cache, settings.extraction)
-    known = _known_labels(settings, images.keys, [one.file for one in images.failures])
+    images = read_folder(settings.folder, settings.features, cache, settings.extraction)
+    rejected: tuple[str, ...] = ()
+    if before:
+        images, rejected = _without(images, before.lesson.left_out)
+    known = _known_labels(settings, images.keys, [one.file for one in images.failures], before)
     _warn_of_contradictions(images, known)
     problem = _problem(images, known, str(launch(settings.extraction.device).device))
-    k, interval, remark = _number_of_classes(settings, problem)
+    k, interval, remark = _number_of_classes(settings, problem, before)
     say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
     discovery = _same_for_copies(method.fit(problem, k, settings.seed), images, known)
-    discovery = sort_novel(discovery, problem.known)
+    discovery, names = sort_novel(discovery, problem.known), class_names(known.classes, k)
+    forbidden: tuple[tuple[str, str], ...] = ()
+    if before:
+        free = [key for key, label in zip(images.keys, known.labels.tolist(), strict=True) if label < 0]
+        discovery, forbidden = obey(discovery, problem.unlabelled, free, before.lesson, names)
     classes = _with_labels(known, discovery.assignments)
-    surroundings, names = Surroundings.of(images.features, classes), class_names(known.classes, k)
+    surroundings = Surroundings.of(images.features, classes)
     found = Found(discovery, names, problem.known, settings.features, interval, surroundings)
-    run = _write(settings, images, known, Outcome(found, classes, remark))
+    settled = tuple(name for name in known.classes if before and name in before.lesson.settled)
+    outcome = Outcome(found, classes, remark, rejected, settled, forbidden)
+    run = _write(settings, images, known, outcome, before)
     say(f"open {settings.out / 'gallery.html'}")
     return run
 
 
 def _known_labels(
-    settings: DiscoverSettings, keys: Sequence[str], unreadable: Sequence[str] = ()
+    settings: DiscoverSettings, keys: Sequence[str], unreadable: Sequence[str], before: Continued | None
 ) -> KnownLabels:
     """Return the labels of the images ``keys``; raise a UserError if they or K do not fit these images."""
-    known = read_labels(settings.labels, settings.images, keys, unreadable)
+    if before:
+        known = before.known(keys, unreadable)
+    else:
+        assert settings.labels is not None
+        known = read_labels(settings.labels, settings.folder, keys, unreadable)
     if isinstance(settings.k, int):
-        check_room(settings.method, settings.k, len(known.classes), int((known.labels < 0).sum()))
+        check_room(settings.method_name, settings.k, len(known.classes), int((known.labels < 0).sum()))
     return known
+
+
+def _without(images: ImageFolder, keys: Collection[str]) -> tuple[ImageFolder, tuple[str, ...]]:
+    """Return the images without those called ``keys``, and the names of these that are there."""
+    gone = np.array([key in keys for key in images.keys])
+    kept = np.flatnonzero(~gone)
+    hashes = tuple(images.hashes[i] for i in kept)
+    rest = dataclasses.replace(
+        images, numbers=images.numbers[kept], features=images.features[kept], hashes=hashes
+    )
+    return rest, tuple(key for key, out in zip(images.keys, gone, strict=True) if out)
 
 
 def _with_labels(known: KnownLabels, assignments: np.ndarray) -> np.ndarray:
@@ -118,11 +162,14 @@ def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
 
 
 def _number_of_classes(
-    settings: DiscoverSettings, problem: Problem
+    settings: DiscoverSettings, problem: Problem, before: Continued | None
 ) -> tuple[int, tuple[int, int] | None, str]:
     """Return the number of classes to look for, its interval, and a sentence about it."""
     if isinstance(settings.k, int):
         return settings.k, None, f"{settings.k} classes were asked for, {problem.known} of them labelled."
+    if before:
+        most = problem.known + len(problem.unlabelled)
+        return min(max(before.lesson.k, problem.known), most), None, before.remark
     guess = estimate(problem, seed=settings.seed)
     sentence = (
         f"The number of classes is estimated at {guess.k}, of which {problem.known} are labelled; {guess.low} to "
@@ -132,18 +179,27 @@ def _number_of_classes(
     return guess.k, (guess.low, guess.high), sentence + doubt
 
 
-def _write(settings: DiscoverSettings, images: ImageFolder, known: KnownLabels, outcome: Outcome) -> Run:
+def _write(
+    settings: DiscoverSettings,
+    images: ImageFolder,
+    known: KnownLabels,
+    outcome: Outcome,
+    before: Continued | None,
+) -> Run:
     """Make the run folder at once: it is there in full or not at all."""
     import torch
 
-    name, identity = files.encodable(settings.images.resolve().name), _identity(images, known)
+    name, identity = files.encodable(settings.folder.resolve().name), _identity(images, known)
+    identity |= before.facts if before else {}
     classes = digest({"names": outcome.found.names, "classes": outcome.classes})
     config = envelope("discover", name, identity, settings.features, settings) | {"found": classes}
     facts = runs.environment(torch.get_num_threads(), images=len(images.numbers))
     with files.atomic_path(settings.out) as folder:
         run = runs.create(folder, config, facts)
         save(run, outcome.found)
-        files.write_text(folder / "assignments.csv", _table(images, known, outcome))
+        files.write_text(folder / ASSIGNMENTS, _table(images, known, outcome))
+        if before:
+            write_learned(folder, before, outcome.forbidden)
         left_out = (*images.failures, *known.failures)
         if left_out:
             failures.add(folder / failures.FILE, left_out)
@@ -159,7 +215,7 @@ def _identity(images: ImageFolder, known: KnownLabels) -> dict[str, Any]:
 
 
 def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
-    """Return a line for each image, those of a class together, the most central first."""
+    """Return a line for each image, those of a class together, the most central first; rejected ones come last."""
     found, classes = outcome.found, outcome.classes
     central = centrality(found.discovery.predictor, images.features, classes)
     keys, text = images.keys, io.StringIO()
@@ -168,7 +224,10 @@ def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
     for i in np.lexsort((-central, classes)).tolist():
         number = int(classes[i])
         sure = ("yes" if number < found.known else "no", "yes" if known.labels[i] >= 0 else "no")
-        writer.writerow([keys[i], number, found.names[number], *sure, f"{central[i]:.4f}"])
+        settled = "yes" if found.names[number] in outcome.settled else "no"
+        writer.writerow([keys[i], number, found.names[number], *sure, f"{central[i]:.4f}", settled])
+    for key in outcome.rejected:
+        writer.writerow([key, NO_CLASS, REJECTED, "no", "no", "0.0000", "yes"])
     return text.getvalue()
 
 
@@ -181,9 +240,13 @@ def _write_gallery(
         f"{len(images.numbers):,} images, {int(labelled.sum()):,} of them labelled. {novel:,} of the others lie in "
         f"discovered categories, {int((~labelled).sum()) - novel:,} in known classes."
     )
-    shown = Shown(images.source, images.numbers, images.features, outcome.classes, labelled)
+    if outcome.rejected:
+        counted += f" {len(outcome.rejected):,} images of rejected classes are left out."
+    shown = Shown(
+        images.source, images.numbers, images.features, outcome.classes, labelled, settled=outcome.settled
+    )
     about = About(
-        f"Categories in {files.encodable(settings.images.resolve().name)}",
+        f"Categories in {files.encodable(settings.folder.resolve().name)}",
         (counted, outcome.remark),
         (caveat(settings.features.backbone),),
         run,

@@ -3,18 +3,24 @@
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from gcd_longtail.settings.methods import MethodName, Protocol
 from seminar_common.device import PlaceConfig
 from seminar_common.errors import UserError
+from seminar_common.settings import EARLIER
 from seminar_common.work import WorkConfig
 
 Format = Literal[
     "auto", "folder", "parquet", "csv", "index", "cifar10", "cifar100", "caltech101", "gtsrb", "digits"
 ]
+Fit = Literal["crop", "squash", "pad"]
 DEFAULT_BACKBONE = "efficientnet-lite0"
 PIXELS = "pixels"
+DEFAULT_METHOD: MethodName = "ward"
+"""What `discover` takes if nobody says which."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,9 @@ class FeatureConfig:
     mirror: bool = True
     """Take the mean of the features of each image and of its mirror image; twice the time. The backbone `pixels` never
     does."""
+    fit: Fit = field(default="crop", metadata={EARLIER: "crop"})
+    """How a picture that is no square becomes one: its centre is cropped, the whole is squashed, or the whole gets a
+    margin (pad)."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Mixed precision is quicker on a GPU. It gives other features, which are kept apart."""
     weights: Path | None = None
@@ -232,14 +241,15 @@ class PredictSettings:
 class DiscoverSettings:
     """Find the categories in a folder of images of which some are labelled: a table and a gallery to look at."""
 
-    images: Path
-    """Folder of images, searched with its subfolders."""
-    labels: Path
-    """CSV file with the columns path (relative to the folder) and label, for the images whose class is known."""
-    out: Path
+    images: Path | None = None
+    """Folder of images, searched with its subfolders (required, unless --continue is given)."""
+    labels: Path | None = None
+    """CSV file with the columns path (relative to the folder) and label, for the images whose class is known (required,
+    unless --continue is given)."""
+    out: Path = tyro.MISSING
     """Run folder to make; open its gallery.html afterwards, and name, merge and split there what was found."""
-    method: MethodName = "ward"
-    """Discovery method."""
+    method: MethodName | None = None
+    """Discovery method; by default ward, and with --continue that of the run."""
     k: int | Literal["estimated"] = "estimated"
     """Number of classes in all, labelled and to be discovered."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -253,12 +263,35 @@ class DiscoverSettings:
     seed: int = 0
     """Seed of the method."""
     extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    decisions: Annotated[Path | None, tyro.conf.arg(name="continue")] = None
+    """File of decisions about a run, which its gallery.html or `review` wrote: learn from them. Options left at their
+    default are then those of that run, and the number of classes is what the decisions made of it."""
+    run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """With --continue: the run that the decisions are about; by default the folder of the file."""
 
     def __post_init__(self) -> None:
+        if self.decisions is None and (self.images is None or self.labels is None):
+            lacks = "--images" if self.images is None else "--labels"
+            raise UserError(f"{lacks}: must be given, or --continue DECISIONS")
+        if self.decisions is not None and self.labels is not None:
+            raise UserError("--labels: with --continue the labels are those of the run and of the decisions")
+        if self.decisions is None and self.run is not None:
+            raise UserError("--from: goes with --continue DECISIONS only")
         if self.per_class < 3:
             raise UserError(f"--per-class {self.per_class}: must be 3 or more")
         if self.thumbnails < 0:
             raise UserError(f"--thumbnails {self.thumbnails}: must be 0 or more")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of images; known once a run that is continued has said it."""
+        assert self.images is not None
+        return self.images
+
+    @property
+    def method_name(self) -> MethodName:
+        """The method that is asked for, or the default one."""
+        return self.method or DEFAULT_METHOD
 
 
 @dataclass(frozen=True)
