@@ -30,7 +30,7 @@ from doc_detect.settings.training import (
     TrainSettings,
     smoke,
 )
-from doc_detect.train import Trainer, train, update_average
+from doc_detect.train import Trainer, recalibrated, train, update_average
 from doc_detect.training.pages import (
     TrainingPages,
     open_training,
@@ -134,6 +134,40 @@ def test_a_second_stage_starts_from_an_exported_file(data: Path, unbroken: Run, 
     export(ExportSettings(run=run.folder, out=tmp_path / "second.onnx", data=data, pages=2))
     third = train(settings(data, tmp_path / "third", steps=1, init=run.folder))
     assert trained_as(third).model.folded
+
+
+def test_a_second_stage_keeps_a_class_and_what_its_scores_mean(
+    data: Path, unbroken: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "first.onnx"
+    scoring = Scoring({"graphic": (1.1, 0.1), "drop_capital": (1.2, -0.1)}, 0.02, {"graphic": 0.004})
+    load_detector(unbroken).export(
+        file, {"architecture": "fcos", "backbone": "tf_efficientnet_lite0", **scoring.facts()}
+    )
+    chosen = settings(data, tmp_path / "second", steps=1, init=file)
+    kept = dataclasses.replace(chosen.model, kept=("drop_capital",), kept_levels=2)
+    run = train(dataclasses.replace(chosen, model=kept))
+    assert trained_as(run).model.kept == ("drop_capital",)
+    assert read_scoring(run.folder).calibration["drop_capital"] == (1.2, -0.1)
+    with torch.inference_mode():
+        page = torch.rand(1, 3, 96, 64)
+        scores = [d.eval().dense(page)[1] for d in (load_onnx(file).detector, load_detector(run))]
+    kept_rows = scores[1][:, scores[0].shape[1] :, 1]
+    torch.testing.assert_close(kept_rows, scores[0][:, : kept_rows.shape[1], 1], atol=1e-6, rtol=0)
+    third = settings(data, tmp_path / "third", steps=1, init=run.folder)
+    assert trained_as(train(third)).model.kept_levels == 2
+    other = dataclasses.replace(third.model, kept=("graphic",))
+    with pytest.raises(UserError, match="keeps drop_capital at 2 levels already; leave --kept"):
+        train(dataclasses.replace(third, model=other, out=tmp_path / "fourth"))
+    assert not (tmp_path / "fourth").exists()
+
+
+def test_what_kept_scores_mean_is_not_fitted_anew() -> None:
+    earlier = Scoring({"a": (1.0, 0.0), "b": (2.0, 0.1)}, 0.0, {"a": 0.01})
+    fitted = Scoring({"a": (3.0, 0.5), "c": (1.5, 0.0)}, 0.01)
+    expected = Scoring({"a": (3.0, 0.5), "b": (2.0, 0.1), "c": (1.5, 0.0)}, 0.01, {"a": 0.01})
+    assert recalibrated(earlier, fitted, ("b",)) == expected
+    assert recalibrated(Scoring(), fitted, ("a",)).calibration == {"c": (1.5, 0.0)}
 
 
 def test_a_killed_second_stage_ends_with_the_bits_of_an_unbroken_one(

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target, build_detector
+from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.onnx import named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
@@ -41,7 +42,7 @@ from seminar_common.training import (
 
 BATCH_NORM_MOMENTUM = 0.03
 """Weight of a new batch in the running statistics of batch normalisation: batches of four pages are noisy."""
-LAYERS = ("engine", "architecture", "backbone", "channels", "head_convs", "folded")
+LAYERS = ("engine", "architecture", "backbone", "channels", "head_convs", "folded", "kept", "kept_levels")
 """Settings of a model that its weights depend on, besides the classes."""
 
 
@@ -120,12 +121,35 @@ def initial_detector(settings: TrainSettings) -> Start:
         config = _with_layers(settings, trained_as(run).model)
         detector = build_detector(config)
         load_weights(detector, module_weights(run, "average"), settings.init)
-        return Start(detector, read_scoring(settings.init))
+        return _keeping(settings, Start(detector, read_scoring(settings.init)))
     from doc_detect.detectors.from_onnx import load_onnx
 
     loaded = load_onnx(settings.init)
     loaded.detector.config = _with_layers(settings, loaded.detector.config)
-    return Start(loaded.detector, loaded.scoring)
+    return _keeping(settings, Start(loaded.detector, loaded.scoring))
+
+
+def _keeping(settings: TrainSettings, start: Start) -> Start:
+    """Return ``start``, or a detector that goes on finding ``settings.model.kept`` as that one does.
+
+    Raises:
+        UserError: that one keeps other classes, or is no FCOS.
+    """
+    kept, levels, theirs = settings.model.kept, settings.model.kept_levels, start.detector.config
+    if not kept or (kept, levels) == (theirs.kept, theirs.kept_levels):
+        return start
+    if theirs.kept:
+        raise UserError(
+            f"--init {settings.init}: keeps {' '.join(theirs.kept)} at {theirs.kept_levels} levels already; "
+            "leave --kept and --kept-levels out to go on so"
+        )
+    if not isinstance(start.detector, FCOSDetector):
+        raise UserError(f"--init {settings.init}: is a {theirs.architecture}; --kept goes with fcos alone")
+    config = dataclasses.replace(theirs, kept=kept, kept_levels=levels, weights="none")
+    detector = build_detector(config)
+    assert isinstance(detector, FCOSDetector)
+    detector.keep(start.detector)
+    return Start(detector, start.scoring)
 
 
 def _with_layers(settings: TrainSettings, theirs: ModelConfig) -> ModelConfig:
@@ -153,6 +177,13 @@ def _check_labels(detector: Detector, pages: CocoSet) -> None:
             f"{pages.path}: has no object of {', '.join(detector.labels)}, so there is nothing to learn; "
             "choose other --labels, or map its names with --map NAME=CLASS"
         )
+
+
+def recalibrated(earlier: Scoring, fitted: Scoring, kept: tuple[str, ...]) -> Scoring:
+    """Return what was fitted, with the margins of before and with what scores of the classes in ``kept`` meant then."""
+    calibration = {label: pair for label, pair in fitted.calibration.items() if label not in kept}
+    calibration |= {label: pair for label, pair in earlier.calibration.items() if label in kept}
+    return dataclasses.replace(fitted, calibration=calibration, margin=earlier.margin)
 
 
 class Trainer:
@@ -206,7 +237,9 @@ class Trainer:
             if self.validation is not None:
                 say(f"calibrating scores on {len(self.validation.pages)} held-out pages")
                 detector = TorchDetector(self.average, self.fabric.device)
-                scoring = dataclasses.replace(fit_scoring(detector, self.validation), margin=scoring.margin)
+                scoring = recalibrated(
+                    scoring, fit_scoring(detector, self.validation), self.average.config.kept
+                )
             if scoring != Scoring():
                 write_scoring(scoring, self.shell.run.folder)
         self.fabric.barrier()

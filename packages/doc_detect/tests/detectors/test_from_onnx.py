@@ -94,7 +94,8 @@ def test_the_default_detector_gives_its_own_answers_in_torch(tmp_path: Path) -> 
     again = tmp_path / "again.onnx"
     loaded.detector.export(again, {**loaded.card, **loaded.scoring.facts()})
     same(OnnxDetector(again), runtime)
-    assert abs(again.stat().st_size - file.stat().st_size) < 20_000
+    # The weights are the same; the graph has fewer nodes than when that file was made.
+    assert 0 <= file.stat().st_size - again.stat().st_size < 60_000
 
 
 def test_a_new_detector_comes_back_with_all_that_its_file_says(moved: FCOSDetector, tmp_path: Path) -> None:

@@ -57,10 +57,24 @@ class PyramidBackbone(nn.Module):
         self.pyramid = FeaturePyramidNetwork(self.network.feature_info.channels(), channels, extra)
         self.out_channels = channels
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Return the pyramid's maps, finest first."""
-        stages = self.network((pixels - self.mean) / self.std)
+    def forward(self, pixels: Tensor, stages: list[Tensor] | None = None) -> list[Tensor]:
+        """Return the pyramid's maps, finest first.
+
+        Args:
+            pixels: The pictures.
+            stages: What to build the pyramid on, in place of what :meth:`stages` says of them.
+        """
+        stages = self.stages(pixels) if stages is None else stages
         return list(self.pyramid({str(i): stage for i, stage in enumerate(stages)}).values())
+
+    def stages(self, pixels: Tensor) -> list[Tensor]:
+        """Return what the backbone says at strides 8, 16 and 32, [B, C_k, H / stride, W / stride] each."""
+        return self.network((pixels - self.mean) / self.std)
+
+    def freeze(self) -> None:
+        """Fix all stages of the backbone, their statistics included; the pyramid goes on learning."""
+        self.frozen = [self.network]
+        self.network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "PyramidBackbone":
         """Set the mode of all but what is frozen."""

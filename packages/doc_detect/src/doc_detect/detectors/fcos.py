@@ -5,6 +5,11 @@ Source: Tian et al. 2019, "FCOS: Fully Convolutional One-Stage Object Detection"
 box's own IoU, as in Wu et al. 2020, "IoU-aware single-stage object detector": it ranks boxes by how well they
 fit. Pyramid, heads, losses and initial weights are torchvision's; target assignment and loss are written here for
 pages that are labelled in part.
+
+A further stage of training can leave some classes as they are (``ModelConfig.kept``). The backbone is fixed then, and so
+are the pyramid and the head that find them (:class:`KeptBranch`). Copies of these learn the other classes, behind small
+networks beside the backbone (:class:`Adapters`). The positions of both heads are one list, so that nothing after the
+network tells them apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +27,7 @@ from doc_detect.classes import TEXT_CLASSES
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
 from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
 from doc_detect.detectors.detections import Detections
+from doc_detect.detectors.kept import Adapters, KeptBranch
 from doc_detect.detectors.postprocess import detections
 from doc_detect.settings.training import ModelConfig
 
@@ -60,7 +66,7 @@ class RawOutput(NamedTuple):
     """What the network says of a batch."""
 
     logits: Tensor
-    """[B, L, C] of each class."""
+    """[B, L, C] of each class that is learned."""
     quality: Tensor
     """[B, L] logit of the box's IoU."""
     distances: Tensor
@@ -77,21 +83,45 @@ class FCOSDetector(Detector):
         channels = config.channels
         coarsest = LastLevelP6P7(channels, channels)
         self.backbone = PyramidBackbone(config.backbone, config.weights, channels, coarsest, config.folded)
-        self.head = FCOSHead(channels, 1, len(config.labels), config.head_convs)
+        self.learned = tuple(n for n, label in enumerate(config.labels) if label not in config.kept)
+        self.head = FCOSHead(channels, 1, len(self.learned), config.head_convs)
         # The heads end in a ReLU: start in the middle of the distances' range, where it has a gradient.
         nn.init.constant_(cast(Tensor, self.head.regression_head.bbox_reg.bias), 3.0)
-        self.text = torch.tensor([label in TEXT_CLASSES for label in config.labels])
+        self.text = torch.tensor([config.labels[number] in TEXT_CLASSES for number in self.learned])
+        self.kept: KeptBranch | None = None
+        if config.kept:
+            stage_channels = self.backbone.network.feature_info.channels()
+            self.backbone.freeze()
+            self.adapters = Adapters(stage_channels, channels)
+            self.kept = KeptBranch(config, stage_channels)
         self.to(memory_format=torch.channels_last)
 
     def raw(self, pixels: Tensor) -> tuple[RawOutput, Grid]:
-        """Return the network's answer to a batch [B, 3, H, W] in 0..1; H and W are multiples of 32."""
-        features = self.backbone(pixels)
-        out = self.head(features)
-        raw = RawOutput(out["cls_logits"], out["bbox_ctrness"].squeeze(2), out["bbox_regression"])
-        return raw, make_grid(features)
+        """Return what is learned of a batch [B, 3, H, W] in 0..1; H and W are multiples of 32."""
+        maps, _ = self._maps(pixels)
+        return _raw(self.head, maps), make_grid(maps)
+
+    def _maps(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the maps that the head looks at, and the fixed stages below them where classes are kept."""
+        if self.kept is None:
+            return self.backbone(pixels), []
+        stages = self.backbone.stages(pixels)
+        return self.backbone(pixels, self.adapters(stages)), stages
+
+    def keep(self, source: "FCOSDetector") -> None:
+        """Start from ``source``, which has the same classes and keeps none of them."""
+        assert self.kept is not None
+        self.backbone.load_state_dict(source.backbone.state_dict())
+        _take_head(self.head, source.head, self.learned)
+        self.kept.take(source.backbone.pyramid)
+        _take_head(self.kept.head, source.head, self._kept_numbers())
+
+    def _kept_numbers(self) -> list[int]:
+        return [number for number in range(len(self.labels)) if number not in self.learned]
 
     def fit_step(self, images: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Return the losses ``classification`` (focal), ``box`` (DIoU) and ``quality``."""
+        targets = [self._to_learn(target) for target in targets]
         raw, grid = self.raw(pad_batch(list(images)))
         matches = [assign(grid, target) for target in targets]
         positive = torch.stack([match >= 0 for match in matches])
@@ -118,7 +148,7 @@ class FCOSDetector(Detector):
         self, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor], shares: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return what each position should say of each class, and how much that counts, both [B, L, C]."""
-        shape = (len(targets), len(grid.centres), len(self.labels))
+        shape = (len(targets), len(grid.centres), len(self.learned))
         wanted, weights = grid.centres.new_zeros(shape), grid.centres.new_ones(shape)
         for page, (target, match) in enumerate(zip(targets, matches, strict=True)):
             ignored = _inside_any(grid.centres, target.ignore)
@@ -133,12 +163,35 @@ class FCOSDetector(Detector):
             weights[page, positions, labels] = shares[page][positions]
         return wanted, weights
 
+    def _to_learn(self, target: Target) -> Target:
+        """Return ``target`` in the numbers of the classes that are learned: an object of the others is none."""
+        if self.kept is None:
+            return target
+        number = {own: place for place, own in enumerate(self.learned)}
+        chosen = [row for row, label in enumerate(target.labels.tolist()) if label in number]
+        labels = [number[label] for label in target.labels[chosen].tolist()]
+        return target._replace(
+            boxes=target.boxes[chosen],
+            labels=target.labels.new_tensor(labels),
+            unlabelled=tuple(number[label] for label in target.unlabelled if label in number),
+        )
+
     def dense(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes [B, L, 4] in pixels and scores [B, L, C] of a padded batch, before suppression."""
-        raw, grid = self.raw(pixels)
-        # The geometric mean keeps scores on the scale of probabilities.
-        scores = (raw.logits.sigmoid() * raw.quality.sigmoid()[..., None]).sqrt()
-        return to_boxes(raw.distances, grid), scores
+        """Return boxes [B, L, 4] in pixels and scores [B, L, C] of a padded batch, before suppression.
+
+        With kept classes, the positions of the head that learns come before those of the other. Each scores 0 for the
+        other's classes.
+        """
+        maps, stages = self._maps(pixels)
+        grid = make_grid(maps)
+        boxes, scores = _answer(_raw(self.head, maps), grid)
+        if self.kept is None:
+            return boxes, scores
+        kept_boxes, kept_scores = _answer(_raw(self.kept.head, self.kept.maps(stages)), grid)
+        # Each class has its column: what is multiplied by 1 stays as it is, to the bit.
+        columns = torch.eye(len(self.labels), device=pixels.device, dtype=scores.dtype)
+        placed = [scores @ columns[list(self.learned)], kept_scores @ columns[self._kept_numbers()]]
+        return torch.cat([boxes, kept_boxes], dim=1), torch.cat(placed, dim=1)
 
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor]) -> list[Detections]:
@@ -168,6 +221,45 @@ class FCOSDetector(Detector):
         from doc_detect.detectors.onnx_graph import write_onnx  # onnx is for those who export
 
         write_onnx(self, self.dense, path, card)
+
+
+@torch.no_grad()
+def _take_head(head: FCOSHead, source: FCOSHead, classes: Sequence[int]) -> None:
+    """Copy into ``head`` the weights of ``source``, whose classes of these numbers are all that ``head`` has."""
+    weights = source.state_dict()
+    for name in ("classification_head.cls_logits.weight", "classification_head.cls_logits.bias"):
+        weights[name] = weights[name][list(classes)]
+    head.load_state_dict(weights)
+
+
+def _raw(head: FCOSHead, maps: list[Tensor]) -> RawOutput:
+    """Return what a head says of a pyramid's maps [B, channels, H_k, W_k], finest first.
+
+    torchvision's own ``forward`` does the same with several times as many nodes in an exported graph.
+    """
+    classes, edges = head.classification_head, head.regression_head
+    logits = [_rows(classes.cls_logits(classes.conv(each))) for each in maps]
+    distances, quality = [], []
+    for each in maps:
+        seen = edges.conv(each)
+        distances.append(_rows(F.relu(edges.bbox_reg(seen))))
+        quality.append(_rows(edges.bbox_ctrness(seen)))
+    return RawOutput(
+        torch.cat(logits, dim=1), torch.cat(quality, dim=1).squeeze(2), torch.cat(distances, dim=1)
+    )
+
+
+def _rows(values: Tensor) -> Tensor:
+    """Return what stands on a map [B, C, H, W] position by position, [B, H W, C]."""
+    return values.permute(0, 2, 3, 1).reshape(len(values), -1, values.shape[1])
+
+
+def _answer(raw: RawOutput, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return boxes [B, L, 4] in pixels and scores [B, L, C] at the first L positions of ``grid``."""
+    # The geometric mean keeps scores on the scale of probabilities.
+    scores = (raw.logits.sigmoid() * raw.quality.sigmoid()[..., None]).sqrt()
+    count = raw.logits.shape[1]
+    return to_boxes(raw.distances, Grid(grid.centres[:count], grid.strides[:count])), scores
 
 
 def make_grid(features: Sequence[Tensor]) -> Grid:

@@ -127,12 +127,16 @@ def _config(runtime: OnnxDetector, card: Mapping[str, Any], graph: _Graph) -> Mo
         raise ValueError("it does not say that it is an FCOS, and on which backbone")
     if not graph.norms:
         raise ValueError("its heads have no group norms")
+    kept, levels = tuple(card.get("kept", ())), int(card.get("kept_levels", len(STRIDES)))
+    seen = len(STRIDES) + (levels if kept else 0)
     return ModelConfig(
         backbone=str(card["backbone"]),
         weights="none",
         labels=facts.labels,
         channels=len(graph.norms[0][0]),
-        head_convs=len(graph.norms) // (HEADS * len(STRIDES)),
+        head_convs=len(graph.norms) // (HEADS * seen),
+        kept=kept,
+        kept_levels=levels,
         size=facts.size,
         trim=facts.trim,
         score_threshold=facts.score_threshold,

@@ -89,7 +89,9 @@ def write_onnx(detector: Detector, dense: Dense, path: Path, card: Mapping[str, 
 
 def _facts(detector: Detector) -> dict[str, Any]:
     config = detector.config
+    kept = {"kept": list(config.kept), "kept_levels": config.kept_levels} if config.kept else {}
     return {
+        **kept,
         "labels": list(config.labels),
         "size": config.size,
         "trim": config.trim,

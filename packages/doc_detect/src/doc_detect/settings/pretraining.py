@@ -117,8 +117,16 @@ class PretrainSettings:
             raise UserError(f"--temperature {self.temperature}: must be above 0")
         if self.page_timeout < 0 or self.pdf_pixels < 64 or self.max_megapixels < 1:
             raise UserError("--page-timeout, --pdf-pixels and --max-megapixels must be at least 0, 64 and 1")
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Raise a UserError unless a detector of these settings can be pretrained."""
         if self.model.weights != "imagenet":
             raise UserError("--weights: say it by --init, which is imagenet or none")
+        if self.model.kept:
+            raise UserError(
+                "--kept: goes with `train --init`; pretrain changes what all classes are found by"
+            )
         if self.is_new and self.model.architecture != "fcos":
             raise UserError(f"--architecture {self.model.architecture}: pretrain works with fcos alone")
         if self.is_new and self.method == "distillation":

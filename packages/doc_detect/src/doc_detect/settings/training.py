@@ -36,6 +36,12 @@ class ModelConfig:
     """Convolutions of each head before its output."""
     folded: bool = field(default=False, metadata={"earlier": False})
     """Fold the backbone's batch norms into its convolutions, as in an exported file (FCOS alone)."""
+    kept: tuple[str, ...] = field(default=(), metadata={"earlier": ()})
+    """Classes that a further stage of training (--init) leaves as they are: the backbone is fixed, and so are pyramid
+    and head for them; copies of these learn the others. A page takes a fifth more time (FCOS alone)."""
+    kept_levels: int = field(default=5, metadata={"earlier": 5})
+    """Levels of the pyramid, of strides 8, 16, 32, 64 and 128, on which --kept is looked for, finest first: 1 takes less
+    time and finds what is less than a quarter as large as the page, 2 what is less than half as large."""
     size: int = 512
     """Longest side of a page when it is looked at, in pixels."""
     trim: bool = True
@@ -54,6 +60,7 @@ class ModelConfig:
             raise UserError("--labels: give at least one class, each once")
         if self.folded and self.architecture != "fcos":
             raise UserError("--folded: goes with --architecture fcos")
+        self._check_kept()
         if self.channels < 32 or self.channels % 32:
             raise UserError(f"--channels {self.channels}: must be a multiple of 32")
         if self.head_convs < 1 or self.max_detections < 1:
@@ -62,6 +69,21 @@ class ModelConfig:
             raise UserError(f"--size {self.size}: must lie between 64 and 4096 pixels")
         if not 0 <= self.score_threshold < 1 or not 0 < self.nms_iou <= 1:
             raise UserError("--score-threshold must lie in [0, 1) and --nms-iou in (0, 1]")
+
+    def _check_kept(self) -> None:
+        """Raise a UserError unless the classes that are kept are some of those that are detected."""
+        if strange := [label for label in self.kept if label not in self.labels]:
+            raise UserError(f"--kept {' '.join(strange)}: choose from {', '.join(self.labels)}")
+        if len(set(self.kept)) < len(self.kept):
+            raise UserError("--kept: give each class once")
+        if len(self.kept) == len(self.labels):
+            raise UserError("--kept: leave at least one class to learn")
+        if self.kept and self.architecture != "fcos":
+            raise UserError("--kept: goes with --architecture fcos")
+        if self.kept_levels != 5 and not self.kept:
+            raise UserError("--kept-levels: goes with --kept")
+        if not 1 <= self.kept_levels <= 5:
+            raise UserError(f"--kept-levels {self.kept_levels}: must lie between 1 and 5")
 
 
 @dataclass(frozen=True)
@@ -151,6 +173,8 @@ class TrainSettings:
             raise UserError("--log-every, --checkpoint-every and --validation-pages must be 1 or more")
         if not 0 <= self.init_share < 1:
             raise UserError(f"--init-share {self.init_share}: must lie in [0, 1)")
+        if self.model.kept and self.init is None:
+            raise UserError("--kept: goes with --init, which finds what is kept")
         if self.init_share and self.init is None:
             raise UserError("--init-share: goes with --init, whose weights it keeps")
         if self.loaders < 0 or self.validate_every < 0:
