@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from seminar_common import progress as module
-from seminar_common.progress import Beat, duration, heartbeat, is_first_process, progress, say
+from seminar_common.progress import Beat, duration, heartbeat, is_first_process, progress, say, silent
 
 
 class Clock:
@@ -34,6 +34,22 @@ def test_only_the_first_process_speaks(
     say("hello again")
     assert not is_first_process()
     assert capsys.readouterr().err == "hello\n"
+
+
+def test_a_silent_block_says_nothing_and_is_over_after_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "FIRST_LINE", 0.0)
+    with pytest.raises(KeyError), silent():
+        say("not heard")
+        with silent(), progress("unseen", 2) as advance:
+            advance()
+            time.sleep(0.1)
+        say("not heard either")
+        raise KeyError
+    assert capsys.readouterr().err == ""
+    say("heard again")
+    assert capsys.readouterr().err == "heard again\n"
 
 
 def test_quick_work_leaves_no_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,8 @@ BETWEEN_LINES = 20.0
 MOST_SILENCE = 28.0
 """Seconds without a line after which a command that shows no bar says that it still works."""
 
+_silences, _lock = 0, threading.Lock()
+"""How many blocks of :func:`silent` are running."""
 _said_at: float | None = None
 """When this process last said something, by the monotonic clock."""
 
@@ -41,10 +43,23 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+@contextmanager
+def silent() -> Generator[None]:
+    """Say nothing while the block runs, in any thread of this process: for calls from a user's own Python."""
+    global _silences
+    with _lock:
+        _silences += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _silences -= 1
+
+
 def say(message: str) -> None:
     """Print one line to standard error, from the first process only."""
     global _said_at
-    if is_first_process():
+    if is_first_process() and not _silences:
         _said_at = time.monotonic()
         print(message, file=sys.stderr, flush=True)
 
@@ -160,7 +175,7 @@ def progress(description: str, total: float | None, unit: str = "") -> Generator
     A terminal gets a bar. A log file or a pipe gets a line after some seconds and then one every 20 s or so, with
     what is done, the note, the rate and the time left; work that takes no time leaves no line.
     """
-    if is_first_process() and sys.stderr.isatty():
+    if is_first_process() and sys.stderr.isatty() and not _silences:
         with _bar(description, total, unit) as advance:
             yield advance
         return

@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from gcd_longtail import Discovery, Problem
 from gcd_longtail.discovery.methods.ward import ConstrainedWard
 from gcd_longtail.settings.methods import SpaceConfig, WardConfig
+from seminar_common.progress import say
 
 FAILED_CHECKS = {
     "check_classifiers_classes": "it fits the labels -1 and 1; here -1 means unlabelled, as in LabelSpreading",
@@ -73,6 +74,7 @@ def test_known_classes_keep_their_labels_and_new_ones_get_the_next_integers_by_s
         ([-9, -8, -7, -6, -5], -1, [0, 1, 2]),  # -1 would mean unlabelled
         ([1.0, 2.0, 3.0, 4.0, 5.0], np.nan, [6.0, 7.0, 8.0]),
         (["ant", "bee", "cat", "dog", "emu"], -1, ["novel-1", "novel-2", "novel-3"]),
+        (["ant", "bee", "cat", "dog", "novel-2"], -1, ["novel-1", "novel-3", "novel-4"]),
         (["ant", "bee", 3, "cat", (1, 2)], None, ["novel-1", "novel-2", "novel-3"]),
         ([True, "bee", None.__class__, 4, 5.5], None, ["novel-1", "novel-2", "novel-3"]),
     ],
@@ -199,6 +201,20 @@ def test_the_number_of_classes_is_estimated_with_its_interval_and_its_doubt() ->
     assert [model.k_doubt_] == [one.partition(": ")[2] for one in doubts] or (
         not doubts and not model.k_doubt_
     )
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_it_says_how_far_it_is_only_if_asked(
+    verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Telling(ConstrainedWard):
+        def fit(self, problem: Problem, k: int, seed: int) -> Any:
+            say("at work")
+            return super().fit(problem, k, seed)
+
+    X, truth = blobs()
+    Discovery(Telling(), k=8, calibrate=False, verbose=verbose).fit(X, hidden(truth, 5))
+    assert capsys.readouterr().err == ("at work\n" if verbose else "")
 
 
 def test_rows_that_are_all_labelled_leave_a_classifier_of_the_known_classes() -> None:

@@ -17,6 +17,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from numbers import Integral, Number
 from typing import Any, Literal, Self
 
@@ -34,6 +35,7 @@ from gcd_longtail.discovery.problem import Method, Problem, check_k
 from gcd_longtail.discovery.run import class_names, sort_novel
 from gcd_longtail.settings.methods import EstimateConfig, SpaceConfig
 from seminar_common.errors import UserError
+from seminar_common.progress import silent
 
 
 def _has_probabilities(estimator: "Discovery") -> bool:
@@ -44,8 +46,8 @@ class Discovery(ClassifierMixin, BaseEstimator):
     """Sort rows into known classes and classes that nobody has named, from labels of some of them.
 
     Labels are integers, floats, strings, booleans or any objects. A discovered class gets a label of its own: the next
-    free integers after integers or whole floats, else ``novel-1``, ``novel-2``, ... (with leading zeros if there are ten
-    or more), from the largest to the smallest.
+    free integers after integers or whole floats, else ``novel-1``, ``novel-2``, ... from the largest to the smallest.
+    Numbers have leading zeros if there are ten or more, and one that a label has already is left out.
 
     An entry of ``y`` is unlabelled if it is -1, None, NaN or pandas' NA. In an array of strings it is ``"-1"`` or
     ``"nan"``, for so NumPy writes these among strings; use dtype object for classes of that name. Where every row is
@@ -57,6 +59,7 @@ class Discovery(ClassifierMixin, BaseEstimator):
         dimensions: principal components in which rows are compared and classes are counted; None: the method's own.
         calibrate: offer :meth:`predict_proba`. It costs a second fit with a fifth of the labels held out, unless the
             method has probabilities of its own.
+        verbose: say how far long work is, on standard error.
         random_state: seed, generator or None, for methods that draw and for the estimate.
         device: torch device on which methods compute, such as ``cpu`` or ``cuda:0``.
 
@@ -83,6 +86,7 @@ class Discovery(ClassifierMixin, BaseEstimator):
         *,
         dimensions: int | None = None,
         calibrate: bool = True,
+        verbose: bool = False,
         random_state: int | np.random.RandomState | None = 0,
         device: str = "cpu",
     ):
@@ -90,6 +94,7 @@ class Discovery(ClassifierMixin, BaseEstimator):
         self.k = k
         self.dimensions = dimensions
         self.calibrate = calibrate
+        self.verbose = verbose
         self.random_state = random_state
         self.device = device
 
@@ -112,7 +117,8 @@ class Discovery(ClassifierMixin, BaseEstimator):
         y = column_or_1d(_array(y) if isinstance(y, list | tuple) else y, warn=True)
         check_consistent_length(X, y)
         try:
-            return self._fit(X, y)
+            with nullcontext() if self.verbose else silent():
+                return self._fit(X, y)
         except UserError as error:  # it is a command's way to speak; who calls Python expects a ValueError
             raise ValueError(str(error)) from error
 
