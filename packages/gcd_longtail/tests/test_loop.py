@@ -80,7 +80,7 @@ def test_a_stored_case_under_a_foreign_name_is_refused(
     measured_loop: tuple[Path, Results], data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(measured_loop[0], tmp_path / "loop")
-    one, other = sorted((tmp_path / "loop").rglob("*-random-labels-0-*.npz"))[:2]
+    one, other = sorted((tmp_path / "loop").rglob("*-random-0-*.npz"))[:2]
     shutil.copy(one, other)
     with pytest.raises(UserError, match="another split .*; remove it, or take another --out"):
         loop(settings(data, tmp_path / "loop"))

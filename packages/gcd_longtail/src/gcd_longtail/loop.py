@@ -21,7 +21,7 @@ from gcd_longtail.figures.k_rows import check_stored, facts_of, seed_of, splits_
 from gcd_longtail.figures.loop_plots import of_dataset
 from gcd_longtail.protocol.data import Data
 from gcd_longtail.reviewing.loop_rows import NOTE, SHOWN, loop_rows
-from gcd_longtail.reviewing.rounds import ASKED, Asked, Pile, Step, run_loop
+from gcd_longtail.reviewing.rounds import DECISIONS, Pile, Step, run_loop
 from gcd_longtail.settings.methods import LoopSettings
 from gcd_longtail.study import settings_of
 from seminar_common import files, runs
@@ -32,7 +32,13 @@ from seminar_common.publish import publish
 from seminar_common.report import Section
 from seminar_common.results import Results
 
-LOOP_CODE = ("gcd_longtail.reviewing", "gcd_longtail.figures.gallery")
+LOOP_CODE = (
+    "gcd_longtail.reviewing.decisions",
+    "gcd_longtail.reviewing.learning",
+    "gcd_longtail.reviewing.rounds",
+    "gcd_longtail.reviewing.simulated",
+    "gcd_longtail.figures.likeness",
+)
 """What decides which images are shown and what is learned from an answer."""
 
 
@@ -42,7 +48,7 @@ class Case:
 
     data: Data
     settings: LoopSettings
-    asked: Asked
+    asked: Any  # decisions, or what they are compared with
     draw: int = 0
     images: tuple[int, ...] = ()
     """Of random labels: how many at each budget, if not as many as decisions."""
@@ -66,7 +72,7 @@ class Case:
     @property
     def file(self) -> Path:
         """Where its steps are stored."""
-        name = f"{self.settings.method}-{self.asked.replace(', ', '-').replace(' ', '-')}-{self.draw}"
+        name = f"{self.settings.method}-{self.asked}-{self.draw}"
         return stored_as(self.settings.out, name, self.facts, ".npz")
 
     def run(self, device: str) -> None:
@@ -101,10 +107,11 @@ def loop(settings: LoopSettings) -> Results:
     make_method(settings.method)
     device = str(launch(settings.device).device)
     every = list(splits_below(settings.data))
-    cases: dict[str, list[dict[Asked, list[list[Step]]]]] = {}
-    with progress("asking", len(every) * (2 + 2 * settings.draws)) as advance:
+    cases: dict[str, list[dict[str, list[list[Step]]]]] = {}
+    cases_of_split = 1 + sum(settings.draws if one.startswith("random") else 1 for one in settings.compared)
+    with progress("asking", len(every) * cases_of_split) as advance:
         for data in every:
-            asked: dict[Asked, list[list[Step]]] = {}
+            asked: dict[str, list[list[Step]]] = {}
             for case in _cases(data, settings, asked):
                 case.run(device)
                 asked.setdefault(case.asked, []).append(case.steps)
@@ -122,14 +129,14 @@ def loop(settings: LoopSettings) -> Results:
     return publish(settings.out, "What decisions about discovered classes are worth", section, shown=SHOWN)
 
 
-def _cases(data: Data, settings: LoopSettings, done: Mapping[Asked, Sequence[Sequence[Step]]]) -> Any:
+def _cases(data: Data, settings: LoopSettings, done: Mapping[str, Sequence[Sequence[Step]]]) -> Any:
     """Yield the cases of a split; what the decisions labelled is known when random images are to be as many."""
-    for asked in ASKED:
-        draws = settings.draws if asked.startswith("random labels") else 1
+    for asked in (DECISIONS, *settings.compared):
+        draws = settings.draws if asked.startswith("random") else 1
         for draw in range(draws):
             images: tuple[int, ...] = ()
-            if asked == "random labels, one an image":
-                images = tuple(step.answered for step in done["decisions"][0][1:])
+            if asked == "random-per-image":
+                images = tuple(step.answered for step in done[DECISIONS][0][1:])
             yield Case(data, settings, asked, draw, images)
 
 

@@ -10,7 +10,7 @@ from gcd_longtail.figures.discovery_rows import traits
 from gcd_longtail.figures.k_rows import seed_of
 from gcd_longtail.figures.metrics import Scored, figures
 from gcd_longtail.protocol.data import Data
-from gcd_longtail.reviewing.rounds import Asked, Step
+from gcd_longtail.reviewing.rounds import DECISIONS, Step
 from seminar_common import bootstrap
 from seminar_common.results import Row
 
@@ -23,6 +23,13 @@ NOTE = (
     "over the splits."
 )
 SHOWN = ("named_macro_all", "named_macro_novel", "macro_all", "images_answered", "named_macro_all_difference")
+LABELS = {
+    DECISIONS: "decisions",
+    "random": "random labels",
+    "random-per-image": "random labels, one an image",
+    "doubtful": "doubtful labels",
+}
+"""What is added to the method's name in a table."""
 NAMED_PARTS = ("all", "known", "novel", "novel_few")
 PLAIN = ("macro_all", "macro_novel")
 
@@ -45,7 +52,7 @@ def measured(step: Step, split: str, data: Data) -> dict[str, float]:
 
 
 def loop_rows(
-    method: str, splits: Sequence[Data], steps: Sequence[Mapping[Asked, Sequence[Sequence[Step]]]]
+    method: str, splits: Sequence[Data], steps: Sequence[Mapping[str, Sequence[Sequence[Step]]]]
 ) -> Iterator[Row]:
     """Yield the figures of one data set, each with Student's interval over its splits.
 
@@ -56,26 +63,26 @@ def loop_rows(
     """
     common: dict[str, Any] = {"seeds": tuple(map(seed_of, splits)), "n": len(splits)}
     facts = {"k": "true", **traits(splits)}
-    first = steps[0]["decisions"][0]
+    first = steps[0][DECISIONS][0]
     for split in ("transductive", "test"):
-        if not all(split in one["decisions"][0][0].counts for one in steps):
+        if not all(split in one[DECISIONS][0][0].counts for one in steps):
             continue
         where = (method, splits[0].split.name, split)
         for decisions in [step.decisions for step in first]:
             told = {**common, "facts": {**facts, "decisions": decisions}}
             means = {asked: _means(asked, decisions, split, splits, steps) for asked in steps[0]}
             if not decisions:
-                yield from _rows(where, means["decisions"], told)
+                yield from _rows(where, means[DECISIONS], told)
                 continue
             for asked, values in means.items():
-                yield from _rows((f"{method}, {asked}", *where[1:]), values, told)
+                yield from _rows((f"{method}, {LABELS[asked]}", *where[1:]), values, told)
             yield from _differences(where, means, told)
     for decisions, asked in itertools.product([step.decisions for step in first[1:]], steps[0]):
         told = {**common, "facts": {**facts, "decisions": decisions}}
         at = [_at(one[asked], decisions) for one in steps]
         answered = [float(np.mean([step.answered for step in some])) for some in at]
         names = [float(np.mean([len(set(step.named[step.named >= 0])) for step in some])) for some in at]
-        where = (f"{method}, {asked}", splits[0].split.name, "")
+        where = (f"{method}, {LABELS[asked]}", splits[0].split.name, "")
         yield _row(where, "images_answered", answered, told)
         yield _row(where, "classes_named", names, told)
 
@@ -86,11 +93,11 @@ def _at(draws: Sequence[Sequence[Step]], decisions: int) -> list[Step]:
 
 
 def _means(
-    asked: Asked,
+    asked: str,
     decisions: int,
     split: str,
     splits: Sequence[Data],
-    steps: Sequence[Mapping[Asked, Sequence[Sequence[Step]]]],
+    steps: Sequence[Mapping[str, Sequence[Sequence[Step]]]],
 ) -> list[dict[str, float]]:
     """Return for each split its figures after so many decisions, their mean over the draws; none where nobody asked."""
     found = []
@@ -111,17 +118,17 @@ def _rows(
 
 
 def _differences(
-    where: tuple[str, str, str], means: Mapping[Asked, Sequence[Mapping[str, float]]], told: Mapping[str, Any]
+    where: tuple[str, str, str], means: Mapping[str, Sequence[Mapping[str, float]]], told: Mapping[str, Any]
 ) -> Iterator[Row]:
     """Yield by how much the decisions are ahead of the others, split by split."""
-    ours = means["decisions"]
+    ours = means[DECISIONS]
     for asked, others in means.items():
-        if asked == "decisions":
+        if asked == DECISIONS:
             continue
         for metric in ("named_macro_all", "macro_all"):
             values = [one[metric] - other[metric] for one, other in zip(ours, others, strict=True)]
-            names = (f"{where[0]}, decisions", *where[1:])
-            yield _row(names, f"{metric}_difference", values, told, baseline=f"{where[0]}, {asked}")
+            names = (f"{where[0]}, {LABELS[DECISIONS]}", *where[1:])
+            yield _row(names, f"{metric}_difference", values, told, baseline=f"{where[0]}, {LABELS[asked]}")
 
 
 def _row(

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -15,11 +15,10 @@ from gcd_longtail.protocol.data import Data
 from gcd_longtail.reviewing.decisions import decision
 from gcd_longtail.reviewing.learning import Before, Lesson, learn
 from gcd_longtail.reviewing.simulated import View, decide, doubtful_images, margin_doubt, random_images
+from gcd_longtail.settings.methods import Compared
 
-Asked = Literal["decisions", "random labels", "random labels, one an image", "doubtful labels"]
-ASKED: tuple[Asked, ...] = get_args(Asked)
-"""What is asked of the person: decisions about classes, as many labels of random images, as many as images got a label by
-the decisions, or as many labels of the most doubtful images."""
+DECISIONS = "decisions"
+"""What is asked of the person, if it is not labels of single images."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def run_loop(
     pile: Pile,
     method: Method,
     *,
-    asked: Asked,
+    asked: Compared | Literal["decisions"],
     budgets: Sequence[int],
     every: int,
     seed: int,
@@ -154,7 +153,7 @@ def run_loop(
     Args:
         pile: the images.
         method: what learns.
-        asked: one of :data:`ASKED`.
+        asked: decisions about classes, or what they are compared with.
         budgets: decisions after which it is measured.
         every: decisions after which the method is fitted again, and what comes next is asked about what it found then.
         seed: of the method and of the draws.
@@ -162,17 +161,17 @@ def run_loop(
         images: number of random labels at each budget, if it is not that of the decisions.
     """
     k = len(pile.data.split.classes)
-    if asked.startswith("random labels"):
+    if asked.startswith("random"):
         for budget, count in zip(budgets, images or budgets, strict=True):
             chosen = random_images(pile.unlabelled, count, seed, draw)
             yield _step(Fitted.of(pile, _labelled(pile, pile.given, chosen), method, k, seed), budget)
         return
     now, done, settled = Fitted.of(pile, pile.given, method, k, seed), 0, frozenset()
-    if asked == "decisions":
+    if asked == DECISIONS:
         yield _step(now, 0)
     for stop in sorted({*range(every, max(budgets), every), *budgets}):
         view = now.view(settled)
-        if asked == "decisions":
+        if asked == DECISIONS:
             lines = decide(view, pile.truth, stop - done, start=done)
             lesson = learn(view.before, [decision(line) for line in lines])
             settled = lesson.settled

@@ -251,6 +251,11 @@ class StudySettings:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
 
 
+Compared = Literal["random", "random-per-image", "doubtful"]
+"""Labels of single images that decisions are compared with: as many of random images, one for each image that got a label
+by the decisions, or as many of the most doubtful images."""
+
+
 @dataclass(frozen=True)
 class LoopSettings:
     """Measure what decisions about discovered classes are worth: a simulated person answers from the true labels."""
@@ -266,8 +271,11 @@ class LoopSettings:
     """Numbers of decisions after which it is measured; one decision is one line of a file of decisions."""
     every: int = 25
     """Decisions after which the method learns from them and new classes are shown."""
+    compared: tuple[Compared, ...] = get_args(Compared)
+    """What to compare with: as many labels of random images, one for each image that got a label by the decisions, as
+    many of the images that the method doubts most."""
     draws: int = 5
-    """Draws of random labels, to compare with; their mean counts."""
+    """Draws of random labels; their mean counts."""
     device: PlaceConfig = field(default_factory=PlaceConfig)
 
     def __post_init__(self) -> None:
