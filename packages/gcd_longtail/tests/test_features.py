@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import shutil
 import uuid
@@ -18,11 +19,12 @@ from gcd_longtail.backbones.cache import PIXELS_VERSION, FeatureStore, feature_f
 from gcd_longtail.images.augment import view
 from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.sources.base import decode_file
-from gcd_longtail.protocol.data import load
+from gcd_longtail.protocol.data import features_command, load
 from gcd_longtail.settings.commands import (
     ExtractionConfig,
     FeatureConfig,
     FeaturesSettings,
+    Fit,
     SourceConfig,
     SplitSettings,
 )
@@ -137,6 +139,12 @@ def test_other_pixels_of_an_image_have_another_version() -> None:
         image = decode_file(file.getvalue())
         for number in range(3):
             total.update(view(image, 16, number, "00ff").tobytes())
+    other = hashlib.blake2b(digest_size=8)
+    for fit, number in itertools.product(("squash", "pad"), range(3)):
+        other.update(view(decode_file(photo.getvalue()), 16, number, "00ff", fit).tobytes())
+    assert {PIXELS_VERSION: other.hexdigest()} == {2: "81401ed8348968a4"}, (
+        "raise PIXELS_VERSION: features changed"
+    )
     assert {PIXELS_VERSION: total.hexdigest()} == {2: "e1b8c53bc78a5226"}, (
         "raise PIXELS_VERSION: features changed"
     )
@@ -423,11 +431,58 @@ def test_a_view_depends_on_image_and_number_alone() -> None:
     assert not np.array_equal(same[0], view(image, 16, 3, "00fe"))
 
 
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (200, 3), (3, 200)])
-def test_any_shape_of_image_has_every_view(size: tuple[int, int]) -> None:
+def test_any_shape_of_image_has_every_view(size: tuple[int, int], fit: Fit) -> None:
     image = Image.new("RGB", size, "red")
     for number in range(6):
-        assert view(image, 12, number, "aa").shape == (12, 12, 3)
+        assert view(image, 12, number, "aa", fit).shape == (12, 12, 3)
+    assert (view(image, 12, 0, "aa", fit) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_wide_picture_is_cropped_squashed_or_padded(turned: bool) -> None:
+    """A page ornament: green, with ends of blue and black, and a red middle."""
+    pixels = np.zeros((20, 80, 3), np.uint8)
+    pixels[..., 1] = 200
+    pixels[4:-4, 2:10] = (0, 0, 255)
+    pixels[4:-4, -10:-2] = 0
+    pixels[4:-4, 35:45] = (255, 0, 0)
+    image = Image.fromarray(pixels.swapaxes(0, 1) if turned else pixels)
+
+    def seen(fit: Fit, number: int = 0) -> tuple[np.ndarray, set[str]]:
+        square = view(image, 40, number, "aa", fit).astype(int)
+        square = square.swapaxes(0, 1) if turned else square
+        ends = {
+            "blue": (square - (0, 0, 255) > -60).all(2) & (square - (0, 0, 255) < 60).all(2),
+            "red": (square - (255, 0, 0) > -60).all(2) & (square - (255, 0, 0) < 60).all(2),
+            "black": (square < 60).all(2),
+        }
+        return square, {name for name, there in ends.items() if there.any()}
+
+    assert seen("crop")[1] == {"red"}
+    assert seen("squash")[1] == seen("pad")[1] == {"red", "blue", "black"}
+    padded = seen("pad")[0]
+    assert (padded[:15] == (0, 200, 0)).all() and (padded[-15:] == (0, 200, 0)).all()
+    assert (seen("squash")[0][0] == (0, 200, 0)).all() and (seen("squash")[0][12:28, 20] != (0, 200, 0)).any(
+        1
+    ).all()
+    parts = {fit: [seen(fit, number)[0] for number in range(1, 4)] for fit in ("squash", "pad")}
+    assert all(not np.array_equal(some[0], some[1]) for some in parts.values())
+
+
+def test_features_of_another_fit_are_kept_apart_and_named(data: Path) -> None:
+    run(data)
+    plain = load(data)
+    squashed = dataclasses.replace(PIXELS, fit="squash")
+    assert store_name(feature_facts(squashed), 0) != store_name(feature_facts(PIXELS), 0)
+    run(data, squashed)
+    assert load(data).identity != plain.identity and load(data).config.fit == "squash"
+    assert "--fit squash" in features_command(data, squashed, 0)
+    document = json.loads((data / "features.json").read_text())
+    del document["features"]["fit"]  # as before there was a choice
+    (data / "features.json").write_text(json.dumps(document))
+    assert load(data).config.fit == "crop"
 
 
 def test_the_plain_view_is_the_centre() -> None:

@@ -37,7 +37,8 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "image_size": config.size,
         "mirror": config.mirrored,
         "precision": config.precision,
-        "pixels_version": PIXELS_VERSION,
+        # The square of before, a crop, keeps the name under which its features are found.
+        "pixels_version": PIXELS_VERSION if config.fit == "crop" else f"{PIXELS_VERSION}, {config.fit}",
     }
 
 

@@ -111,7 +111,8 @@ class BatchExtractor:
         for one in batch.images:
             try:
                 data = read_unchanged(self.source, one)
-                pixels.append(make_view(self.source.decode(data), self.config.size, batch.view, one.hash))
+                image, config = self.source.decode(data), self.config
+                pixels.append(make_view(image, config.size, batch.view, one.hash, config.fit))
                 hashes.append(one.hash)
             except BadImage as error:
                 reasons[one.hash] = str(error)
