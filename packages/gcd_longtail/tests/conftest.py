@@ -51,7 +51,7 @@ def images(tmp_path: Path, colours: dict[str, int]) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright runs once at a time in a process, and other packages use it, too
 def browser() -> Iterator:
     """A headless Chromium; tests that click are skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

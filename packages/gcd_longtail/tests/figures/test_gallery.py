@@ -165,6 +165,16 @@ def test_undo_and_redo_go_step_by_step(tab) -> None:
     assert tab.locator("#redo").is_disabled()  # something else was decided
 
 
+def test_the_end_says_what_comes_next(tab) -> None:
+    for _ in range(4):
+        assert tab.locator(".nothing").count() == 0
+        tab.keyboard.press("y")
+    assert "Save your decisions to a file" in tab.locator(".nothing").inner_text()
+    assert tab.locator(".slim").count() == 4
+    card(tab, "novel-2").get_by_role("button", name="Look again").click()
+    card(tab, "novel-2").locator(".tile").first.wait_for()
+
+
 def test_a_click_merges_with_what_is_alike_and_the_larger_one_stays(tab, page, tmp_path) -> None:
     row = card(tab, "novel-3").locator(".alike").filter(has_text="novel-2")
     row.get_by_role("button", name="Merge").click()

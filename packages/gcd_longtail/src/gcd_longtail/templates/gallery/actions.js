@@ -91,6 +91,7 @@ function splitOff(chosen, name) {
   const homes = [...byGroup(chosen).keys()];
   const base = homes.length === 1 && homes[0] !== UNSURE ? homes[0] : "group";
   const fresh = name.trim() || freeName(base);
+  for (const cluster of [...homes, fresh]) state.unfolded.add(cluster); // both may still want a name
   if (homes.length === 1 && homes[0] !== UNSURE) decide({ action: "split", cluster: homes[0], images: keys(chosen), new: fresh });
   else decide({ action: "is", images: keys(chosen), name: fresh });
   tell(`${images(chosen.length)} are the group ${label(fresh)}`);

@@ -149,6 +149,9 @@ window.addEventListener("resize", () => drawMap());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawMap());
 
 $("about").append(...data.summary.map((textContent) => make("p", { textContent })), ...data.notes.map((textContent) => make("p", { className: "notice", textContent })));
+if (!data.served && inPage.size < total) {
+  $("about").append(make("p", { className: "notice", textContent: `This page holds small pictures of ${digits(inPage.size)} of the ${digits(total)} images. The others are shown from their files, while these lie where they lay; \`gcd-longtail review\` shows them all.` }));
+}
 $("task").textContent = canAnswer
   ? "Say what each group shows: name it, or merge it with one that is alike. Click images that are something else. Everything can be undone."
   : "What was found, group by group. Click an image to see it large.";

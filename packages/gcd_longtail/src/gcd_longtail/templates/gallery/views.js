@@ -83,7 +83,8 @@ function renderGroups(view) {
   }
   list.forEach((card, i) => { if (box.children[i] !== card) box.insertBefore(card, box.children[i] ?? null); });
   while (box.children.length > list.length) box.lastChild.remove();
-  if (!list.length) box.append(make("p", { className: "nothing", textContent: nothing() }));
+  const done = state.list.every((cluster) => settledOf(now.groups.get(cluster)));
+  if (!list.length || (done && $("scope").value === "todo" && !words())) box.append(make("p", { className: "nothing", textContent: nothing() }));
   showHere();
 }
 
@@ -127,16 +128,17 @@ function slimCard(group) {
 }
 
 function fullCard(group) {
-  const body = make("div", { className: "strips" });
-  body.fill = () => {
+  const body = make("div", { className: "strips" }), foot = make("footer");
+  body.fill = () => { // pictures are made as the card comes into view
+    foot.replaceWith(alikeRow(group));
     body.style.minHeight = "";
     const found = filesFound(group, words());
     const strips = found.length && !group.name.toLowerCase().includes(words()) ? [["Found", found.slice(0, 2 * data.perClass)]] : stripsOf(group);
     body.replaceChildren(...strips.map(([title, list]) => make("section", {}, make("h4", { textContent: title }), tiles(list))));
   };
-  body.style.minHeight = "150px";
+  body.style.minHeight = "130px";
   filling.observe(body);
-  return make("article", { className: `card${settledOf(group) ? " settled" : ""}` }, head(group), body, alikeRow(group));
+  return make("article", { className: `card${settledOf(group) ? " settled" : ""}` }, head(group), body, foot);
 }
 
 function head(group) {
