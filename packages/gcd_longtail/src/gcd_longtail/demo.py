@@ -65,8 +65,8 @@ def _number_found(run: Path) -> str:
     assert found.k_interval is not None
     low, high = found.k_interval
     return (
-        f"From {found.known} known classes, the number of all classes was estimated at {found.discovery.k}; {low} to "
-        f"{high} were plausible."
+        f"From {found.known} known classes, the number of all classes was estimated at {found.discovery.k}; "
+        f"{f'{low} or more' if high is None else f'{low} to {high}'} were plausible."
     )
 
 

@@ -163,7 +163,7 @@ def _problem(images: ImageFolder, known: KnownLabels, device: str) -> Problem:
 
 def _number_of_classes(
     settings: DiscoverSettings, problem: Problem, before: Continued | None
-) -> tuple[int, tuple[int, int] | None, str]:
+) -> tuple[int, tuple[int, int | None] | None, str]:
     """Return the number of classes to look for, its interval, and a sentence about it."""
     if isinstance(settings.k, int):
         return settings.k, None, f"{settings.k} classes were asked for, {problem.known} of them labelled."
@@ -172,8 +172,8 @@ def _number_of_classes(
         return min(max(before.lesson.k, problem.known), most), None, before.remark
     guess = estimate(problem, seed=settings.seed)
     sentence = (
-        f"The number of classes is estimated at {guess.k}, of which {problem.known} are labelled; {guess.low} to "
-        f"{guess.high} are plausible."
+        f"The number of classes is estimated at {guess.k}, of which {problem.known} are labelled; {guess.interval} "
+        "are plausible."
     )
     doubt = f" Do not rely on it: {guess.doubt}." if guess.doubt else ""
     return guess.k, (guess.low, guess.high), sentence + doubt

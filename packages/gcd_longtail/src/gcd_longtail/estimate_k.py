@@ -39,6 +39,7 @@ def _one(data: Data, settings: EstimateKSettings) -> None:
         identity = Identity(f"k by {rule}", "estimated", (settings.seed,))
         rows += estimate_rows(k, (guess.low, guess.high) if rule == OURS else None, data, identity)
     print_summary(rows)
+    say(f"{guess.k} classes; {guess.interval} are plausible")
     say(f"{data.split.name} has {len(data.split.classes)} classes in truth")
     if guess.doubt:
         say(f"do not rely on it: {guess.doubt}")

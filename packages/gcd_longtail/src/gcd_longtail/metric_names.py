@@ -42,7 +42,8 @@ METRICS: Mapping[str, Metric] = {
     "bacon_novel": percent("BaCon: new", "BaCon's accuracy over images of novel classes"),
     **{
         f"bacon_{part}_{size}": percent(
-            f"BaCon: {old}, {size}", f"BaCon's accuracy over images of {part} classes {which}, in its own thirds"
+            f"BaCon: {old}, {size}",
+            f"BaCon's accuracy over images of {part} classes {which}, in its own thirds",
         )
         for part, old in (("known", "old"), ("novel", "new"))
         for size, which in _SIZES.items()
@@ -78,6 +79,13 @@ METRICS: Mapping[str, Metric] = {
         "%",
     ),
     "k_worst_error": Metric("Worst error of k", "Largest distance over the seeds", "lower", 0, 100, "%"),
+    "k_assumed": Metric(
+        "Assumed",
+        "Share of splits on which k was assumed, for nothing could be measured",
+        scale=100,
+        unit="%",
+        decimals=0,
+    ),
     "k_covered": Metric(
         "K in interval", "Seeds whose interval holds the true number of classes", "higher", 0, 100, "%"
     ),

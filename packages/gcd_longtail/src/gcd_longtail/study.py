@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPLITS = ("transductive", "test")
-OURS = frozenset({"ward", "simgcd-ward"})
+OURS = frozenset({"ward", "simgcd-ward", "shift-merge-mix"})
 
 
 @dataclass(frozen=True)

@@ -78,15 +78,18 @@ def check_room(method: str, k: int, known: int, unlabelled: int) -> None:
         )
 
 
-def choose_k(asked: int | str, problem: Problem, true: int, seed: int) -> tuple[int, tuple[int, int] | None]:
+def choose_k(
+    asked: int | str, problem: Problem, true: int, seed: int
+) -> tuple[int, tuple[int, int | None] | None]:
     """Return the number of classes to look for and, if it is an estimate, its interval."""
     if isinstance(asked, int):
         return asked, None
     if asked == "true":
         return true, None
     guess = estimate(problem, seed=seed)
+    say(f"the number of classes is estimated at {guess.k}; {guess.interval} are plausible")
     if guess.doubt:
-        say(f"the number of classes is doubtful: {guess.doubt}")
+        say(f"do not rely on it: {guess.doubt}")
     return guess.k, (guess.low, guess.high)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from gcd_longtail.discovery.methods import METHODS, make_method, ward
+from gcd_longtail.discovery.clustering import leaves
+from gcd_longtail.discovery.methods import METHODS, make_method
 from gcd_longtail.discovery.methods.bacon import BaCon
 from gcd_longtail.discovery.methods.kmeans import known_first
 from gcd_longtail.discovery.methods.losses import (
@@ -18,13 +19,16 @@ from gcd_longtail.discovery.methods.losses import (
     sinkhorn,
     supervised_contrastive,
 )
+from gcd_longtail.discovery.methods.shift_merge_mix import ShiftMergeMix
 from gcd_longtail.discovery.methods.simgcd import SimGCD, SimGCDFromWard, teacher_temperature
 from gcd_longtail.discovery.methods.supervised import Supervised
 from gcd_longtail.discovery.methods.uno import UNO
+from gcd_longtail.discovery.methods.ward import grow
 from gcd_longtail.discovery.problem import Method, Problem
 from gcd_longtail.settings.methods import (
     BaConConfig,
     HeadConfig,
+    ShiftMergeMixConfig,
     SimGCDConfig,
     SupervisedConfig,
     WardConfig,
@@ -73,6 +77,7 @@ def quick(name: str) -> Method:
         "simgcd-ss-kmeans": SimGCD(simgcd, make_method("simgcd-ss-kmeans").start),  # ty: ignore
         "bacon": BaCon(BaConConfig(simgcd=dataclasses.replace(simgcd, entropy_weight=1.0))),
         "simgcd-ward": SimGCDFromWard(simgcd),
+        "shift-merge-mix": ShiftMergeMix(ShiftMergeMixConfig(holdouts=2, head=simgcd)),
     }
     return faster.get(name) or make_method(name)
 
@@ -95,8 +100,8 @@ def test_every_method_finds_blobs_in_training_and_test_images(name: str) -> None
 
 def test_very_many_images_are_first_joined_to_small_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, labels, test, test_labels = blobs()
-    monkeypatch.setattr(ward, "MOST_NODES", 40)
-    assert ward.grow(problem, WardConfig(), 0).merges.nodes <= 40 + KNOWN < len(labels)
+    monkeypatch.setattr(leaves, "MOST_NODES", 40)
+    assert grow(problem, WardConfig(), 0).merges.nodes <= 40 + KNOWN < len(labels)
     found = make_method("ward").fit(problem, CLASSES, 0)
     assert accuracy(found.assignments, labels) >= 0.9
     assert accuracy(found.predict(test), test_labels) >= 0.9

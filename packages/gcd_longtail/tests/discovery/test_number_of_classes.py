@@ -37,8 +37,27 @@ def test_frequent_known_classes_are_no_trap_as_they_are_for_scaling_by_counts() 
 
 
 def test_no_novel_class_is_not_many_novel_classes() -> None:
-    problem = long_tailed(12, np.arange(12), seed=3)
-    assert estimate(problem).k <= 15
+    found = estimate(long_tailed(12, np.arange(12), seed=3))
+    assert found.k <= 15 and not found.assumed
+    assert "there may be none" in found.doubt
+
+
+def test_where_nothing_can_be_told_apart_the_number_is_an_assumption_and_a_lower_bound() -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(600, 16)).astype(np.float32)
+    labels = np.arange(200) % 10
+    found = estimate(Problem(rows[:200], labels, rows[200:], 10))
+    assert found.assumed and found.k == 20 and found.high is None and 10 <= found.low <= 20
+    assert "assumed" in found.doubt and found.interval == f"{found.low} or more"
+
+
+def test_very_many_images_are_counted_by_small_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = long_tailed(20, np.arange(0, 20, 2), seed=1)
+    whole = estimate(problem)
+    monkeypatch.setattr("gcd_longtail.discovery.clustering.leaves.MOST_NODES", 150)
+    monkeypatch.setattr("gcd_longtail.discovery.clustering.leaves.MOST_LABELLED", 150)
+    few = estimate(problem)
+    assert abs(few.k - whole.k) <= 5 and few != whole
 
 
 def test_an_estimate_depends_on_its_seed_alone_and_contains_itself() -> None:
@@ -65,7 +84,7 @@ def test_the_labelled_share_is_read_off_the_clusters_of_hidden_classes() -> None
     # Ten hidden images with a label, in two clusters of 10 and 15 images, and a stray one among 20 others.
     labelled = np.array([0] * 4 + [1] * 6 + [2] * 2)
     others = np.array([0] * 6 + [1] * 9 + [2] * 38 + [3] * 20)
-    found = _visible_fraction(np.concatenate([labelled, others]), labelled)
+    found = _visible_fraction(np.concatenate([labelled, others]), np.ones(85), labelled)
     assert found == pytest.approx(0.4)
 
 

@@ -218,8 +218,8 @@ def test_few_classes_and_no_novel_one_are_fitted_too(known: int, k: int) -> None
 def test_many_images_go_into_small_clusters_first(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, truth = long_tail(0)
     whole = macro(truth, ShiftMergeMix(QUICK).fit(problem, CLASSES, 0).assignments)
-    monkeypatch.setattr("gcd_longtail.discovery.methods.ward.MOST_NODES", 120)
-    monkeypatch.setattr("gcd_longtail.discovery.methods.shift_merge_mix.MOST_LABELLED", 60)
+    monkeypatch.setattr("gcd_longtail.discovery.clustering.leaves.MOST_NODES", 120)
+    monkeypatch.setattr("gcd_longtail.discovery.clustering.leaves.MOST_LABELLED", 60)
     few = macro(truth, ShiftMergeMix(QUICK).fit(problem, CLASSES, 0).assignments)
     assert few > whole - 0.2
 

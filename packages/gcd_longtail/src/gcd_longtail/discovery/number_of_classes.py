@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from gcd_longtail.discovery.clustering.leaves import leaves_of, some_of_each
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
+from gcd_longtail.discovery.holdouts import half_of
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.discovery.spaces import Coordinates
 from gcd_longtail.settings.methods import EstimateConfig
@@ -33,6 +35,8 @@ FEWEST = 4
 CLASSES_SEEN = 60  # known classes over all rounds, at least
 NEAR = 0.25  # cuts count whose clusters of hidden classes are as many as the hidden classes within this share
 HARDLY = 1.15  # an estimate below so many times the known classes finds next to nothing new
+CLEAR = 0.9  # unless hidden classes are found as accurately as this: then new ones would show, too
+ASSUMED = 2  # then so many times the known classes are assumed
 MOST_SHIFT = 0.7  # extrapolation in size changes a count by a factor of two at most
 VISIBLE = (
     2  # labelled images by which a cluster counts as one of a hidden class; a single one is often a stray
@@ -46,29 +50,39 @@ class KEstimate:
     k: int
     low: int
     """Lower end of the interval, nominally 90%."""
-    high: int
-    """Upper end."""
+    high: int | None
+    """Upper end; None where nothing bounds the number from above."""
     extrapolated: float
     """How far the unknown classes' size lies outside the known classes' sizes, as a factor; 1 is inside."""
     criteria: Mapping[str, int]
     """What other rules say: ``counts``, ``macro_accuracy``, ``micro_accuracy``, ``silhouette``."""
     known: int = 0
     """Number of known classes among them."""
+    assumed: bool = False
+    """Whether ``k`` is no measurement but an assumption: as many unknown classes as known ones."""
+
+    @property
+    def interval(self) -> str:
+        """The interval in words."""
+        return f"{self.low} or more" if self.high is None else f"{self.low} to {self.high}"
 
     @property
     def doubt(self) -> str:
         """One sentence on why not to trust the figure, or nothing."""
-        if self.k < HARDLY * self.known:
+        if self.assumed:
             return (
-                f"hardly any class shows beside the {self.known} known ones; where new classes are small or look "
-                "like known ones they can't be told apart, so take it, and its interval, as a lower bound"
+                f"hardly any class shows beside the {self.known} known ones. New classes that are small or look like "
+                "known ones can't be told apart here, so as many new classes as known ones are assumed, and "
+                f"{self.low} is a lower bound; give --k a number if you know better"
             )
+        if self.k < HARDLY * self.known:
+            return "hardly any class shows beside the known ones, though hidden classes do; there may be none"
         if self.extrapolated > 1.5:
             return (
                 f"the clusters of unknown classes are {self.extrapolated:.1f} times smaller than the known "
                 "classes; nothing known shows how such classes look"
             )
-        if self.high > 1.5 * self.low:
+        if self.high is not None and self.high > 1.5 * self.low:
             return "the hidden known classes disagree on where to cut; label a few images of more classes"
         return ""
 
@@ -100,13 +114,13 @@ def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int =
         raise UserError(
             f"{problem.known} known classes are too few to estimate K: {FEWEST} or more are needed; give --k a number"
         )
-    coordinates = Coordinates.of(problem, config.ward.space)
+    seen = _Seen.of(problem, config, seed)
     rounds = []
     # Few classes make few different halves with few classes in them, and cost little.
     wanted = max(config.rounds, round(CLASSES_SEEN / problem.known))
     with progress("hiding classes", wanted) as advance:
         for number in range(wanted):
-            rounds.append(_look(problem, coordinates, config, numpy_generator(seed, "estimate", number)))
+            rounds.append(_look(seen, config, numpy_generator(seed, "estimate", number)))
             advance()
     return _conclude(problem, rounds)
 
@@ -114,35 +128,51 @@ def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int =
 # ------------------------------------------------------------------------------------------------ one round
 
 
-def _look(
-    problem: Problem, coordinates: Coordinates, config: EstimateConfig, generator: np.random.Generator
-) -> _Round:
-    counts = np.bincount(problem.labels)
-    hidden = _half(counts, generator)
-    numbers = np.full(problem.known, -1)
-    numbers[np.setdiff1d(np.arange(problem.known), hidden)] = np.arange(problem.known - len(hidden))
-    open_labels = numbers[problem.labels]
-    labelled, unlabelled = coordinates.whitened(problem.labels, open_labels >= 0)
+@dataclass(frozen=True)
+class _Seen:
+    """The images of a problem, or where they are very many, labelled ones and small clusters that stand for all."""
+
+    labels: np.ndarray  # int64 [L]
+    coordinates: Coordinates
+    weights: np.ndarray  # images of each unlabelled row, [U]
+    known: int
+
+    @classmethod
+    def of(cls, problem: Problem, config: EstimateConfig, seed: int) -> "_Seen":
+        coordinates = Coordinates.of(problem, config.ward.space)
+        chosen = some_of_each(problem.labels, seed)
+        rows, _, weights = leaves_of(coordinates.unlabelled, seed, problem.device)
+        few = Coordinates(coordinates.labelled[chosen], rows, coordinates.shrinkage)
+        return cls(problem.labels[chosen], few, weights, problem.known)
+
+
+def _look(seen: _Seen, config: EstimateConfig, generator: np.random.Generator) -> _Round:
+    counts = np.bincount(seen.labels)
+    hidden = half_of(counts, generator)
+    numbers = np.full(seen.known, -1)
+    numbers[np.setdiff1d(np.arange(seen.known), hidden)] = np.arange(seen.known - len(hidden))
+    open_labels = numbers[seen.labels]
+    labelled, unlabelled = seen.coordinates.whitened(seen.labels, open_labels >= 0)
     hides = open_labels < 0
     rows = np.concatenate([labelled[hides], unlabelled])
+    weights = np.concatenate([np.ones(int(hides.sum())), seen.weights])
     merges = constrained_ward(
-        rows, labelled[~hides], open_labels[~hides], gamma=config.ward.gamma, one_by_one=1000
+        rows,
+        labelled[~hides],
+        open_labels[~hides],
+        gamma=config.ward.gamma,
+        counts=weights,
+        one_by_one=1000,
     )
-    place = np.full(problem.known, -1)
+    place = np.full(seen.known, -1)
     place[hidden] = np.arange(len(hidden))
-    return _inspect(merges, rows, place[problem.labels[hides]], counts[hidden], config, problem.known)
-
-
-def _half(counts: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return one class of each neighbouring pair in the order of size."""
-    order = np.argsort(-counts, kind="stable")
-    pairs = [order[start : start + 2] for start in range(0, len(order) - 1, 2)]
-    return np.array([pair[generator.integers(2)] for pair in pairs])
+    return _inspect(merges, rows, weights, place[seen.labels[hides]], counts[hidden], config, seen.known)
 
 
 def _inspect(
     merges: Merges,
     rows: np.ndarray,
+    weights: np.ndarray,
     classes: np.ndarray,
     sizes: np.ndarray,
     config: EstimateConfig,
@@ -153,6 +183,7 @@ def _inspect(
     Args:
         merges: the tree.
         rows: its unlabelled rows, [U, P]; the first ones are of hidden classes.
+        weights: images that each stands for, [U].
         classes: hidden class of these first ones.
         sizes: labelled images of each hidden class.
         config: numbers of cuts.
@@ -160,12 +191,12 @@ def _inspect(
     """
     most = min(int(config.most * known), merges.nodes - 1)
     cuts = np.unique(np.geomspace(merges.known + 2, most, config.cuts).astype(int))[::-1]
-    fraction = _visible_fraction(merges.cut(min(2 * known, most)), classes)
-    seen = [_see(merges.cut(k), k, merges.known, classes, len(sizes), fraction) for k in cuts]
+    fraction = _visible_fraction(merges.cut(min(2 * known, most)), weights, classes)
+    seen = [_see(merges.cut(k), weights, k, merges.known, classes, len(sizes), fraction) for k in cuts]
     owners, owner_sizes, novel, macro, micro = zip(*seen, strict=True)
     silhouette = np.full(len(cuts), -np.inf)
     for index in range(0, len(cuts), 5):  # it costs more than all else
-        silhouette[index] = _simplified_silhouette(rows, merges.cut(cuts[index]), cuts[index])
+        silhouette[index] = _simplified_silhouette(rows, weights, merges.cut(cuts[index]), cuts[index])
     return _Round(
         cuts,
         np.stack([np.bincount(one, minlength=len(sizes)) for one in owners]),
@@ -180,17 +211,17 @@ def _inspect(
     )
 
 
-def _visible_fraction(clusters: np.ndarray, classes: np.ndarray) -> float:
+def _visible_fraction(clusters: np.ndarray, weights: np.ndarray, classes: np.ndarray) -> float:
     """Return which share of the images of hidden classes is labelled, from the clusters that are theirs.
 
     In a cluster of a hidden class the labelled share is seen, in any other one nearly nothing is: the fraction
     is the median over the clusters above half of itself, found from above.
     """
     shown = np.bincount(clusters[: len(classes)], minlength=clusters.max() + 1)
-    sizes = np.bincount(clusters)
+    sizes = np.bincount(clusters, weights=weights)
     shares = (shown / np.maximum(sizes, 1))[shown >= VISIBLE]
     if not len(shares):
-        return len(classes) / len(clusters)
+        return len(classes) / float(weights.sum())
     fraction = float(np.quantile(shares, 0.9))
     for _ in range(10):
         fraction = float(np.median(shares[shares > fraction / 2]))
@@ -198,12 +229,18 @@ def _visible_fraction(clusters: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _see(
-    clusters: np.ndarray, k: int, known: int, classes: np.ndarray, hidden: int, fraction: float
+    clusters: np.ndarray,
+    weights: np.ndarray,
+    k: int,
+    known: int,
+    classes: np.ndarray,
+    hidden: int,
+    fraction: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
     """Return what :class:`_Round` keeps of a cut, but the silhouette."""
     table = np.zeros((k, hidden))
     np.add.at(table, (clusters[: len(classes)], classes), 1)
-    sizes = np.bincount(clusters, minlength=k)
+    sizes = np.bincount(clusters, weights=weights, minlength=k)
     shown = table.sum(1)
     # Of a hidden class's images the labelled share is seen: a cluster is its own if that suggests a majority.
     own = (shown >= VISIBLE) & (shown > fraction / 2 * sizes) & (np.arange(k) >= known)
@@ -216,11 +253,11 @@ def _see(
     return owners, sizes[own], novel, float(macro), float(micro)
 
 
-def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> float:
+def _simplified_silhouette(rows: np.ndarray, weights: np.ndarray, clusters: np.ndarray, k: int) -> float:
     """Return the mean of 1 - a / b with a, b the distances to the own and the nearest other centroid."""
-    sizes = np.bincount(clusters, minlength=k)
+    sizes = np.bincount(clusters, weights=weights, minlength=k)
     sums = np.zeros((k, rows.shape[1]))
-    np.add.at(sums, clusters, rows)
+    np.add.at(sums, clusters, rows * weights[:, None])
     centres = (sums / np.maximum(sizes, 1)[:, None]).astype(np.float32)
     square = np.square(rows).sum(1)[:, None] + np.square(centres).sum(1) - 2 * rows @ centres.T
     distances = np.sqrt(np.maximum(square, 0))
@@ -228,7 +265,7 @@ def _simplified_silhouette(rows: np.ndarray, clusters: np.ndarray, k: int) -> fl
     index = np.arange(len(rows))
     own = distances[index, clusters].copy()
     distances[index, clusters] = np.inf
-    return float(np.mean(1 - own / np.maximum(distances.min(1), 1e-12)))
+    return float(np.average(1 - own / np.maximum(distances.min(1), 1e-12), weights=weights))
 
 
 # --------------------------------------------------------------------------------------------- the conclusion
@@ -246,6 +283,19 @@ def _conclude(problem: Problem, rounds: list[_Round]) -> KEstimate:
         "micro_accuracy": _argmax(rounds, lambda one: one.micro),
         "silhouette": _argmax(rounds, lambda one: one.silhouette),
     }
+    recovered = float(np.mean([one.macro.max() for one in rounds]))
+    if k < HARDLY * problem.known and recovered < CLEAR:
+        # To look for no new class would find none. Too many clusters can be merged by hand, too few can't be named.
+        low = max(problem.known, math.floor(problem.known + counts * math.exp(-spread)))
+        return KEstimate(
+            ASSUMED * problem.known,
+            low,
+            None,
+            math.exp(float(outside)),
+            criteria,
+            problem.known,
+            assumed=True,
+        )
     low, high = (problem.known + counts * math.exp(sign * spread) for sign in (-1, 1))
     return KEstimate(
         round(k), math.floor(low), math.ceil(high), math.exp(float(outside)), criteria, problem.known

@@ -39,8 +39,8 @@ class Found:
     """Number of known classes."""
     features: FeatureConfig
     """Which features the predictor takes."""
-    k_interval: tuple[int, int] | None = None
-    """Plausible numbers of classes, if their number was estimated."""
+    k_interval: tuple[int, int | None] | None = None
+    """Plausible numbers of classes, if their number was estimated; its upper end is None if nothing bounds it."""
     surroundings: Surroundings | None = None
     """Where the run's own images lie, to tell images of none of its classes; None in a run of before."""
 

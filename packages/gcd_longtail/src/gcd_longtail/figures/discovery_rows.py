@@ -97,17 +97,20 @@ def interval_rows(
         yield Row(*where, one.value, one.low, one.high, n=one.n, ours=identity.ours, **common)
 
 
-def estimate_rows(k: int, interval: tuple[int, int] | None, data: Data, identity: Identity) -> Iterator[Row]:
-    """Yield an estimated number of classes and its error, with the interval's ends where there is one."""
+def estimate_rows(
+    k: int, interval: tuple[int, int | None] | None, data: Data, identity: Identity
+) -> Iterator[Row]:
+    """Yield an estimated number of classes and its error, with the interval's ends where it has two."""
     facts = {"backbone": data.config.backbone, "k": identity.k}
     common: dict[str, Any] = {"seeds": identity.seeds, "facts": facts}
     where, true = (identity.method, data.split.name, ""), len(data.split.classes)
-    low, high = interval or (None, None)
-    yield Row(*where, "k_estimated", k, low, high, **common)
-    below, above = (
-        (None, None) if interval is None else (k_error(interval[0], true), k_error(interval[1], true))
-    )
-    yield Row(*where, "k_error", k_error(k, true), below, above, **common)
+    if interval is None or interval[1] is None:  # a lower bound is no interval
+        yield Row(*where, "k_estimated", k, **common)
+        yield Row(*where, "k_error", k_error(k, true), **common)
+    else:
+        low, high = interval[0], interval[1]
+        yield Row(*where, "k_estimated", k, low, high, **common)
+        yield Row(*where, "k_error", k_error(k, true), k_error(low, true), k_error(high, true), **common)
 
 
 def traits(splits: Sequence[Data]) -> dict[str, Any]:

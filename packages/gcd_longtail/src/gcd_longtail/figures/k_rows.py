@@ -6,7 +6,7 @@ the results on other features, or of another version of the methods, side by sid
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ METHOD_CODE = (
     "gcd_longtail.discovery.number_of_classes",
     "gcd_longtail.discovery.methods",
     "gcd_longtail.settings.methods",
+    "gcd_longtail.discovery.holdouts",
+    "gcd_longtail.discovery.predictors",
     "gcd_longtail.discovery.problem",
     "gcd_longtail.discovery.spaces",
 )
@@ -121,10 +123,18 @@ def k_rows(splits: Sequence[Data], stored: Sequence[dict[str, Any]]) -> Iterator
             yield Row(*where, metric, float(np.mean(figures)), *_over_seeds(figures), **common, **ours)
         yield Row(*where, "k_worst_error", max(errors), **common, **ours)
         if rule == OURS:
-            inside = [one["low"] <= k <= one["high"] for one, k in zip(stored, true, strict=True)]
-            width = [one["high"] / one["low"] for one in stored]
+            inside = [_covers(one, k) for one, k in zip(stored, true, strict=True)]
+            width = [one["high"] / one["low"] for one in stored if one["high"] is not None]
             yield Row(*where, "k_covered", float(np.mean(inside)), **common, **ours)
-            yield Row(*where, "k_interval_ratio", float(np.mean(width)), **common, **ours)
+            if width:
+                yield Row(*where, "k_interval_ratio", float(np.mean(width)), **common, **ours)
+            yield Row(
+                *where, "k_assumed", float(np.mean([one["assumed"] for one in stored])), **common, **ours
+            )
+
+
+def _covers(one: Mapping[str, Any], k: int) -> bool:
+    return one["low"] <= k and (one["high"] is None or k <= one["high"])
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:

@@ -160,7 +160,7 @@ class ShiftMergeMixConfig:
     """The tree is cut into so many times the novel classes that are wanted; a learned merge brings them down."""
     learn_over_cut: float = 1.6
     """The same where the merge is learned."""
-    holdouts: int = 4
+    holdouts: int = 6
     """Problems made of the known classes, on which the merge, the head's weight and the probabilities are learned."""
     weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     """Weights of the head's log posterior that are tried on them."""

@@ -10,7 +10,8 @@
    without them (:mod:`gcd_longtail.discovery.clustering.mixture`).
 4. A SimGCD head (:mod:`gcd_longtail.discovery.methods.simgcd`) starts at these clusters. It is better at known classes,
    the mixture at small novel ones, so the decision is argmax_j log p_mixture(j | x) + w log p_head(j | x). On the
-   holdouts, w is the weight with the best mean macro accuracy; so every data set has its own, and nobody sets it.
+   holdouts, w is the weight with the best macro accuracy over all and over hidden classes, in the mean; so every data
+   set has its own, and nobody sets it.
 5. On the holdouts, too, the temperature of these scores and the slope and offset of the novel log odds are fitted, so
    that a confidence and a novel score are probabilities.
 
@@ -33,21 +34,17 @@ from gcd_longtail.discovery.clustering.learned_merge import (
     majority,
     merge_down,
 )
+from gcd_longtail.discovery.clustering.leaves import leaves_of, some_of_each
 from gcd_longtail.discovery.clustering.mixture import Mixture, fit_mixture
 from gcd_longtail.discovery.clustering.neighbours import nearest_neighbours, shifted
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
 from gcd_longtail.discovery.holdouts import Holdout, holdouts
 from gcd_longtail.discovery.methods.simgcd import train_from
-from gcd_longtail.discovery.methods.ward import leaves_of
 from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor, novel_log_odds
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.figures.metrics import match
 from gcd_longtail.settings.methods import ShiftMergeMixConfig
-from seminar_common.seeds import numpy_generator
-
-MOST_LABELLED = 12_000
-"""Of more labelled images, so many stand for all where neighbours are looked for."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Look:
         space = fit_space(problem, config.ward.space)
         labelled, unlabelled = space.transform(problem.labelled), space.transform(problem.unlabelled)
         nodes, leaves, counts = leaves_of(unlabelled, seed, problem.device)
-        chosen = _some(problem.labels, MOST_LABELLED, seed)
+        chosen = some_of_each(problem.labels, seed)
         rows = np.concatenate([labelled[chosen], nodes])
         classes = np.concatenate([problem.labels[chosen], np.full(len(nodes), -1)])
         near = nearest_neighbours(rows, config.neighbours, classes)
@@ -147,15 +144,6 @@ class Look:
             return self.merges.cut(min(k, self.merges.nodes))[self.leaves]
         many, clusters = self.over_cut(k, self.config.over_cut)
         return merge_down(many, same, k)[0][clusters]
-
-
-def _some(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return sorted numbers of at most ``most`` labelled images, and one of each class at least, int64."""
-    if len(labels) <= most:
-        return np.arange(len(labels))
-    order = numpy_generator(seed, "labelled rows").permutation(len(labels))
-    first = order[np.unique(labels[order], return_index=True)[1]]
-    return np.unique(np.concatenate([first, order[:most]]))
 
 
 def learn_merge(
@@ -203,7 +191,7 @@ def _calibrated(
     parts = [p.parts(one.problem.unlabelled) for p, one in zip(predictors, held, strict=True)]
     weight = max(
         config.weights,
-        key=lambda w: np.mean([_macro(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
+        key=lambda w: np.mean([_worth(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
     )
     scores = [m + np.float32(weight) * h for m, h in parts]
     slope, offset = _novel_odds([m for m, _ in parts], held)
@@ -224,11 +212,14 @@ def _matched(scores: np.ndarray, one: Holdout) -> tuple[np.ndarray, np.ndarray]:
     return clusters, match(counts)[one.truth]
 
 
-def _macro(scores: np.ndarray, one: Holdout) -> float:
+def _worth(scores: np.ndarray, one: Holdout) -> float:
+    """Return the mean of two macro accuracies, over all classes and over the hidden ones: these are what is sought."""
     clusters, right = _matched(scores, one)
     hits = np.bincount(one.truth, weights=clusters == right, minlength=one.classes)
     totals = np.bincount(one.truth, minlength=one.classes)
-    return float((hits / np.maximum(totals, 1))[totals > 0].mean())
+    accuracy = hits[totals > 0] / totals[totals > 0]
+    hidden = np.flatnonzero(totals) >= one.problem.known
+    return float((accuracy.mean() + accuracy[hidden].mean()) / 2)
 
 
 def _temperature(scores: Sequence[np.ndarray], held: Sequence[Holdout]) -> float:

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
+from gcd_longtail.discovery.clustering.leaves import leaves_of
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
-from gcd_longtail.settings.methods import KMeansConfig, WardConfig
-from seminar_common.seeds import numpy_generator
-
-MOST_NODES = 12_000
-"""Above so many unlabelled images, k-means first makes this many small clusters of them: time grows with the square."""
+from gcd_longtail.settings.methods import WardConfig
 
 
 @dataclass(frozen=True)
@@ -46,28 +43,6 @@ def grow(problem: Problem, config: WardConfig, seed: int) -> Tree:
     rows, leaves, counts = leaves_of(unlabelled, seed, problem.device)
     merges = constrained_ward(rows, labelled, problem.labels, gamma=config.gamma, counts=counts)
     return Tree(space, labelled, unlabelled, merges, leaves)
-
-
-def leaves_of(unlabelled: np.ndarray, seed: int, device: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what a tree is grown of: every image, or small clusters of very many.
-
-    The small clusters start at images drawn at random: with so many, a better start costs more than it gives.
-
-    Args:
-        unlabelled: float32 [U, P].
-        seed: of the draw.
-        device: where to compute.
-
-    Returns:
-        Rows, float32 [R, P]; the row of each image, int64 [U]; and the images of each row, int64 [R].
-    """
-    if len(unlabelled) <= MOST_NODES:
-        return unlabelled, np.arange(len(unlabelled)), np.ones(len(unlabelled), np.int64)
-    drawn = numpy_generator(seed, "leaves").choice(len(unlabelled), MOST_NODES, replace=False)
-    few = KMeansConfig(iterations=3, minibatch_above=len(unlabelled))
-    small = kmeans(unlabelled, MOST_NODES, start=unlabelled[np.sort(drawn)], device=device, config=few)
-    used, leaves, counts = np.unique(small.assignments, return_inverse=True, return_counts=True)
-    return small.centres[used], leaves, counts
 
 
 def refine(tree: Tree, labels: np.ndarray, assignments: np.ndarray, k: int, device: str) -> Discovery:
