@@ -244,8 +244,8 @@ class DiscoverSettings:
     images: Path | None = None
     """Folder of images, searched with its subfolders (required, unless --continue is given)."""
     labels: Path | None = None
-    """CSV file with the columns path (relative to the folder) and label, for the images whose class is known (required,
-    unless --continue is given)."""
+    """Table with the columns path (relative to the folder) and label, for the images whose class is known (required,
+    unless --continue is given). Of an assignments.csv the rows with yes in the column labelled count."""
     out: Path = tyro.MISSING
     """Run folder to make; open its gallery.html afterwards, and name, merge and split there what was found."""
     method: MethodName | None = None
