@@ -3,6 +3,7 @@
 from gcd_longtail.settings.commands import (
     DiscoverSettings,
     EvaluateSettings,
+    ExportSettings,
     FeaturesSettings,
     PredictSettings,
     ReviewSettings,
@@ -107,6 +108,17 @@ COMMANDS = {
         outputs=("run",),
         marks={"run": DISCOVERED},
         waits=True,
+    ),
+    "export": Command(
+        ExportSettings,
+        "gcd_longtail.export:export",
+        examples=(
+            "--run found --out sorted",
+            "--run found --to csv --decisions Downloads/decisions.jsonl --out table",
+        ),
+        inputs=("run", "decisions", "names", "images"),
+        new=("out",),
+        marks={"run": DISCOVERED},
     ),
     "study": Command(
         StudySettings,

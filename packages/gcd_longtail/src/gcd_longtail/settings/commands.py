@@ -294,6 +294,35 @@ class DiscoverSettings:
         return self.method or DEFAULT_METHOD
 
 
+ExportForm = Literal["folders", "links", "coco", "csv", "fiftyone"]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write the images of a run of `discover` by their classes, as people named, merged, split and corrected them."""
+
+    run: Path
+    """Run folder that `discover` wrote."""
+    out: Path
+    """Folder to make."""
+    to: ExportForm = "folders"
+    """folders: a copy of each image in a folder of its class (FiftyOne's ImageClassificationDirectoryTree as well);
+    links: the same with links instead of copies; coco: coco.json, in which each image has one box as large as itself;
+    csv: images.csv with the class of every image, unsure and rejected ones too; fiftyone: labels.json and data.json of a
+    FiftyOneImageClassificationDataset, which names the images where they lie."""
+    decisions: Path | None = None
+    """File of decisions about the run; by default its decisions.jsonl, if it has one."""
+    names: Path | None = None
+    """CSV file with the columns cluster and name: proposals, such as a text-image model's, for classes that nobody named.
+    They stand beside the class's own name and are marked as proposed."""
+    images: Path | None = None
+    """Folder of the images, if it has moved since."""
+    named: bool = False
+    """Only the classes that a person named, by labels or by a decision."""
+    unsure: bool = False
+    """Also the images that were said not to belong to their class: without a class, in folders as _unlabeled."""
+
+
 @dataclass(frozen=True)
 class ReviewSettings:
     """Name, merge, split and correct in a browser what `discover` found, with any number of images."""
