@@ -11,6 +11,7 @@ from gcd_longtail.figures.discovery_rows import (
     run_rows,
     score_clusters,
 )
+from gcd_longtail.figures.trust_rows import trust_of, trust_rows
 from gcd_longtail.settings.commands import EvaluateSettings
 from gcd_longtail.train import reopen
 from seminar_common import runs
@@ -31,6 +32,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     clusters = clusters_of(found.discovery, data)
     scored = score_clusters(clusters, found.discovery.k, data)
     rows = [*run_rows(scored, data, identity, settings.resamples, settings.seed)]
+    rows += trust_rows([clusters | trust_of(found.discovery, data)], [scored], [data], identity)
     more = notes(data)
     if settings.protocol == "bacon":
         own = clusters | bacon_figures.clusters(found.discovery, data, settings.seed)

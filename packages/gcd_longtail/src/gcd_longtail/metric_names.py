@@ -59,6 +59,10 @@ METRICS: Mapping[str, Metric] = {
         )
         for part, old in (("known", "old"), ("novel", "new"))
     },
+    "confidence_auc": quality("Confidence AUC", "How well the confidence tells right from wrong, ROC AUC", 3),
+    "novel_auc": quality("Novel AUC", "How well the novel score tells novel from known images, ROC AUC", 3),
+    "confidence_error": quality("Confidence ECE", "Calibration error of the confidence", 3, "lower"),
+    "novel_error": quality("Novel ECE", "Calibration error of the novel score", 3, "lower"),
     "nmi": quality("NMI", "Normalized mutual information", 3),
     "ari": quality("ARI", "Adjusted Rand index", 3),
     "k_estimated": Metric("Estimated k", "Estimated number of classes", decimals=0),

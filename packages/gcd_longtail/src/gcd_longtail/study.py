@@ -37,6 +37,7 @@ from gcd_longtail.figures.k_rows import (
     stored_as,
 )
 from gcd_longtail.figures.metrics import Scored
+from gcd_longtail.figures.trust_rows import trust_of, trust_rows
 from gcd_longtail.protocol.data import Data
 from gcd_longtail.settings.methods import Protocol, StudySettings
 from seminar_common import files, runs
@@ -131,7 +132,7 @@ def _run(case: Case, device: str, out: Path) -> None:
     clusters = clusters_of(found, data)
     if case.protocol == "bacon":
         clusters |= bacon_figures.clusters(found, data, seed_of(data))
-    files.write_arrays(case.file(out), k=k, facts=facts, **clusters)
+    files.write_arrays(case.file(out), k=k, facts=facts, **clusters, **trust_of(found, data))
 
 
 def scored(case: Case, out: Path, protocol: Protocol = "own") -> dict[str, Scored]:
@@ -166,6 +167,13 @@ class _Measured:
         cases = [Case(method, k, data, self.settings.protocol) for data in self.splits]
         return [scored(case, self.settings.out, protocol) for case in cases]
 
+    def _stored(self, method: str, k: str) -> list[dict[str, np.ndarray]]:
+        """Return what was stored of each split by one method."""
+        files_of = [
+            Case(method, k, data, self.settings.protocol).file(self.settings.out) for data in self.splits
+        ]
+        return [dict(np.load(file)) for file in files_of]
+
     def rows(self) -> Iterator[list[Row]]:
         """Yield the rows of one method after the other, then those of the number of classes."""
         seeds = tuple(map(seed_of, self.splits))
@@ -173,6 +181,7 @@ class _Measured:
             for method, every in methods.items():
                 identity = Identity(method, k, seeds, ours=method in OURS or None)
                 rows = [row for split in every[0] for row in self._of_split(every, split, identity)]
+                rows += trust_rows(self._stored(method, k), every, self.splits, identity)
                 if self.settings.protocol == "bacon":
                     theirs = self._scored(method, k, "bacon")
                     rows += bacon_figures.rows(theirs, self.splits, identity, self.settings.resamples)

@@ -13,7 +13,7 @@ from gcd_longtail.discovery.problem import Discovery, Problem
 from gcd_longtail.discovery.run import class_names, load_found, sort_novel
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.features import features
-from gcd_longtail.figures.metrics import Scored
+from gcd_longtail.figures.metrics import Scored, score
 from gcd_longtail.figures.run_plots import by_frequency, destinations, shares
 from gcd_longtail.predict import predict
 from gcd_longtail.protocol.data import load
@@ -413,3 +413,35 @@ def test_shares_of_where_images_went_are_as_counted_by_hand() -> None:
 def test_plots_are_drawn_even_if_a_group_is_empty() -> None:
     assert "known" in plots.svg(by_frequency({"ward": [SCORED, SCORED], "kmeans": [SCORED]}))
     assert "a spare cluster" in plots.svg(destinations({"test": SCORED}))
+
+
+def test_trust_is_measured_image_by_image() -> None:
+    from gcd_longtail.discovery.methods.shift_merge_mix import ShiftMergeMix
+    from gcd_longtail.figures.trust_rows import _figures, trust
+    from gcd_longtail.settings.methods import HeadConfig, ShiftMergeMixConfig, SimGCDConfig
+
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(8), 30)
+    rows = (3 * generator.normal(size=(8, 12))[labels] + generator.normal(size=(240, 12))).astype(np.float32)
+    labelled = (labels < 4) & (np.arange(240) % 2 == 0)
+    problem = Problem(rows[labelled], labels[labelled], rows[~labelled], 4)
+    quick = ShiftMergeMixConfig(holdouts=1, head=SimGCDConfig(head=HeadConfig(epochs=1)))
+    truth = labels[~labelled]
+    for predictor in (ShiftMergeMix(quick).fit(problem, 8, 0).predictor, nearest_centroid(rows[::30])):
+        confidence, novel = trust(predictor, problem.unlabelled, 4)
+        assert confidence.shape == novel.shape == truth.shape
+        assert novel[truth >= 4].mean() > novel[truth < 4].mean()
+
+    class Labelled:
+        unlabelled_labels = np.array([0, 0, 1, 1])
+        split = type("Split", (), {"known": 1})
+
+    scored = score(Labelled.unlabelled_labels, np.array([0, 0, 1, 0]), 1, ["many", "few"], 2)
+    arrays = {
+        "transductive": np.array([0, 0, 1, 0]),
+        "confidence_transductive": np.array([0.9, 0.8, 0.7, 0.2]),
+        "novel_transductive": np.array([0.1, 0.2, 0.8, 0.15]),
+        "calibrated": np.array(False),
+    }
+    figures = dict(_figures(arrays, scored, "transductive", Labelled))  # ty: ignore
+    assert figures == {"confidence_auc": 1.0, "novel_auc": 0.75}
