@@ -274,7 +274,7 @@ def test_what_can_not_be_sent_is_said_and_sent_later(browser, run: Path) -> None
         page.wait_for_selector(".card .tile")
         port, token = server.server_port, server.token
     page.keyboard.press("y")
-    page.locator("#banner", has_text="The server has stopped. 1 decisions wait here").wait_for()
+    page.locator("#banner", has_text="The server has stopped. 1 decision waits here").wait_for()
     with serving(run, port) as server:
         server.token = token
         page.evaluate("served.exchange()")

@@ -39,7 +39,7 @@ def review(settings: ReviewSettings) -> None:
             _say_where(server, settings, len(ledger))
             with contextlib.suppress(KeyboardInterrupt, Terminated):
                 server.serve_forever(poll_interval=0.2)
-        say(f"{len(ledger):,} decisions in {settings.run / FILE}")
+        say(f"{_decisions(len(ledger))} in {settings.run / FILE}")
 
 
 def _facts(run: Path) -> dict[str, Any]:
@@ -59,8 +59,12 @@ def _check_images(pictures: Pictures, folder: Path) -> None:
         raise UserError(f"{folder}: holds none of the run's images; say where they are with --images")
 
 
+def _decisions(count: int) -> str:
+    return f"{count:,} decision{'' if count == 1 else 's'}"
+
+
 def _say_where(server: ReviewServer, settings: ReviewSettings, decisions: int) -> None:
-    going_on = f", going on after {decisions:,} decisions" if decisions else ""
+    going_on = f", going on after {_decisions(decisions)}" if decisions else ""
     say(f"open {server.address} on this machine{going_on}; Ctrl-C ends it, nothing is lost")
     if settings.browser:
         webbrowser.open(server.address)

@@ -12,6 +12,7 @@ import numpy as np
 from gcd_longtail.images.sources.base import Source
 from seminar_common.device import usable_cores
 from seminar_common.images import BadImage, Encoded, read_image, shrink
+from seminar_common.progress import progress
 
 SIDE = 112
 """Side of a square thumbnail in pixels; others have about as many pixels."""
@@ -51,9 +52,11 @@ def of_source(source: Source, numbers: Sequence[int]) -> Iterator[str]:
 
     Files are decoded in threads, no larger than is needed, and few at a time.
     """
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool, progress("thumbnails", len(numbers)) as advance:
         for start in range(0, len(numbers), _AHEAD):
-            yield from pool.map(lambda number: _base64(source, number), numbers[start : start + _AHEAD])
+            for picture in pool.map(lambda number: _base64(source, number), numbers[start : start + _AHEAD]):
+                yield picture
+                advance()
 
 
 def _base64(source: Source, number: int) -> str:

@@ -236,7 +236,7 @@ function saveFile() {
 async function loadFile(file) {
   try {
     const count = store.load(await file.text());
-    tell(count ? `${digits(count)} decisions read` : "Nothing new in it", false);
+    tell(count ? `${digits(count)} decision${count === 1 ? "" : "s"} read` : "Nothing new in it", false);
   } catch (error) {
     tell(`${file.name}: ${error.message}; give a file that was saved on this page`, false);
   }

@@ -108,7 +108,8 @@ const served = {
       warn("");
     } catch (error) {
       const what = error instanceof TypeError ? "The server has stopped." : `The server refused: ${error.message}`;
-      const kept = served.unsent.length ? ` ${served.unsent.length} decisions wait here: save them to a file, start \`gcd-longtail review\` again and load the file there.` : "";
+      const waiting = served.unsent.length === 1 ? "1 decision waits" : `${served.unsent.length} decisions wait`;
+      const kept = served.unsent.length ? ` ${waiting} here: save them to a file, start \`gcd-longtail review\` again and load the file there.` : "";
       warn(`${what}${kept}`);
     } finally {
       served.busy = false;
