@@ -1,4 +1,5 @@
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,19 @@ def test_what_was_decided_before_still_holds() -> None:
     )
     one = lesson(NAME, before=before)
     assert one.settled == {"dog", "fox"} and one.left_out == {"z1"} and one.forbidden == (("c1", "dog"),)
+
+
+def test_many_images_and_decisions_are_learned_from_in_seconds() -> None:
+    keys = [f"{i}" for i in range(100_000)]
+    names = ("cat", *(f"novel-{i}" for i in range(2000)))
+    classes = {key: names[i % len(names)] for i, key in enumerate(keys)}
+    before = Before(names, ("cat",), classes, frozenset({"0"}), dict.fromkeys(keys, 0.0))
+    lines = [{"action": "name", "cluster": name, "name": f"name of {name}"} for name in names[1:1001]]
+    lines += [{"action": "not", "cluster": classes[key], "images": [key]} for key in keys[50_000:52_000]]
+    started = time.process_time()
+    one = lesson(*lines, before=before)
+    assert time.process_time() - started < 5
+    assert len(one.classes) == 1001 and len(one.forbidden) + len(one.apart) == 2000
 
 
 def blobs(counts: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ A decision is a label, so that every method can learn from it. The images that a
 labelled images of that class, named or not. The rest of the class is free: it follows if it is like them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,20 +72,22 @@ def learn(before: Before, decisions: Sequence[Decision]) -> Lesson:
     gone = {one.cluster for one in reviewed.classes if one.rejected}
     labels = {key: reviewed.images[key] for key in before.labelled} | dict(reviewed.labels)
     labels = {key: one for key, one in labels.items() if one != UNSURE and one not in gone}
+    labelled = set(labels.values())
     for one in reviewed.classes:
-        if one.settled and not one.rejected and one.cluster not in set(labels.values()):
+        if one.settled and not one.rejected and one.cluster not in labelled:
             central = sorted(members[one.cluster], key=lambda key: -before.central[key])
             labels |= dict.fromkeys(central[:EXEMPLARS], one.cluster)
     labelled = set(labels.values())
     order = [one.cluster for one in reviewed.classes if one.cluster in labelled]
     order.sort(key=lambda cluster: cluster not in before.known)  # stable: those of before come first
     numbers = {cluster: number for number, cluster in enumerate(order)}
+    filled = set(before.classes.values())
     forbidden = [*_still(before, names), *reviewed.forbidden]
     return Lesson(
         classes=tuple(names[cluster] for cluster in order),
         labels={key: numbers[cluster] for key, cluster in labels.items()},
         left_out=before.rejected.union(*(members[cluster] for cluster in gone)),
-        k=max(len(order), sum(_counts(one, before, members) for one in reviewed.classes)),
+        k=max(len(order), sum(_counts(one, before, filled, members) for one in reviewed.classes)),
         settled=frozenset(
             one.name
             for one in reviewed.classes
@@ -106,9 +108,11 @@ def _still(before: Before, names: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(key, name) for key, name in before.forbidden if name in names and key in before.classes]
 
 
-def _counts(one: ReviewedClass, before: Before, members: Mapping[str, list[str]]) -> bool:
+def _counts(
+    one: ReviewedClass, before: Before, filled: Collection[str], members: Mapping[str, list[str]]
+) -> bool:
     """Say whether a class counts in K: it is not rejected, and decisions did not take its last image."""
-    was_empty = one.cluster in before.names and one.cluster not in set(before.classes.values())
+    was_empty = one.cluster in before.names and one.cluster not in filled
     return not one.rejected and (bool(members[one.cluster]) or was_empty)
 
 
@@ -131,19 +135,22 @@ def obey(
     """
     rows = {key: row for row, key in enumerate(keys)}
     numbers = {name: number for number, name in enumerate(names)}
-    forbidden = {(key, numbers[name]) for key, name in lesson.forbidden if key in rows}
+    forbidden: dict[str, set[int]] = {}
+    for key, name in lesson.forbidden:
+        if key in rows and name in numbers:
+            forbidden.setdefault(key, set()).add(numbers[name])
     for key, members in lesson.apart:
         others = [discovery.assignments[rows[one]] for one in members if one in rows and one != key]
         if key in rows and others:
-            forbidden.add((key, int(np.bincount(others).argmax())))
+            forbidden.setdefault(key, set()).add(int(np.bincount(others).argmax()))
     assignments = discovery.assignments.copy()
-    for key in dict.fromkeys(key for key, _ in sorted(forbidden)):
-        mine, row = [number for one, number in forbidden if one == key], rows[key]
+    for key, mine in forbidden.items():
+        row = rows[key]
         if assignments[row] in mine and len(mine) < discovery.k:
             scores = discovery.predictor.scores(features[row : row + 1])[0].astype(np.float64)
-            scores[mine] = -np.inf
+            scores[list(mine)] = -np.inf
             assignments[row] = scores.argmax()
-    pairs = tuple(sorted((key, names[number]) for key, number in forbidden))
+    pairs = tuple(sorted((key, names[number]) for key, mine in forbidden.items() for number in mine))
     return Discovery(assignments, discovery.predictor), pairs
 
 
