@@ -108,6 +108,7 @@ def test_a_discovery_says_what_it_was_made_from(found: Path) -> None:
     config = json.loads((found / "config.json").read_text())
     assert (config["command"], config["model"], config["dataset"]) == ("discover", "ss-kmeans", "images")
     assert config["identity"].keys() >= {"images", "labels", "backbone", "weights", "image_size"}
+    assert config["features"]["fit"] == "crop"  # what the shapes of the pictures decided
     with pytest.raises(
         UserError, match="a run of `gcd-longtail train` is needed, but `gcd-longtail discover` made this one"
     ):

@@ -18,6 +18,8 @@ from gcd_longtail.backbones import cache, extract
 from gcd_longtail.backbones.cache import PIXELS_VERSION, FeatureStore, feature_facts, store_name
 from gcd_longtail.images.augment import view
 from gcd_longtail.images.hashing import image_hash
+from gcd_longtail.images.shapes import fitted
+from gcd_longtail.images.sources import open_source
 from gcd_longtail.images.sources.base import decode_file
 from gcd_longtail.protocol.data import features_command, load
 from gcd_longtail.settings.commands import (
@@ -471,6 +473,34 @@ def test_a_wide_picture_is_cropped_squashed_or_padded(turned: bool) -> None:
     assert all(not np.array_equal(some[0], some[1]) for some in parts.values())
 
 
+def long_pictures(folder: Path, long: int, square: int) -> Path:
+    """Write pictures of two classes, some of them four times as long as wide."""
+    for i in range(long + square):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        size = ((32, 8), (8, 32))[i % 2] if i < long else (10, 8)
+        Image.new("RGB", size, (i, 10 * (i % 2), 0)).save(folder / "ab"[i % 2] / f"{i:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("long", "fit"), [(0, "crop"), (5, "crop"), (6, "squash")])
+def test_a_pile_of_long_pictures_is_squashed(
+    tmp_path: Path, capsys: pytest.CaptureFixture, long: int, fit: Fit
+) -> None:
+    source = SourceConfig(long_pictures(tmp_path / "images", long, 20 - long))
+    (source.images / "a" / "broken.png").write_text("no image")
+    assert fitted(FeatureConfig(), open_source(source)).fit == fit
+    assert fitted(FeatureConfig(fit="pad"), open_source(source)).fit == "pad"
+    split(SplitSettings(tmp_path / "data", source))
+    run(tmp_path / "data")
+    assert load(tmp_path / "data").config.fit == fit
+    said = "pictures are squashed to squares, since 30% of them are more than 3 times as long as wide"
+    assert (said in capsys.readouterr().err) == (fit == "squash")
+
+
+def test_digits_are_squares() -> None:
+    assert fitted(FeatureConfig(), open_source(SourceConfig(Path("digits")))).fit == "crop"
+
+
 def test_features_of_another_fit_are_kept_apart_and_named(data: Path) -> None:
     run(data)
     plain = load(data)
@@ -479,6 +509,7 @@ def test_features_of_another_fit_are_kept_apart_and_named(data: Path) -> None:
     run(data, squashed)
     assert load(data).identity != plain.identity and load(data).config.fit == "squash"
     assert "--fit squash" in features_command(data, squashed, 0)
+    assert plain.config.fit == "crop" and "--fit crop" in features_command(data, plain.config, 0)
     document = json.loads((data / "features.json").read_text())
     del document["features"]["fit"]  # as before there was a choice
     (data / "features.json").write_text(json.dumps(document))

@@ -20,6 +20,7 @@ from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.figures.gallery import About, Shown, centrality, write_gallery
 from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
+from gcd_longtail.images.shapes import fitted
 from gcd_longtail.images.sources.folder import open_unlabelled
 from gcd_longtail.reviewing.continuing import (
     ASSIGNMENTS,
@@ -81,9 +82,9 @@ def discover(settings: DiscoverSettings) -> Run:
 
 def _discover(settings: DiscoverSettings, method: Method, before: Continued | None) -> Run:
     cache = settings.cache or settings.out.absolute().parent / "features"
-    _known_labels(
-        settings, open_unlabelled(settings.folder).listing.keys, (), before
-    )  # before the work, what can be said then
+    source = open_unlabelled(settings.folder)
+    _known_labels(settings, source.listing.keys, (), before)  # before the work, what can be said then
+    settings = dataclasses.replace(settings, features=fitted(settings.features, source))
     images = read_folder(settings.folder, settings.features, cache, settings.extraction)
     rejected: tuple[str, ...] = ()
     if before:

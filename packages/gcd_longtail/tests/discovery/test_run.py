@@ -198,7 +198,7 @@ def test_a_run_is_not_scored_on_other_features(tmp_path: Path) -> None:
     first = evaluate(EvaluateSettings(run, resamples=100)).rows
     features(FeaturesSettings(data, FeatureConfig("pixels", 12)))
     message = r"another image size \(8 there, 12 here\); take its own features again with `gcd-longtail features --data"
-    with pytest.raises(UserError, match=f"{message} .*data --backbone pixels --size 8`, or train again"):
+    with pytest.raises(UserError, match=f"{message} .*data --backbone pixels --size 8 --fit crop`, or train again"):
         evaluate(EvaluateSettings(run, resamples=100))
     with pytest.raises(UserError, match=message):
         train(TrainSettings(resume=run))

@@ -38,7 +38,7 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "mirror": config.mirrored,
         "precision": config.precision,
         # The square of before, a crop, keeps the name under which its features are found.
-        "pixels_version": PIXELS_VERSION if config.fit == "crop" else f"{PIXELS_VERSION}, {config.fit}",
+        "pixels_version": PIXELS_VERSION if config.square == "crop" else f"{PIXELS_VERSION}, {config.square}",
     }
 
 

@@ -147,7 +147,7 @@ def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
     words = ["gcd-longtail", "features", "--data", str(folder), "--backbone", config.backbone]
     words += ["--size", str(config.size)]
     words += [] if config.mirror else ["--no-mirror"]
-    words += ["--fit", config.fit] if config.fit != FeatureConfig.fit else []
+    words += ["--fit", config.square]
     words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []
     words += ["--views", str(views)] if views else []
     words += ["--weights", str(config.weights)] if config.weights else []

@@ -116,9 +116,10 @@ class FeatureConfig:
     mirror: bool = True
     """Take the mean of the features of each image and of its mirror image; twice the time. The backbone `pixels` never
     does."""
-    fit: Fit = field(default="crop", metadata={EARLIER: "crop"})
+    fit: Literal[Fit, "auto"] = field(default="auto", metadata={EARLIER: "crop"})
     """How a picture that is no square becomes one: its centre is cropped, the whole is squashed, or the whole gets a
-    margin (pad)."""
+    margin (pad). auto crops, unless more than a quarter of the pictures are over 3 times as long as wide: it squashes
+    these."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Mixed precision is quicker on a GPU. It gives other features, which are kept apart."""
     weights: Path | None = None
@@ -129,6 +130,11 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         if self.size < 8:
             raise UserError(f"--size {self.size}: must be 8 pixels or more")
+
+    @property
+    def square(self) -> Fit:
+        """How pictures become squares; a crop as long as nobody looked at their shapes."""
+        return "crop" if self.fit == "auto" else self.fit
 
     @property
     def mirrored(self) -> bool:

@@ -32,6 +32,11 @@ class ArraySource(Source):
 
         return Image.fromarray(np.frombuffer(data, np.uint8).reshape(self._images.shape[1:])).convert("RGB")
 
+    def shape(self, data: bytes) -> tuple[int, int]:
+        """Return height and width, the same for all."""
+        height, width = self._images.shape[1:3]
+        return height, width
+
     def check(self, data: bytes) -> None:
         """Raise BadImage unless ``data`` has the size of an image."""
         if len(data) != self._images[0].size:

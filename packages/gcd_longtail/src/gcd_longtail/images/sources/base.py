@@ -71,6 +71,17 @@ class Source:
             with open_image(data):
                 pass
 
+    def shape(self, data: bytes) -> tuple[int, int]:
+        """Return the sides of the image in ``data`` in pixels, in any order, without decoding it.
+
+        Raises:
+            BadImage: it is no image.
+        """
+        with one_line_errors():
+            check_not_empty(data)
+            with open_image(data) as image:
+                return image.size
+
 
 def decode_file(data: bytes) -> "Image":
     """Decode an encoded image file to RGB of 8 bits, upright by its EXIF; transparency is laid on white.
