@@ -27,7 +27,7 @@ from seminar_common.progress import say
 from seminar_common.results import Results, merge
 from seminar_common.runs import command_line
 
-METHODS = ("kmeans", "ss-kmeans", "ward")
+METHODS = ("kmeans", "ward", "shift-merge-mix")
 PIXELS = FeatureConfig(backbone="pixels", size=8)
 
 

@@ -17,6 +17,7 @@ from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Discovery, Method, Problem
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
 from gcd_longtail.discovery.strangers import Surroundings
+from gcd_longtail.discovery.trust import trust
 from gcd_longtail.figures.gallery import About, Shown, centrality, write_gallery
 from gcd_longtail.images.copies import contradictions, one_answer
 from gcd_longtail.images.labels_file import KnownLabels, read_labels
@@ -40,7 +41,7 @@ from seminar_common.identity import digest
 from seminar_common.progress import say
 from seminar_common.runs import Run
 
-HEADER = ("image", "class", "name", "known", "labelled", "centrality", "settled")
+HEADER = ("image", "class", "name", "known", "labelled", "centrality", "confidence", "novel", "settled")
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,7 @@ def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
     """Return a line for each image, those of a class together, the most central first; rejected ones come last."""
     found, classes = outcome.found, outcome.classes
     central = centrality(found.discovery.predictor, images.features, classes)
+    trusted = trust(found.discovery.predictor, images.features)
     keys, text = images.keys, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -226,9 +228,12 @@ def _table(images: ImageFolder, known: KnownLabels, outcome: Outcome) -> str:
         number = int(classes[i])
         sure = ("yes" if number < found.known else "no", "yes" if known.labels[i] >= 0 else "no")
         settled = "yes" if found.names[number] in outcome.settled else "no"
-        writer.writerow([keys[i], number, found.names[number], *sure, f"{central[i]:.4f}", settled])
+        # A label is not a guess, and not every method can say how sure it is.
+        guessed = trusted is not None and known.labels[i] < 0
+        chances = [f"{part[i]:.4f}" for part in trusted] if trusted and guessed else ["", ""]
+        writer.writerow([keys[i], number, found.names[number], *sure, f"{central[i]:.4f}", *chances, settled])
     for key in outcome.rejected:
-        writer.writerow([key, NO_CLASS, REJECTED, "no", "no", "0.0000", "yes"])
+        writer.writerow([key, NO_CLASS, REJECTED, "no", "no", "0.0000", "", "", "yes"])
     return text.getvalue()
 
 
@@ -243,8 +248,15 @@ def _write_gallery(
     )
     if outcome.rejected:
         counted += f" {len(outcome.rejected):,} images of rejected classes are left out."
+    trusted = trust(found.discovery.predictor, images.features)
     shown = Shown(
-        images.source, images.numbers, images.features, outcome.classes, labelled, settled=outcome.settled
+        images.source,
+        images.numbers,
+        images.features,
+        outcome.classes,
+        labelled,
+        None if trusted is None else np.where(labelled, 1, trusted[0]),
+        settled=outcome.settled,
     )
     about = About(
         f"Categories in {files.encodable(settings.folder.resolve().name)}",

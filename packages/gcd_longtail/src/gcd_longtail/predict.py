@@ -12,6 +12,7 @@ import numpy as np
 from gcd_longtail.backbones.cache import feature_facts
 from gcd_longtail.backbones.folder import ImageFolder, read_folder
 from gcd_longtail.discovery.run import Found, load_found, read_config
+from gcd_longtail.discovery.trust import trust
 from gcd_longtail.settings.commands import FeatureConfig, PredictSettings
 from seminar_common import failures, files
 from seminar_common.errors import UserError
@@ -19,7 +20,7 @@ from seminar_common.identity import require_same
 from seminar_common.progress import say
 from seminar_common.runs import MARKER, Run
 
-HEADER = ("image", "class", "name", "known", "margin")
+HEADER = ("image", "class", "name", "known", "margin", "confidence", "novel")
 STRANGER = ("unlike", "none_of_these")
 """Columns of a run that knows where its own images lie."""
 
@@ -52,7 +53,14 @@ def _predict(settings: PredictSettings) -> None:
         raise UserError(f"{settings.run}: takes {wanted} features, but {found.features.backbone} gives {got}")
     classes, margins = classify(found, images.features)
     unlike = None if found.surroundings is None else found.surroundings.unlike(images.features)
-    sorted_images = _Sorted(images.keys, classes, margins, unlike, settings.none_above)
+    sorted_images = _Sorted(
+        images.keys,
+        classes,
+        margins,
+        trust(found.discovery.predictor, images.features),
+        unlike,
+        settings.none_above,
+    )
     with files.atomic_path(settings.out) as folder:
         folder.mkdir()
         files.write_text(folder / "predictions.csv", _table(found, sorted_images))
@@ -68,6 +76,8 @@ class _Sorted:
     keys: Sequence[str]
     classes: np.ndarray
     margins: np.ndarray
+    trusted: tuple[np.ndarray, np.ndarray] | None
+    """How likely each is right, and how likely it is of no known class, if the run can say."""
     unlike: np.ndarray | None
     none_above: float
 
@@ -100,6 +110,7 @@ def _table(found: Found, images: _Sorted) -> str:
     rows = zip(images.keys, images.classes.tolist(), images.margins.tolist(), strict=True)
     for i, (key, number, margin) in enumerate(rows):
         cells = [key, number, found.names[number], "yes" if number < found.known else "no", f"{margin:.4f}"]
+        cells += [f"{part[i]:.4f}" for part in images.trusted] if images.trusted else ["", ""]
         if images.unlike is not None:
             cells += [f"{images.unlike[i]:.4f}", "yes" if strangers[i] else "no"]
         writer.writerow(cells)

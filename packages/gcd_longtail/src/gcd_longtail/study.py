@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gcd_longtail.discovery.methods import make_method
+from gcd_longtail.discovery.methods import ABLATIONS, make_method
 from gcd_longtail.figures import bacon_figures, study_plots
 from gcd_longtail.figures.discovery_rows import (
     HEADLINES,
@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 
 SPLITS = ("transductive", "test")
 OURS = frozenset({"ward", "simgcd-ward", "shift-merge-mix"})
+
+
+def methods_of(settings: StudySettings) -> tuple[str, ...]:
+    """Return the methods of a study."""
+    return (*settings.methods, *(ABLATIONS if settings.ablation else ()))
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def study(settings: StudySettings) -> Results:
     _run_missing(every, settings, device)
     names = dict.fromkeys(data.split.name for data in every)
     measured = [_Measured([data for data in every if data.split.name == name], settings) for name in names]
-    with progress("measuring", len(measured) * len(settings.k) * len(settings.methods)) as advance:
+    with progress("measuring", len(measured) * len(settings.k) * len(methods_of(settings))) as advance:
         rows = []
         for one in measured:
             for some in one.rows():
@@ -114,7 +119,7 @@ def study(settings: StudySettings) -> Results:
 
 
 def _run_missing(every: Sequence[Data], settings: StudySettings, device: str) -> None:
-    choices = [*itertools.product(settings.k, settings.methods)]
+    choices = [*itertools.product(settings.k, methods_of(settings))]
     cases = [Case(method, k, data, settings.protocol) for data in every for k, method in choices]
     missing = [case for case in cases if not case.file(settings.out).exists()]
     with progress("fitting", len(missing)) as advance:
@@ -159,7 +164,7 @@ class _Measured:
     def __init__(self, splits: Sequence[Data], settings: StudySettings):
         self.splits, self.settings = splits, settings
         self.by_k: dict[str, dict[str, list[dict[str, Scored]]]] = {
-            k: {method: self._scored(method, k) for method in settings.methods} for k in settings.k
+            k: {method: self._scored(method, k) for method in methods_of(settings)} for k in settings.k
         }
 
     def _scored(self, method: str, k: str, protocol: Protocol = "own") -> list[dict[str, Scored]]:
@@ -179,7 +184,7 @@ class _Measured:
         seeds = tuple(map(seed_of, self.splits))
         for k, methods in self.by_k.items():
             for method, every in methods.items():
-                identity = Identity(method, k, seeds, ours=method in OURS or None)
+                identity = Identity(method, k, seeds, ours=method.partition(",")[0] in OURS or None)
                 rows = [row for split in every[0] for row in self._of_split(every, split, identity)]
                 rows += trust_rows(self._stored(method, k), every, self.splits, identity)
                 if self.settings.protocol == "bacon":

@@ -198,7 +198,9 @@ def test_a_run_is_not_scored_on_other_features(tmp_path: Path) -> None:
     first = evaluate(EvaluateSettings(run, resamples=100)).rows
     features(FeaturesSettings(data, FeatureConfig("pixels", 12)))
     message = r"another image size \(8 there, 12 here\); take its own features again with `gcd-longtail features --data"
-    with pytest.raises(UserError, match=f"{message} .*data --backbone pixels --size 8 --fit crop`, or train again"):
+    with pytest.raises(
+        UserError, match=f"{message} .*data --backbone pixels --size 8 --fit crop`, or train again"
+    ):
         evaluate(EvaluateSettings(run, resamples=100))
     with pytest.raises(UserError, match=message):
         train(TrainSettings(resume=run))
@@ -326,7 +328,7 @@ def test_predictions_sort_new_images_into_known_and_novel_classes(images: Path, 
     (images / "broken.png").write_text("no image")
     predict(PredictSettings(tmp_path / "run", images, tmp_path / "out"))
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "image,class,name,known,margin,unlike,none_of_these"
+    assert lines[0] == "image,class,name,known,margin,confidence,novel,unlike,none_of_these"
     rows = [line.split(",") for line in lines[1:]]
     assert len(rows) == 66
     right = [name == key.split("/")[0] for key, _, name, *_ in rows if key[0] in "ace"]
@@ -417,7 +419,8 @@ def test_plots_are_drawn_even_if_a_group_is_empty() -> None:
 
 def test_trust_is_measured_image_by_image() -> None:
     from gcd_longtail.discovery.methods.shift_merge_mix import ShiftMergeMix
-    from gcd_longtail.figures.trust_rows import _figures, trust
+    from gcd_longtail.discovery.trust import margins, trust
+    from gcd_longtail.figures.trust_rows import _figures
     from gcd_longtail.settings.methods import HeadConfig, ShiftMergeMixConfig, SimGCDConfig
 
     generator = np.random.default_rng(0)
@@ -428,7 +431,7 @@ def test_trust_is_measured_image_by_image() -> None:
     quick = ShiftMergeMixConfig(holdouts=1, head=SimGCDConfig(head=HeadConfig(epochs=1)))
     truth = labels[~labelled]
     for predictor in (ShiftMergeMix(quick).fit(problem, 8, 0).predictor, nearest_centroid(rows[::30])):
-        confidence, novel = trust(predictor, problem.unlabelled, 4)
+        confidence, novel = trust(predictor, problem.unlabelled) or margins(predictor, problem.unlabelled, 4)
         assert confidence.shape == novel.shape == truth.shape
         assert novel[truth >= 4].mean() > novel[truth < 4].mean()
 

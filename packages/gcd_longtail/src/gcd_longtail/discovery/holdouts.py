@@ -6,10 +6,11 @@ original problem is in it, so every answer can be scored, and nothing that is to
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gcd_longtail.discovery.clustering.leaves import some_of_each
 from gcd_longtail.discovery.problem import Problem
 from seminar_common.seeds import numpy_generator
 
@@ -33,8 +34,19 @@ def holdouts(problem: Problem, count: int, seed: int) -> Iterator[Holdout]:
     """Yield ``count`` problems of the labelled images of ``problem``; none if it has fewer than four known classes.
 
     Source: the closed form of the split of known classes into pseudo-known and pseudo-novel ones (Vaze et al. 2022,
-    section 3.3, estimate the number of classes so).
+    section 3.3, estimate the number of classes so). Of very many labelled images some stand for all.
     """
+    chosen = some_of_each(problem.labels, seed)
+    if len(chosen) < len(problem.labels):
+        views = problem.labelled_views
+        problem = replace(
+            problem,
+            labelled=problem.labelled[chosen],
+            labels=problem.labels[chosen],
+            unlabelled=problem.unlabelled[:1],  # no image of it is used
+            labelled_views=None if views is None else views[:, chosen],
+            unlabelled_views=None,
+        )
     for number in range(count if problem.known >= FEWEST else 0):
         yield _hide(problem, numpy_generator(seed, "holdout", number))
 

@@ -5,13 +5,16 @@ methods end in. :class:`FusedPredictor` is that of :mod:`gcd_longtail.discovery.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol, Self
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp
 
 from gcd_longtail.discovery.clustering.mixture import Mixture
+
+LARGE = 1e4
+"""Log odds are cut off here."""
 
 
 class Predictor(Protocol):
@@ -133,10 +136,10 @@ class FusedPredictor:
     """The head's cosines are divided by it."""
     temperature: float = 1.0
     """The sum is divided by it for a probability."""
-    novel_slope: float = 1.0
-    """The mixture's log odds for a novel class, times this, ..."""
-    novel_offset: float = 0.0
-    """... plus this, are those of :meth:`novel_scores`."""
+    confidence_weights: np.ndarray = field(default_factory=lambda: np.array([0, 1, 0, 0], np.float32))
+    """Constant and weights of :meth:`confidence_signs` in the log odds that a prediction is right, [4]."""
+    novel_weights: np.ndarray = field(default_factory=lambda: np.array([0, 1, 0], np.float32))
+    """Constant and weights of :meth:`novel_signs` in the log odds that an image is of no known class, [3]."""
 
     @property
     def k(self) -> int:
@@ -173,16 +176,30 @@ class FusedPredictor:
 
     def confidence(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
         """Return the calibrated probability that the prediction is right, float32 [N]."""
-        return _by_blocks(lambda rows: self.probabilities(rows).max(1), features, block)
+        return _by_blocks(
+            lambda rows: _logistic(self.confidence_signs(rows), self.confidence_weights), features, block
+        )
 
     def novel_scores(self, features: np.ndarray, block: int = 8192) -> np.ndarray:
         """Return the calibrated probability that an image is of no known class, float32 [N]."""
-        return _by_blocks(lambda rows: expit(self._novel_odds(rows)), features, block)
+        return _by_blocks(lambda rows: _logistic(self.novel_signs(rows), self.novel_weights), features, block)
 
-    def _novel_odds(self, features: np.ndarray) -> np.ndarray:
-        return np.float32(self.novel_slope) * novel_log_odds(
-            self.parts(features)[0], self.known
-        ) + np.float32(self.novel_offset)
+    def confidence_signs(self, features: np.ndarray) -> np.ndarray:
+        """Return what tells a right prediction from a wrong one, float32 [N, 3].
+
+        The log odds of the predicted cluster in the sum, in the mixture and in the head, the inverse hyperbolic sine of
+        each: sums of many log densities have a long tail.
+        """
+        mixture, head = self.parts(features)
+        every = (log_softmax(mixture + np.float32(self.weight) * head, axis=1), mixture, head)
+        chosen = every[0].argmax(1)
+        return np.arcsinh(np.stack([_log_odds(part, chosen) for part in every], axis=1))
+
+    def novel_signs(self, features: np.ndarray) -> np.ndarray:
+        """Return what tells novel images from known ones, float32 [N, 2]: log odds as :meth:`confidence_signs` has them."""
+        return np.arcsinh(
+            np.stack([novel_log_odds(part, self.known) for part in self.parts(features)], axis=1)
+        )
 
     def reordered(self, order: np.ndarray) -> "FusedPredictor":
         """Return the predictor whose cluster i is this one's cluster ``order[i]``, int64 [k]; known ones stay first."""
@@ -203,29 +220,41 @@ class FusedPredictor:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "FusedPredictor":
         """Undo :meth:`arrays`."""
-        parts: dict[str, dict[str, np.ndarray]] = {"space": {}, "mixture": {}, "head": {}}
-        plain: dict[str, float] = {}
+        parts: dict[str, dict[str, np.ndarray]] = {"space": {}, "mixture": {}, "head": {}, "": {}}
         for name, array in arrays.items():
-            part, _, rest = name.partition(".")
-            if rest:
-                parts[part][rest] = array
-            else:
-                plain[name] = float(array)
+            part, _, rest = name.rpartition(".")
+            parts[part][rest] = array
+        plain = parts[""]
         return cls(
             LinearPredictor.from_arrays(parts["space"]),
             Mixture.from_arrays(parts["mixture"]),
             LinearPredictor.from_arrays(parts["head"]),
-            int(plain.pop("known")),
-            **plain,
+            int(plain["known"]),
+            *(float(plain[name]) for name in ("weight", "head_temperature", "temperature")),
+            plain["confidence_weights"],
+            plain["novel_weights"],
         )
 
 
 def novel_log_odds(log_posterior: np.ndarray, known: int) -> np.ndarray:
     """Return the log odds of the clusters from ``known`` on, float32 [N], of log posteriors [N, k]."""
     if known >= log_posterior.shape[1]:
-        return np.full(len(log_posterior), -np.inf, np.float32)
+        return np.full(len(log_posterior), -LARGE, np.float32)
     novel, old = (logsumexp(part, axis=1) for part in (log_posterior[:, known:], log_posterior[:, :known]))
-    return (novel - old).astype(np.float32)
+    return np.clip(novel - old, -LARGE, LARGE).astype(np.float32)
+
+
+def _log_odds(log_posterior: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the log odds of one cluster of each row, float32 [N], of log posteriors [N, k]."""
+    index = np.arange(len(chosen))
+    own, rest = log_posterior[index, chosen], log_posterior.copy()
+    rest[index, chosen] = -np.inf
+    others = logsumexp(rest, axis=1) if rest.shape[1] > 1 else np.full(len(own), -LARGE)
+    return np.clip(own - others, -LARGE, LARGE).astype(np.float32)
+
+
+def _logistic(signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return expit(signs @ weights[1:] + weights[0]).astype(np.float32)
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Predictor:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.discovery.predictors import FusedPredictor, Predictor
 from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.trust import margins, trust
 from gcd_longtail.figures.discovery_rows import Identity, traits
 from gcd_longtail.figures.metrics import Scored
 from gcd_longtail.protocol.data import Data
@@ -19,37 +19,16 @@ from seminar_common import bootstrap
 from seminar_common.metrics import calibration_error, roc_auc
 from seminar_common.results import Row
 
-BLOCK = 8192
-
 
 def trust_of(found: Discovery, data: Data) -> dict[str, np.ndarray]:
     """Return ``confidence_*`` and ``novel_*`` of the images of both splits, float32, and whether they are probabilities."""
-    arrays = {"calibrated": np.array(isinstance(found.predictor, FusedPredictor))}
+    arrays: dict[str, np.ndarray] = {}
     for split, features in (("transductive", data.problem.unlabelled), ("test", data.test)):
-        confidence, novel = trust(found.predictor, features, data.split.known)
+        calibrated = trust(found.predictor, features)
+        confidence, novel = calibrated or margins(found.predictor, features, data.split.known)
         arrays |= {f"confidence_{split}": confidence, f"novel_{split}": novel}
+        arrays["calibrated"] = np.array(calibrated is not None)
     return arrays
-
-
-def trust(predictor: Predictor, features: np.ndarray, known: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the confidence and the novel score of images, float32 [N] both, of features [N, D]."""
-    if isinstance(predictor, FusedPredictor):
-        return predictor.confidence(features), predictor.novel_scores(features)
-    parts = [
-        _margins(predictor.scores(features[i : i + BLOCK]), known) for i in range(0, len(features), BLOCK)
-    ]
-    empty = np.empty((2, 0), np.float32)
-    confidence, novel = np.concatenate([empty, *parts], axis=1)
-    return confidence, novel
-
-
-def _margins(scores: np.ndarray, known: int) -> np.ndarray:
-    """Return the margin to the second best score and that of the best novel over the best known one, float32 [2, N]."""
-    if scores.shape[1] < 2:
-        return np.zeros((2, len(scores)), np.float32)
-    best = np.partition(scores, -2, axis=1)[:, -2:]
-    of_novel = scores[:, known:].max(1) if scores.shape[1] > known else scores.min(1)
-    return np.stack([best[:, 1] - best[:, 0], of_novel - scores[:, :known].max(1)]).astype(np.float32)
 
 
 def trust_rows(

@@ -19,7 +19,7 @@ Format = Literal[
 Fit = Literal["crop", "squash", "pad"]
 DEFAULT_BACKBONE = "efficientnet-lite0"
 PIXELS = "pixels"
-DEFAULT_METHOD: MethodName = "ward"
+DEFAULT_METHOD: MethodName = "shift-merge-mix"
 """What `discover` takes if nobody says which."""
 
 
@@ -186,7 +186,7 @@ class TrainSettings:
 
     data: Path | None = None
     """Folder that `split` and `features` filled."""
-    method: MethodName = "ward"
+    method: MethodName = DEFAULT_METHOD
     """Discovery method."""
     out: Path | None = None
     """Run folder to make; by default runs/gcd_longtail/train-METHOD-seedK-TIME."""
@@ -255,7 +255,7 @@ class DiscoverSettings:
     out: Path = tyro.MISSING
     """Run folder to make; open its gallery.html afterwards, and name, merge and split there what was found."""
     method: MethodName | None = None
-    """Discovery method; by default ward, and with --continue that of the run."""
+    """Discovery method; by default shift-merge-mix, and with --continue that of the run."""
     k: int | Literal["estimated"] = "estimated"
     """Number of classes in all, labelled and to be discovered."""
     features: FeatureConfig = field(default_factory=FeatureConfig)

@@ -238,6 +238,8 @@ class StudySettings:
     """Folder for results.json and report.html. What is done in it already is kept and not done again."""
     methods: tuple[MethodName, ...] = get_args(MethodName)
     """Methods to compare."""
+    ablation: bool = False
+    """Also fit shift-merge-mix less each of its parts."""
     k: tuple[Literal["true", "estimated"], ...] = ("true", "estimated")
     """Which numbers of classes the methods are given."""
     protocol: Protocol = "own"

@@ -12,10 +12,12 @@ from gcd_longtail.discovery.methods.supervised import Supervised
 from gcd_longtail.discovery.methods.uno import UNO
 from gcd_longtail.discovery.methods.ward import ConstrainedWard
 from gcd_longtail.discovery.problem import Method
-from gcd_longtail.settings.methods import SupervisedConfig
+from gcd_longtail.settings.methods import ShiftMergeMixConfig, SupervisedConfig
 from seminar_common.errors import UserError, choices
 
-__all__ = ["METHODS", "make_method"]
+__all__ = ["ABLATIONS", "METHODS", "make_method"]
+
+FULL = "shift-merge-mix"
 
 METHODS: dict[str, Callable[[], Method]] = {
     "supervised": Supervised,
@@ -28,9 +30,21 @@ METHODS: dict[str, Callable[[], Method]] = {
     "bacon": BaCon,
     "ward": ConstrainedWard,
     "simgcd-ward": SimGCDFromWard,
-    "shift-merge-mix": ShiftMergeMix,
+    FULL: ShiftMergeMix,
 }
 """Value of ``--method`` -> the method with its default settings."""
+
+ABLATIONS: dict[str, Callable[[], Method]] = {
+    f"{FULL}, {name}": partial(ShiftMergeMix, config)
+    for name, config in {
+        "no shift": ShiftMergeMixConfig(shift=0.0),
+        "no merge": ShiftMergeMixConfig(over_cut=1.0),
+        "no head": ShiftMergeMixConfig(weights=(0.0,)),
+        "no mixture": ShiftMergeMixConfig(weights=(1000.0,)),
+        "weight 1": ShiftMergeMixConfig(weights=(1.0,)),
+    }.items()
+}
+"""Our method less one of its parts, for a study."""
 
 
 def make_method(name: str, option: str = "--method") -> Method:
@@ -43,6 +57,6 @@ def make_method(name: str, option: str = "--method") -> Method:
     Raises:
         UserError: no method of this name.
     """
-    if name not in METHODS:
+    if name not in METHODS | ABLATIONS:
         raise UserError(f"{option} {name}: no such method; choose {choices(METHODS)}")
-    return METHODS[name]()
+    return (METHODS | ABLATIONS)[name]()

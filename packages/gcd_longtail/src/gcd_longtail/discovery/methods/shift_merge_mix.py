@@ -10,10 +10,9 @@
    without them (:mod:`gcd_longtail.discovery.clustering.mixture`).
 4. A SimGCD head (:mod:`gcd_longtail.discovery.methods.simgcd`) starts at these clusters. It is better at known classes,
    the mixture at small novel ones, so the decision is argmax_j log p_mixture(j | x) + w log p_head(j | x). On the
-   holdouts, w is the weight with the best macro accuracy over all and over hidden classes, in the mean; so every data
-   set has its own, and nobody sets it.
-5. On the holdouts, too, the temperature of these scores and the slope and offset of the novel log odds are fitted, so
-   that a confidence and a novel score are probabilities.
+   holdouts, w is the weight with the best mean macro accuracy; so every data set has its own, and nobody sets it.
+5. On the holdouts, too, logistic regressions learn from the log odds of sum, mixture and head whether a prediction is
+   right and whether an image is of no known class, so that a confidence and a novel score are probabilities.
 
 The combination is this project's own; its parts name their sources. Time grows with the square of the images up to
 the number of nodes of a tree, and in proportion to them beyond it.
@@ -23,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
 
 from gcd_longtail.discovery.clustering.learned_merge import (
     Clusters,
@@ -40,7 +40,7 @@ from gcd_longtail.discovery.clustering.neighbours import nearest_neighbours, shi
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
 from gcd_longtail.discovery.holdouts import Holdout, holdouts
 from gcd_longtail.discovery.methods.simgcd import train_from
-from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor, novel_log_odds
+from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.figures.metrics import match
@@ -191,17 +191,32 @@ def _calibrated(
     parts = [p.parts(one.problem.unlabelled) for p, one in zip(predictors, held, strict=True)]
     weight = max(
         config.weights,
-        key=lambda w: np.mean([_worth(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
+        key=lambda w: np.mean([_macro(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
     )
     scores = [m + np.float32(weight) * h for m, h in parts]
-    slope, offset = _novel_odds([m for m, _ in parts], held)
+    weighed = [replace(p, weight=weight) for p in predictors]
+    right = [clusters == of_class for clusters, of_class in map(_matched, scores, held)]
+    novel = [one.truth >= one.problem.known for one in held]
+    rows = [one.problem.unlabelled for one in held]
     return replace(
         found,
         weight=weight,
         temperature=_temperature(scores, held),
-        novel_slope=slope,
-        novel_offset=offset,
+        confidence_weights=_fit_logistic(
+            [p.confidence_signs(x) for p, x in zip(weighed, rows, strict=True)], right
+        ),
+        novel_weights=_fit_logistic([p.novel_signs(x) for p, x in zip(weighed, rows, strict=True)], novel),
     )
+
+
+def _fit_logistic(signs: Sequence[np.ndarray], so: Sequence[np.ndarray]) -> np.ndarray:
+    """Return constant and weights of a logistic regression of what is so on its signs, float32."""
+    rows, target = np.concatenate(signs).astype(np.float64), np.concatenate(so)
+    if target.all() or not target.any():  # nothing tells one from the other
+        share = (target.sum() + 0.5) / (len(target) + 1)
+        return np.array([np.log(share / (1 - share)), *[0] * rows.shape[1]], np.float32)
+    model = LogisticRegression(max_iter=1000).fit(rows, target)
+    return np.concatenate([model.intercept_, model.coef_[0]]).astype(np.float32)
 
 
 def _matched(scores: np.ndarray, one: Holdout) -> tuple[np.ndarray, np.ndarray]:
@@ -212,14 +227,12 @@ def _matched(scores: np.ndarray, one: Holdout) -> tuple[np.ndarray, np.ndarray]:
     return clusters, match(counts)[one.truth]
 
 
-def _worth(scores: np.ndarray, one: Holdout) -> float:
-    """Return the mean of two macro accuracies, over all classes and over the hidden ones: these are what is sought."""
+def _macro(scores: np.ndarray, one: Holdout) -> float:
+    """Return the accuracy over the images of each class, averaged over the classes."""
     clusters, right = _matched(scores, one)
     hits = np.bincount(one.truth, weights=clusters == right, minlength=one.classes)
     totals = np.bincount(one.truth, minlength=one.classes)
-    accuracy = hits[totals > 0] / totals[totals > 0]
-    hidden = np.flatnonzero(totals) >= one.problem.known
-    return float((accuracy.mean() + accuracy[hidden].mean()) / 2)
+    return float((hits[totals > 0] / totals[totals > 0]).mean())
 
 
 def _temperature(scores: Sequence[np.ndarray], held: Sequence[Holdout]) -> float:
@@ -235,20 +248,3 @@ def _temperature(scores: Sequence[np.ndarray], held: Sequence[Holdout]) -> float
         )
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-2, 4), method="bounded").x))
-
-
-def _novel_odds(posteriors: Sequence[np.ndarray], held: Sequence[Holdout]) -> tuple[float, float]:
-    """Return slope and offset of the novel log odds (Platt 1999): those under which the truth is likeliest."""
-    odds = np.concatenate(
-        [novel_log_odds(p, one.problem.known) for p, one in zip(posteriors, held, strict=True)]
-    )
-    novel = np.concatenate([one.truth >= one.problem.known for one in held])
-    if novel.all() or not novel.any():
-        return 1.0, 0.0
-
-    def surprise(values: np.ndarray) -> float:
-        logits = values[0] * odds + values[1]
-        return float(np.logaddexp(0, np.where(novel, -logits, logits)).mean())
-
-    slope, offset = minimize(surprise, np.array([0.5, 0.0]), method="Nelder-Mead").x
-    return float(slope), float(offset)
