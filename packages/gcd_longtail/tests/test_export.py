@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,18 @@ def test_sizes_are_those_of_the_upright_image(found: Path, tmp_path: Path) -> No
         10,
         20,
     )
+
+
+@pytest.mark.parametrize("form", ["folders", "coco"])
+def test_a_name_that_is_no_utf8_is_exported(tmp_path: Path, make_images, form: Any) -> None:
+    images = tmp_path / "images"
+    make_images(images, {"a": 4, "b": 3})
+    (images / "b" / "000.png").rename(images / "b" / os.fsdecode(b"k\xe4se.png"))
+    (tmp_path / "labels.csv").write_text("path,label\na/000.png,a\n")
+    given = {"method": "ss-kmeans", "k": 2, "features": FeatureConfig("pixels", 8)}
+    discover(DiscoverSettings(images, tmp_path / "labels.csv", tmp_path / "found", **given))
+    export(ExportSettings(tmp_path / "found", tmp_path / "out", form))
+    assert not (tmp_path / "out" / failures.FILE).exists()
 
 
 def test_proposed_names_are_marked_and_never_replace_a_persons(

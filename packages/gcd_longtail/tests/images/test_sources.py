@@ -14,7 +14,7 @@ from PIL import Image
 from gcd_longtail.images.hashing import hash_images
 from gcd_longtail.images.sources import open_source, resolve
 from gcd_longtail.images.sources.base import decode_file
-from gcd_longtail.images.sources.folder import open_unlabelled
+from gcd_longtail.images.sources.folder import file_of, open_unlabelled
 from gcd_longtail.settings.commands import SourceConfig
 from seminar_common.errors import UserError
 from seminar_common.images import BadImage
@@ -362,6 +362,9 @@ def test_a_name_that_is_no_utf8_is_listed_and_read(tmp_path: Path) -> None:
     assert source.listing.keys == [r"gr\xfcn/k\xe4se.png", r"gr\xfcn/plain.png"]
     assert set(source.listing.labels) == {r"gr\xfcn"}
     assert source.read(0) == encoded(0)
+    assert file_of(tmp_path, source.listing.keys[0]) == source.file(0)
+    assert file_of(tmp_path, source.listing.keys[1]).exists()
+    assert file_of(tmp_path, r"gone\xe4.png") == tmp_path / r"gone\xe4.png"
     (folder / r"k\xe4se.png").write_bytes(encoded(2))
     with pytest.raises(
         UserError, match=r"2 files have the name gr\\xfcn/k\\xe4se\.png, as far as UTF-8 can tell"

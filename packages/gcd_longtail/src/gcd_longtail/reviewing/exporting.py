@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gcd_longtail.images.sources.folder import file_of
 from gcd_longtail.reviewing.decisions import UNSURE, Decision, replay
 from gcd_longtail.reviewing.learning import Before
 from gcd_longtail.settings.commands import ExportForm
@@ -200,7 +201,7 @@ def _fill(export: Export, folder: Path, put: Callable[[Path, Path], Any]) -> Non
     for name, keys in [*named, *([(UNLABELLED, export.nameless)] if export.nameless else [])]:
         (folder / name).mkdir()
         for key, file in zip(keys, file_names(keys), strict=True):
-            source = export.root / key
+            source = file_of(export.root, key)
             if source.is_file():
                 put(source, folder / name / file)
             else:
@@ -247,7 +248,7 @@ def _coco(export: Export, folder: Path, out: Path) -> None:
     images, annotations = [], []
     for key, category in _pairs(export):
         try:
-            width, height = _size(export.root / key)
+            width, height = _size(file_of(export.root, key))
         except BadImage as error:
             export.failures.append(Failure(key, str(error)))
             continue

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from gcd_longtail.figures.thumbnails import encoded, of_file
+from gcd_longtail.images.sources.folder import file_of
 from gcd_longtail.reviewing.ledger import Ledger
 from seminar_common.device import usable_cores
 from seminar_common.errors import UserError
@@ -50,7 +51,7 @@ class Pictures:
         key = PurePosixPath(self.keys[number])
         if key.is_absolute() or ".." in key.parts:
             raise BadImage("a name that leads out of the folder")
-        return self.folder / key
+        return file_of(self.folder, str(key))
 
     def thumbnail(self, number: int) -> bytes:
         """Return a small WebP; raise BadImage if the image can't be read."""

@@ -1,5 +1,7 @@
 """Folders of image files: one subfolder a class, or all images unnamed."""
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
@@ -53,6 +55,18 @@ def _check_unique(path: Path, keys: Sequence[str]) -> None:
         return
     name, count = Counter(keys).most_common(1)[0]
     raise UserError(f"{path}: {count} files have the name {name}, as far as UTF-8 can tell; rename one")
+
+
+def file_of(folder: Path, key: str) -> Path:
+    r"""Return the file in ``folder`` that a key names, which need not be there.
+
+    A byte that is no UTF-8 stands in a key as ``\xff``; a file whose name has that very text goes first.
+    """
+    path = folder / key
+    if "\\x" not in key or path.exists():
+        return path
+    name = re.sub(rb"\\x([89a-f][0-9a-f])", lambda found: bytes.fromhex(found[1].decode()), key.encode())
+    return odd if (odd := folder / os.fsdecode(name)).exists() else path
 
 
 def image_files(folder: Path) -> tuple[list[str], list[str]]:
