@@ -85,7 +85,7 @@ def quick(name: str) -> Method:
 # What a method must reach on blobs that hardly overlap. Methods that assume equal sizes or start at random lose
 # small classes even here, which is their known fault; so does a supervised classifier, which puts them into the
 # clusters of its least certain images: four of the seven classes come out whole, where chance is one in seven.
-FLOOR = {"simgcd": 0.6, "uno": 0.6, "supervised": 0.55, "supervised-balanced": 0.55, "kmeans": 0.75}
+FLOOR = {"simgcd": 0.6, "uno": 0.6, "supervised": 0.5, "supervised-balanced": 0.5, "kmeans": 0.75}
 
 
 @pytest.mark.parametrize("name", METHODS)

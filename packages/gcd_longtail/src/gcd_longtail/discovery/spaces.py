@@ -8,6 +8,7 @@ Kajarekar & Stolcke 2006) makes directions in which images of one class differ c
 too. It looks at labels, but only at those that the problem gives.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,14 +39,10 @@ class Space:
     def transform(self, features: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 [..., P], of features [..., D]."""
         flat = features.reshape(-1, features.shape[-1])
-        embedded = nearest_centroid(
-            np.zeros((1, self.projection.shape[1])),
-            self.mean,
-            self.projection,
-            power=self.power,
-            normalize=True,
-            unit=True,
-        ).embed(flat)
+        embed = self.nearest(np.zeros((1, self.projection.shape[1]))).embed
+        embedded = np.empty((len(flat), self.projection.shape[1]), np.float32)
+        for rows in _blocks(len(flat)):
+            embedded[rows] = embed(flat[rows])
         return embedded.reshape(*features.shape[:-1], -1)
 
     def nearest(self, centroids: np.ndarray, adapter: np.ndarray | None = None) -> LinearPredictor:
@@ -71,13 +68,14 @@ def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray |
         config: which space.
         pseudo_labels: clusters of the unlabelled images, int64 [U]; with them, these images count as labelled.
     """
-    basis = _principal(powered(problem.features, config.power, unit=True))
+    basis = _principal(problem, config.power)
     projection = basis.vectors[:, : config.dimensions]
     if config.shrinkage is not None:
-        labels = problem.labels if pseudo_labels is None else np.concatenate([problem.labels, pseudo_labels])
-        use = problem.labelled if pseudo_labels is None else problem.features
-        labelled = (powered(use, config.power, unit=True) - basis.mean) @ projection
-        projection = projection @ _whitening(labelled, labels, config.shrinkage)
+        seen = [(problem.labelled, problem.labels)]
+        seen += [] if pseudo_labels is None else [(problem.unlabelled, pseudo_labels)]
+        rows = np.concatenate([_projected(part, config.power, basis.mean, projection) for part, _ in seen])
+        labels = np.concatenate([of_part for _, of_part in seen])
+        projection = projection @ _whitening(rows, labels, config.shrinkage)
     return Space(basis.mean, projection.astype(np.float32), config.power)
 
 
@@ -91,15 +89,45 @@ class _Basis(NamedTuple):
     vectors: np.ndarray  # float32 [D, P], the leading one first
 
 
-def _principal(features: np.ndarray) -> _Basis:
-    """Return mean and principal components of rows [N, D], as many as their rank, at most MOST_DIMENSIONS."""
-    mean = features.mean(0, dtype=np.float64).astype(np.float32)
-    features -= mean
-    covariance = (features.T @ features).astype(np.float64) / len(features)
-    last = len(covariance) - 1
-    values, vectors = eigh(covariance, subset_by_index=(max(0, last - MOST_DIMENSIONS + 1), last))
+def _principal(problem: Problem, power: float) -> _Basis:
+    """Return mean and principal components of a problem's images, as many as their rank, at most MOST_DIMENSIONS.
+
+    Powered features are made block by block: those of all images at once would take several times their memory.
+    """
+    width, count = problem.labelled.shape[1], len(problem.labelled) + len(problem.unlabelled)
+    total, covariance = np.zeros(width), np.zeros((width, width))
+    for block in _powered_blocks(problem, power):
+        total += block.sum(0, dtype=np.float64)
+    mean = (total / count).astype(np.float32)
+    for block in _powered_blocks(problem, power):
+        block -= mean
+        covariance += block.T @ block
+    last = width - 1
+    values, vectors = eigh(covariance / count, subset_by_index=(max(0, last - MOST_DIMENSIONS + 1), last))
     rank = max(1, int((values > 1e-9 * values[-1]).sum()))
     return _Basis(mean, vectors[:, ::-1][:, :rank].astype(np.float32))
+
+
+BLOCK = 8192
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    for start in range(0, rows, BLOCK):
+        yield slice(start, start + BLOCK)
+
+
+def _powered_blocks(problem: Problem, power: float) -> Iterator[np.ndarray]:
+    for part in (problem.labelled, problem.unlabelled):
+        for rows in _blocks(len(part)):
+            yield powered(part[rows], power, unit=True)
+
+
+def _projected(part: np.ndarray, power: float, mean: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return powered rows [N, D] less the mean in the coordinates of ``vectors`` [D, P], float32 [N, P]."""
+    found = np.empty((len(part), vectors.shape[1]), np.float32)
+    for rows in _blocks(len(part)):
+        found[rows] = (powered(part[rows], power, unit=True) - mean) @ vectors
+    return found
 
 
 def _whitening(labelled: np.ndarray, labels: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -133,10 +161,10 @@ class Coordinates:
     @classmethod
     def of(cls, problem: Problem, config: SpaceConfig) -> "Coordinates":
         """Return principal components of a problem's images."""
-        basis = _principal(powered(problem.features, config.power, unit=True))
+        basis = _principal(problem, config.power)
         vectors = basis.vectors[:, : config.dimensions]
         labelled, unlabelled = (
-            (powered(part, config.power, unit=True) - basis.mean) @ vectors
+            _projected(part, config.power, basis.mean, vectors)
             for part in (problem.labelled, problem.unlabelled)
         )
         return cls(labelled, unlabelled, config.shrinkage)
