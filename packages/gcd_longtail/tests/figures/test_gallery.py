@@ -410,7 +410,7 @@ def test_purity_is_shown_with_its_doubt_where_there_is_a_confidence(
     with open_page(browser, page.as_uri()) as tab:
         # 16 images count as 6.4, for they are right or wrong together
         assert "about 60% right (26 to 86)" in card(tab, "novel-1").inner_text()
-        assert "right with 60%" in card(tab, "novel-1").locator(".pick").first.get_attribute("title")
+        assert "60% sure" in card(tab, "novel-1").locator(".pick").first.get_attribute("title")
         tab.locator("#sort").select_option("doubt")
         assert full_cards(tab)[:3] == ["novel-3", "novel-4", "novel-1"]
 

@@ -43,11 +43,13 @@ function picture(image) {
   return element;
 }
 
+const sure = (image) => Math.round(100 - data.doubt[image] / 10);
+
 function tile(image) {
   const notes = [data.keys[image]];
   if (labelled[image]) notes.push("labelled");
   else if (now.decided.has(image)) notes.push(`you said: ${label(now.decided.get(image))}`);
-  else if (data.calibrated) notes.push(`right with ${Math.round(100 - data.doubt[image] / 10)}%`);
+  else if (data.calibrated) notes.push(`${sure(image)}% sure`);
   const pick = make("button", { className: "pick", title: notes.join("\n") }, picture(image));
   pick.setAttribute("aria-label", `Choose ${data.keys[image]}`);
   const zoom = make("button", { className: "zoom", title: "Look at it (Z)", textContent: "⤢", tabIndex: -1 });

@@ -41,7 +41,7 @@ function makeList() {
   found.sort((a, b) => rank.get(a) - rank.get(b));
   state.list = found.map((group) => group.cluster);
   state.unfolded.clear();
-  if (!state.list.includes(state.here)) state.here = state.list[0] ?? null;
+  state.here = state.list[0] ?? null;
 }
 
 // After a decision: groups that are gone leave the list, new ones stand behind the one that they came from.
@@ -313,7 +313,7 @@ function answerUnsure(image) {
   const own = home === UNSURE ? rootOf(data.names[classOf[image]]) : home;
   const near = own && now.groups.get(own) ? alikeOf(now.groups.get(own), 2) : [];
   const candidates = [...new Set([home === UNSURE ? null : home, second, ...near])].filter((cluster) => cluster && !barred.has(cluster) && now.groups.has(cluster) && !now.groups.get(cluster).rejected).slice(0, 3);
-  const text = home === UNSURE ? "You took it out of its group. It is" : data.calibrated ? `Right with ${Math.round(100 - data.doubt[image] / 10)}%. It is` : "It is";
+  const text = home === UNSURE ? "You took it out of its group. It is" : data.calibrated ? `${sure(image)}% sure. It is` : "It is";
   return [text, ...candidates.map((cluster) => [cluster, cluster === home ? "where it is now" : cluster === second ? "second nearest" : "alike"])];
 }
 
@@ -346,8 +346,8 @@ function showImage() {
   $("view-name").textContent = data.keys[image];
   const group = now.groups.get(home), place = group ? `${digits(group.images.indexOf(image) + 1)} of ${digits(group.images.length)} from the centre` : "";
   const second = data.second[image] < 0 ? "" : `next best: ${label(rootOf(data.names[data.second[image]]) ?? data.names[data.second[image]])}`;
-  const sure = labelled[image] ? "labelled" : now.decided.has(image) ? "you said so" : data.calibrated ? `right with ${Math.round(100 - data.doubt[image] / 10)}%` : "";
-  $("view-facts").textContent = [home === UNSURE ? "taken out of its group" : `in ${label(home)}`, place, sure, second].filter(Boolean).join(" · ");
+  const trust = labelled[image] ? "labelled" : now.decided.has(image) ? "you said so" : data.calibrated ? `${sure(image)}% sure` : "";
+  $("view-facts").textContent = [home === UNSURE ? "taken out of its group" : `in ${label(home)}`, place, trust, second].filter(Boolean).join(" · ");
   $("view-link").parentElement.hidden = !link;
   if (link) $("view-link").href = link;
   $("view-choose").setAttribute("aria-pressed", state.chosen.has(image));
