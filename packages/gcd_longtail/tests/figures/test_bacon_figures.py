@@ -162,7 +162,7 @@ def test_a_study_keeps_the_clusters_of_the_protocol(
         "gcd_longtail.study.study_plots.of_dataset", lambda *_: ()
     )  # plots take most of the time
     device = DeviceConfig(threads=1)
-    base = StudySettings(data, tmp_path / "study", ("kmeans",), ("true",), resamples=100, device=device)
+    base = StudySettings(data, tmp_path / "study", ("kmeans",), k=("true",), resamples=100, device=device)
     plain = study(base)
     assert not [row for row in plain.rows if row.metric.startswith("bacon")]
     both = study(dataclasses.replace(base, protocol="bacon"))
