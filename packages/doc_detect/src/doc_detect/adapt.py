@@ -30,7 +30,7 @@ from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import default_model, named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
-from doc_detect.detectors.trained import DETECTOR, load_detector
+from doc_detect.detectors.trained import DETECTOR, load_detector, refuse_kept
 from doc_detect.export import card_of
 from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.detection_report import learning_curves, sure_find_curves
@@ -99,6 +99,8 @@ def adapt(settings: AdaptSettings) -> Run:
     if fabric.world_size > 1:
         raise UserError("adapt works in one process: start it without torchrun")
     source = open_source(settings) if run is None else None
+    if source is not None:
+        refuse_kept(source.detector, settings.run or _model(settings))
     labels = source.detector.labels if source else _stored_model(cast(Run, run)).labels
     labelled = None if settings.labelled is None else open_labelled(settings.labelled, settings.map, labels)
     boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))

@@ -16,7 +16,7 @@ from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
-from doc_detect.detectors.trained import DETECTOR, load_detector
+from doc_detect.detectors.trained import DETECTOR, load_detector, refuse_kept
 from doc_detect.pages import ReadOptions
 from doc_detect.predictions import FAILURES
 from doc_detect.pretraining.base import Method, Problem, distance, make_method, spread
@@ -126,12 +126,14 @@ def open_start(settings: PretrainSettings) -> Start:
         )
     if not settings.init.is_dir():
         loaded = load_onnx(settings.init)
+        refuse_kept(loaded.detector, settings.init)
         return Start(loaded.detector, loaded.scoring)
     detector = load_detector(runs.open_run(settings.init))
     if not isinstance(detector, FCOSDetector):
         raise UserError(
             f"--init {settings.init}: is a {detector.config.architecture}; pretrain works with fcos alone"
         )
+    refuse_kept(detector, settings.init)
     return Start(detector, read_scoring(settings.init))
 
 

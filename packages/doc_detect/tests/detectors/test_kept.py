@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from doc_detect.adapt import adapt
 from doc_detect.detectors.base import Target, build_detector
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import OnnxDetector, default_model
+from doc_detect.pretrain import open_start
+from doc_detect.settings.adaptation import AdaptSettings
 from doc_detect.settings.pretraining import PretrainSettings
 from doc_detect.settings.training import ModelConfig, OptimizationConfig, TrainSettings
 from doc_detect.training.optimization import make_optimizer
@@ -112,6 +115,12 @@ def test_an_exported_file_keeps_and_can_be_trained_further(source: FCOSDetector,
         np.testing.assert_allclose(np.sort(ours, 0), np.sort(other, 0), atol=most)
     loaded = load_onnx(file).detector
     assert loaded.config.kept == ("stamp",) and loaded.config.kept_levels == 2
+    settings = PretrainSettings(images=(tmp_path,), init=file)
+    with pytest.raises(UserError, match="a.onnx: keeps stamp on a backbone that is not to change; give"):
+        open_start(settings)
+    with pytest.raises(UserError, match="a.onnx: keeps stamp on a backbone that is not to change; give"):
+        adapt(AdaptSettings(target=(tmp_path,), model=file, out=tmp_path / "adapted"))
+    assert not (tmp_path / "adapted").exists()
     loaded.export(again, CARD)
     second = load_onnx(again).detector.state_dict()
     assert all(torch.equal(value, second[name]) for name, value in loaded.state_dict().items())

@@ -10,6 +10,7 @@ from doc_detect.settings.pretraining import PretrainSettings
 from doc_detect.settings.training import ModelConfig, TrainSettings
 from seminar_common import runs
 from seminar_common.checkpoints import load_weights
+from seminar_common.errors import UserError
 from seminar_common.runs import Run
 from seminar_common.settings import from_dict
 from seminar_common.training import final_weights
@@ -56,6 +57,20 @@ def trained_as(run: Run) -> Trained:
         return Trained(first.name, first.seed, model, None, first.fitting.steps)
     adapted = runs.stored_settings(run, AdaptSettings, "doc-detect", "adapt")
     return Trained(adapted.name, adapted.seed, model, None, adapted.optimization.steps)
+
+
+def refuse_kept(detector: Detector, given: Path | None) -> None:
+    """Raise a UserError if ``detector`` keeps classes: what changes its backbone would change how they are found.
+
+    Args:
+        detector: The one to change.
+        given: What the user named.
+    """
+    if detector.config.kept:
+        raise UserError(
+            f"{given}: keeps {' '.join(detector.config.kept)} on a backbone that is not to change; "
+            "give a detector that keeps no class, or go on with `train --init`"
+        )
 
 
 def load_detector(run: Run) -> Detector:
