@@ -33,6 +33,7 @@ METHOD_CODE = (
     "gcd_longtail.discovery.methods",
     "gcd_longtail.settings.methods",
     "gcd_longtail.discovery.holdouts",
+    "gcd_longtail.discovery.matching",
     "gcd_longtail.discovery.predictors",
     "gcd_longtail.discovery.problem",
     "gcd_longtail.discovery.spaces",

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gcd_longtail.discovery.matching import match
 from seminar_common.bootstrap import Interval, percentile_interval
 from seminar_common.seeds import numpy_generator
 
@@ -94,20 +95,6 @@ def score(
     counts = np.zeros((rows, len(frequencies)), np.int64)
     np.add.at(counts, (clusters, truth), 1)
     return Scored(counts, known, tuple(frequencies))
-
-
-def match(counts: np.ndarray) -> np.ndarray:
-    """Return the cluster of each class under the assignment with most images on it; -1 for none.
-
-    Args:
-        counts: images by cluster and class, [clusters, classes].
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    clusters, classes = linear_sum_assignment(counts, maximize=True)
-    matching = np.full(counts.shape[1], -1)
-    matching[classes] = clusters
-    return matching
 
 
 def accuracy_v1(scored: Scored) -> dict[str, float]:

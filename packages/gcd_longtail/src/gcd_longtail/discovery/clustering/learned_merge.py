@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+EVENTS = 10
+"""Pairs of one class, and of two, for each feature, without which nothing is learned (Peduzzi et al. 1996, "A simulation
+study of the number of events per variable in logistic regression analysis")."""
 TOP = 6
 """A cluster is compared with so many of the clusters that are nearest to it."""
 
@@ -37,6 +40,10 @@ class Clusters:
         )
         self.known, self.alive = known, sizes > 0
         self.alive[:known] = True
+
+    def copy(self) -> "Clusters":
+        """Return clusters that merge on their own."""
+        return Clusters(self.sizes, self.sums, self.squares, self.links, self.known)
 
     @classmethod
     def of(cls, rows: np.ndarray, clusters: np.ndarray, links: np.ndarray, k: int, known: int) -> "Clusters":
@@ -141,7 +148,6 @@ def learn(examples: Sequence[Example], stages: int = 3, strength: float = 0.3) -
     """Learn from clusters of hidden classes whether two clusters are of one class.
 
     Of every example the true pairs are merged by half, ``stages`` times, so that later stages of merging are seen too.
-    The examples are used up.
 
     Args:
         examples: over-cut clusterings of problems whose novel classes are known.
@@ -149,23 +155,23 @@ def learn(examples: Sequence[Example], stages: int = 3, strength: float = 0.3) -
         strength: inverse strength of the L2 penalty.
 
     Returns:
-        The model; None if no pair is of one class, or every one.
+        The model; None if too few pairs are of one class, or too few are not.
     """
     features, same, weights = [], [], []
     for number, example in enumerate(examples):
-        generator = np.random.default_rng(number)
+        generator, clusters = np.random.default_rng(number), example.clusters.copy()
         for _ in range(stages):
-            one, other = example.clusters.neighbours()
+            one, other = clusters.neighbours()
             together = example.classes[one] == example.classes[other]
-            features.append(example.clusters.features(one, other))
+            features.append(clusters.features(one, other))
             same.append(together)
             weights.append(np.minimum(example.purity[one], example.purity[other]))
             pairs = generator.permutation(np.stack([one, other], 1)[together])
             for kept, gone in pairs[: max(1, len(pairs) // 2)]:
-                if example.clusters.alive[kept] and example.clusters.alive[gone]:
-                    example.clusters.merge(kept, gone)
+                if clusters.alive[kept] and clusters.alive[gone]:
+                    clusters.merge(kept, gone)
     rows, target, weight = (np.concatenate(part) for part in (features, same, weights))
-    if target.all() or not target.any():
+    if min(target.sum(), (~target).sum()) < EVENTS * rows.shape[1]:
         return None
     mean, deviation = rows.mean(0), rows.std(0) + 1e-6
     model = LogisticRegression(C=strength, max_iter=500)

@@ -4,7 +4,7 @@
    of the shifted images (:mod:`gcd_longtail.discovery.clustering.ward`). All later steps see the images unshifted.
 2. Merge. The tree is cut into more clusters than wanted, and clusters merge that a logistic regression says are of one
    class (:mod:`gcd_longtail.discovery.clustering.learned_merge`). It is learned where known classes were hidden
-   (:mod:`gcd_longtail.discovery.holdouts`). Ward splits a class of many images into several clusters, for its cost
+   (:mod:`gcd_longtail.discovery.holdouts`), and left out where it does not help there. Ward splits a class of many images into several clusters, for its cost
    grows with the sizes; and what is wasted on these is missing in the tail.
 3. Mix. A mixture whose small clusters have wide predictive densities is fitted with the clusters' sizes and decides
    without them (:mod:`gcd_longtail.discovery.clustering.mixture`).
@@ -39,11 +39,11 @@ from gcd_longtail.discovery.clustering.mixture import Mixture, fit_mixture
 from gcd_longtail.discovery.clustering.neighbours import nearest_neighbours, shifted
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
 from gcd_longtail.discovery.holdouts import Holdout, holdouts
+from gcd_longtail.discovery.matching import match
 from gcd_longtail.discovery.methods.simgcd import train_from
 from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor
 from gcd_longtail.discovery.problem import Discovery, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
-from gcd_longtail.figures.metrics import match
 from gcd_longtail.settings.methods import ShiftMergeMixConfig
 
 
@@ -56,14 +56,12 @@ class ShiftMergeMix:
     def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
         """Discover ``k`` classes; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
-        looks = [
-            Look.at(one.problem, self.config, seed) for one in holdouts(problem, self.config.holdouts, seed)
-        ]
         held = [*holdouts(problem, self.config.holdouts, seed)]
-        same = learn_merge(looks, held, self.config)
+        looks = [Look.at(one.problem, self.config, seed) for one in held]
+        same, starts = learn_merge(looks, held, self.config)
         predictors = [
-            _predictor(look, look.clusters(one.classes, same), one.classes, seed)
-            for look, one in zip(looks, held, strict=True)
+            _predictor(look, start, one.classes, seed)
+            for look, one, start in zip(looks, held, starts, strict=True)
         ]
         look = Look.at(problem, self.config, seed)
         found = _predictor(look, look.clusters(k, same), k, seed)
@@ -148,18 +146,37 @@ class Look:
 
 def learn_merge(
     looks: Sequence[Look], held: Sequence[Holdout], config: ShiftMergeMixConfig
-) -> SameClass | None:
-    """Return a model of which clusters are of one class, learned where known classes are hidden; None without them."""
-    examples = []
-    for look, one in zip(looks, held, strict=True):
-        clusters, numbers = look.over_cut(one.classes, config.learn_over_cut)
-        every = (
-            np.concatenate([look.problem.labels, numbers]),
-            np.concatenate([look.problem.labels, one.truth]),
+) -> tuple[SameClass | None, list[np.ndarray]]:
+    """Learn which clusters are of one class where known classes are hidden, and whether to merge by it.
+
+    Each holdout is clustered by what the others teach, and by the tree alone. Where the tree alone has the better mean
+    macro accuracy, nothing is merged. Few known classes teach nothing.
+
+    Returns:
+        The model of all holdouts, or None not to merge; and the clusters of each holdout, int64 [U].
+    """
+    examples = [_example(look, one, config) for look, one in zip(looks, held, strict=True)]
+    plain, taught, gains = [], [], []
+    for number, (look, one) in enumerate(zip(looks, held, strict=True)):
+        others = examples[:number] + examples[number + 1 :]  # else it would be merged by its own answers
+        plain.append(look.clusters(one.classes, None))
+        taught.append(look.clusters(one.classes, learn(others) if others else None))
+        alone, merged = (
+            _macro(look.mix(start, one.classes)[0].log_densities(look.unlabelled), one)
+            for start in (plain[-1], taught[-1])
         )
-        best, purity = majority(*every, len(clusters.sizes), look.problem.known)
-        examples.append(Example(clusters, best, purity))
-    return learn(examples) if examples else None
+        gains.append(merged - alone)
+    if not gains or np.mean(gains) <= 0:
+        return None, plain
+    return learn(examples), taught
+
+
+def _example(look: Look, one: Holdout, config: ShiftMergeMixConfig) -> Example:
+    """Return a holdout's tree, cut into too many clusters, with the class of most images of each."""
+    clusters, numbers = look.over_cut(one.classes, config.learn_over_cut)
+    labels = look.problem.labels
+    every = np.concatenate([labels, numbers]), np.concatenate([labels, one.truth])
+    return Example(clusters, *majority(*every, len(clusters.sizes), look.problem.known))
 
 
 def _predictor(look: Look, clusters: np.ndarray, k: int, seed: int) -> FusedPredictor:
