@@ -53,6 +53,8 @@ def test_an_output_that_exists_is_refused_before_anything_heavy_is_imported(
     for name in ("photos", "more-photos", "labels.csv", "runs/ward"):
         Path(name).mkdir(parents=True, exist_ok=True)
     Path("runs/ward/config.json").touch()
+    Path("found").mkdir(exist_ok=True)
+    Path("found/decisions.jsonl").touch()
     monkeypatch.setattr(Command, "run", lambda *_: pytest.fail("the command ran"))
     with pytest.raises(SystemExit, match="2"):
         main("gcd-longtail", "", COMMANDS, arguments)
