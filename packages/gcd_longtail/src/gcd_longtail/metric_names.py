@@ -59,6 +59,24 @@ METRICS: Mapping[str, Metric] = {
         )
         for part, old in (("known", "old"), ("novel", "new"))
     },
+    "macro_all_gain": Metric(
+        "Lead, all",
+        "Macro accuracy over all classes less that of the best other method",
+        "higher",
+        1,
+        100,
+        "%",
+        signed=True,
+    ),
+    "macro_novel_gain": Metric(
+        "Lead, novel",
+        "Macro accuracy over novel classes less that of the best other method",
+        "higher",
+        1,
+        100,
+        "%",
+        signed=True,
+    ),
     "confidence_auc": quality("Confidence AUC", "How well the confidence tells right from wrong, ROC AUC", 3),
     "novel_auc": quality("Novel AUC", "How well the novel score tells novel from known images, ROC AUC", 3),
     "confidence_error": quality("Confidence ECE", "Calibration error of the confidence", 3, "lower"),
@@ -120,5 +138,6 @@ CONDITIONS: Mapping[str, str] = {
     "k": "{} k",
     "imbalance": "imbalance {:g}",
     "decisions": "{} decisions",
+    "over": "over {}",
 }
 """Keys of a row that say what it was measured on."""

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gcd_longtail.discovery.methods import ABLATIONS, make_method
+from gcd_longtail.discovery.methods import ABLATIONS, FULL, make_method
 from gcd_longtail.figures import bacon_figures, study_plots
 from gcd_longtail.figures.discovery_rows import (
     HEADLINES,
     Identity,
     clusters_of,
+    gain_rows,
     interval_rows,
     notes,
     score_clusters,
@@ -191,6 +192,7 @@ class _Measured:
                     theirs = self._scored(method, k, "bacon")
                     rows += bacon_figures.rows(theirs, self.splits, identity, self.settings.resamples)
                 yield rows
+            yield [*gain_rows(methods, self.splits, Identity(FULL, k, seeds, ours=True))]
         if "estimated" in self.by_k:
             stored = [estimated(data, data.problem, self.settings.out) for data in self.splits]
             yield list(k_rows(self.splits, stored))

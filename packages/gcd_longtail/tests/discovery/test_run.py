@@ -448,3 +448,31 @@ def test_trust_is_measured_image_by_image() -> None:
     }
     figures = dict(_figures(arrays, scored, "transductive", Labelled))  # ty: ignore
     assert figures == {"confidence_auc": 1.0, "novel_auc": 0.75}
+
+
+def test_a_lead_is_that_over_the_best_other_method_of_each_column() -> None:
+    from gcd_longtail.figures.discovery_rows import Identity, gain_rows
+
+    class Seed:
+        split = type("Split", (), {"name": "made-up", "imbalance": 2.0})
+        config = type("Config", (), {"backbone": "pixels"})
+        problem = type("Problem", (), {"labels": np.arange(4)})
+
+    truth = np.array([0, 0, 0, 0, 1, 1])
+
+    def found(*clusters: int) -> dict[str, Scored]:
+        return {"test": score(truth, np.array(clusters), 1, ["many", "few"], 2)}
+
+    runs = {
+        "ours": [found(0, 0, 0, 0, 1, 1), found(0, 0, 0, 0, 1, 0)],  # macro 1, .75
+        "ours, no head": [found(0, 0, 0, 0, 1, 1), found(0, 0, 0, 0, 1, 1)],
+        "a": [found(0, 0, 1, 1, 1, 1), found(0, 0, 1, 1, 1, 1)],  # macro .75, novel 1
+        "b": [found(0, 0, 0, 0, 0, 1), found(0, 0, 0, 0, 0, 1)],  # macro .75, novel .5
+    }
+    rows = {row.metric: row for row in gain_rows(runs, [Seed, Seed], Identity("ours", "true", (0, 1)))}  # ty: ignore
+    assert rows["macro_all_gain"].value == pytest.approx(0.125)
+    assert rows["macro_novel_gain"].value == pytest.approx(-0.25)
+    assert rows["macro_novel_gain"].facts["over"] == "a"
+    low, high = rows["macro_all_gain"].ci_low, rows["macro_all_gain"].ci_high
+    assert low is not None and high is not None and low < 0.125 < high
+    assert not [*gain_rows({"a": runs["a"]}, [Seed, Seed], Identity("ours", "true", (0, 1)))]  # ty: ignore

@@ -8,8 +8,9 @@ import numpy as np
 
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.problem import Discovery
-from gcd_longtail.figures.metrics import Measure, Scored, accuracy_v1, intervals, k_error, score
+from gcd_longtail.figures.metrics import Measure, Scored, accuracy_v1, figures, intervals, k_error, score
 from gcd_longtail.protocol.data import Data
+from seminar_common import bootstrap
 from seminar_common.results import Row
 
 PROTOCOL = (
@@ -95,6 +96,47 @@ def interval_rows(
     for metric, one in intervals(runs, seed=seed, resamples=resamples, measure=measure).items():
         where = (identity.method, splits[0].split.name, split, metric)
         yield Row(*where, one.value, one.low, one.high, n=one.n, ours=identity.ours, **common)
+
+
+GAINS = ("macro_all", "macro_novel")
+"""Figures by which a method is compared with the best other one."""
+
+
+def gain_rows(
+    runs: Mapping[str, Sequence[Mapping[str, Scored]]], splits: Sequence[Data], identity: Identity
+) -> Iterator[Row]:
+    """Yield by how much a method leads the best other one of each column, with Student's interval over paired seeds.
+
+    Args:
+        runs: the scored images by split, one a seed, of each method; those named after this one with a comma, which lack
+            a part of it, are no others.
+        splits: the data of each seed.
+        identity: of the method.
+    """
+    others = [name for name in runs if name.partition(",")[0] != identity.method]
+    if identity.method not in runs or not others:
+        return
+    common: dict[str, Any] = {"seeds": identity.seeds, "ours": identity.ours}
+    for split, first in runs[identity.method][0].items():
+        for metric in GAINS:
+            every = {
+                name: np.array([figures(seed[split])[metric] for seed in runs[name]])
+                for name in (identity.method, *others)
+            }
+            best = max(others, key=lambda name: float(every[name].mean()))
+            gains = every[identity.method] - every[best]
+            interval = bootstrap.seed_interval(gains.tolist()) if len(gains) > 1 else None
+            ends = (interval.low, interval.high) if interval else (None, None)
+            where = (
+                identity.method,
+                splits[0].split.name,
+                split,
+                f"{metric}_gain",
+                float(gains.mean()),
+                *ends,
+            )
+            facts = {"k": identity.k, **traits(splits), "over": best}
+            yield Row(*where, n=first.n * len(gains), facts=facts, **common)
 
 
 def estimate_rows(
