@@ -5,7 +5,7 @@
     from gcd_longtail import load, make_method
 
     data = load(Path("data/caltech101/seed0"))  # a folder that `split` and `features` filled
-    found = make_method("ward").fit(data.problem, k=100, seed=0)
+    found = make_method("shift-merge-mix").fit(data.problem, k=100, seed=0)
 """
 
 from seminar_common.lazy import lazy_exports
