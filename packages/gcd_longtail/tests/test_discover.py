@@ -154,12 +154,15 @@ def test_a_run_of_before_says_nothing_of_strangers(found: Path, tmp_path: Path) 
     assert not {"unlike", "none_of_these"} & read(tmp_path / "sorted" / "predictions.csv")[0].keys()
 
 
-def test_an_estimate_is_told_with_its_doubt(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_is_told_with_its_doubt(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     guess = KEstimate(5, 4, 12, 2.5, {})
     monkeypatch.setattr(discovery, "estimate", lambda problem, seed: guess)
     discover(settings(images, label(images, []), k="estimated"))
     page = (images.parent / "found" / "gallery.html").read_text()
     assert "estimated at 5, of which 3 are labelled; 4 to 12 are plausible. Do not rely on it" in page
+    assert "4 to 12 are plausible. Do not rely on it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

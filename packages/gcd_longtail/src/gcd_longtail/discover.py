@@ -94,6 +94,7 @@ def _discover(settings: DiscoverSettings, method: Method, before: Continued | No
     _warn_of_contradictions(images, known)
     problem = _problem(images, known, str(launch(settings.extraction.device).device))
     k, interval, remark = _number_of_classes(settings, problem, before)
+    say(remark)
     say(f"{settings.method}: {problem.known} labelled classes, {k} in all")
     discovery = _same_for_copies(method.fit(problem, k, settings.seed), images, known)
     discovery, names = sort_novel(discovery, problem.known), class_names(known.classes, k)
