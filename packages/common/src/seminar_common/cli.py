@@ -281,7 +281,9 @@ def _option(settings: Any, name: str) -> str:
     marks = getattr(hint, "__metadata__", ())
     if tyro.conf.Positional in marks:
         return ""
-    if own := next((mark.name for mark in marks if getattr(mark, "name", None)), None):  # of tyro.conf.arg(name=...)
+    if own := next(
+        (mark.name for mark in marks if getattr(mark, "name", None)), None
+    ):  # of tyro.conf.arg(name=...)
         return f"--{own} "
     return "--" + name.rsplit(".", maxsplit=1)[-1].replace("_", "-") + " "
 
