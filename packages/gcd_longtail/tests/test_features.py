@@ -266,7 +266,9 @@ def test_features_of_a_cache_that_is_gone_say_what_to_run(data: Path) -> None:
     document = json.loads((data / "features.json").read_text())
     document["cache"] = str(data / "nowhere")
     (data / "features.json").write_text(json.dumps(document))
-    with pytest.raises(UserError, match="66 images have no features in .*--backbone pixels --size 8 --fit crop`"):
+    with pytest.raises(
+        UserError, match="66 images have no features in .*--backbone pixels --size 8 --fit crop`"
+    ):
         load(data)
 
 
