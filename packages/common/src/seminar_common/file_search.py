@@ -22,7 +22,6 @@ _WAYS_OUT: Mapping[FileKind, str] = {
     HEIC: "pip install pi-heif",
     PDF: "save its pages as images, with pdftoppm -png",
 }
-"""What to do about kinds that others of this project read, or that a library more would read."""
 
 
 @dataclass
@@ -34,6 +33,10 @@ class ImageSearch:
     two spellings of one name (Unicode's NFC and NFD) with the same content one is taken.
     """
 
+    suffixes: frozenset[str] = images.SUFFIXES
+    """Endings that are taken without a look."""
+    ways_out: Mapping[FileKind, str] = field(default_factory=lambda: _WAYS_OUT)
+    """What to do about kinds that others of this project read, or that a library more would read."""
     files: dict[str, None] = field(default_factory=dict)
     """Paths, in order."""
     passed_over: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -42,6 +45,8 @@ class ImageSearch:
     """Folders and files that can't be opened, with the reason."""
     twins: int = 0
     """Files that are there under another spelling of the name, too."""
+    met: int = 0
+    """Images that were met, and folders that were met again."""
     _folders: set[tuple[int, int]] = field(default_factory=set)
     """Device and number of each folder that was searched."""
     _spelled: dict[str, str] = field(default_factory=dict)
@@ -76,7 +81,7 @@ class ImageSearch:
                 left += [os.path.join(parent, name) for name in shown if name in linked]  # noqa: PTH118
                 folders[:] = [name for name in shown if name not in linked]
                 for name in sorted(names):
-                    self._look_at(os.path.join(parent, name))  # noqa: PTH118 (half the time of Path)
+                    self.look_at(os.path.join(parent, name))  # noqa: PTH118 (half the time of Path)
 
     def _is_new(self, folder: str) -> bool:
         """Say whether a folder has not been searched, under whatever name, and note that it is."""
@@ -87,17 +92,18 @@ class ImageSearch:
             return False
         key = (status.st_dev, status.st_ino)
         is_new = key not in self._folders
+        self.met += not is_new
         self._folders.add(key)
         return is_new
 
-    def _look_at(self, path: str) -> None:
+    def look_at(self, path: str) -> None:
         """Add a file if it is an image; count it if it looks like one that can't be read."""
         name = os.path.basename(path)  # noqa: PTH119
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
         if name.startswith(".") or suffix in NO_IMAGES:
             return
-        if suffix in images.SUFFIXES:
-            self._add_file(path)
+        if suffix in self.suffixes:
+            self.add_file(path)
             return
         try:
             kind = (kind_of(Path(path)) if Path(path).is_file() else None) or kind_of_name(name)
@@ -106,13 +112,15 @@ class ImageSearch:
             return
         if kind is None:
             return
-        if kind is HEIC and heic_is_readable() or kind.readable and kind not in _WAYS_OUT:
-            self._add_file(path)
+        if kind is HEIC and heic_is_readable() or kind.readable and kind not in self.ways_out:
+            self.add_file(path)
         else:
             ending = suffix if suffix in kind.suffixes else kind.suffixes[0]
-            self.passed_over[ending, kind.way_out or _WAYS_OUT[kind]] += 1
+            self.passed_over[ending, kind.way_out or self.ways_out[kind]] += 1
 
-    def _add_file(self, path: str) -> None:
+    def add_file(self, path: str) -> None:
+        """Add a file, whatever it is."""
+        self.met += 1
         if not path.isascii():
             twin = self._spelled.setdefault(normalize("NFC", path), path)
             if twin != path and _same(twin, path):

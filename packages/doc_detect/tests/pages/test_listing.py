@@ -59,12 +59,12 @@ def test_a_file_without_an_ending_or_with_an_unknown_one_is_looked_at(tmp_path: 
 
 
 def test_what_stands_beside_pages_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from doc_detect.pages import listing
+    from seminar_common import file_search
 
     page(tmp_path / "1.jpg")
     for name in ("1.xml", "mets.json", "notes.txt", "checksum.md5"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(listing, "kind_of", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(file_search, "kind_of", lambda path: pytest.fail(f"{path} was opened"))
     assert names(tmp_path) == ["1.jpg"]
 
 
