@@ -4,8 +4,8 @@
    of the shifted images (:mod:`gcd_longtail.discovery.clustering.ward`). All later steps see the images unshifted.
 2. Merge. The tree is cut into more clusters than wanted, and clusters merge that a logistic regression says are of one
    class (:mod:`gcd_longtail.discovery.clustering.learned_merge`). It is learned where known classes were hidden
-   (:mod:`gcd_longtail.discovery.holdouts`), and left out where it does not help there. Ward splits a class of many images into several clusters, for its cost
-   grows with the sizes; and what is wasted on these is missing in the tail.
+   (:mod:`gcd_longtail.discovery.holdouts`), and left out where it does not help there. Ward splits a class of many images
+   into several clusters, for its cost grows with the sizes; and what is wasted on these is missing in the tail.
 3. Mix. A mixture whose small clusters have wide predictive densities is fitted with the clusters' sizes and decides
    without them (:mod:`gcd_longtail.discovery.clustering.mixture`).
 4. A SimGCD head (:mod:`gcd_longtail.discovery.methods.simgcd`) starts at these clusters. It is better at known classes,
