@@ -2,10 +2,11 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from PIL import Image
 
 from seminar_common import file_search
 from seminar_common.file_search import ImageSearch
+
+Image = pytest.importorskip("PIL.Image")
 
 
 def found(folder: Path) -> tuple[list[str], list[str]]:
