@@ -355,4 +355,6 @@ def _argmax(rounds: list[_Round], curve: Callable[[_Round], np.ndarray]) -> int:
 def _by_counts(problem: Problem, rounds: list[_Round]) -> int:
     """Scale the known classes by the number of images: right if unknown classes are as large as known ones."""
     of_known = len(problem.labelled) / float(np.mean([one.fraction for one in rounds]))
-    return max(problem.known, round(problem.known * len(problem.features) / of_known))
+    return max(
+        problem.known, round(problem.known * (len(problem.labelled) + len(problem.unlabelled)) / of_known)
+    )

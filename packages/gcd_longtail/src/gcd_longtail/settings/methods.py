@@ -34,7 +34,7 @@ class KMeansConfig:
 
 @dataclass(frozen=True)
 class SpaceConfig:
-    """The space in which features are compared: power, centring, PCA, perhaps whitening, unit length."""
+    """The space in which features are compared: power, unit length, centring, PCA, perhaps whitening, unit length."""
 
     power: float = 1.0
     """Exponent of the features' absolute values; 0.5 keeps few large activations from deciding alone."""
