@@ -11,6 +11,9 @@ At one cut large classes fall into several clusters and small ones are swallowed
 against the size of the clusters, in size groups of the hidden classes, and read off at the size of the unknown
 classes' clusters. Where that lies beyond the known ones, as in life, where the frequent classes are known, it
 is extrapolated, no further than by a factor of two, and the interval says so by its width.
+
+Where next to no new class shows although hidden ones are not found accurately either, nothing is measured: the estimate
+then is an assumption, as many unknown classes as known ones, and its interval has no upper end.
 """
 
 import math
