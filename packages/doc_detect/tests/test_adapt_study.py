@@ -24,7 +24,13 @@ from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.findings import as_drawn
 from doc_detect.figures.kept import kept_findings
 from doc_detect.figures.measured import Measured
-from doc_detect.settings.adapt_study import ADAPT_STUDY_PRESETS, FACTORS, AdaptStudySettings, changed_text
+from doc_detect.settings.adapt_study import (
+    ADAPT_STUDY_PRESETS,
+    FACTORS,
+    MIXED_FACTORS,
+    AdaptStudySettings,
+    changed_text,
+)
 from doc_detect.settings.adaptation import SelfTrainingConfig
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from doc_detect.settings.training import smoke as smoke_training
@@ -329,6 +335,7 @@ def test_unusable_settings_are_refused_before_anything_is_made(
     [
         ("--methods magic", "--methods magic: no such method; choose"),
         ("--factors kept-9", "--factors kept-9: no such factor; choose"),
+        ("--factors mixed-0.5", "--factors mixed-0.5: goes with --source"),
         ("--budgets 25", "--budgets: goes with --labelled"),
         ("--labelled a.json --budgets 3", "5 labelled pages or more"),
         ("--seeds 1 1", "--seeds: one of them is there twice"),
@@ -345,8 +352,13 @@ def test_options_are_checked(options: str, message: str) -> None:
 
 def test_factors_change_one_thing() -> None:
     recipe = AdaptStudySettings().recipe()
-    changed = {name: changed_text(recipe, change(recipe)) for name, change in FACTORS.items()}
+    mixing = dataclasses.replace(recipe, source=Path("pages"))
+    before = {name: mixing if name in MIXED_FACTORS else recipe for name in FACTORS}
+    changed = {name: changed_text(before[name], change(before[name])) for name, change in FACTORS.items()}
+    assert changed["mixed-0.5"] == "mixed_share=0.5"
     assert changed["kept-0"] == "kept=0.0" and changed["steps-x2"] == "steps=200"
     assert changed["not-painted"] == "painted=()" and "learning_rate=0.00015" in changed["rate-half"]
     assert len(set(changed.values())) == len(FACTORS) and all(changed.values())
-    assert AdaptStudySettings(factors=("all",)).chosen_factors() == tuple(FACTORS)
+    every = AdaptStudySettings(factors=("all",))
+    assert every.chosen_factors() == tuple(name for name in FACTORS if name not in MIXED_FACTORS)
+    assert dataclasses.replace(every, source=Path("pages")).chosen_factors() == tuple(FACTORS)

@@ -34,6 +34,7 @@ from doc_detect.pages import Page
 from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, ViewConfig, smoke
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from doc_detect.training.pages import Sample, open_training
+from seminar_common.errors import UserError
 
 LABELS = ("graphic", "drop_capital", "stamp")
 FINDS = [
@@ -90,6 +91,16 @@ def test_sure_finds_are_labels_and_doubtful_ones_neither_that_nor_background(pro
     assert light[1] > 0.8 * paper > 2 * max(light[0], light[2], light[3], light[4], light[5])
     assert not torch.equal(sample.image, other.image)
     assert torch.equal(method.samples(0)[0].image, sample.image)  # a resumed run sees the same
+
+
+def test_of_unboxed_classes_finds_teach_no_size(problem: Problem) -> None:
+    recipe = dataclasses.replace(problem.settings.self_training, unboxed=("drop_capital", "table"))
+    settings = dataclasses.replace(problem.settings, self_training=recipe)
+    method = make_method(dataclasses.replace(problem, settings=settings))
+    method.prepare()
+    assert isinstance(method, SelfTraining) and method.samples(0)[0].target.unboxed == (1,)
+    with pytest.raises(UserError, match="initials"):
+        SelfTrainingConfig(unboxed=("initials",))
 
 
 def test_a_class_with_few_sure_finds_is_left_as_it_is(problem: Problem) -> None:

@@ -75,3 +75,15 @@ def test_in_an_unknown_region_objects_are_learned_and_nothing_is_background() ->
     assert unknown["box"] == known["box"] and 0 < unknown["classification"] < known["classification"]
     moved = Target(none, number, none, (), everything).to(torch.device("cpu"))
     assert moved.unknown is not None and torch.equal(moved.unknown, everything)
+
+
+def test_of_an_unboxed_class_the_place_is_learned_and_not_the_size() -> None:
+    detector = build_detector(ModelConfig(labels=("graphic", "caption"), size=128, head_convs=1)).eval()
+    page, box, none = torch.rand(3, 128, 96), torch.tensor([[20.0, 20, 70, 70]]), torch.zeros(0, 4)
+    target = Target(box, torch.tensor([0]), none)
+    whole, other, own = (
+        detector.fit_step([page], [target._replace(unboxed=classes).to(torch.device("cpu"))])
+        for classes in ((), (1,), (0,))
+    )
+    assert other == whole and whole["box"] > 0
+    assert own["classification"] == whole["classification"] and own["box"] == own["quality"] == 0

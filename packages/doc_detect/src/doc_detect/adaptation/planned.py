@@ -12,7 +12,7 @@ from doc_detect.coco import CocoSet, write_coco
 from doc_detect.figures.calibration import draw_pages
 from doc_detect.figures.label_curve import LABELS
 from doc_detect.figures.paired import ORACLE, SOURCE
-from doc_detect.settings.adapt_study import FACTORS, AdaptStudySettings, changed_text
+from doc_detect.settings.adapt_study import FACTORS, MIXED_FACTORS, AdaptStudySettings, changed_text
 from doc_detect.settings.adaptation import AdaptSettings
 from seminar_common.errors import UserError
 from seminar_common.progress import say
@@ -162,8 +162,11 @@ def write_budget(one: Planned, labels: tuple[str, ...]) -> None:
 
 def _factor(name: str, seed: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings) -> Planned:
     default = _method(settings.methods[0], seed, fold, settings, recipe)
-    chosen = dataclasses.replace(FACTORS[name](default.settings))
-    changed = changed_text(default.settings, chosen)
+    before = default.settings
+    if name in MIXED_FACTORS:
+        before = dataclasses.replace(before, source=settings.source)
+    chosen = FACTORS[name](before)
+    changed = changed_text(before, chosen)
     both = (SOURCE, settings.methods[0])
     return _planned(name, seed, fold, settings, chosen, ablation=changed, baselines=both)
 

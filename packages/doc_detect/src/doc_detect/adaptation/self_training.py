@@ -119,7 +119,7 @@ class SelfTraining(SampleMethod):
         g = numpy_generator(settings.seed, "view", index)
         if self._source is not None and g.random() < settings.mixed_share:
             return self._source[index]
-        pixels, marks, unknown = self._shown(step, g, found)
+        pixels, marks, unknown, unboxed = self._shown(step, g, found)
         size = training_size(settings.optimization, step, settings.seed)
         view, marks = strong_view(pixels, marks, size, settings.views, g)
         large = (marks.boxes[:, 2:] - marks.boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_SIDE
@@ -129,22 +129,24 @@ class SelfTraining(SampleMethod):
             torch.zeros((0, 4)),
             tuple(i for i, label in enumerate(self.labels) if label in unknown),
             torch.from_numpy(marks.unknown).float(),
+            tuple(i for i, label in enumerate(self.labels) if label in unboxed),
         )
         return Sample(to_tensor(view), target)
 
     def _shown(
         self, step: int, g: np.random.Generator, found: Callable[[int], CocoPage]
-    ) -> tuple[np.ndarray, Marks, tuple[str, ...]]:
-        """Return a page, what is known of it, and the classes of which nothing is."""
+    ) -> tuple[np.ndarray, Marks, tuple[str, ...], tuple[str, ...]]:
+        """Return a page, what is known of it, the classes of which nothing is, and those whose sizes are not."""
         settings = self.problem.settings
         share = settings.labelled_share if self._draw else 1.0
         if self._labelled and g.random() < share:
             page = self.problem.labelled[self._labelled.page(settings.seed, step, g)]
-            return *page.marks(self.labels), page.unlabelled
+            return *page.marks(self.labels), page.unlabelled, ()
         assert self._draw is not None
         number = self._draw.page(settings.seed, step, g)
         unknown = tuple(label for label in self.labels if label not in self.learned)
-        return *self._marked(self.problem.pages[number], found(number), g), unknown
+        seen, marks = self._marked(self.problem.pages[number], found(number), g)
+        return seen, marks, unknown, settings.self_training.unboxed
 
     def _marked(self, page: TargetPage, found: CocoPage, g: np.random.Generator) -> tuple[np.ndarray, Marks]:
         """Return a page with its doubtful finds painted over, and what is known of it."""

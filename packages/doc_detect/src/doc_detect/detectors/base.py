@@ -33,12 +33,14 @@ class Target(NamedTuple):
     unknown: Tensor | None = None
     """[K, 4] regions of which nothing is known: no class has negatives there. Only a detector that learns from partly
     labelled pages heeds it."""
+    unboxed: tuple[int, ...] = ()
+    """Classes whose boxes on this page teach where something is, but not its size."""
 
     def to(self, device: torch.device) -> "Target":
         """Return it on ``device``."""
         unknown = None if self.unknown is None else self.unknown.to(device)
         boxes, labels, ignore = (part.to(device) for part in (self.boxes, self.labels, self.ignore))
-        return Target(boxes, labels, ignore, self.unlabelled, unknown)
+        return Target(boxes, labels, ignore, self.unlabelled, unknown, self.unboxed)
 
 
 class Detector(nn.Module, ABC):

@@ -138,10 +138,13 @@ class FCOSDetector(Detector):
             raw.quality[positive].float(), _own_iou(predicted.detach(), truth), reduction="none"
         )
         box = distance_box_iou_loss(predicted, truth, reduction="none")
+        sized = share * torch.cat(
+            [_sized(target, match) for target, match in zip(targets, matches, strict=True)]
+        )
         return {
             "classification": (focal * weights).sum() / total,
-            "box": (box * share).sum() / total,
-            "quality": (quality * share).sum() / total,
+            "box": (box * sized).sum() / total,
+            "quality": (quality * sized).sum() / total,
         }
 
     def _class_targets(
@@ -174,6 +177,7 @@ class FCOSDetector(Detector):
             boxes=target.boxes[chosen],
             labels=target.labels.new_tensor(labels),
             unlabelled=tuple(number[label] for label in target.unlabelled if label in number),
+            unboxed=tuple(number[label] for label in target.unboxed if label in number),
         )
 
     def dense(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,6 +225,12 @@ class FCOSDetector(Detector):
         from doc_detect.detectors.onnx_graph import write_onnx  # onnx is for those who export
 
         write_onnx(self, self.dense, path, card)
+
+
+def _sized(target: Target, match: Tensor) -> Tensor:
+    """Return 1 for each positive position whose object's box is to be learned, else 0, float32."""
+    labels = target.labels[match[match >= 0]]
+    return torch.isin(labels, labels.new_tensor(target.unboxed), invert=True).float()
 
 
 @torch.no_grad()

@@ -66,10 +66,16 @@ FACTORS: Mapping[str, Change] = {
     "sure-0.4": _self_training(sure=0.4),
     "sure-0.6": _self_training(sure=0.6),
     "frozen-1": _with(frozen_stages=1),
+    "agree": _self_training(agree=True),
+    "mixed-0.5": _with(mixed_share=0.5),
+    "unboxed-initials": _self_training(unboxed=("drop_capital",)),
+    "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
+MIXED_FACTORS = ("mixed-0.5",)
+"""Those of :data:`FACTORS` that take pages of --source."""
 EVERY_FACTOR = "all"
-"""In --factors: all of :data:`FACTORS`."""
+"""In --factors: all of :data:`FACTORS`; without --source, those that go without."""
 OWN_NAMES = ("source-only", "oracle")
 """Models of the study beside methods, budgets and factors."""
 
@@ -123,7 +129,7 @@ class AdaptStudySettings:
     the split `all`. Of the models, the detector as it is and the methods are."""
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
-    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, or all."""
+    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-all, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
     resamples: int = 1000
@@ -150,6 +156,7 @@ class AdaptStudySettings:
         if self.run is not None and self.model is not None:
             raise UserError("--run and --model: give one of them")
         self._check_models()
+        self._check_factors()
         if self.resamples < 100:
             raise UserError(f"--resamples {self.resamples}: an interval needs 100 or more")
         if min(self.margin_pages, self.draws, self.oracle_steps, self.factor_seeds) < 1:
@@ -167,11 +174,6 @@ class AdaptStudySettings:
         for name in self.methods:
             if name not in known:
                 raise UserError(f"--methods {name}: no such method; choose {choices(known)}")
-        for name in self.factors:
-            if name not in (*FACTORS, EVERY_FACTOR):
-                raise UserError(
-                    f"--factors {name}: no such factor; choose {choices([*FACTORS, EVERY_FACTOR])}"
-                )
         if not self.methods or not self.seeds:
             raise UserError("--methods and --seeds: give at least one of each")
         for option, given in (("methods", self.methods), ("seeds", self.seeds), ("budgets", self.budgets)):
@@ -181,6 +183,15 @@ class AdaptStudySettings:
             raise UserError("--budgets: goes with --labelled, whose pages are drawn")
         if any(budget < FEWEST_LABELLED for budget in self.budgets):
             raise UserError(f"--budgets: {FEWEST_LABELLED} labelled pages or more teach something")
+
+    def _check_factors(self) -> None:
+        for name in self.factors:
+            if name not in (*FACTORS, EVERY_FACTOR):
+                raise UserError(
+                    f"--factors {name}: no such factor; choose {choices([*FACTORS, EVERY_FACTOR])}"
+                )
+            if name in MIXED_FACTORS and self.source is None:
+                raise UserError(f"--factors {name}: goes with --source, whose pages it mixes in")
 
     def recipe(self) -> AdaptSettings:
         """Return the settings that all adaptations have, without what each has of its own.
@@ -193,7 +204,8 @@ class AdaptStudySettings:
 
     def chosen_factors(self) -> tuple[str, ...]:
         """Return the names in :data:`FACTORS` that are measured."""
-        return tuple(FACTORS) if EVERY_FACTOR in self.factors else tuple(dict.fromkeys(self.factors))
+        every = [name for name in FACTORS if self.source is not None or name not in MIXED_FACTORS]
+        return tuple(every) if EVERY_FACTOR in self.factors else tuple(dict.fromkeys(self.factors))
 
 
 FEWEST_LABELLED = 5

@@ -45,6 +45,8 @@ class SelfTrainingConfig:
     rounds: int = field(default=1, metadata={"earlier": 1})
     """Of self-training: how often the labels are made. After an equal share of the steps the moving average makes them
     anew."""
+    unboxed: tuple[str, ...] = field(default=(), metadata={"earlier": ()})
+    """Classes whose finds teach where objects are, but not how large."""
 
     def __post_init__(self) -> None:
         if not 0 < self.doubt <= self.sure < 1:
@@ -53,7 +55,7 @@ class SelfTrainingConfig:
             raise UserError("--agree: makes doubtful finds of sure ones, so --doubt must be less than --sure")
         if self.rounds < 1:
             raise UserError(f"--rounds {self.rounds}: must be 1 or more")
-        for label in self.painted:
+        for label in (*self.painted, *self.unboxed):
             class_index(label)
         if self.fewest < 1:
             raise UserError(f"--fewest {self.fewest}: must be 1 or more")
