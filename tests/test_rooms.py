@@ -1,4 +1,4 @@
-"""What holds for the rooms of a topic (docs/architecture.md): what stands at the top, and who imports whom."""
+"""What holds for the rooms of a topic (docs/explain/architecture.md): what stands at the top, and who imports whom."""
 
 import ast
 import subprocess

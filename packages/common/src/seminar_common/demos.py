@@ -33,7 +33,7 @@ class DemoSettings:
     out: Path | None = None
     """Folder to make; by default runs/demo-TIME. Open its index.html afterwards."""
     data: Path | None = None
-    """Folder with real data (see docs/data.md) to use in place of generated data."""
+    """Folder with real data (see docs/reference/data.md) to use in place of generated data."""
     threads: int = 0
     """CPU threads of every step; 0 takes OMP_NUM_THREADS, else the cores that others leave free."""
 
@@ -99,7 +99,7 @@ def run_demos(demos: Mapping[str, Demo], settings: DemoSettings) -> Path:
     files.refuse_existing(out)
     if settings.data is not None and not settings.data.is_dir():
         raise UserError(
-            f"{settings.data}: no such folder; --data takes a folder with real data, see docs/data.md"
+            f"{settings.data}: no such folder; --data takes a folder with real data, see docs/reference/data.md"
         )
     sections, started = [], time.perf_counter()
     with same_threads(settings.threads):

@@ -121,6 +121,9 @@ def _has_torch() -> bool:
 def _data(folder: Path | None) -> Check:
     if folder is None:
         return Check(
-            "data set", "folder", f"none; set {DATA_VARIABLE} or give --data (see docs/data.md)", False
+            "data set",
+            "folder",
+            f"none; set {DATA_VARIABLE} or give --data (see docs/reference/data.md)",
+            False,
         )
     return Check("data set", "folder", str(folder))

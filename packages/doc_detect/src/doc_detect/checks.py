@@ -44,5 +44,9 @@ def _fonts() -> Check:
 
 def _historical(data: Path | None) -> Check:
     found = data is not None and (data / HISTORICAL).is_file()
-    state = HISTORICAL if found else f"none; expected {HISTORICAL} in the data folder (see docs/data.md)"
+    state = (
+        HISTORICAL
+        if found
+        else f"none; expected {HISTORICAL} in the data folder (see docs/reference/data.md)"
+    )
     return Check("data set", "historical pages", state, found)

@@ -110,7 +110,9 @@ def real_pages(data: Path) -> tuple[Path, ...]:
     known = data / "documents" / "chapbooks_unlabelled"
     files = sorted(known.glob("*.jpg"))
     if not files:
-        raise UserError(f"{data}: expected documents/chapbooks_unlabelled/*.jpg in it, see docs/data.md")
+        raise UserError(
+            f"{data}: expected documents/chapbooks_unlabelled/*.jpg in it, see docs/reference/data.md"
+        )
     count = min(_MOST_REAL_PAGES, len(files))
     return tuple(files[i * len(files) // count] for i in range(count))
 

@@ -45,7 +45,7 @@ def test_a_binary_top_mlp_costs_884_of_them() -> None:
 
 def test_the_references_974_counts_batch_norm_too() -> None:
     # Its tool counts 5 FLOPs for each value of a batch norm in training mode, and takes the last one, of one
-    # value, for a binary layer because of its name (docs/recsys_related_work.md).
+    # value, for a binary layer because of its name (docs/explain/recsys_related_work.md).
     model = make(ModelConfig(embedding_bits=1, mlp_bits=1))
     values = sum(m.num_features for m in model.modules() if isinstance(m, torch.nn.BatchNorm1d))
     assert values == 1693 + 1904

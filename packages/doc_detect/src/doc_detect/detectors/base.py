@@ -120,7 +120,7 @@ def build_detector(config: ModelConfig, seed: int = 0) -> Detector:
 def missing_engine(engine: str) -> str:
     """Return why an engine can't be used here, or an empty text if it can."""
     if engine == "detectron2" and importlib.util.find_spec("detectron2") is None:
-        return "--engine detectron2: it is not installed; docs/doc_detection.md has the line that builds it"
+        return "--engine detectron2: it is not installed; docs/results/doc_detection.md has the line that builds it"
     return ""
 
 

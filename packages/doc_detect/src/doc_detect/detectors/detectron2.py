@@ -1,6 +1,6 @@
 """Faster R-CNN of detectron2 on a feature pyramid, its configuration built in code.
 
-Source: Wu et al. 2019, "Detectron2". It is no dependency: docs/doc_detection.md has the line that builds it. Its
+Source: Wu et al. 2019, "Detectron2". It is no dependency: docs/results/doc_detection.md has the line that builds it. Its
 model zoo is never imported: it needs a package that newer Pythons lack, and weights that are fetched.
 """
 

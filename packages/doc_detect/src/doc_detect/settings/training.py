@@ -21,7 +21,7 @@ class ModelConfig:
     """Architecture of a detector, and how its raw boxes become detections."""
 
     engine: Literal["torchvision", "detectron2"] = "torchvision"
-    """What the detector is built from. detectron2 is installed apart, see docs/doc_detection.md."""
+    """What the detector is built from. detectron2 is installed apart, see docs/results/doc_detection.md."""
     architecture: Literal["fcos", "faster-rcnn"] = "fcos"
     """FCOS, without anchors and the quicker, or Faster R-CNN. detectron2 has Faster R-CNN alone."""
     backbone: str = "tf_efficientnet_lite0"

@@ -28,7 +28,7 @@ def criteo_log(data: Path) -> Path:
         if (data / name).is_file():
             return data / name
     raise UserError(
-        f"{data}: holds no Criteo log; expected one of {', '.join(CRITEO_FILES)} in it (see docs/data.md)"
+        f"{data}: holds no Criteo log; expected one of {', '.join(CRITEO_FILES)} in it (see docs/reference/data.md)"
     )
 
 

@@ -5,7 +5,7 @@ days, with labels drawn from known probabilities: a sum of main effects, smooth 
 and pairwise products of latent vectors, so that a model which learns interactions beats one that does not.
 Nothing is stored for a value: its effects are looked up in small tables by its rank, so a log of any length is
 made in bounded memory, and any chunk of it can be made alone. How hard it is, and why, is told in
-docs/recsys_generator.md.
+docs/explain/recsys_generator.md.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ _ROWS_A_RANK = (
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """Size and difficulty of a log. :func:`log_config` makes the two that are documented (docs/recsys_generator.md)."""
+    """Size and difficulty of a log. :func:`log_config` makes the two that are documented (docs/explain/recsys_generator.md)."""
 
     rows: int
     """Rows of the log."""

@@ -1,6 +1,6 @@
 """Settings that follow the length of the log: what a preset leaves open with :data:`FOLLOW` or ``auto``.
 
-How the values were found is told in docs/recsys_study.md. Imports nothing heavy.
+How the values were found is told in docs/results/recsys_study.md. Imports nothing heavy.
 """
 
 import math

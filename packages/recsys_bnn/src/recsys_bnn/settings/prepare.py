@@ -21,7 +21,7 @@ class PrepareConfig:
     format: tyro.conf.Positional[
         Literal["criteo-kaggle", "criteo-1tb", "avazu", "movielens", "libfm", "table", "synthetic"]
     ]
-    """Layout of the input; docs/data.md describes each. `synthetic` generates a log and needs none."""
+    """Layout of the input; docs/reference/data.md describes each. `synthetic` generates a log and needs none."""
     _: KW_ONLY
     input: tuple[Path, ...] = ()
     """Input files in time order, patterns in quotes, or a folder of parts; several are read as one log. They may be
@@ -93,7 +93,9 @@ class PrepareConfig:
         if self.format != "movielens" and self.genres != "fields":
             raise UserError(f"--genres {self.genres}: is for movielens only; leave it out")
         if self.format == "table" and self.schema is None:
-            raise UserError("--schema: give the TOML file that says what the columns are (see docs/data.md)")
+            raise UserError(
+                "--schema: give the TOML file that says what the columns are (see docs/reference/data.md)"
+            )
         if self.format != "table" and self.schema is not None:
             raise UserError(f"--schema {self.schema}: is for table only; leave it out")
         if len(set(self.input)) < len(self.input):
