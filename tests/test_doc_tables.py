@@ -95,6 +95,35 @@ def test_all_metrics_stand_in_a_table_whose_marker_names_none(tmp_path):
     assert "ROC AUC ↑ | Log loss ↓ | Size (MB) ↓" in page.read_text(encoding="utf-8")
 
 
+def test_words_with_an_equals_sign_choose_rows(tmp_path):
+    # A size has no split: the empty value takes it along.
+    put_results(tmp_path)
+    page = put_page(
+        tmp_path, '<!-- table: results/study roc_auc size_mb "model=binary|no such" split=test| -->', END
+    )
+    update(tmp_path)
+    assert "| criteo-10k, test | binary | 0.7300 | 0.900 | 2,000 |" in lines_of(page)
+    assert (
+        "float" not in page.read_text()
+        and "Some rows of [study](results/study/results.json)." in lines_of(page)
+    )
+
+
+def test_a_figure_stands_in_a_sentence_with_its_unit_and_interval(tmp_path):
+    rows = (
+        Row("ward", "digits", "test", "macro_novel", 0.613, 0.58, 0.64),
+        Row("kmeans", "digits", "test", "macro_novel", 0.5),
+    )
+    write_results(tmp_path / "docs" / "results" / "study" / "results.json", Results(COMMAND, rows))
+    ward, kmeans = (f"<!-- figure: results/study macro_novel model={name} -->" for name in ("ward", "kmeans"))
+    page = put_page(tmp_path, f"{ward}old<!-- end figure -->, not {kmeans}<!-- end figure -->.")
+    assert update(tmp_path) == ["docs/page.md"] and check(tmp_path) == []
+    whole = f"{ward}61.3% [58.0, 64.0]<!-- end figure -->, not {kmeans}50.0%<!-- end figure -->."
+    assert lines_of(page) == [whole]
+    page.write_text(whole.replace("58.0", "60.0") + "\n")
+    assert check(tmp_path) == ["docs/page.md"]
+
+
 @pytest.mark.parametrize("name", [".venv/a/x.md", "runs/x.md", ".git/x.md", "packages/a/runs/x.md"])
 def test_installed_packages_and_runs_are_left_alone(tmp_path, name):
     put_page(tmp_path, START, name=name)  # would be an error
@@ -138,6 +167,15 @@ def test_backticks_in_a_command_do_not_end_its_code(tmp_path):
         ([f"{START} **old**", END], r"page.md, line 1: expected .*, alone on its line"),
         (["", "<!-- table: results/no -->", END], r"page.md, line 2: .*no.results.json does not exist; name"),
         (["<!-- table: results/study ap50 -->", END], r"line 1: .* has no ap50; choose log_loss, roc_auc or"),
+        (["<!-- table: results/study model=x -->", END], r"line 1: .*has no such row; mend model=x"),
+        (['<!-- table: results/study "model=x -->', END], r"line 1: expected FOLDER METRIC"),
+        (["<!-- figure: results/study roc_auc -->x<!-- end figure -->"], r"line 1: 2 figures fit; name one"),
+        (
+            ["<!-- figure: results/study model=float -->x<!-- end figure -->"],
+            r"line 1: 0 figures fit; name one",
+        ),
+        (["<!-- figure: results/study roc_auc model=float --> x"], r"line 1: expected each figure between"),
+        (["x <!-- end figure -->"], r"line 1: expected each figure between"),
     ],
 )
 def test_a_broken_marker_is_an_error_and_no_file_changes(tmp_path, lines, message):

@@ -1,28 +1,37 @@
-"""Tables in Markdown files, generated from committed results, so that no figure is copied by hand.
+"""Tables and figures in Markdown files, generated from committed results, so that none is copied by hand.
 
 A table stands between two markers, each alone on its line and outside of code blocks::
 
-    <!-- table: results/recsys_bnn/criteo-10k roc_auc size_mb roc_auc_difference -->
+    <!-- table: results/recsys_bnn/criteo-10k roc_auc size_mb roc_auc_difference "model=float|binary" -->
     <!-- end table -->
 
-The first word is a folder with a ``results.json``, relative to the repository's ``docs`` folder. The others are
-metrics, the columns in order; all of them if left out. A paired difference is named with its ``_difference``.
+The first word is a folder with a ``results.json``, relative to the repository's ``docs`` folder. Words with ``=``
+choose rows: those that have one of the values under the key, where nothing stands for a row without it. The others
+are metrics, the columns in order; all of them if left out. A paired difference is named with its ``_difference``.
+A word with spaces stands in double quotes.
+
+One figure with its interval stands in a sentence or in a cell of any table, between two markers on one line::
+
+    It loses <!-- figure: results/recsys_bnn/frappe roc_auc_difference model=binary baseline=float --><!-- end figure -->.
+
 The topics are to be installed: they bring the names and formats of their metrics.
-``python tools/doc_tables.py`` puts the table between the markers, whatever stood there before.
+``python tools/doc_tables.py`` puts tables and figures between their markers, whatever stood there before.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from seminar_common import cli, files
+from seminar_common.display import metric_named
 from seminar_common.errors import UserError, choices
 from seminar_common.progress import say
-from seminar_common.results import Results, read_results
+from seminar_common.results import Results, Row, read_results
 from seminar_common.tables import markdown_table
 
 _SKIPPED = {".git", ".venv", "runs"}
@@ -30,6 +39,7 @@ _SKIPPED = {".git", ".venv", "runs"}
 _START = re.compile(r" {0,3}<!--\s*table:")
 _WHOLE_START = re.compile(_START.pattern + r"(?P<words>.*\S.*)-->\s*")
 _END = re.compile(r" {0,3}<!--\s*end table\s*-->\s*")
+_FIGURE = re.compile(r"(?P<start><!--\s*figure:(?P<words>[^>]*)-->).*?(?P<end><!--\s*end figure\s*-->)")
 _FENCE = re.compile(r"\s*(?P<fence>`{3,}(?=[^`]*$)|~{3,})(?P<after>.*)")
 
 
@@ -101,11 +111,37 @@ def _markdown_files(root: Path) -> Iterator[Path]:
 
 
 def _with_tables(text: str, path: Path, docs: Path) -> str:
-    """Return ``text``, the content of ``path``, with its tables as the results have them."""
+    """Return ``text``, the content of ``path``, with its tables and figures as the results have them."""
     lines = text.split("\n")
+    for number, line in list(_outside_code(lines)):
+        lines[number - 1] = _with_figures(line, f"{path}, line {number}", docs)
     for start, end in reversed(_markers(lines, path)):  # from the last, so that line numbers stay true
-        lines[start : end - 1] = _table(lines[start - 1], f"{path}, line {start}", docs)
+        lines[start : end - 1] = _table(lines[start - 1], f"{path}, line {start}", path, docs)
     return "\n".join(lines)
+
+
+def _with_figures(line: str, place: str, docs: Path) -> str:
+    """Return ``line``, which stands at ``place``, with its figures as the results have them."""
+    marked = len(re.findall(r"<!--\s*(?:end )?figure\b", line))
+    if not marked:
+        return line
+    if marked != 2 * len(_FIGURE.findall(line)):
+        raise UserError(
+            f"{place}: expected each figure between `<!-- figure: ... -->` and `<!-- end figure -->`"
+        )
+    return _FIGURE.sub(
+        lambda found: f"{found['start']}{_figure(found['words'], place, docs)}{found['end']}", line
+    )
+
+
+def _figure(words: str, place: str, docs: Path) -> str:
+    """Return the one figure that ``words`` name, with unit and interval."""
+    asked = _Asked.of(words, place, docs)
+    rows = [row for row in asked.results.rows if row.metric in asked.metrics]
+    if len(asked.metrics) != 1 or len(rows) != 1:
+        raise UserError(f"{place}: {len(rows)} figures fit; name one metric, and choose its row by KEY=VALUE")
+    metric = metric_named(rows[0].metric)
+    return f"{metric.text(rows[0].value)} {metric.interval(rows[0])}".rstrip()
 
 
 def _markers(lines: Sequence[str], path: Path) -> list[tuple[int, int]]:
@@ -139,19 +175,69 @@ def _outside_code(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             opened = ""
 
 
-def _table(marker: str, place: str, docs: Path) -> list[str]:
-    """Return the lines that belong below ``marker``, which stands at ``place``."""
+def _table(marker: str, place: str, path: Path, docs: Path) -> list[str]:
+    """Return the lines that belong below ``marker``, which stands at ``place`` in ``path``."""
     whole = _WHOLE_START.fullmatch(marker)
     if not whole:
         raise UserError(f"{place}: expected `<!-- table: FOLDER METRIC... -->`, alone on its line")
-    name, *metrics = whole["words"].split()
-    file = docs / name / "results.json"
-    if not file.is_file():
-        raise UserError(f"{place}: {file} does not exist; name a folder in {docs} that has a results.json")
-    results = read_results(file)
-    _check_results(results, metrics, f"{place}: {file}")
-    table = markdown_table(results, metrics or None).rstrip("\n").split("\n")
-    return ["", *table, "", f"Made with {_code(results.command)}.", ""]
+    asked = _Asked.of(whole["words"], place, docs)
+    table = markdown_table(asked.results, asked.metrics or None).rstrip("\n").split("\n")
+    return ["", *table, "", _source(asked, path), ""]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a marker asks for: some or all rows of a file of results, and the metrics to print."""
+
+    file: Path
+    results: Results
+    """The file's content, with the chosen rows alone."""
+    metrics: list[str]
+    whole: bool
+    """True if all rows were asked for."""
+
+    @classmethod
+    def of(cls, words: str, place: str, docs: Path) -> "_Asked":
+        """Read what ``words`` name; ``place`` says in errors where they stand.
+
+        Raises:
+            UserError: no such results, or none of these rows or metrics in them.
+        """
+        try:
+            name, *others = shlex.split(words)
+        except ValueError as error:  # a quote without its counterpart, or no word at all
+            raise UserError(
+                f"{place}: expected FOLDER METRIC... KEY=VALUE..., found {words.strip()}"
+            ) from error
+        metrics = [word for word in others if "=" not in word]
+        choice = {key: values.split("|") for key, _, values in (w.partition("=") for w in others if "=" in w)}
+        file = docs / name / "results.json"
+        if not file.is_file():
+            raise UserError(
+                f"{place}: {file} does not exist; name a folder in {docs} that has a results.json"
+            )
+        results = read_results(file)
+        _check_results(results, metrics, f"{place}: {file}")
+        rows = tuple(row for row in results.rows if _is_chosen(row, choice))
+        if not any(row.metric in metrics or not metrics for row in rows):
+            raise UserError(
+                f"{place}: {file} has no such row; mend {' '.join(w for w in others if '=' in w)}"
+            )
+        return cls(file, Results(results.command, rows), metrics, whole=not choice)
+
+
+def _is_chosen(row: Row, choice: Mapping[str, Sequence[str]]) -> bool:
+    """Say whether a row has one of the values under each key of ``choice``; it has "" where it has no value."""
+    found = {key: row.get(key) for key in choice}
+    return all(("" if value is None else str(value)) in choice[key] for key, value in found.items())
+
+
+def _source(asked: _Asked, path: Path) -> str:
+    """Return the sentence that says where a table's figures are from."""
+    if asked.whole:
+        return f"Made with {_code(asked.results.command)}."
+    link = Path(os.path.relpath(asked.file, path.parent)).as_posix()
+    return f"Some rows of [{asked.file.parent.name}]({link})."
 
 
 def _check_results(results: Results, metrics: Sequence[str], place: str) -> None:
