@@ -133,3 +133,15 @@ def test_any_bytes_are_refused_in_one_line(name: str, content: bytes, tmp_path: 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError):
         read_any(tmp_path / name)
+
+
+def test_entities_that_grow_without_end_are_refused(tmp_path: Path) -> None:
+    """The "billion laughs": a small file that would be ten billion words in memory."""
+    entities = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 11))
+    (tmp_path / "page.xml").write_text(
+        f'<!DOCTYPE x [<!ENTITY e0 "ha">{entities}]>'
+        '<PcGts><Page imageFilename="a.jpg" imageWidth="10" imageHeight="10">&e10;</Page></PcGts>'
+    )
+    with pytest.raises(UserError, match=r"page\.xml, line 1: not XML"):
+        main(ConvertSettings(input=tmp_path / "page.xml", to="coco", out=tmp_path / "out.json"))
+    assert not (tmp_path / "out.json").exists()
