@@ -20,8 +20,10 @@ def test_the_card_is_of_the_file_that_ships() -> None:
 def test_the_card_gives_the_figures_that_were_measured(label: str) -> None:
     results = json.loads((ROOT / "docs/results/doc_detect/historical-all/results.json").read_text("utf-8"))
     of = {"model": "source-only", "subset": "all", "split": "all", "boxes": "drawn", "label": label}
-    rows = [row for row in results["rows"] if of.items() <= row.items()]
-    found = {row["metric"]: [100 * row[key] for key in ("value", "ci_low", "ci_high")] for row in rows}
-    texts = ["{:.1f} [{:.1f}, {:.1f}]".format(*found[metric]) for metric in ("ap", "ap50")]
+    rows = {row["metric"]: row for row in results["rows"] if of.items() <= row.items()}
+    texts = [
+        "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * rows[metric][key] for key in ("value", "ci_low", "ci_high")))
+        for metric in ("ap", "ap50")
+    ]
     (line,) = re.findall(rf"^\| {label} \| (.*) \| (.*) \|$", CARD.read_text("utf-8"), flags=re.M)
     assert list(line) == texts
