@@ -2,7 +2,7 @@ import pytest
 
 from seminar_common.display import metric_named
 from seminar_common.results import Results, Row
-from seminar_common.tables import markdown_table, summary
+from seminar_common.tables import difference_table, markdown_table, summary
 
 
 def figure(model, metric, value, low=None, high=None, split="test", **more):
@@ -100,13 +100,53 @@ def test_summary_speaks_of_the_test_split_where_there_is_one():
     assert summary(rows) == ["criteo-10k, test: a reaches ROC AUC 0.7000."]
 
 
-def test_summary_counts_the_differences_of_several_models():
-    rows = (
-        figure("float", "roc_auc", 0.73),
-        figure("a", "roc_auc_difference", -0.02, -0.03, -0.01, baseline="float"),
-        figure("b", "roc_auc_difference", 0.01, -0.01, 0.03, baseline="float"),
-    )
-    assert summary(rows)[1] == "Paired with float: 0 better, 1 worse, 1 not told apart at 95%."
+PAIRED = (
+    figure("a", "roc_auc_difference", -0.02, -0.03, -0.01, baseline="float"),
+    figure("b", "roc_auc_difference", 0.01, -0.01, 0.03, baseline="float"),
+    figure("a", "log_loss_difference", 0.2, 0.1, 0.3, baseline="float"),  # another metric, counted as well
+    figure("a", "log_loss_difference", -0.2, -0.3, -0.1, "val", baseline="float"),  # and another split
+    figure("b", "odd_difference", 0.2, 0.1, 0.3, baseline="float"),  # nobody knows which way is better
+)
+
+
+def test_summary_counts_every_difference_that_the_table_shows():
+    rows = (figure("float", "roc_auc", 0.73), *PAIRED)
+    assert summary(rows)[1:] == [
+        "5 paired differences, with float: 1 better, 2 worse, 1 not told apart at 95%, 1 without a verdict."
+    ]
+    cells = [
+        figure["tone"]
+        for group in difference_table(rows)["groups"]
+        for line in group["lines"]
+        for cell in line["cells"]
+        for figure in cell
+    ]
+    assert sorted(cells) == ["better", "level", "open", "worse", "worse"]
+
+
+def test_differences_have_a_line_for_each_comparison_and_a_column_for_each_metric():
+    table = difference_table(PAIRED)
+    assert [metric["name"] for metric in table["metrics"]] == ["ROC AUC", "Log loss", "Odd"]
+    groups = {group["name"]: [line["model"] for line in group["lines"]] for group in table["groups"]}
+    assert groups == {
+        "criteo-10k, test": ["a \u2212 float", "b \u2212 float"],
+        "criteo-10k, val": ["a \u2212 float"],
+    }
+    assert difference_table([figure("float", "roc_auc", 0.73)]) is None
+
+
+def test_comparisons_that_would_read_alike_name_what_tells_them_apart():
+    rows = [
+        figure("float", "roc_auc_difference", 0.1, baseline="float", ablation="no first-order term"),
+        figure("a", "roc_auc_difference", 0.1, baseline="float", engine="torch"),
+        figure("a", "roc_auc_difference", 0.2, baseline="float", engine="native"),
+    ]
+    names = [line["model"] for line in difference_table(rows)["groups"][0]["lines"]]
+    assert names == [
+        "float, no first-order term \u2212 float",
+        "a \u2212 float (torch)",
+        "a \u2212 float (native)",
+    ]
 
 
 def test_markdown_table_has_the_metrics_asked_for_in_their_order():

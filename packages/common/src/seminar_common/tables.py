@@ -146,13 +146,14 @@ def figure_tables(rows: Sequence[Row], metrics: Sequence[str] | None = None) -> 
     """
     parts: dict[str, list[Row]] = {"Results": [], "By class": [], "Speed": []}
     for row in rows:
-        if not _is_paired(row) and (metrics is None or row.metric in metrics):
+        if not is_paired(row) and (metrics is None or row.metric in metrics):
             timed = row.batch is not None or row.threads is not None
             parts["Speed" if timed else "By class" if row.label else "Results"].append(row)
     return [_table(title, part, metrics) for title, part in parts.items() if part]
 
 
-def _is_paired(row: Row) -> bool:
+def is_paired(row: Row) -> bool:
+    """Say whether a row is a paired difference: its metric is one, and it names what was subtracted."""
     return row.metric.endswith(DIFFERENCE) and row.baseline is not None
 
 
@@ -226,7 +227,7 @@ def _best(name: str, group: Sequence[Line]) -> str | None:
 
 def paired_differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the lines of the table of paired differences, each with its figure, interval and verdict."""
-    paired = [row for row in rows if _is_paired(row)]
+    paired = [row for row in rows if is_paired(row)]
     lines = [Line(_key(row), {row.metric: [row]}) for row in paired]
     varying = [name for name in _varying(lines) if name not in ("baseline", "bits")]
     plain = [
@@ -248,13 +249,74 @@ def paired_differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "text": metric.format(row.value),
                 "interval": metric.interval(row),
                 "n": "" if row.n is None else f"{row.n:,}",
-                **_verdict(row),
+                **verdict(row),
             }
         )
     return found
 
 
-def _verdict(row: Row) -> dict[str, str]:
+def difference_table(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Return the paired differences as one table: a line for each comparison, a column for each metric.
+
+    Every row of a paired difference has one cell, so that what is counted of the rows can be counted here. None if
+    there is no such row.
+    """
+    paired = [row for row in rows if is_paired(row)]
+    if not paired:
+        return None
+    names = in_column_order(row.metric for row in paired)
+    units = {row.metric: metric_named(row.metric, row.unit).unit for row in paired}
+    groups: dict[str, dict[str, dict[str, list[Row]]]] = {}
+    for row, comparison in zip(paired, _comparisons(paired), strict=True):
+        lines = groups.setdefault(condition_text(_key(row)), {})
+        lines.setdefault(comparison, {}).setdefault(row.metric, []).append(row)
+    return {
+        "metrics": [
+            {"name": metric_named(name.removesuffix(DIFFERENCE)).name, "unit": units[name]} for name in names
+        ],
+        "groups": [
+            {"name": where, "lines": [_difference_line(name, cells, names) for name, cells in lines.items()]}
+            for where, lines in groups.items()
+        ],
+    }
+
+
+def _comparisons(paired: Sequence[Row]) -> list[str]:
+    """Return for each row what was compared, with the traits that tell it from others on the same data."""
+    keys = [_key(row) for row in paired]
+    varying = [n for n in _varying([Line(key) for key in keys]) if n not in ("baseline", "bits", "ablation")]
+    plain = [f"{', '.join(filter(None, [row.model, row.ablation]))} \u2212 {row.baseline}" for row in paired]
+    places = [
+        (name, row.metric, condition_text(key)) for name, row, key in zip(plain, paired, keys, strict=True)
+    ]
+    found = []
+    for name, key, place in zip(plain, keys, places, strict=True):
+        traits = [f"{_trait_text(key[trait])}" for trait in varying if trait in key]
+        found.append(f"{name} ({', '.join(traits)})" if places.count(place) > 1 and traits else name)
+    return found
+
+
+def _difference_line(name: str, cells: Mapping[str, Sequence[Row]], metrics: Sequence[str]) -> dict[str, Any]:
+    counts = sorted({row.n for rows in cells.values() for row in rows if row.n is not None})
+    return {
+        "model": name,
+        "n": "\u2013".join(f"{n:,}" for n in dict.fromkeys([counts[0], counts[-1]])) if counts else "",
+        "cells": [
+            [
+                {
+                    "text": metric_named(metric).format(row.value),
+                    "interval": metric_named(metric).interval(row),
+                    "value": float(row.value),
+                    **verdict(row),
+                }
+                for row in cells.get(metric, ())
+            ]
+            for metric in metrics
+        ],
+    }
+
+
+def verdict(row: Row) -> dict[str, str]:
     """Say whether the interval of a paired difference excludes zero, and if so for better or worse."""
     if row.ci_low is None or row.ci_high is None:
         return {"tone": "open", "verdict": "no interval"}
@@ -342,7 +404,7 @@ _SPLITS = ("test", "transductive", "val")  # the most telling first
 
 def headlines(rows: Sequence[Row]) -> list[list[Line]]:
     """Return the groups of each data set's most telling split, without single classes and timings."""
-    lines = _lines([r for r in rows if not (_is_paired(r) or r.label or r.batch or r.threads)])
+    lines = _lines([r for r in rows if not (is_paired(r) or r.label or r.batch or r.threads)])
     best: dict[str, int] = {}
     for line in lines:
         dataset = line.key.get("dataset", "")
@@ -362,18 +424,30 @@ def leading_metric(group: Sequence[Line]) -> str | None:
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
-    """Return a few sentences: the best model of each data set, and how others differ from their baseline."""
+    """Return a few sentences: the best model of each data set, and how others differ from their baseline.
+
+    Differences are counted as the table of differences shows them: all of them, whatever they measure.
+    """
     sentences = []
+    paired = [row for row in rows if is_paired(row)]
     for group in headlines(rows):
         if (name := leading_metric(group)) is None:
             continue
         sentences.append(_best_sentence(name, group))
-        where = condition_text(group[0].key)
-        paired = [r for r in rows if r.metric == name + DIFFERENCE and _is_paired(r)]
-        paired = [row for row in paired if condition_text(_key(row)) == where]
-        if paired:
-            sentences.append(_paired_sentence(paired, group))
-    return sentences
+        of_metric = [r for r in paired if r.metric == name + DIFFERENCE]
+        here = [row for row in of_metric if condition_text(_key(row)) == condition_text(group[0].key)]
+        if len(here) == 1:
+            sentences.append(_paired_sentence(here[0], group))
+    return sentences + ([_count_sentence(paired)] if len(paired) > 1 else [])
+
+
+def _count_sentence(paired: Sequence[Row]) -> str:
+    tones = [verdict(row)["tone"] for row in paired]
+    counts = f"{tones.count('better')} better, {tones.count('worse')} worse"
+    baselines = choices({str(row.baseline) for row in paired})
+    without = f", {tones.count('open')} without a verdict" if "open" in tones else ""
+    told = f"{counts}, {tones.count('level')} not told apart at 95%{without}"
+    return f"{len(paired)} paired differences, with {baselines}: {told}."
 
 
 def _best_sentence(name: str, group: Sequence[Line]) -> str:
@@ -397,16 +471,10 @@ def _best_sentence(name: str, group: Sequence[Line]) -> str:
     )
 
 
-def _paired_sentence(paired: Sequence[Row], group: Sequence[Line]) -> str:
-    if len(paired) > 1:
-        tones = [_verdict(row)["tone"] for row in paired]
-        counts = f"{tones.count('better')} better, {tones.count('worse')} worse"
-        baselines = choices({str(row.baseline) for row in paired})
-        return f"Paired with {baselines}: {counts}, {tones.count('level')} not told apart at 95%."
-    row = paired[0]
+def _paired_sentence(row: Row, group: Sequence[Line]) -> str:
     metric, plain = metric_named(row.metric), metric_named(row.metric.removesuffix(DIFFERENCE))
     interval = (
-        f" {metric.interval(row)}, which {_verdict(row)['verdict'].split(':')[0]}"
+        f" {metric.interval(row)}, which {verdict(row)['verdict'].split(':')[0]}"
         if row.ci_low is not None
         else ""
     )

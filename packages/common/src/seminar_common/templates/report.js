@@ -24,3 +24,11 @@ function compare(a, b) {
   if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1;
   return a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
 }
+
+// Says where there is more of a table than is seen, and opens what is folded for print.
+const scrolls = document.querySelectorAll(".table .scroll, .plain.scroll");
+const mark = () => scrolls.forEach((box) => box.classList.toggle("more-to-scroll", box.scrollWidth > box.clientWidth + 1));
+addEventListener("resize", mark);
+document.querySelectorAll("details").forEach((one) => one.addEventListener("toggle", mark));
+mark();
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
