@@ -70,6 +70,19 @@ def array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
     )
 
 
+_NUMBERS = "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bool".split()
+_NUMPY = {pa.from_numpy_dtype(name): np.dtype(name) for name in _NUMBERS}
+
+
+def numpy_dtype(kind: pa.DataType) -> np.dtype:
+    """Return NumPy's type of a type of numbers; that of pyarrow, in older versions, needs pandas.
+
+    Raises:
+        KeyError: no type of numbers.
+    """
+    return _NUMPY[kind]
+
+
 def arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return Python values, None for a missing one, as an Arrow array; as :func:`array` it needs no pandas.
 
@@ -91,7 +104,7 @@ def arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         items = arrow([*itertools.chain(*lists)], kind.value_type)
         bitmap = None if valid is None else pa.py_buffer(valid)
         return pa.Array.from_buffers(kind, len(lists), [bitmap, pa.py_buffer(ends)], children=[items])
-    numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
+    numbers = np.array([0 if value is None else value for value in values], numpy_dtype(kind))
     return array(numbers, valid)
 
 
@@ -103,7 +116,7 @@ def cells(column: pa.Array) -> tuple[np.ndarray, np.ndarray, int]:
     """
     bitmap, data = column.buffers()
     values = np.frombuffer(
-        data, column.type.to_pandas_dtype(), len(column), column.offset * column.type.byte_width
+        data, numpy_dtype(column.type), len(column), column.offset * column.type.byte_width
     )
     valid = np.frombuffer(bitmap, np.uint8) if column.null_count else np.empty(0, np.uint8)
     return values, valid, column.offset

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_bnn.data.chunks import LABEL, PROBABILITY
+from recsys_bnn.data.chunks import LABEL, PROBABILITY, numpy_dtype
 from recsys_bnn.data.vocabulary import FILE, read_counts
 from seminar_common.errors import UserError, choices
 from seminar_common.files import check_utf8, read_json
@@ -159,7 +159,7 @@ class _Split:
     def column(self, name: str) -> np.ndarray:
         """Return a plain column in memory."""
         batches = (self.reader.get_batch(i).column(name) for i in range(self.blocks))
-        empty = np.empty(0, self.reader.schema.field(name).type.to_pandas_dtype())
+        empty = np.empty(0, numpy_dtype(self.reader.schema.field(name).type))
         return np.concatenate([empty, *(column.to_numpy() for column in batches)])
 
 
