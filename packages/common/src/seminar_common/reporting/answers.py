@@ -59,7 +59,8 @@ def without_sign(row: Row) -> str:
 
 
 def _metric(row: Row) -> Metric:
-    return metric_named(row.metric, row.unit)
+    metric = metric_named(row.metric, row.unit)
+    return dataclasses.replace(metric, unit="points") if metric.signed and metric.unit == "%" else metric
 
 
 def quality_name(row: Row) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from seminar_common.display import DIFFERENCE, metric_named
+from seminar_common.display import DIFFERENCE, in_column_order, metric_named
 from seminar_common.reporting import markdown
 from seminar_common.reporting.answers import listed
 from seminar_common.reporting.differing import changed, flat, options
@@ -118,7 +118,8 @@ def results(topic: Topic, part: str, prefix: str, without: int = -1) -> list[Blo
     found: list[Block] = []
     for number, (question, answer) in enumerate(topic.answered):
         if question.part == part:
-            found += [heading(question.text), sentence(answer.sentence), *map(sentence, answer.more)]
+            more = [items(answer.more)] if len(answer.more) > 2 else map(sentence, answer.more)
+            found += [heading(question.text), sentence(answer.sentence), *more]
             found += evidence(answer, f"{prefix}-{number}") if number != without else []
     return found
 
@@ -214,10 +215,7 @@ def _by_name(values: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str,
 
 def _metrics(topic: Topic) -> list[Block]:
     """Return what the metrics of the answers are."""
-    shown = [
-        name for _, answer in topic.answered for name in (*answer.metrics, *(r.metric for r in answer.rows))
-    ]
-    shown = shown if topic.answered else [row.metric for row in topic.rows]
+    shown = _spoken_of(topic) or [row.metric for row in topic.rows]
     known = [metric_named(name) for name in dict.fromkeys(name.removesuffix(DIFFERENCE) for name in shown)]
     lines = [
         [
@@ -250,12 +248,20 @@ def notes(topic: Topic) -> list[Block]:
     return [{"kind": "note", "text": note} for note in found]
 
 
-def appendix(topic: Topic) -> list[dict[str, Any]]:
-    """Return all figures of each run, and everything that it was made with."""
+def appendix(topic: Topic, screen: bool) -> list[dict[str, Any]]:
+    """Return the figures of each run, and everything that it was made with.
+
+    On paper the columns are those that the answers speak of: all of a study's would fill a book.
+    """
     found = []
     shown = not topic.answered and len(topic.runs) == 1  # under Results
     for run in () if shown else topic.runs:
-        blocks = tables(run.results.rows, heading=run.lines)
+        columns = None if screen else _columns(topic, run.results.rows)
+        blocks = tables(run.results.rows, columns, heading=run.lines)
+        if left := len({row.metric for row in run.results.rows} - set(columns or ())) if columns else 0:
+            blocks.append(
+                sentence(f"{left} further columns stand in results.json, and in this report as .html.")
+            )
         found.append({"title": f"All figures of {run.title}", "blocks": blocks, "turned": True})
     for run in topic.runs:
         if blocks := made_with(run):
@@ -263,6 +269,19 @@ def appendix(topic: Topic) -> list[dict[str, Any]]:
                 {"title": f"Settings and environment of {run.title}", "blocks": blocks, "turned": False}
             )
     return [part for part in found if part["blocks"]]
+
+
+def _columns(topic: Topic, rows: Sequence[Row]) -> list[str] | None:
+    """Return the metrics of rows that the answers of a topic speak of, with their differences; None for all."""
+    used = {name.removesuffix(DIFFERENCE) for name in _spoken_of(topic)}
+    names = in_column_order(row.metric for row in rows)
+    return [name for name in names if name.removesuffix(DIFFERENCE) in used] or None
+
+
+def _spoken_of(topic: Topic) -> list[str]:
+    return [
+        name for _, answer in topic.answered for name in (answer.metrics or (r.metric for r in answer.rows))
+    ]
 
 
 def made_with(run: Section) -> list[Block]:
@@ -304,7 +323,7 @@ def study(
         "front": [],
         "back": [],
         "known": _known_references(topics, own),
-        "appendix": [part for topic in topics for part in appendix(topic)],
+        "appendix": [part for topic in topics for part in appendix(topic, screen)],
     }
     if len(topics) > 1:
         page["front"] = _parts({"Introduction": own.of("Introduction")})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seminar_common.reporting.markdown import plain
 from seminar_common.reporting.screen import TEMPLATES, printable
 
 _LONGEST = 26
@@ -49,11 +50,19 @@ def _laid_out(page: dict[str, Any], folder: Path) -> dict[str, Any]:
         for block in blocks:
             if block["kind"] in ("table", "differences"):
                 _lay_out(block, width, _SMALL if width == TURNED else _BODY)
+            elif block["kind"] == "grid":
+                block["shares"] = _shares(block)
             elif block["kind"] == "picture":
                 file = folder / f"picture-{len(list(folder.glob('picture-*')))}.{block['format']}"
                 file.write_bytes(block.pop("image"))
                 block["file"] = file.name
     return page
+
+
+def _shares(grid: Mapping[str, Any]) -> list[int]:
+    """Return the share of each column in the width of a table of text."""
+    lines = [line for line in (grid["head"], *grid["lines"]) if line]
+    return [max(8, min(50, max(len(plain(line[n])) for line in lines))) for n in range(len(lines[0]))]
 
 
 def _all_blocks(page: Mapping[str, Any]) -> Iterator[tuple[list[dict[str, Any]], float]]:

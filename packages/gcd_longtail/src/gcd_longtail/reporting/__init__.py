@@ -1,0 +1,1 @@
+"""What this topic tells in reports: its questions, how rows answer them, and its text."""
