@@ -8,12 +8,14 @@ from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, get_type_hints
 
 import pytest
 
+from seminar_common import files
 from seminar_common.cli import example_arguments, parse
+from seminar_common.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 TOPICS = sorted(path.name for path in (ROOT / "packages").iterdir() if path.name != "common")
@@ -192,3 +194,21 @@ def test_no_file_names_a_registry_host_or_carries_a_lock() -> None:
             text = path.read_text(encoding="utf-8")
             assert not [host for host in hosts if host in text], name
     assert not [name for name in listed if name.endswith("uv.lock")]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "doc_detect.adapt_study:adapt_study",
+        "doc_detect.study:study",
+        "gcd_longtail.estimate_k:compare",
+        "gcd_longtail.loop:loop",
+        "gcd_longtail.study:study",
+        "recsys_bnn.study:study",
+    ],
+)
+def test_two_studies_do_not_write_to_one_folder(work: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    module, name = work.split(":")
+    with files.locked(tmp_path / "out"), pytest.raises(UserError, match="another run is writing to it"):
+        getattr(import_module(module), name)(SimpleNamespace(out=tmp_path / "out"))

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -246,3 +247,16 @@ def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
 def test_a_name_that_is_no_utf8_can_be_written() -> None:
     assert files.encodable("k\xe4se.png") == "k\xe4se.png"
     assert files.encodable(os.fsdecode(b"k\xe4se.png")) == "k\\xe4se.png"
+
+
+def test_work_that_goes_on_in_its_folder_is_done_by_one_run_at_a_time(tmp_path: Path) -> None:
+    @files.one_at_a_time
+    def work(settings: SimpleNamespace) -> str:
+        """Say where."""
+        return f"in {settings.out}"
+
+    assert work.__name__ == "work" and work.__doc__ == "Say where."
+    assert work(SimpleNamespace(out=None)) == "in None"
+    with files.locked(tmp_path / "out"), pytest.raises(UserError, match="another run is writing to it"):
+        work(SimpleNamespace(out=tmp_path / "out"))
+    assert work(SimpleNamespace(out=tmp_path / "out")) == f"in {tmp_path / 'out'}"

@@ -1,22 +1,26 @@
 """Files that are either there in full or not there at all."""
 
 import errno
+import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seminar_common.errors import UserError
 from seminar_common.progress import is_first_process
 
 if TYPE_CHECKING:
     import numpy as np
+
+S = TypeVar("S")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -280,6 +284,21 @@ def locked(path: Path) -> Generator[None]:
         for folder in made:
             with suppress(OSError):  # it holds something by now
                 folder.rmdir()
+
+
+def one_at_a_time(work: Callable[[S], R]) -> Callable[[S], R]:
+    """Make a function of settings refuse to work while another run writes to the same ``settings.out``.
+
+    For work that goes on in its folder, and so can't reserve it. See :func:`locked`.
+    """
+
+    @functools.wraps(work)
+    def alone(settings: S) -> R:
+        out = getattr(settings, "out", None)
+        with nullcontext() if out is None else locked(out):
+            return work(settings)
+
+    return alone
 
 
 @contextmanager

@@ -73,6 +73,7 @@ class Subject:
     fingerprint: str
 
 
+@files.one_at_a_time
 def adapt_study(settings: AdaptStudySettings) -> Results:
     """Adapt with every method and seed, measure, and write ``results.json`` and ``report.html`` into the folder.
 

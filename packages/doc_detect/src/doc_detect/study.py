@@ -32,6 +32,7 @@ class Model:
     detector: PageDetector
 
 
+@files.one_at_a_time
 def study(settings: StudySettings) -> Results:
     """Measure every model on every set; write ``results.json`` and ``report.html`` into the folder.
 

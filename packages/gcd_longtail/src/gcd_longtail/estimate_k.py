@@ -9,7 +9,7 @@ from gcd_longtail.figures.discovery_rows import Identity, estimate_rows
 from gcd_longtail.figures.k_rows import OURS, estimated, k_rows, splits_below
 from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.settings.methods import EstimateKSettings
-from seminar_common import runs
+from seminar_common import files, runs
 from seminar_common.progress import progress, say
 from seminar_common.publish import publish
 from seminar_common.report import Section
@@ -45,6 +45,7 @@ def _one(data: Data, settings: EstimateKSettings) -> None:
         say(f"do not rely on it: {guess.doubt}")
 
 
+@files.one_at_a_time
 def compare(settings: EstimateKSettings) -> Results:
     """Estimate on every split below the data folder; write ``results.json`` and ``report.html``.
 

@@ -98,6 +98,7 @@ class Case:
         return read_steps(self.file, self.facts)
 
 
+@files.one_at_a_time
 def loop(settings: LoopSettings) -> Results:
     """Run what is missing, compare what was asked, write ``results.json`` and ``report.html``.
 

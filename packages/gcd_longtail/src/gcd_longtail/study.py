@@ -88,6 +88,7 @@ def settings_of(method: str) -> dict[str, Any]:
     return {name: getattr(value, "__qualname__", value) for name, value in values.items()}
 
 
+@files.one_at_a_time
 def study(settings: StudySettings) -> Results:
     """Run what is missing, compare everything, write ``results.json`` and ``report.html``.
 

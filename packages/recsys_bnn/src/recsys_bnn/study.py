@@ -58,6 +58,7 @@ MAKE_FIGURES = (
 _ALL = VARIANTS | ABLATIONS
 
 
+@files.one_at_a_time
 def study(settings: StudySettings) -> Results:
     """Train, predict and compare every model; publish the figures in the folder.
 
