@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcd_longtail import demo as demo_module
 from gcd_longtail import discover as discovery
 from gcd_longtail.backbones.extract import Extractor
 from gcd_longtail.checks import checks
-from gcd_longtail.demo import demo
 from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
 from gcd_longtail.discovery.predictors import nearest_centroid
@@ -289,16 +287,6 @@ def test_central_images_are_near_their_class() -> None:
     features = np.array([[0.0], [1.0], [5.0], [10.0], [12.0]], np.float32)
     got = centrality(nearest_centroid(np.array([[0.0], [11.0]])), features, np.array([0, 0, 0, 1, 1]))
     assert got == pytest.approx([-2, -1, -3, -1, -1])
-
-
-def test_the_demo_finds_digits_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_module, "METHODS", ("ward",))
-    page = demo(tmp_path / "demo", None)
-    assert abs(page.results.one(metric="k_estimated").value - 10) <= 1
-    assert page.results.one(split="transductive", metric="macro_novel").value > 0.6
-    assert "novel-1" in (tmp_path / "demo" / "gallery.html").read_text()
-    assert any("There are 10." in note for note in page.results.notes)
-    assert page.links == [("Gallery of what ward found", "gallery.html")]
 
 
 def test_the_doctor_finds_the_backbone_and_misses_the_data(tmp_path: Path) -> None:

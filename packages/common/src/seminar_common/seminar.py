@@ -12,6 +12,8 @@ COMMANDS = {
         "seminar_common.demos:main",
         examples=("", "--threads 1 --out runs/first-look"),
         inputs=("data",),
+        new=("out",),
+        marks={"out": {"demo.json": ("seminar demo",)}},
     ),
     "report": Command(
         ReportSettings,

@@ -314,6 +314,7 @@ COMMANDS = {
         extra="train",
         inputs=("data",),
         new=("out",),
+        marks={"out": {"demo.json": ("doc-detect demo",)}},
     ),
 }
 

@@ -151,6 +151,7 @@ COMMANDS = {
         examples=("", "--out runs/first-look --threads 1"),
         inputs=("data",),
         new=("out",),
+        marks={"out": {"demo.json": ("gcd-longtail demo",)}},
     ),
 }
 

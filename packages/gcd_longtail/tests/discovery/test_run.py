@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from gcd_longtail import train as training
-from gcd_longtail.demo import write_run_gallery
 from gcd_longtail.discovery.predictors import nearest_centroid
 from gcd_longtail.discovery.problem import Discovery, Problem
 from gcd_longtail.discovery.run import class_names, load_found, sort_novel
@@ -204,8 +203,6 @@ def test_a_run_is_not_scored_on_other_features(tmp_path: Path) -> None:
         evaluate(EvaluateSettings(run, resamples=100))
     with pytest.raises(UserError, match=message):
         train(TrainSettings(resume=run))
-    with pytest.raises(UserError, match=message):
-        write_run_gallery(tmp_path / "gallery.html", run, load(data))
     features(FeaturesSettings(data, FeatureConfig("pixels", 8)))
     assert evaluate(EvaluateSettings(run, resamples=100)).rows == first
 

@@ -158,6 +158,7 @@ COMMANDS = {
         extra="train",
         inputs=("data",),
         new=("out",),
+        marks={"out": {"demo.json": ("recsys-bnn demo",)}},
     ),
 }
 

@@ -12,6 +12,7 @@ from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.evaluate import QUALITY, evaluate
 from recsys_bnn.pack import pack
 from recsys_bnn.prepare import prepare
+from recsys_bnn.reporting.demo_pictures import ROWS, Measured, quality_against_bytes, squares
 from recsys_bnn.runtime.packed import PackedModel, load
 from recsys_bnn.settings.pack import PackSettings
 from recsys_bnn.settings.prepare import PrepareConfig
@@ -20,15 +21,20 @@ from recsys_bnn.study_models.baselines import logistic_regression
 from recsys_bnn.study_models.variants import VARIANTS
 from recsys_bnn.train import train
 from seminar_common import bootstrap
-from seminar_common.demos import DemoPage, DemoSettings, run_demos
+from seminar_common.demo_page import Bar, Bars, Panel, Story
+from seminar_common.demos import DemoSettings, run_demos
+from seminar_common.display import metric_named
 from seminar_common.progress import say
 from seminar_common.results import Results, Row, merge
 from seminar_common.runs import command_line
 
 # A log that a few seconds of training can learn from: fewer, stronger interactions than the default.
 LOG = SyntheticConfig(100_000, main_share=0.2, dense_share=0.3, pairs=4, rank=2, drift=0.1)
-MODELS = ("float", "binary-a4", "binary")
-BATCHES = (1, 128)
+FLOAT, OURS = "float", "binary-a4"
+MODELS = (FLOAT, OURS, "binary")
+BEST = "best-possible"
+"""The true probabilities of generated rows."""
+BATCHES = (1, ROWS)
 """Rows that a timed call scores."""
 _SECONDS, _LEAST_CALLS = 0.5, 20  # of each timing
 _CHECKED_ROWS = 20_000
@@ -39,7 +45,7 @@ def main(settings: DemoSettings) -> None:
     run_demos({"recsys_bnn": demo}, settings)
 
 
-def demo(folder: Path, data: Path | None) -> DemoPage:
+def demo(folder: Path, data: Path | None) -> Story:
     """Prepare a click log, train the models, measure and pack them; fill ``folder``.
 
     Args:
@@ -47,39 +53,26 @@ def demo(folder: Path, data: Path | None) -> DemoPage:
         data: Folder with a Criteo log; None generates one.
     """
     log = folder / "log.txt" if data is None else criteo_log(data)
-    if data is None:
-        write_log(log, LOG)
+    true = write_log(log, LOG) if data is None else None
     name = "synthetic" if data is None else ""
-    prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=folder / "data", name=name))
+    prepare(PrepareConfig(format="criteo-kaggle", input=(log,), out=folder / "data", name=name, split="time"))
     dataset = open_dataset(folder / "data")
     say("fitting logistic regression")
-    baseline = _quality_rows("logistic-regression", dataset, logistic_regression(dataset))
+    rows = _quality_rows("logistic-regression", dataset, logistic_regression(dataset))
+    if true is not None:  # rows split in time: the last ones are the test rows
+        rows += _quality_rows(BEST, dataset, true[-len(dataset.rows("test")) :])
     preset = small() if data else medium()
     one_training = dataclasses.replace(preset.optimization, choose_passes="no")
     settings = dataclasses.replace(preset, data=folder / "data", optimization=one_training)
     parts = [_train_and_measure(name, settings, folder, dataset) for name in MODELS]
-    results = merge([Results("", tuple(baseline)), *parts], command_line())
-    return DemoPage(title(results), results)
-
-
-def title(results: Results) -> str:
-    """Return the headline: bytes, microseconds and ROC AUC of `binary-a4`, and beside them those of float."""
-    ours, float_ = (_lead(results, name) for name in ("binary-a4", "float"))
-    return f"Binary recommender: {ours}; float {float_}"
-
-
-def _lead(results: Results, model: str) -> str:
-    packed = results.one(model=model, metric="packed_mb").value
-    latency = results.one(model=model, metric="latency_us_p50", batch=BATCHES[-1]).value
-    auc = results.one(model=model, metric="roc_auc", split="test").value
-    return f"{1000 * packed:,.0f} kB, {latency:,.0f} \u00b5s for {BATCHES[-1]} rows, AUC {auc:.4f}"
+    return story(merge([Results("", tuple(rows)), *parts], command_line()))
 
 
 def _train_and_measure(name: str, settings: TrainSettings, folder: Path, dataset: Dataset) -> Results:
     run, file = folder / "runs" / name, folder / "models" / f"{name}.safetensors"
     train(dataclasses.replace(VARIANTS[name].change(settings), out=run))
     measured = evaluate(
-        EvaluateSettings(run=run, baseline=None if name == "float" else folder / "runs" / "float")
+        EvaluateSettings(run=run, baseline=None if name == FLOAT else folder / "runs" / FLOAT)
     )
     file.parent.mkdir(exist_ok=True)
     packed = pack(PackSettings(run=run, out=file, check_rows=_CHECKED_ROWS))
@@ -132,3 +125,106 @@ def _quality_rows(model: str, dataset: Dataset, probabilities: np.ndarray) -> li
         value, low, high = interval.value, interval.low, interval.high
         rows.append(Row(model, dataset.name, "test", metric, value, low, high, n=interval.n))
     return rows
+
+
+# --------------------------------------------------------------------------------------------------- the story
+
+COMMANDS = (
+    (
+        "Prepare your click log, here in Criteo's format (recsys-bnn prepare --help names the others):",
+        "recsys-bnn prepare criteo-kaggle --input train.txt --out data/mine",
+    ),
+    (
+        "Train with 1-bit weights and 4-bit activations:",
+        "recsys-bnn train --data data/mine --out runs/binary-a4 --embedding-bits 1 --mlp-bits 1 --activation-bits 4",
+    ),
+    (
+        "Pack it into a file that recsys-bnn score and serve use without PyTorch:",
+        "recsys-bnn pack --run runs/binary-a4 --out model.safetensors",
+    ),
+)
+NAMES = {
+    FLOAT: "full precision",
+    OURS: "1-bit weights, 4-bit activations",
+    "binary": "1-bit weights and activations",
+    "logistic-regression": "logistic regression",
+}
+
+
+def story(results: Results) -> Story:
+    """Return what the page tells: bytes, microseconds and ROC AUC of `binary-a4` beside those of full precision."""
+    before, ours = (Measured.of(results, model) for model in (FLOAT, OURS))
+    smaller, faster = before.kilobytes / ours.kilobytes, before.microseconds / ours.microseconds
+    paired = results.one(model=OURS, metric="roc_auc_difference", split="test", baseline=FLOAT)
+    answer = (
+        f"With 1-bit weights a model takes {ours.kilobytes:,.0f} kB in place of {before.kilobytes:,.0f} kB and scores "
+        f"{ROWS} rows in {ours.microseconds:,.0f} \u00b5s in place of {before.microseconds:,.0f} \u00b5s; its ROC AUC "
+        f"of {ours.auc:.4f} differs by {_figure(paired)}{_verdict(paired)}."
+    )
+    drawing = squares((NAMES[FLOAT], before), ("packed", ours))
+    return Story(
+        "Small recommenders",
+        "How small and fast can a recommender get before it recommends worse?",
+        f"{smaller:.1f} times smaller, {faster:.1f} times faster",
+        answer,
+        drawing,
+        results,
+        _bars(results),
+        (Panel("Quality against bytes", (drawing, quality_against_bytes(results, NAMES))),),
+        _notes(results),
+        COMMANDS,
+        (("The packed model's training", f"runs/{OURS}/report.html"),),
+    )
+
+
+def _figure(row: Row) -> str:
+    metric = metric_named(row.metric)
+    return f"{metric.text(row.value)} {metric.interval(row)}".strip()
+
+
+def _verdict(paired: Row) -> str:
+    """Say what the interval of a difference means for the packed model."""
+    if paired.ci_low is None or paired.ci_high is None:
+        return ", too few clicks for an interval"
+    if paired.ci_low <= 0 <= paired.ci_high:
+        return ", no loss that can be told"
+    return ", a gain" if paired.value > 0 else ", a loss"
+
+
+def _bars(results: Results) -> list[Bars]:
+    """Return bytes, microseconds and ROC AUC of all models."""
+    measured = {model: Measured.of(results, model) for model in MODELS}
+    size = [
+        Bar(NAMES[name], one.kilobytes, f"{one.kilobytes:,.0f} kB", ours=name == OURS)
+        for name, one in measured.items()
+    ]
+    speed = [
+        Bar(NAMES[name], one.microseconds, f"{one.microseconds:,.0f} \u00b5s", ours=name == OURS)
+        for name, one in measured.items()
+    ]
+    quality = [
+        Bar(NAMES[row.model], row.value, _figure(row), row.ci_low, row.ci_high, ours=row.model == OURS)
+        for row in results.rows
+        if row.metric == "roc_auc" and row.split == "test" and row.model != BEST
+    ]
+    best = [row.value for row in results.rows if row.model == BEST and row.metric == "roc_auc"]
+    note = f"From chance, 0.5, to {best[0]:.4f}, which nothing can beat on these rows." if best else ""
+    return [
+        Bars("Bytes of the packed model", size),
+        Bars(f"Time for {ROWS} rows, one thread", speed, "Median of a call, all in the same engine."),
+        Bars("ROC AUC on rows that came later", quality, note, 0.5, best[0] if best else None),
+    ]
+
+
+def _notes(results: Results) -> tuple[str, ...]:
+    """Return what a reader must know."""
+    best = any(row.model == BEST for row in results.rows)
+    known = (
+        "The clicks are drawn from known probabilities, so the best possible ROC AUC is known. "
+        if best
+        else ""
+    )
+    return (
+        f"{known}The bytes are those of the model; its file also holds the vocabulary, which both models share. A longer "
+        "log has larger tables, of which more can be saved.",
+    )
