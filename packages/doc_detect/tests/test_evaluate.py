@@ -93,7 +93,12 @@ def model(run: Run) -> Path:
 def test_every_figure_is_there_with_its_interval(run: Run, data: Path, tmp_path: Path) -> None:
     results = evaluate(EvaluateSettings(run=run.folder, data=data, out=tmp_path, resamples=100))
     assert read_results(tmp_path).rows == results.rows
-    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html", "environment.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "results.json",
+        "report.html",
+        "environment.json",
+        "pictures",
+    }
     for label in LABELS:
         for metric in ("ap", "ap50", "ap75", "page_ap", "page_f1", "crop_iou"):
             row = results.one(label=label, metric=metric, subset="all")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seminar_common import files
 from seminar_common.progress import is_first_process, say
-from seminar_common.report import Section, check_out, html_page
+from seminar_common.report import Section, check_out, html_page, write_pictures
 from seminar_common.results import Results, as_document
 from seminar_common.summary import print_summary
 
@@ -17,9 +17,9 @@ def publish(
     """Write what was measured into ``folder``, print it, say where it is, and return it.
 
     ``results.json`` is the table of ``section``, ``environment.json`` what it says it was made with (left alone if
-    it says nothing), and ``report.html`` a page of all sections. An older table goes first and the new one comes
-    last: whoever finds a table finds the report and the environment that belong to it, also after a kill. Under
-    ``torchrun`` the first process does it for all.
+    it says nothing), ``report.html`` a page of all sections, and ``pictures`` has the pictures of ``section`` for other
+    reports. An older table goes first and the new one comes last: whoever finds a table finds the report and the
+    environment that belong to it, also after a kill. Under ``torchrun`` the first process does it for all.
 
     Args:
         folder: a run folder, or the ``--out`` of a study or a benchmark.
@@ -37,6 +37,7 @@ def publish(
     table, report = folder / "results.json", folder / "report.html"
     check_out(report)
     page = html_page([section, *more], title)
+    write_pictures(folder, section.pictures)
     with ExitStack() as stack:  # renames in the reverse order, once all are written in full
         new_table = stack.enter_context(files.atomic_path(table))
         new_report = stack.enter_context(files.atomic_path(report))

@@ -135,17 +135,19 @@ def curves(topic: Topic, prefix: str) -> list[Block]:
 
 def data(topic: Topic) -> list[Block]:
     """Return the cards of the data sets that the rows are of."""
-    used = list(dict.fromkeys(row.dataset for row in topic.rows if row.dataset))
-    cards = topic.story.cards if topic.story else {}
-    named = {name: topic.story.card(name) for name in used} if topic.story else dict.fromkeys(used)
+    cards, named = topic.story.cards if topic.story else {}, _cards_named(topic)
     found: list[Block] = []
     for card in dict.fromkeys(filter(None, named.values())):
         lines = [[markdown.inline(what), copy.deepcopy(runs)] for what, runs in cards[card]]
-        variants = [name for name in used if named[name] == card]
+        variants = [name for name, own in named.items() if own == card]
         found += [heading(listed(variants)), {"kind": "grid", "head": [], "lines": lines}]
-    if bare := [name for name, card in named.items() if card is None]:
-        found.append(sentence(f"No card is known for {listed(bare)}: say what it is under Data."))
     return found
+
+
+def _cards_named(topic: Topic) -> dict[str, str | None]:
+    """Return by data set of the rows the name of its card, None where there is none."""
+    used = dict.fromkeys(row.dataset for row in topic.rows if row.dataset)
+    return {name: topic.story.card(name) if topic.story else None for name in used}
 
 
 def set_up(topic: Topic) -> list[Block]:
@@ -392,6 +394,9 @@ def _gaps(topics: Sequence[Topic], own: Words, authors: Sequence[str]) -> list[s
         found.append(
             f"{listed(missing)}: write them under these headings in a file for --text, or in RUN/report.md"
         )
+    bare = [name for topic in topics for name, card in _cards_named(topic).items() if card is None]
+    if bare and not any(words.of("Data") for words in (own, *(topic.words for topic in topics))):
+        found.append(f"what {listed(bare)} is, with source and licence: write it under Data")
     if not authors:
         found.append("the author: --author NAME")
     return found
