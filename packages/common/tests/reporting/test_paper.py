@@ -237,6 +237,24 @@ def test_settings_that_differ_stand_in_the_body_and_all_others_in_the_appendix(r
     assert "settings.rate" in appendix and "0.25" in appendix
 
 
+def test_runs_of_one_environment_have_it_once_and_what_is_not_set_is_left_out(run, told):
+    environment = {
+        "command": "tool train --fast",
+        "versions": {"numpy": "2.4", "torch": "2.15"},
+        "cores": None,
+    }
+    other = run.parent / "other"
+    write_results(other / "results.json", told.results)
+    for folder in (run, other):
+        (folder / "environment.json").write_text(json.dumps(environment))
+    out = run.parent / "report.pdf"
+    report.report([run, other], out)
+    text = " ".join(pdf_pages(out))
+    assert text.count("Environment of study and other") == 1
+    assert "versions numpy 2.4, torch 2.15" in text and "null" not in text
+    assert "tool train --fast" in text  # how to reproduce it
+
+
 def test_wide_tables_stay_on_the_page(run, told):
     metrics = ["roc_auc", "accuracy", "log_loss", "size_mb", *(f"odd_metric_{n}" for n in range(14))]
     names = ["a", "a-model-with-quite-a-long-name-of-many-parts", "N" * 70]

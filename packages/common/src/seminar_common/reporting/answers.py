@@ -14,8 +14,17 @@ from seminar_common.tables import is_paired, verdict
 
 
 def all_rows(runs: Iterable[Results]) -> list[Row]:
-    """Return the rows of all runs."""
-    return [row for run in runs for row in run.rows]
+    """Return the rows of all runs; of the same thing that several have measured, what the first of them has."""
+    found: dict[Any, Row] = {}
+    for row in (row for run in runs for row in run.rows):
+        found.setdefault(_same(row), row)
+    return list(found.values())
+
+
+def _same(row: Row) -> Any:
+    """Return what two measurements of the same thing have in common."""
+    plain = dataclasses.replace(row, value=0.0, ci_low=None, ci_high=None, n=None, seeds=None, facts={})
+    return plain, tuple(sorted(row.facts.items()))
 
 
 def where(rows: Iterable[Row], **conditions: Any) -> list[Row]:
@@ -132,6 +141,11 @@ def beside(rows: Sequence[Row]) -> list[Row]:
 def listed(texts: Sequence[str]) -> str:
     """Return texts as a list in a sentence: "a, b and c"."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def number_of(count: int, what: str) -> str:
+    """Return a count with its noun: "1 data set", "3 data sets"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def times(ratio: float) -> str:

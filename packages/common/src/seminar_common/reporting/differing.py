@@ -31,11 +31,11 @@ def changed(config: Mapping[str, Any] | None) -> list[Setting] | None:
     defaults = _defaults(str(config.get("topic", "")), str(config.get("command", "")), config["settings"])
     if defaults is None:
         return None
-    before = dict(flat(defaults))
-    now = flat(config["settings"])
-    return [
-        Setting(name, value, before.get(name, "")) for name, value in now if before.get(name, "null") != value
-    ]
+    before = {name: value for name, value in flat(defaults) if value != "null"}
+    now = [(name, value) for name, value in flat(config["settings"]) if value != "null"]
+    found = [Setting(name, value, before.get(name, "")) for name, value in now if before.get(name) != value]
+    gone = before.keys() - dict(now).keys()
+    return [*found, *(Setting(name, "none", before[name]) for name in before if name in gone)]
 
 
 def _defaults(topic: str, command: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:

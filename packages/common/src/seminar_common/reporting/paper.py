@@ -86,7 +86,7 @@ def answer_lines(topic: Topic) -> list[dict[str, Any]]:
     """Return what a page opens with: a line for each main question, or what the rows say by themselves."""
     if answered := [(q, answer) for q, answer in topic.answered if q.part == "Results"]:
         return [{"question": question.text, "sentence": answer.sentence} for question, answer in answered]
-    return [{"question": "", "sentence": text} for run in topic.runs for text in summary(run.results.rows)]
+    return [{"question": "", "sentence": text} for text in summary(topic.rows)]
 
 
 def lead(topic: Topic, prefix: str) -> list[Block]:
@@ -100,7 +100,7 @@ def evidence(answer: Answer, prefix: str) -> list[Block]:
     """Return an answer's plot and table."""
     found = []
     if answer.drawing is not None:
-        found.append(plot(answer.drawing.draw(), answer.drawing.caption, prefix))
+        found.append({**plot(answer.drawing.draw(), answer.drawing.caption, prefix), "float": True})
     if answer.rows:
         found += tables(answer.rows, answer.metrics or None, caption=answer.caption)
     return found
@@ -239,8 +239,13 @@ def failures(topic: Topic, prefix: str) -> list[Block]:
 
 
 def reproduce(topic: Topic) -> list[Block]:
-    """Return the exact commands."""
-    commands = dict.fromkeys(run.results.command for run in topic.runs if run.results.command)
+    """Return the exact commands: of each run what made it, and what measured it."""
+    commands: dict[str, None] = {}
+    for run in topic.runs:
+        made = (run.environment or {}).get("command")
+        commands |= dict.fromkeys(
+            text for text in (made, run.results.command) if text and isinstance(text, str)
+        )
     return [*topic.told("How to reproduce"), *map(code, commands)]
 
 
@@ -265,12 +270,45 @@ def appendix(topic: Topic, screen: bool) -> list[dict[str, Any]]:
                 sentence(f"{left} further columns stand in results.json, and in this report as .html.")
             )
         found.append({"title": f"All figures of {run.title}", "blocks": blocks, "turned": True})
-    for run in topic.runs:
-        if blocks := made_with(run):
-            found.append(
-                {"title": f"Settings and environment of {run.title}", "blocks": blocks, "turned": False}
-            )
+    found += [
+        {"title": f"All settings of {run.title}", "blocks": [_facts("", run.config)], "turned": False}
+        for run in topic.runs
+        if run.config
+    ]
+    found += _environments(topic)
     return [part for part in found if part["blocks"]]
+
+
+def _environments(topic: Topic) -> list[dict[str, Any]]:
+    """Return what runs were made in, once for those of the same; their commands stand elsewhere."""
+    alike: list[tuple[dict[str, Any], list[str]]] = []
+    for run in topic.runs:
+        environment = {name: value for name, value in (run.environment or {}).items() if name != "command"}
+        titles = next((titles for other, titles in alike if other == environment), None)
+        if titles is not None:
+            titles.append(run.title)
+        elif environment:
+            alike.append((environment, [run.title]))
+    return [
+        {"title": f"Environment of {listed(titles)}", "blocks": [_facts("", environment)], "turned": False}
+        for environment, titles in alike
+    ]
+
+
+def _facts(title: str, values: Mapping[str, Any]) -> Block:
+    """Return settings or an environment, without what is not set; a list of versions is one item."""
+    shown = {name: _in_a_line(value) for name, value in values.items()}
+    return {
+        "kind": "facts",
+        "title": title,
+        "items": [(n, text) for n, text in flat(shown) if text != "null"],
+    }
+
+
+def _in_a_line(value: Any) -> Any:
+    if isinstance(value, Mapping) and len(value) > 1 and all(isinstance(one, str) for one in value.values()):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return value
 
 
 def _columns(topic: Topic, rows: Sequence[Row]) -> list[str] | None:
@@ -288,11 +326,8 @@ def _spoken_of(topic: Topic) -> list[str]:
 
 def made_with(run: Section) -> list[Block]:
     """Return all settings and the environment of a run."""
-    return [
-        {"kind": "facts", "title": title, "items": flat(values)}
-        for title, values in (("Settings", run.config), ("Environment", run.environment))
-        if values
-    ]
+    known = (("Settings", run.config), ("Environment", run.environment))
+    return [_facts(title, values) for title, values in known if values]
 
 
 # ------------------------------------------------------------------------------------------------- whole reports

@@ -10,6 +10,7 @@ from seminar_common.reporting.answers import (
     first,
     listed,
     names,
+    number_of,
     overlap,
     tally,
     value,
@@ -52,8 +53,8 @@ def _lead(runs: Sequence[Results], part: str) -> tuple[list[Row], str, list[str]
     ours, images = here[0].model, {"test": "of new images"}.get(here[0].split, "of unlabelled images")
     tones = [verdict(row)["tone"] for row in here]
     sentence = (
-        f"Over {what} {images} {ours} is surely ahead of the best other method on {tones.count('better')} of {len(here)} data "
-        f"sets, surely behind on {tones.count('worse')}, and not told apart on {tones.count('level')}"
+        f"Over {what} {images} {ours} is surely ahead of the best other method on {tones.count('better')} of "
+        f"{number_of(len(here), 'data set')}, surely behind on {tones.count('worse')}, and not told apart on {tones.count('level')}"
     )
     each = [
         f"{row.dataset}, {row.split}: {figure(row)} over {row.get('over')}, "

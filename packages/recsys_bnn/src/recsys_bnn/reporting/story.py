@@ -14,6 +14,7 @@ from seminar_common.reporting.answers import (
     is_no_loss,
     listed,
     names,
+    number_of,
     quality_name,
     tally,
     times,
@@ -53,8 +54,10 @@ class _Smaller:
 
 
 def _studied(runs: Sequence[Results]) -> list[Row]:
-    """Return the rows of studies; those of a benchmark name the engine that was timed."""
-    return where(all_rows(runs), engine=None)
+    """Return the rows of studies, of test rows where there are; those of a benchmark name the engine that was timed."""
+    rows = where(all_rows(runs), engine=None)
+    split = "test" if where(rows, split="test") else "val"
+    return where(rows, split=(split, ""))
 
 
 def _sets(rows: Sequence[Row]) -> list[str]:
@@ -207,7 +210,7 @@ def _against_simple(runs: Sequence[Results]) -> Answer | None:
     linear = where(paired, model="logistic-regression")
     verdicts = [verdict(row)["tone"] for row in linear]
     sentence = (
-        f"Of {len(linear)} data sets logistic regression is surely worse than the float model on "
+        f"Of {number_of(len(linear), 'data set')} logistic regression is surely worse than the float model on "
         f"{verdicts.count('worse')}, surely better on {verdicts.count('better')}, and not told apart on "
         f"{verdicts.count('level')}."
     )
@@ -332,12 +335,14 @@ def _worst(runs: Sequence[Results]) -> Answer | None:
     paired = [r for r in where(rows, metric="roc_auc_difference", baseline=FLOAT) if r.ablation != ABLATED]
     if not paired:
         return None
-    worst = min(paired, key=lambda row: row.value)
     lost = sorted((r for r in paired if verdict(r)["tone"] == "worse"), key=lambda row: row.value)
-    sentence = (
-        f"{worst.model} loses most: {without_sign(worst)} {quality_name(worst)} on {worst.dataset}. Of "
-        f"{len(paired)} models beside float there are {tally(paired)}."
-    )
+    sentence = f"Of {number_of(len(paired), 'model')} beside float there are {tally(paired)}"
+    if lost:
+        worst = lost[0]
+        sentence += (
+            f"; {worst.model} loses most, {without_sign(worst)} {quality_name(worst)} on {worst.dataset}"
+        )
+    sentence += "."
     return Answer(
         sentence,
         (),
