@@ -234,8 +234,8 @@ def _metrics(topic: Topic) -> list[Block]:
 def failures(topic: Topic, prefix: str) -> list[Block]:
     """Return what goes wrong: the answers about it, and pictures, or how to make some."""
     pictures = [picture(*one) for run in topic.runs for one in run.pictures]
-    found = [*results(topic, "Failure cases", prefix), *pictures]
-    return found if pictures else [*found, *topic.told("Pictures")]
+    told = topic.told("Pictures shown" if pictures else "Pictures")
+    return [*results(topic, "Failure cases", prefix), *told, *pictures]
 
 
 def reproduce(topic: Topic) -> list[Block]:
@@ -301,7 +301,7 @@ def _facts(title: str, values: Mapping[str, Any]) -> Block:
     return {
         "kind": "facts",
         "title": title,
-        "items": [(n, text) for n, text in flat(shown) if text != "null"],
+        "items": [(n, text) for n, text in flat(shown) if text not in ("null", "")],
     }
 
 

@@ -66,7 +66,8 @@ class Story:
     questions: tuple[Question, ...]
     text: Path
     """Its text in Markdown. A heading of the first level begins a section of reports: Title, Abstract, Task, Related
-    work, Method, Limits, Pictures. Under Data each heading of the second level is a data set with its card, a list of
+    work, Method, Set-up, Limits, How to reproduce; Pictures says which command makes some where a run has none, and
+    Pictures shown what those of a run show. Under Data each heading of the second level is a data set with its card, a list of
     ``**what**: text``. Under References each item of a list begins with ``**key**:``, as in ``[@key]``."""
 
     @cached_property

@@ -8,7 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from doc_detect.classes import CLASSES
 from doc_detect.coco import CocoPage, CocoSet
+from doc_detect.detectors.postprocess import box_iou
 from doc_detect.detectors.trained import trained_as
+from doc_detect.figures.coco_metrics import SMALLEST, object_size
 from doc_detect.figures.page_metrics import SURE
 from doc_detect.training.pages import read_labelled
 from seminar_common.report import Picture
@@ -16,6 +18,8 @@ from seminar_common.results import Curve
 from seminar_common.runs import Run
 
 PICTURES = 12
+FIT = 0.5
+"""IoU from which a find fits an object."""
 LONG_SIDE = 560
 TRUTH = (30, 30, 30)
 COLOURS = {
@@ -69,13 +73,33 @@ def page_pictures(pages: CocoSet, truth: Sequence[CocoPage], found: Sequence[Coc
 
 
 def telling_pages(truth: Sequence[CocoPage], found: Sequence[CocoPage], count: int = PICTURES) -> list[int]:
-    """Return evenly spaced numbers of pages on which there is something to see."""
+    """Return the numbers of pages on which there is something to see, at most ``count``, in order.
+
+    Up to half of them are those where most objects were missed; the others are evenly spaced.
+    """
     shown = [
         i
         for i, (page, seen) in enumerate(zip(truth, found, strict=True))
         if len(page.boxes) or (seen.scores is not None and (seen.scores >= SURE).any())
     ]
-    return [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, count).astype(int))] if shown else []
+    lost = {i: len(missed(truth[i], found[i])) for i in shown}
+    worst = sorted((i for i in shown if lost[i]), key=lambda i: -lost[i])[: count // 2]
+    others = [i for i in shown if i not in worst]
+    spaced = np.unique(np.linspace(0, len(others) - 1, min(count - len(worst), len(others))).astype(int))
+    return sorted([*worst, *(others[i] for i in spaced)])
+
+
+def missed(truth: CocoPage, found: CocoPage) -> list[str]:
+    """Return the classes of a page's objects that no sure find of their class fits (IoU of 0.5)."""
+    assert found.scores is not None
+    lost = []
+    for name in COLOURS:
+        number = CLASSES.index(name)
+        boxes = truth.boxes[truth.labels == number]
+        boxes = boxes[object_size(boxes, truth) >= SMALLEST]
+        seen = found.boxes[(found.labels == number) & (found.scores >= SURE)]
+        lost += [name] * int((box_iou(boxes, seen).max(axis=1, initial=0.0) < FIT).sum())
+    return lost
 
 
 def _picture(pages: CocoSet, index: int, truth: CocoPage, found: CocoPage) -> Picture:
@@ -86,8 +110,15 @@ def _picture(pages: CocoSet, index: int, truth: CocoPage, found: CocoPage) -> Pi
     image.save(data, "JPEG", quality=80)
     assert found.scores is not None
     names = [CLASSES[n] for n, score in zip(found.labels, found.scores, strict=True) if score >= SURE]
-    counts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "nothing"
-    return Picture(data.getvalue(), f"{truth.file_name}: found {counts}")
+    lost = missed(truth, found)
+    return Picture(
+        data.getvalue(),
+        f"{truth.file_name}: found {_counts(names) or 'nothing'}{f', missed {_counts(lost)}' if lost else ''}",
+    )
+
+
+def _counts(names: Sequence[str]) -> str:
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
 
 
 def draw_page(image: Image.Image, truth: CocoPage, found: CocoPage) -> None:

@@ -212,7 +212,8 @@ def _generated(runs: Sequence[Results]) -> Answer | None:
         for row in _plain(run.rows)
         if row.dataset.startswith("synthetic") and row.label is None and row.metric in BOXES
     ]
-    sets = [name for name in names(rows) if len(where(rows, dataset=name, metric="ap50")) > 1]
+    rows = _speaking(rows)
+    sets = [name for name in names(rows) if len(names(where(rows, dataset=name), "model")) > 1]
     if not sets:
         return None
     told = []
