@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from doc_detect.adapt import FACTS, ONNX, adapt
+from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet, read_coco, write_coco
 from doc_detect.crop import crop
 from doc_detect.detectors.onnx import OnnxDetector, default_model
-from doc_detect.figures.demo_pictures import boxed_page, cut_outs, gains, said, side_by_side, telling
+from doc_detect.figures.demo_pictures import boxed_page, cut_outs, gains, pair, said, side_by_side, telling
 from doc_detect.figures.detection_report import page_pictures
 from doc_detect.figures.findings import find_on_pages, measured_labels
 from doc_detect.figures.measured import Figure, drawn_figures, figure_row, units
@@ -26,7 +27,7 @@ from doc_detect.synth import synth
 from doc_detect.training.pages import read_labelled
 from seminar_common import files
 from seminar_common.bootstrap import cluster_weights
-from seminar_common.demo_page import Bar, Bars, Panel, Shot, Story
+from seminar_common.demo_page import Bar, Bars, Panel, Story
 from seminar_common.demos import DemoSettings, run_demos
 from seminar_common.device import choose_threads
 from seminar_common.display import metric_named
@@ -36,8 +37,8 @@ from seminar_common.results import Results, Row
 from seminar_common.runs import command_line
 from seminar_common.work import WorkConfig
 
-PAGES = SynthSettings(out=Path(), pages=180, ink=True, long_side=640, val_share=0.45)
-"""Early prints; almost half of them are measured on."""
+PAGES = SynthSettings(out=Path(), pages=180, world="catalogue", ink=True, long_side=640, val_share=0.45)
+"""Almost half of them are measured on."""
 BOXED = 40
 """Pages of the collection with boxes; from 25 they are trained on."""
 ADAPTATION = AdaptSettings(
@@ -67,7 +68,7 @@ def demo(folder: Path, data: Path | None) -> Story:
     real = None if data is None else real_pages(data)
     work = WorkConfig(choose_threads()[0])
     synth(dataclasses.replace(PAGES, out=folder / "ink", work=work))
-    target = write_negatives(folder / "ink", folder / "negatives")
+    target = write_negatives(folder / "ink", folder / "negatives", OnnxDetector(default_model()).labels)
     settings = dataclasses.replace(ADAPTATION, model=default_model(), target=(target.learning,), work=work)
     say("adapting the detector by the scans alone")
     adapt(dataclasses.replace(settings, out=folder / "by-scans"))
@@ -106,14 +107,21 @@ class Target:
     """COCO file of other pages."""
 
 
-def write_negatives(ink: Path, folder: Path) -> Target:
-    """Write pages of ``synth --ink`` as negatives of microfilm; return what is learned from and measured on."""
+def write_negatives(ink: Path, folder: Path, labels: Sequence[str]) -> Target:
+    """Write pages of ``synth --ink`` as negatives of microfilm; return what is learned from and measured on.
+
+    Args:
+        ink: Folder that ``synth`` made.
+        folder: Folder to make.
+        labels: Classes of which a page with boxes has one.
+    """
     sets = {}
     for split in ("train", "val"):
         (folder / split).mkdir(parents=True)
         pages = read_coco(ink / f"{split}.json")
         sets[split] = [_negative(pages, page, folder, split) for page in pages.pages]
-    with_objects = [page for page in sets["train"] if len(page.boxes)][:BOXED]
+    numbers = [class_index(label) for label in labels]
+    with_objects = [page for page in sets["train"] if np.isin(page.labels, numbers).any()][:BOXED]
     info = {"name": "synthetic negatives"}
     write_coco(folder / "boxed.json", with_objects, info)
     write_coco(folder / "val.json", sets["val"], info)
@@ -273,33 +281,31 @@ def _story(
     measured: Measured, verdicts: Sequence[str], crops: Sequence[Path], links: Sequence[tuple[str, str]]
 ) -> Story:
     before, after = measured.found[SOURCE], measured.found[BOXES]
-    names = ("as it ships", f"after {measured.boxed} boxed pages")
-    shown = telling(gains(measured.truth, before, after))
-    pairs = [
-        [
-            (name, boxed_page(measured.pages, i, found[i]), said(measured.truth[i], found[i]))
-            for name, found in zip(names, (before, after), strict=True)
-        ]
-        for i in shown
-    ]
-    first = pairs[0]
-    card = side_by_side(names, (first[0][1], first[1][1]), f"A page: {first[0][2]}, then {first[1][2]}")
-    shots = [Shot(image, f"{name}: {what}") for pair in pairs for name, image, what in pair]
+    names = ("as it ships", f"after {measured.boxed} labelled pages")
+    shown = telling(gains(measured.truth, before, after), measured.truth)
+    pairs = []
+    for i in shown:
+        images = boxed_page(measured.pages, i, before[i]), boxed_page(measured.pages, i, after[i])
+        told = f"{said(measured.truth[i], before[i])}; {names[1]}: {said(measured.truth[i], after[i])}"
+        pairs.append((images, told[0].upper() + told[1:]))
+    best = next(
+        (one for one in pairs if one[0][0].height > one[0][0].width), pairs[0]
+    )  # a card has room for these
     panels = [
         Panel(
-            "Pages before and after",
-            shots,
-            "The pages that gained most, and last the one that lost most, if any lost. Red: illustrations; green: initials.",
+            f"Pages {names[0]}, and {names[1]}",
+            [pair(*one) for one in pairs],
+            "Pages that gained, and last the one that lost most, if any lost. Red: illustrations; other colours: other things.",
         )
     ]
-    if crops:
-        panels.append(Panel("Cut out of the scans", cut_outs(crops, 10), small=True))
+    if loose := [file for file in crops if not file.name.startswith("book")]:  # the book holds the same pages
+        panels.append(Panel("Cut out of the scans", cut_outs(loose, 10), small=True))
     return Story(
         "Scanned pages",
         "Which of these scans hold an illustration, and where?",
         _gained(measured),
         _answer(measured),
-        card,
+        side_by_side(names, *best),
         measured.results,
         _bars(measured),
         panels,
@@ -323,16 +329,20 @@ def _gained(measured: Measured) -> str:
     """Say in a few words what pages with boxes were worth."""
     paired = measured.one(BOXES, "ap50_difference")
     if paired.ci_low is None or paired.ci_low <= 0:
-        return f"No clear gain from {measured.boxed} boxed pages"
+        return f"No clear gain from {measured.boxed} labelled pages"
     before, after = (100 * measured.one(model, "ap50").value for model in (SOURCE, BOXES))
-    return f"{before:.0f}% to {after:.0f}% with {measured.boxed} boxed pages"
+    return f"{measured.boxed} labelled pages lift it from {before:.0f}% to {after:.0f}%"
 
 
 def _answer(measured: Measured) -> str:
-    boxes, scans = (_figure(measured.one(model, "ap50_difference")) for model in (BOXES, SCANS))
+    after, boxes, scans = (
+        _figure(measured.one(model, metric))
+        for model, metric in ((BOXES, "ap50"), (BOXES, "ap50_difference"), (SCANS, "ap50_difference"))
+    )
     return (
-        f"On {len(measured.truth)} pages of a kind that the detector had never seen, AP50 of illustrations changes by {boxes} "
-        f"with {measured.boxed} pages on which somebody drew boxes, and by {scans} with the scans alone."
+        f"On {len(measured.truth)} negatives, a kind of page that it had never seen, the detector's boxes of illustrations "
+        f"have an AP50 of {after} after {measured.boxed} pages on which boxes were drawn: {boxes}. The scans alone bring "
+        f"{scans}."
     )
 
 
@@ -340,7 +350,7 @@ def _bars(measured: Measured) -> list[Bars]:
     names = {
         SOURCE: "as it ships",
         SCANS: "adapted by the scans alone",
-        BOXES: f"adapted by {measured.boxed} boxed pages",
+        BOXES: f"adapted by {measured.boxed} labelled pages",
     }
     titles = {
         "ap50": "Boxes of illustrations (AP50)",
@@ -354,7 +364,7 @@ def _bars(measured: Measured) -> list[Bars]:
                 for model, name in names.items()
                 for row in [measured.one(model, metric)]
             ],
-            f"{len(measured.truth)} pages that no training has seen.",
+            f"{len(measured.truth)} pages that no detector has learned from.",
             end=1.0,
         )
         for metric, title in titles.items()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, CocoSet
 from doc_detect.detectors.postprocess import box_iou
 from doc_detect.figures.detection_report import draw_page
@@ -22,65 +23,80 @@ _SAME = 0.5
 """IoU from which a find is an object."""
 
 
-def right_and_wrong(truth: CocoPage, found: CocoPage) -> tuple[int, int]:
-    """Return how many objects were found with a score of :data:`SURE` or more, and how many such finds are no object."""
+def right_and_wrong(truth: CocoPage, found: CocoPage, label: str = "graphic") -> tuple[int, int]:
+    """Return how many objects of a class were found, and how many finds are none; surely, by :data:`SURE`."""
     assert found.scores is not None
-    sure = found.scores >= SURE
-    boxes, labels = found.boxes[sure], found.labels[sure]
-    same = box_iou(truth.boxes, boxes) >= _SAME
-    same &= truth.labels[:, None] == labels
+    number = class_index(label)
+    boxes = found.boxes[(found.scores >= SURE) & (found.labels == number)]
+    same = box_iou(truth.boxes[truth.labels == number], boxes) >= _SAME
     return int(same.any(axis=1).sum()), int((~same.any(axis=0)).sum())
 
 
 def gains(truth: Sequence[CocoPage], before: Sequence[CocoPage], after: Sequence[CocoPage]) -> np.ndarray:
-    """Return what each page has gained: more objects found and fewer wrong finds, int64 [P]."""
+    """Return what each page has gained: more illustrations found and fewer wrong finds, int64 [P]."""
     scores = [
         [right - wrong for right, wrong in map(right_and_wrong, truth, found)] for found in (before, after)
     ]
     return np.array(scores[1]) - np.array(scores[0])
 
 
-def telling(gained: np.ndarray, best: int = 3) -> list[int]:
-    """Return the numbers of the pages that gained most, and of the one that lost most, where one lost."""
-    order = np.argsort(-gained, kind="stable")
-    chosen = order[:best].tolist()
-    if len(order) > best and gained[order[-1]] < 0:
-        chosen.append(int(order[-1]))
-    return chosen
+def telling(gained: np.ndarray, truth: Sequence[CocoPage], best: int = 3) -> list[int]:
+    """Return the numbers of pages that gained, the most illustrated ones first, and of the one that lost most, if any.
+
+    Where too few gained, pages on which nothing has changed stand for them.
+    """
+    illustrated = np.array([_illustrated(page) for page in truth])
+    chosen = np.lexsort((-illustrated, -np.sign(gained)))[:best].tolist()
+    worst = int(np.lexsort((-illustrated, gained))[0])
+    return [*chosen, worst] if gained[worst] < 0 and worst not in chosen else chosen
 
 
-def boxed_page(pages: CocoSet, number: int, found: CocoPage, long_side: int = LONG_SIDE) -> bytes:
-    """Return a page as JPEG with what was found on it."""
+def _illustrated(page: CocoPage) -> float:
+    sides = (page.boxes[:, 2:] - page.boxes[:, :2])[page.labels == class_index("graphic")]
+    return float(sides.prod(axis=1).sum()) / (page.width * page.height)
+
+
+def boxed_page(pages: CocoSet, number: int, found: CocoPage, long_side: int = LONG_SIDE) -> Image.Image:
+    """Return a page with what was found on it."""
     seen, truth = read_labelled(pages, pages.pages[number], long_side)
     image = Image.fromarray(seen.pixels)
     nothing = dataclasses.replace(truth, boxes=truth.boxes[:0], labels=truth.labels[:0])
     draw_page(image, nothing, found)
-    buffer = io.BytesIO()
-    image.save(buffer, "jpeg", quality=80)
-    return buffer.getvalue()
+    return image
 
 
 def said(truth: CocoPage, found: CocoPage) -> str:
     """Say what was found on a page."""
     right, wrong = right_and_wrong(truth, found)
-    return f"{right} of {len(truth.boxes)} objects found" + (f", {wrong} wrong" if wrong else "")
+    there = int((truth.labels == class_index("graphic")).sum())
+    return f"{right} of {there} illustrations found" + (f", {wrong} wrong" if wrong else "")
 
 
+def pair(images: tuple[Image.Image, Image.Image], caption: str) -> Shot:
+    """Return two pages beside each other as one JPEG."""
+    width, height = sum(image.width for image in images) + _GAP, max(image.height for image in images)
+    both = Image.new("RGB", (width, height), "white")
+    both.paste(images[0], (0, 0))
+    both.paste(images[1], (images[0].width + _GAP, 0))
+    return Shot(_jpeg(both), caption)
+
+
+_GAP = 10
 _WIDTH, _HEIGHT, _HEAD = 400, 250, 24
 
 
-def side_by_side(names: tuple[str, str], images: tuple[bytes, bytes], caption: str) -> Shot:
+def side_by_side(names: tuple[str, str], images: tuple[Image.Image, Image.Image], caption: str) -> Shot:
     """Return two pages beside each other, each with its name above, as the picture of a card."""
     parts, room = [], (_WIDTH - 12) / 2
     for number, (name, image) in enumerate(zip(names, images, strict=True)):
-        with Image.open(io.BytesIO(image)) as opened:
-            scale = min(room / opened.width, (_HEIGHT - _HEAD) / opened.height)
-            width, height = opened.width * scale, opened.height * scale
+        scale = min(room / image.width, (_HEIGHT - _HEAD) / image.height)
+        width, height = image.width * scale, image.height * scale
         x = number * (room + 12) + (room - width) / 2
-        data = base64.b64encode(image).decode()
+        data = base64.b64encode(_jpeg(image)).decode()
+        colour = f"var({'--accent' if number else '--muted'})"
         parts.append(
             f'<text x="{number * (room + 12) + room / 2:.1f}" y="15" text-anchor="middle" font-size="14" '
-            f'font-weight="600" fill="var({"--accent" if number else "--muted"})">{escape(name)}</text>'
+            f'font-weight="600" fill="{colour}">{escape(name)}</text>'
         )
         parts.append(
             f'<image href="data:image/jpeg;base64,{data}" x="{x:.1f}" y="{_HEAD}" width="{width:.1f}" '
@@ -90,6 +106,12 @@ def side_by_side(names: tuple[str, str], images: tuple[bytes, bytes], caption: s
     return Shot("".join([head, *parts, "</svg>"]).encode(), caption)
 
 
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", quality=80)
+    return buffer.getvalue()
+
+
 def cut_outs(files: Sequence[Path], most: int, side: int = 240) -> list[Shot]:
     """Return some of the pictures that were cut out, evenly."""
     shots = []
@@ -97,7 +119,5 @@ def cut_outs(files: Sequence[Path], most: int, side: int = 240) -> list[Shot]:
         with Image.open(files[i]) as opened:
             image = opened.convert("RGB")
         image.thumbnail((side, side))
-        buffer = io.BytesIO()
-        image.save(buffer, "jpeg", quality=80)
-        shots.append(Shot(buffer.getvalue(), files[i].stem))
+        shots.append(Shot(_jpeg(image), files[i].stem))
     return shots
