@@ -164,7 +164,7 @@ def test_long_tables_are_folded_and_short_ones_open(run, told):
     rows = [told.row(f"model-{n}", "roc_auc", 0.7 + n / 1000) for n in range(40)]
     write_results(run / "results.json", Results("tool study", tuple(rows)))
     page = make(run, "report.html")[0].read_text()
-    assert re.search(r'<details class="table">\s*<summary>Table \d+\.[^<]*<span class="note">40 lines', page)
+    assert re.search(r'<details class="table">\s*<summary><b>Table \d+\.</b>[^<]*<span class="note">40 lines', page)
 
 
 def test_gaps_are_named_in_the_report_and_on_the_terminal(run, capsys):
