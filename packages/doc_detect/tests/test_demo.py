@@ -149,7 +149,7 @@ def compared(low: float, high: float) -> Measured:
 
 
 def test_a_gain_is_named_only_where_the_interval_says_so() -> None:
-    assert module._gained(compared(0.1, 0.3)) == "40 labelled pages lift it from 50% to 68%"
+    assert module._gained(compared(0.1, 0.3)) == "40 labelled pages lift the detector from 50% to 68%"
     assert module._gained(compared(-0.1, 0.3)) == "No clear gain from 40 labelled pages"
     answer = module._answer(compared(0.1, 0.3))
     assert "AP50 of 68.0% [58.0, 78.0] after 40 pages on which boxes were drawn: +20.0\u00a0points" in answer

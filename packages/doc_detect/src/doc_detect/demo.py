@@ -331,7 +331,7 @@ def _gained(measured: Measured) -> str:
     if paired.ci_low is None or paired.ci_low <= 0:
         return f"No clear gain from {measured.boxed} labelled pages"
     before, after = (100 * measured.one(model, "ap50").value for model in (SOURCE, BOXES))
-    return f"{measured.boxed} labelled pages lift it from {before:.0f}% to {after:.0f}%"
+    return f"{measured.boxed} labelled pages lift the detector from {before:.0f}% to {after:.0f}%"
 
 
 def _answer(measured: Measured) -> str:
