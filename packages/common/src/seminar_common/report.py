@@ -21,8 +21,8 @@ from seminar_common.results import read_results
 
 __all__ = ["Picture", "ReportSettings", "Section", "check_out", "html_page", "main", "report", "write_report"]
 
-PICTURES = "pictures"
-"""The folder of pictures in a run folder, with their captions in ``captions.json``."""
+PICTURES, CAPTIONS = "pictures", "captions.json"
+"""The folder of pictures in a run folder, and the file in it that has their captions."""
 
 
 def write_report(sections: Sequence[Section | tuple[Any, ...]], out: Path, title: str) -> None:
@@ -157,7 +157,12 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
 
 
 def _read_pictures(folder: Path) -> list[Picture]:
-    captions = _read_settings(folder / "captions.json") or {}
+    captions = _read_settings(folder / CAPTIONS) or {}
+    for name in captions:
+        if not (folder / name).is_file() or Path(name).name != name:
+            raise UserError(
+                f"{folder / CAPTIONS}: names {name}, which is no picture beside it; evaluate the run again"
+            )
     return [Picture((folder / name).read_bytes(), str(caption)) for name, caption in captions.items()]
 
 
@@ -172,4 +177,4 @@ def write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
         for name, one in zip(names, pictures, strict=True):
             (temporary / name).write_bytes(one.image)
         captions = {name: one.caption for name, one in zip(names, pictures, strict=True)}
-        (temporary / "captions.json").write_text(json.dumps(captions, indent=1), encoding="utf-8")
+        (temporary / CAPTIONS).write_text(json.dumps(captions, indent=1), encoding="utf-8")

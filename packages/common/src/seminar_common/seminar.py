@@ -20,9 +20,9 @@ COMMANDS = {
         "seminar_common.report:main",
         examples=(
             "--runs runs/float runs/binary --out report.html",
-            "--runs runs/study --out report.pdf",
+            "--runs runs/study --out report.pdf --author 'A. Student' --text words.md",
         ),
-        inputs=("runs",),
+        inputs=("runs", "text"),
     ),
     "doctor": Command(
         DoctorSettings, "seminar_common.doctor:main", examples=("", "--data data"), inputs=("data",)

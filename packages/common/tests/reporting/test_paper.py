@@ -12,6 +12,7 @@ import sys
 from html.parser import HTMLParser
 
 from seminar_common import report
+from seminar_common.errors import UserError
 from seminar_common.report import Picture, ReportSettings, write_pictures
 from seminar_common.results import Results, write_results
 
@@ -144,6 +145,22 @@ def test_pictures_replace_those_of_before(run):
     assert (run / "pictures" / "01.jpg").exists()
 
 
+def test_a_broken_picture_is_an_error_of_one_line(run):
+    (run / "page.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    (run / "report.md").write_text("# Results\n\n![a](page.png)", encoding="utf-8")
+    with pytest.raises(UserError, match="a picture of the report can't be read"):
+        make(run, "report.pdf")
+    assert not (run.parent / "report.pdf").exists()
+
+
+@pytest.mark.parametrize("name", ["none.jpg", "../results.json"])
+def test_captions_name_pictures_beside_them(run, name):
+    write_pictures(run, [Picture(JPEG, "one")])
+    (run / "pictures" / "captions.json").write_text(json.dumps({name: "a caption"}))
+    with pytest.raises(UserError, match="which is no picture beside it"):
+        make(run, "report.html")
+
+
 def test_a_page_opens_with_the_answer_its_plot_and_its_rows(run):
     out, _ = make(run, "report.html")
     page = out.read_text()
@@ -164,7 +181,9 @@ def test_long_tables_are_folded_and_short_ones_open(run, told):
     rows = [told.row(f"model-{n}", "roc_auc", 0.7 + n / 1000) for n in range(40)]
     write_results(run / "results.json", Results("tool study", tuple(rows)))
     page = make(run, "report.html")[0].read_text()
-    assert re.search(r'<details class="table">\s*<summary><b>Table \d+\.</b>[^<]*<span class="note">40 lines', page)
+    assert re.search(
+        r'<details class="table">\s*<summary><b>Table \d+\.</b>[^<]*<span class="note">40 lines', page
+    )
 
 
 def test_gaps_are_named_in_the_report_and_on_the_terminal(run, capsys):

@@ -58,6 +58,12 @@ def test_a_picture_that_cannot_be_shown_is_an_error_that_names_it(tmp_path, name
         read_words(write(tmp_path, f"![a]({name})"))
 
 
+def test_a_picture_is_one_by_its_content(tmp_path):
+    (tmp_path / "page.png").write_bytes(b"GIF89a")
+    with pytest.raises(UserError, match="neither PNG nor JPEG"):
+        read_words(write(tmp_path, "![a](page.png)"))
+
+
 def test_a_text_that_is_no_text_is_an_error(tmp_path):
     path = tmp_path / "report.md"
     path.write_bytes(b"\xff\xfe\x00")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seminar_common.errors import UserError
 from seminar_common.reporting.markdown import plain
 from seminar_common.reporting.screen import TEMPLATES, printable
 
@@ -24,7 +25,11 @@ PORTRAIT, TURNED = 170.0, 257.0
 
 
 def render(page: dict[str, Any]) -> bytes:
-    """Return the page of :mod:`seminar_common.reporting.paper` as a PDF."""
+    """Return the page of :mod:`seminar_common.reporting.paper` as a PDF.
+
+    Raises:
+        UserError: a picture in it is broken.
+    """
     import matplotlib
     import typst
 
@@ -36,12 +41,19 @@ def render(page: dict[str, Any]) -> bytes:
         (folder / "fonts").mkdir()
         shutil.copy(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", folder / "fonts")
         content = _breakable(_laid_out(printable(page), folder))
-        return typst.compile(
-            folder / "report.typ",
-            format="pdf",
-            font_paths=typst.Fonts(font_paths=[folder / "fonts"]),
-            sys_inputs={"page": json.dumps(content)},
-        )
+        try:
+            return typst.compile(
+                folder / "report.typ",
+                format="pdf",
+                font_paths=typst.Fonts(font_paths=[folder / "fonts"]),
+                sys_inputs={"page": json.dumps(content)},
+            )
+        except typst.TypstError as error:
+            if "decode" not in str(error):
+                raise  # a mistake of ours
+            raise UserError(
+                f"a picture of the report can't be read: {error}; save it anew, or leave it out"
+            ) from error
 
 
 def _laid_out(page: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _KNOWN = {
     "How to reproduce": ("how to reproduce", "reproducibility"),
     "References": ("references", "bibliography"),
 }
+PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"
 OWN = ("Introduction", "Discussion", "Conclusion")
 """Sections that only an author can write."""
 
@@ -91,10 +92,13 @@ def _with_pictures(block: Block, path: Path) -> Block:
         raise UserError(f"{path}: {block['file']} is no .jpg or .png; name a picture of one of these forms")
     if not file.is_file():
         raise UserError(f"{path}: no picture {block['file']} beside it; correct the name or add the file")
-    return picture(file.read_bytes(), block["caption"])
+    image = file.read_bytes()
+    if not image.startswith((PNG, JPEG)):
+        raise UserError(f"{file}: its content is neither PNG nor JPEG; save the picture as one of them")
+    return picture(image, block["caption"])
 
 
 def picture(image: bytes, caption: str) -> Block:
     """Return a picture as a block."""
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    kind = "png" if image.startswith(PNG) else "jpeg"
     return {"kind": "picture", "image": image, "format": kind, "caption": caption}
