@@ -1,15 +1,17 @@
 """What holds for the documentation: figures, links and command lines are those of the repository."""
 
+import json
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, metadata
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from doc_tables import check
 from seminar_common.cli import parse
@@ -91,3 +93,59 @@ def test_command_lines_are_understood(page: Path) -> None:
 
 def test_the_first_page_shows_each_program() -> None:
     assert {program for program, *_ in command_lines(ROOT / "README.md")} == set(PROGRAMS)
+
+
+# ------------------------------------------------------------------------------------ what the first page claims
+
+DISTRIBUTIONS = ("seminar-common", "recsys-bnn", "doc-detect", "gcd-longtail")
+
+
+def required(name: str, seen: dict[str, str]) -> dict[str, str]:
+    """Add to ``seen`` by name what the licence fields of a distribution say, and of all that it may ask for."""
+    try:
+        facts = metadata(name)
+    except PackageNotFoundError:
+        return seen
+    classifiers = [text for text in facts.get_all("Classifier") or [] if text.startswith("License")]
+    texts = [facts.get("License-Expression"), (facts.get("License") or "")[:300], *classifiers]
+    seen[name] = " ".join(filter(None, texts))
+    for line in facts.get_all("Requires-Dist") or []:
+        wanted = Requirement(line)
+        of_extra = wanted.marker is not None and "extra" in str(wanted.marker)
+        if wanted.name not in seen and (name in DISTRIBUTIONS or not of_extra):
+            required(wanted.name, seen)
+    return seen
+
+
+def test_no_part_is_under_the_agpl() -> None:
+    licences: dict[str, str] = {}
+    for name in DISTRIBUTIONS:
+        required(name, licences)
+    assert {"torch", "onnxruntime", "typst", *DISTRIBUTIONS} <= set(licences)
+    assert [name for name, text in licences.items() if re.search("AGPL|Affero", text)] == []
+
+
+ALWAYS = r"roc_auc|accuracy|log_loss|(acc|macro|named_macro)_\w+"
+OVER_CLASSES = r"ap|ap50|ap75|page_ap"
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ROOT.glob("docs/results/*/*/results.json")), ids=lambda f: f.parent.name
+)
+def test_every_quality_of_a_study_has_its_interval(file: Path) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if " bench" in content["command"]:
+        pytest.skip("a benchmark is about time and memory")
+    for row in content["rows"]:
+        quality = re.fullmatch(ALWAYS, row["metric"]) or (
+            re.fullmatch(OVER_CLASSES, row["metric"]) and "label" not in row
+        )
+        assert not quality or row["ci_low"] <= row["value"] <= row["ci_high"], row
+
+
+def test_badges_say_what_the_packages_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in DISTRIBUTIONS:
+        facts = metadata(name)
+        assert facts["License-Expression"] == "Apache-2.0" and "badge/licence-Apache--2.0-" in text
+        assert f"badge/python-%3E%3D{facts['Requires-Python'].removeprefix('>=')}-" in text

@@ -270,7 +270,7 @@ def test_the_method_of_the_documentation_works(
 
 
 def test_it_stands_there_word_for_word() -> None:
-    page = Path(__file__).parents[4] / "docs" / "results" / "doc_adaptation.md"
+    page = Path(__file__).parents[4] / "docs" / "how-to" / "add_an_adaptation_method.md"
     if not page.is_file():
         pytest.skip("the documentation comes with the repository alone")
     assert inspect.getsource(Grey) in page.read_text(encoding="utf-8")

@@ -183,6 +183,12 @@ def test_a_scan_of_30000_pixels_is_refused_before_its_memory_is_asked_for(tmp_pa
         read_page(PageRef(tmp_path / "bomb.png"), 448)
 
 
+def test_a_scan_of_72_megapixels_is_read_like_any_other(tmp_path: Path) -> None:
+    Image.new("1", (8000, 9000), 1).save(tmp_path / "large.png")
+    page = read_page(PageRef(tmp_path / "large.png"), 448)
+    assert (page.width, page.height) == (8000, 9000) and max(page.pixels.shape) < 8000
+
+
 def test_folders_are_searched_and_files_listed_once(tmp_path: Path) -> None:
     for name in ("b/2.jpg", "b/10.JPG", "a.tif", "c/Ü.pdf", "c/.hidden.jpg", ".cache/x.jpg", "c/read.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -305,9 +305,15 @@ def test_the_example_of_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyP
     assert model.novel_score_[digits[y == -1] >= 6].mean() > 0.7
 
 
-def test_the_method_of_the_readme_works_in_the_estimator_too() -> None:
+def test_the_method_of_the_documentation_works_in_the_estimator_too() -> None:
+    page = Path(__file__).parents[4] / "docs" / "how-to" / "add_a_discovery_method.md"
+    if not page.is_file():
+        pytest.skip("the documentation comes with the repository alone")
+    (code,) = re.findall(
+        r'^```python title="one_novel_class.py"\n(.*?)^```', page.read_text("utf-8"), re.S | re.M
+    )
     given: dict[str, Any] = {}
-    exec(readme_block("class OneNovelClass"), given)
+    exec(code, given)
     X, truth = blobs(4)
     model = Discovery(given["OneNovelClass"](), k=4).fit(X, hidden(truth, 3))
     assert set(model.predict(X).tolist()) <= {0, 1, 2, 3}
