@@ -106,6 +106,29 @@ def follow(page: Path, folder: Path) -> None:
 @pytest.mark.parametrize("page", START, ids=lambda page: page.stem)
 def test_a_tutorial_runs_as_written(page: Path, tmp_path: Path) -> None:
     follow(page, tmp_path)
+    for folder, part in WRITTEN[page.stem].items():
+        written = {path.name for path in (tmp_path / folder).iterdir()}
+        assert written and not written - explained(part), part
+
+
+WRITTEN = {
+    "recommender": {"data": "recsys-bnn prepare", "study": "recsys-bnn study"},
+    "pages": {
+        "pages": "doc-detect synth",
+        "found": "doc-detect predict",
+        "quality": "Every run",
+        "adapted": "doc-detect adapt",
+    },
+    "categories": {"found": "gcd-longtail discover", "runs/ward": "gcd-longtail train"},
+}
+"""By tutorial: the folders that are left, and the part of the reference that says what is in them."""
+
+
+def explained(part: str) -> set[str]:
+    """Return the files that a part of the page on folders names, and those of every run."""
+    text = (ROOT / "docs" / "reference" / "folders.md").read_text(encoding="utf-8")
+    parts = {head: body for head, body in re.findall(r"^##+ (.*)$([^#]*)", text, flags=re.M)}
+    return {name.split("/")[0] for name in re.findall(r"`([^`]+)`", parts[part] + parts["Every run"])}
 
 
 def put_clicks(folder: Path) -> None:
