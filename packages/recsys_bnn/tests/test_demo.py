@@ -86,7 +86,9 @@ def test_the_interval_decides_what_is_said_of_a_difference(low: float, high: flo
     rows = tuple(
         dataclasses.replace(row, value=(low + high) / 2) if row.baseline else row for row in results.rows
     )
-    assert story(Results("", rows)).answer.endswith(f", {said}.")
+    told = story(Results("", rows))
+    assert told.answer.endswith(f", {said}.")
+    assert ("AUC" in told.gained) == (said == "a loss")  # a card does not boast of bytes that cost quality
 
 
 def test_rows_of_people_have_no_known_best() -> None:

@@ -165,7 +165,7 @@ def story(results: Results) -> Story:
     return Story(
         "Small recommenders",
         "How small and fast can a recommender get before it recommends worse?",
-        f"{smaller:.1f} times smaller, {faster:.1f} times faster",
+        f"{smaller:.1f} times smaller, {faster:.1f} times faster" + _price(paired),
         answer,
         drawing,
         results,
@@ -180,6 +180,12 @@ def story(results: Results) -> Story:
 def _figure(row: Row) -> str:
     metric = metric_named(row.metric)
     return f"{metric.text(row.value)} {metric.interval(row)}".strip()
+
+
+def _price(paired: Row) -> str:
+    """Say what it costs, where it costs anything that can be told."""
+    lost = paired.ci_high is not None and paired.ci_high < 0
+    return f", AUC {metric_named(paired.metric).text(paired.value)}" if lost else ""
 
 
 def _verdict(paired: Row) -> str:
