@@ -11,6 +11,7 @@ from gcd_longtail.figures.discovery_rows import (
     run_rows,
     score_clusters,
 )
+from gcd_longtail.figures.mistakes import mistakes
 from gcd_longtail.figures.trust_rows import trust_of, trust_rows
 from gcd_longtail.settings.commands import EvaluateSettings
 from gcd_longtail.train import reopen
@@ -21,7 +22,7 @@ from seminar_common.results import Results
 
 
 def evaluate(settings: EvaluateSettings) -> Results:
-    """Score a run; write its ``results.json`` and ``report.html``.
+    """Score a run; write its ``results.json``, ``report.html`` and pictures of mistakes.
 
     Raises:
         UserError: the run is missing or unfinished, or its split or its features changed.
@@ -48,5 +49,8 @@ def evaluate(settings: EvaluateSettings) -> Results:
     ]
     title = f"{trained.method} on {data.split.name}"
     results = Results(runs.command_line(), tuple(rows), notes=more)
-    section = Section(title, results, run.config(), run.environment(), figures)
+    wrong = (
+        mistakes(clusters["transductive"], scored["transductive"], data) if "transductive" in scored else []
+    )
+    section = Section(title, results, run.config(), run.environment(), figures, wrong)
     return publish(run.folder, title, section, shown=("k_estimated", *HEADLINES, *bacon_figures.HEADLINES))
