@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from doc_tables import check
@@ -52,6 +53,25 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
             file = page.parent / path if path else page
             assert file.exists(), f"{target}: no such file"
             assert not anchor or anchor in heading_anchors(file), f"{target}: no such heading"
+
+
+def test_the_site_has_every_page_and_leads_to_no_other() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    docs = ROOT / site["docs_dir"]
+    named = {page for part in site["nav"] for title in part.values() for page in listed(title)}
+    assert named == {page.relative_to(docs).as_posix() for page in PAGES if docs in page.parents}
+    assert "plugins" not in site
+    for page in named:
+        links = re.findall(r"\]\(([^)#\s:]+\.md)\b", (docs / page).read_text(encoding="utf-8"))
+        outside = [
+            link for link in links if docs not in (docs / page).parent.joinpath(link).resolve().parents
+        ]
+        assert not outside, f"{page}: the site lacks {outside}; name the file without a link"
+
+
+def listed(part: str | list[dict[str, str]]) -> list[str]:
+    """Return the pages of an entry of the site's contents."""
+    return [part] if isinstance(part, str) else [page for one in part for page in one.values()]
 
 
 def command_lines(page: Path) -> Iterator[list[str]]:
