@@ -69,6 +69,7 @@ FACTORS: Mapping[str, Change] = {
     "agree": _self_training(agree=True),
     "mixed-0.5": _with(mixed_share=0.5),
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
+    "unboxed-most": _self_training(unboxed=("graphic", "drop_capital", "table", "caption")),
     "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
@@ -129,7 +130,8 @@ class AdaptStudySettings:
     the split `all`. Of the models, the detector as it is and the methods are."""
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
-    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-all, or all."""
+    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-most (not
+    stamps), unboxed-all, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
     resamples: int = 1000
