@@ -233,7 +233,12 @@ def _metrics(topic: Topic) -> list[Block]:
 
 def failures(topic: Topic, prefix: str) -> list[Block]:
     """Return what goes wrong: the answers about it, and pictures, or how to make some."""
-    pictures = [picture(*one) for run in topic.runs for one in run.pictures]
+    several = sum(bool(run.pictures) for run in topic.runs) > 1
+    pictures = [
+        picture(image, f"{run.title}: {caption}" if several else caption)
+        for run in topic.runs
+        for image, caption in run.pictures
+    ]
     told = topic.told("Pictures shown" if pictures else "Pictures")
     return [*results(topic, "Failure cases", prefix), *told, *pictures]
 

@@ -65,8 +65,7 @@ def _of_class(
 
 def _strip(images: Sequence[Image.Image]) -> bytes:
     """Return images side by side as a JPEG; a small one is enlarged without smoothing."""
-    width = len(images) * (_TILE + _GAP) - _GAP
-    picture = Image.new("RGB", (width, _TILE), "white")
+    picture = Image.new("RGB", (IMAGES * (_TILE + _GAP) - _GAP, _TILE), "white")  # all strips are of one size
     for number, image in enumerate(images):
         scale = _TILE / max(image.size)
         size = [max(1, round(scale * side)) for side in image.size]
