@@ -38,6 +38,14 @@ def test_tables_are_those_that_the_committed_results_make() -> None:
     assert check(ROOT) == [], "run `uv run python tools/doc_tables.py`"
 
 
+@each_page
+def test_a_long_table_is_folded_below_the_rows_that_matter(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    open_text = re.sub(r"<details.*?</details>", "", text, flags=re.S)
+    for marker, table in re.findall(r"<!-- (table: .*?) -->(.*?)<!-- end table -->", open_text, flags=re.S):
+        assert table.count("\n|") <= 20, f"{marker}: fold it into <details>, with a choice of its rows above"
+
+
 def heading_anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a page."""
     titles = re.findall(r"^#+ +(.*)$", page.read_text(encoding="utf-8"), flags=re.M)
