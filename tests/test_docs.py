@@ -82,6 +82,16 @@ def listed(part: str | list[dict[str, str]]) -> list[str]:
     return [part] if isinstance(part, str) else [page for one in part for page in one.values()]
 
 
+def test_the_way_of_one_batch_leads_through_files_that_are_there() -> None:
+    text = (ROOT / "docs" / "explain" / "architecture.md").read_text(encoding="utf-8")
+    (way,) = re.findall(r"^## The way of one batch$(.*?)^## ", text, flags=re.S | re.M)
+    for part in way.split("\n\n**")[1:]:
+        (topic,) = re.findall(r"\(`(\w+)`\)", part.split(".")[0])
+        named = re.findall(r"`([\w/]+(?:\.py|/|/\w+))`", part)
+        gone = [name for name in named if not (ROOT / "packages" / topic / "src" / topic / name).exists()]
+        assert len(named) > 4 and not gone, topic
+
+
 def command_lines(page: Path) -> Iterator[list[str]]:
     """Yield program and arguments of each call of our own programs in the code blocks of a page."""
     for block in re.findall(
