@@ -49,7 +49,7 @@ SOURCE, SCANS, BOXES = "source-only", "adapted", "adapted-boxed"
 METRICS = ("ap", "ap50", "page_ap", "page_f1", "crop_iou")
 SURE = 0.3
 """Score from which illustrations are cut out."""
-_RESAMPLES = 500
+RESAMPLES = 500
 _MOST_REAL_PAGES = 40
 
 
@@ -223,7 +223,7 @@ class Measured:
         boxed: int,
     ) -> Results:
         books = units(truth)
-        draws = cluster_weights(books.tolist(), _RESAMPLES, 0)
+        draws = cluster_weights(books.tolist(), RESAMPLES, 0)
         figures = {model: drawn_figures(truth, one, labels, books, draws) for model, one in found.items()}
         rows = []
         for model, values in figures.items():
@@ -295,7 +295,7 @@ def _story(
         Panel(
             f"Pages {names[0]}, and {names[1]}",
             [pair(*one) for one in pairs],
-            "Pages that gained, and last the one that lost most, if any lost. Red: illustrations; other colours: other things.",
+            "The pages that gained most, and last the one that lost most, if any lost. Red: illustrations.",
         )
     ]
     if loose := [file for file in crops if not file.name.startswith("book")]:  # the book holds the same pages
@@ -331,7 +331,7 @@ def _gained(measured: Measured) -> str:
     if paired.ci_low is None or paired.ci_low <= 0:
         return f"No clear gain from {measured.boxed} labelled pages"
     before, after = (100 * measured.one(model, "ap50").value for model in (SOURCE, BOXES))
-    return f"{measured.boxed} labelled pages lift the detector from {before:.0f}% to {after:.0f}%"
+    return f"From {before:.0f}% to {after:.0f}% by {measured.boxed} labelled pages"
 
 
 def _answer(measured: Measured) -> str:

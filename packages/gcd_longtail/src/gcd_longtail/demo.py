@@ -251,7 +251,7 @@ def _story(results: Results, naming: Naming, pile: Pile, folder: Path, what: str
     return Story(
         "Category discovery",
         "What is in this pile of images, when half of the categories have no name yet?",
-        f"{naming.decisions} answers lift right names from {100 * before.value:.0f}% to {100 * after.value:.0f}%",
+        f"From {100 * before.value:.0f}% to {100 * after.value:.0f}% named right by {naming.decisions} answers",
         answer,
         naming_picture(rows[0], pile.images, naming.names),
         results,

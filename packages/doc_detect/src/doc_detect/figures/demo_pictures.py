@@ -41,12 +41,12 @@ def gains(truth: Sequence[CocoPage], before: Sequence[CocoPage], after: Sequence
 
 
 def telling(gained: np.ndarray, truth: Sequence[CocoPage], best: int = 3) -> list[int]:
-    """Return the numbers of pages that gained, the most illustrated ones first, and of the one that lost most, if any.
+    """Return the numbers of the pages that gained most, and of the one that lost most, if any.
 
-    Where too few gained, pages on which nothing has changed stand for them.
+    Of pages that gained as much, those with more of their area illustrated come first.
     """
     illustrated = np.array([_illustrated(page) for page in truth])
-    chosen = np.lexsort((-illustrated, -np.sign(gained)))[:best].tolist()
+    chosen = np.lexsort((-illustrated, -gained))[:best].tolist()
     worst = int(np.lexsort((-illustrated, gained))[0])
     return [*chosen, worst] if gained[worst] < 0 and worst not in chosen else chosen
 
