@@ -99,7 +99,7 @@ HEADINGS = [
     "8 Limits",
     "9 How to reproduce",
     "References",
-    "A All figures of study",
+    "A Figures of study",
 ]
 
 

@@ -271,10 +271,9 @@ def appendix(topic: Topic, screen: bool) -> list[dict[str, Any]]:
         columns = None if screen else _columns(topic, run.results.rows)
         blocks = tables(run.results.rows, columns, heading=run.lines)
         if left := len({row.metric for row in run.results.rows} - set(columns or ())) if columns else 0:
-            blocks.append(
-                sentence(f"{left} further columns stand in results.json, and in this report as .html.")
-            )
-        found.append({"title": f"All figures of {run.title}", "blocks": blocks, "turned": True})
+            text = f"{left} further columns stand in results.json, and in this report as .html."
+            blocks.append({"kind": "note", "text": text})
+        found.append({"title": f"Figures of {run.title}", "blocks": blocks, "turned": True})
     found += [
         {"title": f"All settings of {run.title}", "blocks": [_facts("", run.config)], "turned": False}
         for run in topic.runs
