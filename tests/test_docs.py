@@ -6,13 +6,12 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, metadata
+from importlib.metadata import entry_points, metadata
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
 from doc_tables import check
 from seminar_common.cli import parse
@@ -136,31 +135,6 @@ def test_the_first_page_shows_each_program() -> None:
 # ------------------------------------------------------------------------------------ what the first page claims
 
 DISTRIBUTIONS = ("seminar-common", "recsys-bnn", "doc-detect", "gcd-longtail")
-
-
-def required(name: str, seen: dict[str, str]) -> dict[str, str]:
-    """Add to ``seen`` by name what the licence fields of a distribution say, and of all that it may ask for."""
-    try:
-        facts = metadata(name)
-    except PackageNotFoundError:
-        return seen
-    classifiers = [text for text in facts.get_all("Classifier") or [] if text.startswith("License")]
-    texts = [facts.get("License-Expression"), (facts.get("License") or "")[:300], *classifiers]
-    seen[name] = " ".join(filter(None, texts))
-    for line in facts.get_all("Requires-Dist") or []:
-        wanted = Requirement(line)
-        of_extra = wanted.marker is not None and "extra" in str(wanted.marker)
-        if wanted.name not in seen and (name in DISTRIBUTIONS or not of_extra):
-            required(wanted.name, seen)
-    return seen
-
-
-def test_no_part_is_under_the_agpl() -> None:
-    licences: dict[str, str] = {}
-    for name in DISTRIBUTIONS:
-        required(name, licences)
-    assert {"torch", "onnxruntime", "typst", *DISTRIBUTIONS} <= set(licences)
-    assert [name for name, text in licences.items() if re.search("AGPL|Affero", text)] == []
 
 
 ALWAYS = r"roc_auc|accuracy|log_loss|(acc|macro|named_macro)_\w+"

@@ -60,7 +60,7 @@ SMALLEST = "mixed-e1h8-b8-w8-a8"
 
 def recommender_words(root: Path) -> Words:
     """Say how much smaller a model is at which difference in AUC."""
-    study = _results(root, "recsys_bnn/synthetic-5m")
+    study = _results(root, "recsys_bnn/synthetic-5m-fresh")
     size = {model: study.one(model=model, metric="size_mb", split="").value for model in ("float", SMALLEST)}
     paired = study.one(model=SMALLEST, metric="roc_auc_difference", split="test", baseline="float")
     assert paired.ci_low is not None and paired.n is not None
@@ -127,7 +127,7 @@ def _y(auc: float) -> float:
 
 def recommender_svg(root: Path) -> str:
     """Return the picture of ROC AUC against megabytes."""
-    study, words = _results(root, "recsys_bnn/synthetic-5m"), recommender_words(root)
+    study, words = _results(root, "recsys_bnn/synthetic-5m-fresh"), recommender_words(root)
     parts = [
         _label(words.title, MARGIN, TITLE + 22, _fitting(words.title, TITLE, bold=True).size, weight=700)
     ]
