@@ -133,7 +133,7 @@ def _open(out: Path, settings: DemoSettings) -> None:
         UserError: it is something else.
     """
     data = None if settings.data is None else str(settings.data.resolve())
-    facts: dict[str, Any] = {"data": data, "threads": settings.threads}
+    facts: dict[str, Any] = {"data": data, "number_of_threads": settings.threads}
     if not (out / MARKER).is_file():
         files.refuse_existing(out)
         files.write_json(out / MARKER, facts)
