@@ -116,9 +116,9 @@ def test_a_figure_stands_in_a_sentence_with_its_unit_and_interval(tmp_path):
     )
     write_results(tmp_path / "docs" / "results" / "study" / "results.json", Results(COMMAND, rows))
     ward, kmeans = (f"<!-- figure: results/study macro_novel model={name} -->" for name in ("ward", "kmeans"))
-    page = put_page(tmp_path, f"{ward}old<!-- end figure -->, not {kmeans}<!-- end figure -->.")
+    page = put_page(tmp_path, f"It is {ward}old<!-- end figure -->, not {kmeans}<!-- end figure -->.")
     assert update(tmp_path) == ["docs/page.md"] and check(tmp_path) == []
-    whole = f"{ward}61.3% [58.0, 64.0]<!-- end figure -->, not {kmeans}50.0%<!-- end figure -->."
+    whole = f"It is {ward}61.3% [58.0, 64.0]<!-- end figure -->, not {kmeans}50.0%<!-- end figure -->."
     assert lines_of(page) == [whole]
     page.write_text(whole.replace("58.0", "60.0") + "\n")
     assert check(tmp_path) == ["docs/page.md"]
@@ -169,12 +169,22 @@ def test_backticks_in_a_command_do_not_end_its_code(tmp_path):
         (["<!-- table: results/study ap50 -->", END], r"line 1: .* has no ap50; choose log_loss, roc_auc or"),
         (["<!-- table: results/study model=x -->", END], r"line 1: .*has no such row; mend model=x"),
         (['<!-- table: results/study "model=x -->', END], r"line 1: expected FOLDER METRIC"),
-        (["<!-- figure: results/study roc_auc -->x<!-- end figure -->"], r"line 1: 2 figures fit; name one"),
+        (
+            ["<!-- figure: results/study roc_auc model=float -->x<!-- end figure -->"],
+            r"line 1: a figure begins",
+        ),
+        (
+            ["is <!-- figure: results/study roc_auc -->x<!-- end figure -->"],
+            r"line 1: 2 figures fit; name one",
+        ),
         (
             ["<!-- figure: results/study model=float -->x<!-- end figure -->"],
             r"line 1: 0 figures fit; name one",
         ),
-        (["<!-- figure: results/study roc_auc model=float --> x"], r"line 1: expected each figure between"),
+        (
+            ["is <!-- figure: results/study roc_auc model=float --> x"],
+            r"line 1: expected each figure between",
+        ),
         (["x <!-- end figure -->"], r"line 1: expected each figure between"),
     ],
 )

@@ -125,6 +125,10 @@ def _with_figures(line: str, place: str, docs: Path) -> str:
     marked = len(re.findall(r"<!--\s*(?:end )?figure\b", line))
     if not marked:
         return line
+    if line.lstrip().startswith("<!--"):
+        raise UserError(
+            f"{place}: a figure begins the line, which makes it a block of HTML; put a word before it"
+        )
     if marked != 2 * len(_FIGURE.findall(line)):
         raise UserError(
             f"{place}: expected each figure between `<!-- figure: ... -->` and `<!-- end figure -->`"
