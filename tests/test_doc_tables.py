@@ -178,7 +178,7 @@ def test_backticks_in_a_command_do_not_end_its_code(tmp_path):
             r"line 1: 2 figures fit; name one",
         ),
         (
-            ["<!-- figure: results/study model=float -->x<!-- end figure -->"],
+            ["is <!-- figure: results/study model=float -->x<!-- end figure -->"],
             r"line 1: 0 figures fit; name one",
         ),
         (
