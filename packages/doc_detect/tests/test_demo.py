@@ -153,7 +153,24 @@ def test_a_gain_is_named_only_where_the_interval_says_so() -> None:
     assert module._gained(compared(0.1, 0.3)) == "From 50% to 68% by 40 labelled pages"
     assert module._gained(compared(-0.1, 0.3)) == "No clear gain from 40 labelled pages"
     answer = module._answer(compared(0.1, 0.3))
-    assert "AP50 of 68.0% [58.0, 78.0] after 40 pages on which boxes were drawn: +20.0\u00a0points" in answer
+    assert "by +20.0\u00a0points [+10.0, +30.0], to 68.0% [58.0, 78.0]; the scans alone by" in answer
+
+
+def test_what_got_worse_is_said() -> None:
+    plain = compared(0.1, 0.3)
+    assert module._elsewhere(plain) == "No figure is worse than before."
+    lost = Row(
+        BOXES, "negatives", "val", "page_ap_difference", -0.2, -0.3, -0.1, label="stamp", baseline=SOURCE
+    )
+    whole = Row(BOXES, "negatives", "val", "ap_difference", 0.02, -0.01, 0.05, baseline=SOURCE)
+    rows = (*plain.results.rows, whole, lost)
+    told = module._elsewhere(dataclasses.replace(plain, results=Results("", rows)))
+    assert told.startswith(
+        "Over all classes, pages with boxes change AP by +2.0\u00a0points [\u22121.0, +5.0]. "
+    )
+    assert told.endswith(
+        "Worse than before: Page AP of stamp \u221220.0\u00a0points [\u221230.0, \u221210.0]."
+    )
 
 
 def test_a_folder_without_pages_is_refused(tmp_path: Path) -> None:

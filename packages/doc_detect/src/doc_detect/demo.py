@@ -30,7 +30,7 @@ from seminar_common.bootstrap import cluster_weights
 from seminar_common.demo_page import Bar, Bars, Panel, Story
 from seminar_common.demos import DemoSettings, run_demos
 from seminar_common.device import choose_threads
-from seminar_common.display import metric_named
+from seminar_common.display import DIFFERENCE, metric_named
 from seminar_common.errors import UserError
 from seminar_common.progress import progress, say
 from seminar_common.results import Results, Row
@@ -312,6 +312,7 @@ def _story(
         (
             "The pages are negatives, as microfilm has them; the detector has learned from positives alone, and from "
             "drawn pages alone.",
+            _elsewhere(measured),
             f"What adapt itself says, which sees no label: by the scans alone, {verdicts[0]}; with boxes, {verdicts[1]}.",
         ),
         COMMANDS,
@@ -340,9 +341,23 @@ def _answer(measured: Measured) -> str:
         for model, metric in ((BOXES, "ap50"), (BOXES, "ap50_difference"), (SCANS, "ap50_difference"))
     )
     return (
-        f"On {len(measured.truth)} negatives, a kind of page that it had never seen, the detector's boxes of illustrations "
-        f"have an AP50 of {after} after {measured.boxed} pages on which boxes were drawn: {boxes}. The scans alone bring "
-        f"{scans}."
+        f"On {len(measured.truth)} negatives, a kind of page new to the detector, {measured.boxed} pages with boxes change its "
+        f"AP50 for illustrations by {boxes}, to {after}; the scans alone by {scans}."
+    )
+
+
+def _elsewhere(measured: Measured) -> str:
+    """Say what pages with boxes changed for all classes together, and which figures they made worse."""
+    paired = [row for row in measured.results.rows if row.model == BOXES and row.baseline == SOURCE]
+    whole = next((row for row in paired if row.metric == "ap_difference" and row.label is None), None)
+    worse = [
+        f"{metric_named(row.metric.removesuffix(DIFFERENCE)).name} of {row.label or 'all classes'} {_figure(row)}"
+        for row in paired
+        if row.ci_high is not None and row.ci_high < 0
+    ]
+    changed = "" if whole is None else f"Over all classes, pages with boxes change AP by {_figure(whole)}. "
+    return changed + (
+        f"Worse than before: {'; '.join(worse)}." if worse else "No figure is worse than before."
     )
 
 

@@ -80,7 +80,7 @@ def demo(folder: Path, data: Path | None) -> Story:
     story = Results("", notes=(_number_found(found, loaded),))
     rows = Results("", tuple(naming.rows(loaded.split.name, METHODS[-1])))
     return _story(
-        merge([story, rows, *parts], command_line()), naming, pile, folder, _split_name(loaded, data)
+        merge([story, *parts, rows], command_line()), naming, pile, folder, _split_name(loaded, data)
     )
 
 
