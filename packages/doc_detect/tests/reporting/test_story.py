@@ -1,5 +1,6 @@
 """What this topic says of rows, on hand-made ones and on those that are committed."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,8 @@ def test_pages_are_told_apart_as_the_rows_of_all_pages_say() -> None:
     ]
     found = answer("Are pages with an illustration found?", rows)
     assert found.sentence == (
-        "Of 225 pages of books those with an illustration are told from the others with an F1 of 81.1% [70.1, 88.9], "
-        "rapid-layout with 27.4% [21.0, 34.2]."
+        "On 225 pages of books source-only tells those with an illustration from the others with an F1 of "
+        "81.1% [70.1, 88.9], rapid-layout with 27.4% [21.0, 34.2]."
     )
     assert found.more[0] == "The intervals of source-only and rapid-layout do not overlap."
 
@@ -58,6 +59,24 @@ def test_boxes_are_those_that_people_draw_where_both_kinds_are_there() -> None:
     ]
     assert "79.4% for illustrations" in answer("Do the boxes fit?", rows).sentence
     assert "76.5% for illustrations" in answer("Do the boxes fit?", rows[:1]).sentence
+
+
+def test_figures_of_several_splits_are_not_told_as_one() -> None:
+    rows = [
+        dataclasses.replace(row("shipped", "ap50", 0.1 * n, label="graphic"), split=split)
+        for n, split in enumerate(("val", "test", "all"), start=1)
+    ]
+    found = answer("Do the boxes fit?", rows)
+    assert found.sentence == "On books boxes of shipped reach an AP50 of 20.0% for illustrations."
+    parts = [
+        dataclasses.replace(row("shipped", "ap50", 0.5, subset=subset), split=split)
+        for split in ("val", "test")
+        for subset in ("printed", "manuscript")
+    ]
+    assert (
+        answer("Where does it fail?", parts).sentence
+        == "AP50 is 50.0% on printed pages and 50.0% on manuscript pages."
+    )
 
 
 ADAPTED = [

@@ -44,7 +44,10 @@ def _speaking(rows: Sequence[Row]) -> list[Row]:
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if not is_paired(row)]
+    """Return the figures, without paired differences, of one data set and split: the test's where there is one."""
+    found = [row for row in rows if not is_paired(row)]
+    found = where(found, split="test") or found
+    return where(found, dataset=found[0].dataset, split=found[0].split) if found else []
 
 
 def _class(label: str | None) -> str:
@@ -61,8 +64,8 @@ def _pages_found(runs: Sequence[Results]) -> Answer | None:
             continue
         peers = where(rows, metric="page_f1", model=PEERS)
         sentence = (
-            f"Of {sorted_.n:,} pages of {sorted_.dataset} those with an illustration are told from the others with an "
-            f"F1 of {figure(sorted_)}"
+            f"On {sorted_.n:,} pages of {sorted_.dataset} {sorted_.model} tells those with an illustration from the "
+            f"others with an F1 of {figure(sorted_)}"
         )
         sentence += "".join(f", {peer.model} with {figure(peer)}" for peer in peers)
         told = [_apart(sorted_, peer) for peer in peers]
@@ -111,7 +114,7 @@ def _boxes_fit(runs: Sequence[Results]) -> Answer | None:
         shown = [row for row in rows if row.model in (model, *PEERS)]
         kind = " Truth is the boxes as people draw them." if _boxes(run.rows) == "drawn" else ""
         return Answer(
-            f"On {ours[0].dataset} boxes reach an AP50 of {listed(told)}.",
+            f"On {ours[0].dataset} boxes of {model} reach an AP50 of {listed(told)}.",
             (f"AP50 asks for half of the union of two boxes; AP asks for more, up to 95%.{kind}",),
             tuple(shown),
             BOXES,
@@ -209,7 +212,8 @@ def _generated(runs: Sequence[Results]) -> Answer | None:
     rows = [
         row
         for run in runs
-        for row in _plain(run.rows)
+        for row in run.rows
+        if not is_paired(row)
         if row.dataset.startswith("synthetic") and row.label is None and row.metric in BOXES
     ]
     rows = _speaking(rows)

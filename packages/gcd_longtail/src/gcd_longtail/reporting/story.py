@@ -28,8 +28,9 @@ BESIDE = ("ward", "simgcd-ward", "kmeans", "simgcd", "bacon")
 
 
 def _study(runs: Sequence[Results]) -> list[Row]:
-    """Return the rows of the first study that compares methods with the lead of ours."""
-    return next((list(run.rows) for run in runs if where(run.rows, metric="macro_all_gain")), [])
+    """Return the rows of the first study that compares methods with the lead of ours, of its first number of classes."""
+    rows = next((list(run.rows) for run in runs if where(run.rows, metric="macro_all_gain")), [])
+    return where(rows, k=rows[0].get("k")) if rows else []
 
 
 def _split(rows: Sequence[Row]) -> str:
@@ -122,9 +123,12 @@ def _number(runs: Sequence[Results]) -> Answer | None:
         return None
     best, worst = (choose(errors, key=lambda row: row.value) for choose in (min, max))
     ahead = [row for row in errors if row.value <= min(r.value for r in _estimates(rows, row.dataset))]
-    sentence = (
-        f"The estimated number of classes is off by {value(best)} ({best.dataset}) to {value(worst)} ({worst.dataset}) "
-        f"on average over splits; of {len(errors)} sets no other estimate has a smaller mean error on {len(ahead)}."
+    sentence = f"The estimated number of classes is off by {value(best)} ({best.dataset})"
+    if len(errors) > 1:
+        sentence += f" to {value(worst)} ({worst.dataset})"
+    sentence += (
+        f" on average over splits; of {number_of(len(errors), 'set')} no other estimate has a smaller mean error on "
+        f"{len(ahead)}."
     )
     held = where(rows, metric="k_covered", model=ESTIMATE)
     more = [
@@ -189,7 +193,7 @@ def _decisions(runs: Sequence[Results]) -> Answer | None:
 def _parts(runs: Sequence[Results]) -> Answer | None:
     """Compare the method with itself less one part each; the rows of an ablation are not paired."""
     for run in runs:
-        rows = where(run.rows, metric="macro_all", split=_split(run.rows))
+        rows = where(run.rows, metric="macro_all", split=_split(run.rows), decisions=None)
         whole = [row for row in rows if "," not in row.model]
         without = [row for row in rows if any(row.model.startswith(f"{one.model}, ") for one in whole)]
         if not whole or not without:
