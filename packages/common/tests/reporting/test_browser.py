@@ -31,6 +31,9 @@ def page_file(tmp_path, told):
     ]
     results = Results(told.results.command + " --option" * 60, (*told.results.rows, *rows))
     write_results(tmp_path / "study" / "results.json", results)
+    report.write_pictures(
+        tmp_path / "study", [report.Picture(b"\xff\xd8\xff", "scans__" * 30 + ".jpg: found nothing")]
+    )
     (tmp_path / "study" / "report.md").write_text(
         f"# Discussion\n\n{'Long' * 100}\n\n| a | b |\n|---|---|\n| c | d |\n"
     )
@@ -58,6 +61,8 @@ def test_a_phone_scrolls_tables_and_not_the_page(browser, page_file):
     for box in wide:
         assert box.evaluate("one => one.scrollWidth > one.clientWidth")
         assert "scroll" in box.evaluate("one => getComputedStyle(one, '::before').content")
+    for caption in page.query_selector_all("figcaption"):
+        assert caption.evaluate("one => one.scrollWidth <= one.clientWidth")
     assert page.errors == []
     page.close()
 
