@@ -342,7 +342,7 @@ def test_pictures_are_kept_up_to_a_number_of_bytes() -> None:
 
 
 def test_the_command_serves_until_it_is_told_to_stop(run: Path) -> None:
-    arguments = ["review", "--run", str(run), "--no-browser"]
+    arguments = ["review", "--found", str(run), "--no-browser"]
     code = "import sys; from gcd_longtail.cli import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True, env=os.environ

@@ -103,7 +103,7 @@ COMMANDS = {
     "review": Command(
         ReviewSettings,
         "gcd_longtail.review:review",
-        examples=("--run found", "--run found --port 8000 --no-browser"),
+        examples=("--found found", "--found found --port 8000 --no-browser"),
         inputs=("run", "images"),
         outputs=("run",),
         marks={"run": DISCOVERED},
@@ -113,8 +113,8 @@ COMMANDS = {
         ExportSettings,
         "gcd_longtail.export:export",
         examples=(
-            "--run found --out sorted",
-            "--run found --to csv --decisions Downloads/decisions.jsonl --out table",
+            "--found found --out sorted",
+            "--found found --to csv --decisions Downloads/decisions.jsonl --out table",
         ),
         inputs=("run", "decisions", "names", "images"),
         new=("out",),

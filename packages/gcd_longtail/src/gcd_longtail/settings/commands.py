@@ -307,7 +307,7 @@ ExportForm = Literal["folders", "links", "coco", "csv", "fiftyone"]
 class ExportSettings:
     """Write the images of a run of `discover` by their classes, as people named, merged, split and corrected them."""
 
-    run: Path
+    run: Annotated[Path, tyro.conf.arg(name="found", aliases=("--run",))]
     """Run folder that `discover` wrote."""
     out: Path
     """Folder to make."""
@@ -333,7 +333,7 @@ class ExportSettings:
 class ReviewSettings:
     """Name, merge, split and correct in a browser what `discover` found, with any number of images."""
 
-    run: Path
+    run: Annotated[Path, tyro.conf.arg(name="found", aliases=("--run",))]
     """Run folder that `discover` wrote. Each decision is appended to its decisions.jsonl as it is made."""
     images: Path | None = None
     """Folder of the images, if it has moved since."""
