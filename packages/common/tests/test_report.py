@@ -201,7 +201,10 @@ def test_names_are_escaped(tmp_path):
 def test_settings_are_flat_and_folded_away(tmp_path):
     config = {"seed": 0, "optimizer": {"name": "adagrad", "betas": [0.9, 0.99]}, "bits": None}
     page = Page(write(tmp_path, [("one", RESULTS, config, {"python": "3.11"})]).read_text(encoding="utf-8"))
-    assert "Settings seed 0 optimizer.name adagrad optimizer.betas [0.9, 0.99] Environment python 3.11" in page.text
+    assert (
+        "Settings seed 0 optimizer.name adagrad optimizer.betas [0.9, 0.99] Environment python 3.11"
+        in page.text
+    )
     assert "Environment python 3.11" in page.text
     assert page.elements.count("details") == 2
     assert not any(tag == "details" and name == "open" for tag, name, _ in page.attributes)
