@@ -28,8 +28,7 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.datasets import load_digits
 
-from gcd_longtail import Problem, check_k, make_method, nearest_centroid
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail import Discovered, Problem, check_k, make_method, nearest_centroid
 from gcd_longtail.figures.metrics import figures, score
 
 OUT = Path(os.environ.get("EXAMPLES_OUT") or tempfile.mkdtemp(prefix="digits-"))
@@ -67,7 +66,7 @@ print(
 class AverageLinkage:
     """Agglomeration by mean distance; the largest clusters that hold no labelled image are the novel classes."""
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Return ``k`` classes."""
         check_k(k, problem.known)
         everything = np.vstack([problem.labelled, problem.unlabelled])
@@ -81,7 +80,7 @@ class AverageLinkage:
             rest.append(g.integers(len(everything), size=1))
         means += [everything[rows].mean(0) for rows in rest[: k - problem.known]]
         predictor = nearest_centroid(np.stack(means))
-        return Discovery(predictor.predict(problem.unlabelled), predictor)
+        return Discovered(predictor.predict(problem.unlabelled), predictor)
 
 
 # %% [markdown]

@@ -15,7 +15,7 @@ from gcd_longtail.checks import checks
 from gcd_longtail.discover import discover
 from gcd_longtail.discovery.number_of_classes import KEstimate
 from gcd_longtail.discovery.predictors import nearest_centroid
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.discovery.run import load_found, save
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.figures.gallery import centrality
@@ -253,9 +253,9 @@ def test_images_with_the_same_bytes_have_one_answer_and_contradictions_are_named
     rows = ["b/z.png,a"]
 
     class Torn:
-        def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+        def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
             count = len(problem.unlabelled)
-            return Discovery(np.arange(count) % k, nearest_centroid(np.eye(k, problem.unlabelled.shape[1])))
+            return Discovered(np.arange(count) % k, nearest_centroid(np.eye(k, problem.unlabelled.shape[1])))
 
     monkeypatch.setattr(discovery, "make_method", lambda name: Torn())
     discover(settings(images, label(images, rows)))

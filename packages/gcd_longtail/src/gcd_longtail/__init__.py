@@ -12,6 +12,7 @@ from seminar_common.lazy import lazy_exports
 
 _EXPORTS = {
     "Data": "gcd_longtail.protocol.data",
+    "Discovered": "gcd_longtail.discovery.problem",
     "Discovery": "gcd_longtail.discovery.estimator",
     "FeatureConfig": "gcd_longtail.settings.commands",
     "LinearPredictor": "gcd_longtail.discovery.predictors",

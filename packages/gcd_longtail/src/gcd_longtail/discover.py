@@ -14,7 +14,7 @@ from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.backbones.folder import ImageFolder, read_folder
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
-from gcd_longtail.discovery.problem import Discovery, Method, Problem
+from gcd_longtail.discovery.problem import Discovered, Method, Problem
 from gcd_longtail.discovery.run import Found, class_names, envelope, save, sort_novel
 from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.discovery.trust import trust
@@ -144,10 +144,10 @@ def _with_labels(known: KnownLabels, assignments: np.ndarray) -> np.ndarray:
     return classes
 
 
-def _same_for_copies(discovery: Discovery, images: ImageFolder, known: KnownLabels) -> Discovery:
+def _same_for_copies(discovery: Discovered, images: ImageFolder, known: KnownLabels) -> Discovered:
     """Return ``discovery`` with one answer for all images with the same bytes."""
     answers = one_answer(images.hashes, known.labels, _with_labels(known, discovery.assignments))
-    return Discovery(answers[known.labels < 0], discovery.predictor)
+    return Discovered(answers[known.labels < 0], discovery.predictor)
 
 
 def _warn_of_contradictions(images: ImageFolder, known: KnownLabels) -> None:

@@ -181,9 +181,9 @@ def test_probabilities_of_a_method_that_has_its_own_are_taken() -> None:
 
     class Method:
         def fit(self, problem: Problem, k: int, seed: int) -> Any:
-            from gcd_longtail.discovery.problem import Discovery as Found
+            from gcd_longtail.discovery.problem import Discovered
 
-            return Found(np.zeros(len(problem.unlabelled), np.int64), Predictor())  # type: ignore
+            return Discovered(np.zeros(len(problem.unlabelled), np.int64), Predictor())  # type: ignore
 
     model = Discovery(Method(), k=3).fit(np.eye(6), [0, 1, -1, -1, -1, -1])
     assert model.novel_score(np.eye(6)).tolist() == pytest.approx([0.3] * 6)

@@ -8,7 +8,7 @@ import pytest
 
 from gcd_longtail import train as training
 from gcd_longtail.discovery.predictors import nearest_centroid
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.discovery.run import class_names, load_found, sort_novel
 from gcd_longtail.evaluate import evaluate
 from gcd_longtail.features import features
@@ -105,7 +105,7 @@ def test_novel_clusters_are_numbered_from_the_largest(run: Path) -> None:
 
 def test_renumbering_moves_assignments_and_predictions_alike() -> None:
     centres = np.array([[0.0], [10.0], [20.0], [30.0]])
-    discovery = Discovery(np.array([1, 2, 3, 3, 0]), nearest_centroid(centres))
+    discovery = Discovered(np.array([1, 2, 3, 3, 0]), nearest_centroid(centres))
     renumbered = sort_novel(discovery, 1)
     assert renumbered.assignments.tolist() == [2, 3, 1, 1, 0]
     assert renumbered.predict(np.array([[9.0], [21.0], [31.0], [1.0]])).tolist() == [2, 3, 1, 0]
@@ -377,7 +377,7 @@ def test_a_problem_that_makes_no_sense_is_refused(changes: dict, kind: type[Exce
 
 def test_assignments_outside_the_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 1"):
-        Discovery(np.array([2]), nearest_centroid(np.zeros((2, 3))))
+        Discovered(np.array([2]), nearest_centroid(np.zeros((2, 3))))
 
 
 def test_a_predictor_survives_its_arrays() -> None:

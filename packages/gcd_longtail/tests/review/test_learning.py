@@ -7,7 +7,7 @@ import pytest
 
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.predictors import nearest_centroid
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.reviewing.decisions import decision
 from gcd_longtail.reviewing.learning import Before, Lesson, learn, obey
 
@@ -137,7 +137,7 @@ def blobs(counts: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_forbidden_class_gives_way_to_the_next_best() -> None:
     centres = np.array([[0.0], [1.0], [5.0]])
-    found = Discovery(np.array([0, 0, 2, 2]), nearest_centroid(centres))
+    found = Discovered(np.array([0, 0, 2, 2]), nearest_centroid(centres))
     features = np.array([[0.1], [0.2], [4.9], [5.1]], np.float32)
     one = Lesson(
         ("cat",),
@@ -154,7 +154,7 @@ def test_a_forbidden_class_gives_way_to_the_next_best() -> None:
 
 
 def test_an_image_to_which_every_class_is_forbidden_stays() -> None:
-    found = Discovery(np.array([0]), nearest_centroid(np.array([[0.0]])))
+    found = Discovered(np.array([0]), nearest_centroid(np.array([[0.0]])))
     one = Lesson(("cat",), {}, frozenset(), 1, frozenset(), (("u", "cat"),))
     assert obey(found, np.zeros((1, 1), np.float32), ["u"], one, ["cat"])[0].assignments.tolist() == [0]
 

@@ -80,7 +80,7 @@ def _check_finite(name: str, features: np.ndarray | None) -> None:
 
 
 @dataclass(frozen=True)
-class Discovery:
+class Discovered:
     """What a method found.
 
     Raises:
@@ -109,7 +109,7 @@ class Discovery:
 class Method(Protocol):
     """A discovery method: one file in ``methods/`` and one line in its registry."""
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Discover ``k`` classes in all, ``problem.known`` of them known.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gcd_longtail.discovery.predictors import from_arrays
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.problem import Discovered
 from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.settings.commands import DiscoverSettings, FeatureConfig, TrainSettings
 from seminar_common import runs
@@ -32,7 +32,7 @@ TOPIC = "gcd-longtail"
 class Found:
     """A discovery with what is needed to use it."""
 
-    discovery: Discovery
+    discovery: Discovered
     names: tuple[str, ...]
     """Name of each class; discovered ones are called ``novel-1`` and so on, from the largest to the smallest."""
     known: int
@@ -45,12 +45,12 @@ class Found:
     """Where the run's own images lie, to tell images of none of its classes; None in a run of before."""
 
 
-def sort_novel(discovery: Discovery, known: int) -> Discovery:
+def sort_novel(discovery: Discovered, known: int) -> Discovered:
     """Return ``discovery`` with its novel clusters numbered from the largest to the smallest."""
     sizes = np.bincount(discovery.assignments, minlength=discovery.k)[known:]
     order = np.concatenate([np.arange(known), known + np.argsort(-sizes, kind="stable")])
     place = np.argsort(order)
-    return Discovery(place[discovery.assignments], discovery.predictor.reordered(order))
+    return Discovered(place[discovery.assignments], discovery.predictor.reordered(order))
 
 
 def class_names(known: Sequence[str], k: int) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def load_found(folder: Path) -> tuple[Run, Found]:
     surroundings = Surroundings.from_arrays(arrays)
     arrays = {name: array for name, array in arrays.items() if not name.startswith(Surroundings.PREFIX)}
     try:
-        discovery = Discovery(arrays.pop("assignments"), from_arrays(arrays))
+        discovery = Discovered(arrays.pop("assignments"), from_arrays(arrays))
         names, known = tuple(facts["names"]), int(facts["known"])
         interval = facts["k_interval"] and tuple(facts["k_interval"])
     except (KeyError, TypeError, ValueError) as error:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.problem import Discovered
 from gcd_longtail.figures.discovery_rows import Identity, interval_rows, score_clusters
 from gcd_longtail.figures.metrics import Scored, ratio
 from gcd_longtail.protocol.data import Data
@@ -37,7 +37,7 @@ NOTE = (
 )
 
 
-def clusters(discovery: Discovery, data: Data, seed: int) -> dict[str, np.ndarray]:
+def clusters(discovery: Discovered, data: Data, seed: int) -> dict[str, np.ndarray]:
     """Return the clusters of the test images by k-means in the space of a method, int64 [T], under :data:`CLUSTERS`.
 
     The best of ten starts on unit vectors, as scikit-learn's default was for the official code.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gcd_longtail.backbones.backbones import caveat
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.problem import Discovered
 from gcd_longtail.figures.metrics import Measure, Scored, accuracy_v1, figures, intervals, k_error, score
 from gcd_longtail.protocol.data import Data
 from seminar_common import bootstrap
@@ -38,7 +38,7 @@ def notes(data: Data) -> tuple[str, ...]:
     return PROTOCOL, caveat(data.config.backbone)
 
 
-def clusters_of(discovery: Discovery, data: Data) -> dict[str, np.ndarray]:
+def clusters_of(discovery: Discovered, data: Data) -> dict[str, np.ndarray]:
     """Return the cluster of each image of the splits ``transductive`` and ``test``, int64 [U] and [T]."""
     return {"transductive": discovery.assignments, "test": discovery.predict(data.test)}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.problem import Discovered
 from gcd_longtail.discovery.trust import margins, trust
 from gcd_longtail.figures.discovery_rows import Identity, traits
 from gcd_longtail.figures.metrics import Scored
@@ -20,7 +20,7 @@ from seminar_common.metrics import calibration_error, roc_auc
 from seminar_common.results import Row
 
 
-def trust_of(found: Discovery, data: Data) -> dict[str, np.ndarray]:
+def trust_of(found: Discovered, data: Data) -> dict[str, np.ndarray]:
     """Return ``confidence_*`` and ``novel_*`` of the images of both splits, float32, and whether they are probabilities."""
     arrays: dict[str, np.ndarray] = {}
     for split, features in (("transductive", data.problem.unlabelled), ("test", data.test)):

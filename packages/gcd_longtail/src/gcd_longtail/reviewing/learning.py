@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gcd_longtail.discovery.problem import Discovery
+from gcd_longtail.discovery.problem import Discovered
 from gcd_longtail.reviewing.decisions import UNSURE, Decision, Reviewed, ReviewedClass, replay
 
 EXEMPLARS = 3
@@ -117,8 +117,8 @@ def _counts(
 
 
 def obey(
-    discovery: Discovery, features: np.ndarray, keys: Sequence[str], lesson: Lesson, names: Sequence[str]
-) -> tuple[Discovery, tuple[tuple[str, str], ...]]:
+    discovery: Discovered, features: np.ndarray, keys: Sequence[str], lesson: Lesson, names: Sequence[str]
+) -> tuple[Discovered, tuple[tuple[str, str], ...]]:
     """Return a discovery in which no image is in a class that was forbidden to it, but in its next best class.
 
     A class without labels is found again as the new one that has most of its members.
@@ -151,7 +151,7 @@ def obey(
             scores[list(mine)] = -np.inf
             assignments[row] = scores.argmax()
     pairs = tuple(sorted((key, names[number]) for key, mine in forbidden.items() for number in mine))
-    return Discovery(assignments, discovery.predictor), pairs
+    return Discovered(assignments, discovery.predictor), pairs
 
 
 def named(reviewed: Reviewed) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from gcd_longtail.discovery.problem import Discovery, Method, Problem
+from gcd_longtail.discovery.problem import Discovered, Method, Problem
 from gcd_longtail.discovery.run import class_names, sort_novel
 from gcd_longtail.figures.gallery import centrality
 from gcd_longtail.protocol.data import Data
@@ -71,7 +71,7 @@ class Fitted:
     lesson: Lesson
     labels: np.ndarray
     """Class of each labelled image, int64 [N]; -1 of the others."""
-    discovery: Discovery
+    discovery: Discovered
 
     @classmethod
     def of(cls, pile: Pile, lesson: Lesson, method: Method, k: int, seed: int) -> "Fitted":

@@ -28,7 +28,7 @@ from gcd_longtail.discovery.methods.losses import (
     supervised_contrastive,
 )
 from gcd_longtail.discovery.methods.simgcd import classification, contrast, teacher_temperature
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.settings.methods import BaConConfig, KMeansConfig
 from seminar_common.seeds import torch_generator
 
@@ -39,7 +39,7 @@ class BaCon:
 
     config: BaConConfig = BaConConfig()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Train both branches, cluster the contrastive one; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         training = Training.start(problem, k, self.config.simgcd.head, seed)
         branches = _Branches(training, self.config, k, seed)
@@ -47,7 +47,7 @@ class BaCon:
         centres = branches.cluster(KMeansConfig(inits=3)).centres
         adapter = training.head.second.detach().cpu().numpy().T
         predictor = training.space.nearest(centres, adapter)
-        return Discovery(predictor.predict(problem.unlabelled), predictor)
+        return Discovered(predictor.predict(problem.unlabelled), predictor)
 
 
 class _Branches:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import HeadConfig
 from seminar_common.progress import progress
@@ -197,8 +197,8 @@ class Training:
         labelled, unlabelled = (self.head.embed(part).cpu().numpy() for part in parts)
         return labelled, unlabelled
 
-    def discovery(self) -> Discovery:
+    def discovery(self) -> Discovered:
         """Return the largest cosine of every unlabelled image, and the predictor."""
         adapter = self.head.adapter.detach().cpu().numpy().T
         predictor = self.space.cosine(self.head.prototypes.detach().cpu().numpy(), adapter)
-        return Discovery(predictor.predict(self.problem.unlabelled), predictor)
+        return Discovered(predictor.predict(self.problem.unlabelled), predictor)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
-from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import fit_space
 from gcd_longtail.settings.methods import SpaceConfig
 
@@ -17,14 +17,14 @@ from gcd_longtail.settings.methods import SpaceConfig
 class KMeans:
     """k-means on the unlabelled images in the space of the principal components."""
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Cluster the unlabelled images; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         space = fit_space(problem, SpaceConfig())
         found = kmeans(space.transform(problem.unlabelled), k, seed=seed, device=problem.device)
         predictor = space.nearest(found.centres)
         order = known_first(predictor.predict(problem.labelled), problem.labels, problem.known, k)
-        return Discovery(np.argsort(order)[found.assignments], space.nearest(found.centres[order]))
+        return Discovered(np.argsort(order)[found.assignments], space.nearest(found.centres[order]))
 
 
 def known_first(clusters: np.ndarray, labels: np.ndarray, known: int, k: int) -> np.ndarray:

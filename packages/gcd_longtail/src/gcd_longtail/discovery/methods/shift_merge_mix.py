@@ -42,7 +42,7 @@ from gcd_longtail.discovery.holdouts import Holdout, holdouts
 from gcd_longtail.discovery.matching import match
 from gcd_longtail.discovery.methods.simgcd import train_from
 from gcd_longtail.discovery.predictors import FusedPredictor, LinearPredictor
-from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import ShiftMergeMixConfig
 
@@ -53,7 +53,7 @@ class ShiftMergeMix:
 
     config: ShiftMergeMixConfig = ShiftMergeMixConfig()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Discover ``k`` classes; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         held = [*holdouts(problem, self.config.holdouts, seed)]
@@ -66,7 +66,7 @@ class ShiftMergeMix:
         look = Look.at(problem, self.config, seed)
         found = _predictor(look, look.clusters(k, same), k, seed)
         predictor = _calibrated(found, predictors, held, self.config)
-        return Discovery(predictor.predict(problem.unlabelled), predictor)
+        return Discovered(predictor.predict(problem.unlabelled), predictor)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from gcd_longtail.discovery.methods.losses import (
     supervised_contrastive,
 )
 from gcd_longtail.discovery.methods.ward import ConstrainedWard, means
-from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import fit_space
 from gcd_longtail.settings.methods import KMeansConfig, SimGCDConfig, SpaceConfig
 
@@ -40,7 +40,7 @@ class SimGCD:
     start: Start | None = None
     """Sets the prototypes of a new head, given K and the seed; None leaves them random."""
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         training = Training.start(problem, k, self.config.head, seed)
         if self.start is not None:
@@ -116,7 +116,7 @@ class SimGCDFromWard:
     config: SimGCDConfig = SimGCDConfig()
     ward: ConstrainedWard = ConstrainedWard()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Cluster, train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         clusters = self.ward.fit(problem, k, seed).assignments

@@ -5,7 +5,7 @@ Lloyd's iterations in which labelled images stay in the cluster of their class.
 """
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.discovery.spaces import fit_space
 from gcd_longtail.settings.methods import SpaceConfig
 
@@ -13,7 +13,7 @@ from gcd_longtail.settings.methods import SpaceConfig
 class SemiSupervisedKMeans:
     """Semi-supervised k-means in the space of the principal components."""
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Cluster all training images; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         space = fit_space(problem, SpaceConfig())
         found = kmeans(
@@ -24,4 +24,4 @@ class SemiSupervisedKMeans:
             seed=seed,
             device=problem.device,
         )
-        return Discovery(found.assignments, space.nearest(found.centres))
+        return Discovered(found.assignments, space.nearest(found.centres))

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from gcd_longtail.discovery.clustering.kmeans import kmeans
 from gcd_longtail.discovery.methods.head import Batch, Head, Training
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.settings.methods import KMeansConfig, SupervisedConfig
 
 
@@ -25,7 +25,7 @@ class Supervised:
 
     config: SupervisedConfig = SupervisedConfig()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Train, set doubtful images aside, cluster them; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         training = Training.start(problem, k, self.config.head, seed)
         frequencies = torch.bincount(training.images.labels).float() / len(problem.labels)

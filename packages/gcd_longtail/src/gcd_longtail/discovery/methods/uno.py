@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from gcd_longtail.discovery.methods.head import Batch, Head, Training
 from gcd_longtail.discovery.methods.losses import sinkhorn, soft_cross_entropy
-from gcd_longtail.discovery.problem import Discovery, Problem
+from gcd_longtail.discovery.problem import Discovered, Problem
 from gcd_longtail.settings.methods import HeadConfig
 
 TEMPERATURE = 0.1  # of predictions
@@ -28,7 +28,7 @@ class UNO:
 
     head: HeadConfig = HeadConfig()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Train and predict; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         training = Training.start(problem, k, self.head, seed)
         training.run(self.loss)

@@ -13,7 +13,7 @@ import numpy as np
 from gcd_longtail.discovery.clustering.kmeans import kmeans
 from gcd_longtail.discovery.clustering.leaves import leaves_of
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
-from gcd_longtail.discovery.problem import Discovery, Problem, check_k
+from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import WardConfig
 
@@ -45,7 +45,7 @@ def grow(problem: Problem, config: WardConfig, seed: int) -> Tree:
     return Tree(space, labelled, unlabelled, merges, leaves)
 
 
-def refine(tree: Tree, labels: np.ndarray, assignments: np.ndarray, k: int, device: str) -> Discovery:
+def refine(tree: Tree, labels: np.ndarray, assignments: np.ndarray, k: int, device: str) -> Discovered:
     """Return what semi-supervised k-means makes of a clustering of the unlabelled images."""
     found = kmeans(
         tree.unlabelled,
@@ -55,7 +55,7 @@ def refine(tree: Tree, labels: np.ndarray, assignments: np.ndarray, k: int, devi
         start=means(tree.labelled, labels, tree.unlabelled, assignments, k),
         device=device,
     )
-    return Discovery(found.assignments, tree.space.nearest(found.centres))
+    return Discovered(found.assignments, tree.space.nearest(found.centres))
 
 
 def means(
@@ -75,7 +75,7 @@ class ConstrainedWard:
 
     config: WardConfig = WardConfig()
 
-    def fit(self, problem: Problem, k: int, seed: int) -> Discovery:
+    def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
         """Cluster all training images; see :meth:`gcd_longtail.discovery.problem.Method.fit`."""
         check_k(k, problem.known)
         tree = grow(problem, self.config, seed)
