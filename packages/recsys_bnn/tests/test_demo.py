@@ -25,6 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         module, "LOG", SyntheticConfig(5000, main_share=0.2, dense_share=0.6, pairs=2, rank=2)
     )
+    monkeypatch.setattr(module, "SECONDS", 0.02)
 
 
 @pytest.mark.slow

@@ -36,7 +36,8 @@ BEST = "best-possible"
 """The true probabilities of generated rows."""
 BATCHES = (1, ROWS)
 """Rows that a timed call scores."""
-_SECONDS, _LEAST_CALLS = 0.5, 20  # of each timing
+SECONDS, _LEAST_CALLS = 0.5, 20
+"""Of each timing."""
 _CHECKED_ROWS = 20_000
 
 
@@ -109,7 +110,7 @@ def _times(model: PackedModel, integers: np.ndarray, ids: np.ndarray, batch: int
     parts = [(integers[i : i + batch].copy(), ids[i : i + batch].copy()) for i in starts[:256]]
     for part in parts[:_LEAST_CALLS]:
         model.predict_encoded(*part)
-    times, end = [], time.perf_counter() + _SECONDS
+    times, end = [], time.perf_counter() + SECONDS
     while len(times) < _LEAST_CALLS or time.perf_counter() < end:
         started = time.perf_counter()
         model.predict_encoded(*parts[len(times) % len(parts)])
