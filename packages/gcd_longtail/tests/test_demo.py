@@ -7,7 +7,14 @@ from PIL import Image
 
 from gcd_longtail import demo as module
 from gcd_longtail.demo import Naming, Pile, main
-from gcd_longtail.figures.demo_pictures import group_strips, members, naming_picture, spread, strip
+from gcd_longtail.figures.demo_pictures import (
+    MOST_GROUPS,
+    group_strips,
+    members,
+    naming_picture,
+    spread,
+    strip,
+)
 from gcd_longtail.reviewing.decisions import read_decisions
 from seminar_common.demos import DemoSettings
 from seminar_common.results import read_results
@@ -79,6 +86,17 @@ def test_captions_count_what_had_no_label(pile: Path) -> None:
     drawn = naming_picture(rows(), pile, {"novel-1": "<7>"})
     assert b"&lt;7&gt;" in drawn.image and b"novel-1" in drawn.image and b">5<" not in drawn.image
     assert drawn.caption == "Groups of images and their names: novel-1 is <7>"
+
+
+def test_of_many_groups_the_largest_are_shown(pile: Path) -> None:
+    many = [
+        {"name": f"novel-{i:02d}", "image": "tiny.png", "labelled": "no"} for i in range(30) for _ in range(i)
+    ]
+    shots = group_strips(many, pile, {"tiny.png": "7"})
+    assert len(shots) == MOST_GROUPS and shots[0].caption == "novel-29: 29 images, 29 of them 7"
+    assert (
+        b"a_long_nam\xe2\x80\xa6" in naming_picture(many, pile, {"novel-29": "a_long_name_of_a_class"}).image
+    )
 
 
 def test_images_are_spread_from_the_first_to_the_last() -> None:

@@ -260,11 +260,11 @@ def _story(results: Results, naming: Naming, pile: Pile, folder: Path, what: str
             Panel(
                 "The groups as they were found",
                 group_strips(rows[0], pile.images, pile.truth),
-                "From the middle of each group to its edge. Groups called novel are of categories without any label.",
+                "The largest ones, from the middle of each to its edge. Groups called novel are of categories without any label.",
                 small=True,
             ),
             Panel(
-                f"The same images after {naming.decisions} answers",
+                f"The largest groups after {naming.decisions} answers",
                 group_strips(rows[1], pile.images, pile.truth),
                 "Answers name groups, and say of single images what they are; the method learns from both.",
                 small=True,

@@ -53,11 +53,15 @@ def strip(folder: Path, keys: Sequence[str], columns: int) -> bytes:
     return buffer.getvalue()
 
 
+MOST_GROUPS = 20
+"""Classes that are shown."""
+
+
 def group_strips(rows: Rows, folder: Path, truth: Mapping[str, str], count: int = 12) -> list[Shot]:
-    """Return a picture of each class with what is in it, those with most images first."""
+    """Return a picture of each class with what is in it, the :data:`MOST_GROUPS` with most images, these first."""
     shots = []
     found = members(rows)
-    for name in sorted(found, key=lambda name: -len(found[name])):
+    for name in sorted(found, key=lambda name: -len(found[name]))[:MOST_GROUPS]:
         keys = found[name]
         (main, right), *_ = Counter(truth[key] for key in keys).most_common(1)
         caption = f"{name}: {len(keys)} images, {right} of them {main}"
@@ -65,7 +69,7 @@ def group_strips(rows: Rows, folder: Path, truth: Mapping[str, str], count: int 
     return shots
 
 
-_WIDTH, _HEIGHT, _SHOWN, _LINES = 400, 250, 6, 5
+_WIDTH, _HEIGHT, _SHOWN, _LINES = 400, 250, 5, 5
 
 
 def naming_picture(rows: Rows, folder: Path, names: Mapping[str, str]) -> Shot:
@@ -81,6 +85,7 @@ def naming_picture(rows: Rows, folder: Path, names: Mapping[str, str]) -> Shot:
     height = _HEIGHT / max(len(chosen), 1)
     parts, side = [], min(36.0, height - 10)
     for number, name in enumerate(chosen):
+        given = names[name]
         y = number * height + height / 2
         data = base64.b64encode(strip(folder, spread(found[name], _SHOWN), _SHOWN)).decode()
         width = side * (_SHOWN * (TILE + _GAP) - _GAP) / TILE
@@ -90,10 +95,10 @@ def naming_picture(rows: Rows, folder: Path, names: Mapping[str, str]) -> Shot:
             f'height="{side:.1f}"/>'
         )
         parts.append(_text("\u2192", 80 + width, y, "var(--muted)", 18))
-        parts.append(_text(_short(names[name]), 108 + width, y, "var(--accent)", 22, 700))
+        parts.append(_text(_short(given), 106 + width, y, "var(--accent)", 22 if len(given) < 4 else 14, 700))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
-    given = ", ".join(f"{name} is {names[name]}" for name in chosen)
-    return Shot("".join([head, *parts, "</svg>"]).encode(), f"Groups of images and their names: {given}")
+    told = ", ".join(f"{name} is {names[name]}" for name in chosen)
+    return Shot("".join([head, *parts, "</svg>"]).encode(), f"Groups of images and their names: {told}")
 
 
 def _text(text: str, x: float, y: float, colour: str, size: int, weight: int = 400) -> str:
@@ -101,5 +106,5 @@ def _text(text: str, x: float, y: float, colour: str, size: int, weight: int = 4
     return f'<text {place} fill="{colour}">{escape(text)}</text>'
 
 
-def _short(name: str, longest: int = 6) -> str:
+def _short(name: str, longest: int = 11) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "\u2026"
