@@ -170,7 +170,9 @@ def test_a_finished_demo_is_shown_again_as_it_was(tmp_path: Path) -> None:
     assert demo.runs == 2
 
 
-@pytest.mark.parametrize(("change", "named"), [({"threads": 2}, "number of threads"), ({"data": True}, "data")])
+@pytest.mark.parametrize(
+    ("change", "named"), [({"threads": 2}, "number of threads"), ({"data": True}, "data")]
+)
 def test_other_settings_are_refused(tmp_path: Path, change: dict, named: str) -> None:
     run_demos({"one": small_story}, DemoSettings(out=tmp_path / "out"))
     other = {"data": tmp_path} if "data" in change else change
