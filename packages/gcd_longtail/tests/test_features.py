@@ -503,6 +503,25 @@ def test_digits_are_squares() -> None:
     assert fitted(FeatureConfig(), open_source(SourceConfig(Path("digits")))).fit == "crop"
 
 
+@pytest.mark.parametrize(("side", "size"), [(5, 8), (20, 20), (90, 32)])
+def test_pixels_are_no_more_than_the_pictures_have(tmp_path: Path, side: int, size: int) -> None:
+    for i in range(4):
+        (tmp_path / "images/a").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (side + 7, side), (i, 0, 0)).save(tmp_path / f"images/a/{i}.png")
+    source = open_source(SourceConfig(tmp_path / "images"))
+    assert fitted(FeatureConfig("pixels"), source).size == size
+    assert fitted(FeatureConfig("pixels", 12), source).size == 12
+    assert fitted(FeatureConfig(), source).size == 160
+
+
+def test_digits_need_no_size_to_be_learned_from(tmp_path: Path) -> None:
+    split(SplitSettings(tmp_path / "data", SourceConfig(Path("digits")), imbalance_ratio=20))
+    run(tmp_path / "data", FeatureConfig("pixels"))
+    loaded = load(tmp_path / "data")
+    assert loaded.config.size == 8 and loaded.problem.labelled.shape[1] == 3 * 8 * 8
+    assert "--size 8 " in features_command(tmp_path / "data", loaded.config, 0)
+
+
 def test_features_of_another_fit_are_kept_apart_and_named(data: Path) -> None:
     run(data)
     plain = load(data)

@@ -10,6 +10,7 @@ from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Method, Problem, check_k
 from gcd_longtail.discovery.run import TOPIC, Found, class_names, envelope, read_config, save, sort_novel
+from gcd_longtail.discovery.spaces import check_memory
 from gcd_longtail.discovery.strangers import Surroundings
 from gcd_longtail.protocol.data import Data, features_command, load
 from gcd_longtail.settings.commands import FeatureConfig, TrainSettings
@@ -39,6 +40,7 @@ def train(settings: TrainSettings) -> Run:
         check_room(settings.method, settings.k, data.split.known, len(data.problem.unlabelled))
     if resumed is not None and has_ended(resumed):
         return resumed
+    check_memory(data.problem)  # before there is a run folder
     folder = settings.out or runs.default_folder("gcd_longtail", "train", settings.method, settings.seed)
     if resumed is None:
         runs.refuse_existing(folder)

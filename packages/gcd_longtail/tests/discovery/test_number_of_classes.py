@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
+from gcd_longtail.discovery import number_of_classes
 from gcd_longtail.discovery.number_of_classes import KEstimate, _visible_fraction, estimate
 from gcd_longtail.discovery.predictors import unit_rows
 from gcd_longtail.discovery.problem import Problem
@@ -132,3 +134,20 @@ def test_coordinates_give_the_same_space_as_fitting_it() -> None:
     labelled, unlabelled = Coordinates.of(problem, config).whitened(problem.labels, every)
     np.testing.assert_allclose(labelled, space.transform(problem.labelled), atol=1e-4)
     np.testing.assert_allclose(unlabelled, space.transform(problem.unlabelled), atol=1e-4)
+
+
+def test_the_estimate_is_the_same_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, looked_at = long_tailed(16, np.arange(0, 16, 2), seed=1, width=300), []
+
+    def look(seen: number_of_classes._Seen, *others: object) -> number_of_classes._Round:
+        looked_at.append(seen.coordinates.unlabelled.tobytes())
+        return real(seen, *others)  # ty: ignore[invalid-argument-type]
+
+    real = number_of_classes._look
+    monkeypatch.setattr(number_of_classes, "_look", look)
+    found = []
+    for threads in (1, 2, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(estimate(problem, EstimateConfig(rounds=2)))
+    assert found[0] == found[1] == found[2]
+    assert len(set(looked_at)) == 1  # to the last bit

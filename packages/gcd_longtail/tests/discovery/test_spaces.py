@@ -1,9 +1,14 @@
 import numpy as np
+import pytest
 
+from gcd_longtail.discovery import spaces
+from gcd_longtail.discovery.methods import METHODS, make_method
+from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.predictors import unit_rows
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.discovery.spaces import fit_space
 from gcd_longtail.settings.methods import SpaceConfig
+from seminar_common.errors import UserError
 
 
 def test_a_space_is_of_its_own_problem_even_if_two_share_their_unlabelled_images() -> None:
@@ -43,3 +48,21 @@ def test_exact_copies_say_nothing_of_the_spread_within_classes() -> None:
     np.testing.assert_allclose(
         space.projection, fit_space(problem, SpaceConfig(dimensions=4)).projection, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_too_many_features_for_the_memory_are_refused_by_every_method(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(spaces, "available_bytes", lambda: 3 * 8 * 8**2 - 1)
+    rows = np.random.default_rng(0).random((20, 8), np.float32)
+    wide = Problem(rows[:8], np.arange(8) % 4, rows[8:], 4)
+    with pytest.raises(UserError, match="8 features an image need .* a smaller --size"):
+        make_method(method).fit(wide, 6, 0)
+
+
+def test_too_many_features_are_not_counted_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "available_bytes", lambda: 0)
+    rows = np.random.default_rng(0).random((20, 8), np.float32)
+    with pytest.raises(UserError, match="need .* of memory"):
+        estimate(Problem(rows[:8], np.arange(8) % 4, rows[8:], 4))

@@ -34,7 +34,7 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
     return {
         "backbone": config.backbone,
         "weights": weights_digest(config),
-        "image_size": config.size,
+        "image_size": config.side,
         "mirror": config.mirrored,
         "precision": config.precision,
         # The square of before, a crop, keeps the name under which its features are found.

@@ -112,7 +112,7 @@ class BatchExtractor:
             try:
                 data = read_unchanged(self.source, one)
                 image, config = self.source.decode(data), self.config
-                pixels.append(make_view(image, config.size, batch.view, one.hash, config.square))
+                pixels.append(make_view(image, config.side, batch.view, one.hash, config.square))
                 hashes.append(one.hash)
             except BadImage as error:
                 reasons[one.hash] = str(error)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits
 
 from gcd_longtail.discovery.clustering.leaves import leaves_of, some_of_each
 from gcd_longtail.discovery.clustering.ward import Merges, constrained_ward
@@ -109,6 +110,9 @@ class _Round:
 def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int = 0) -> KEstimate:
     """Estimate the number of classes among the images of ``problem``.
 
+    NumPy's matrix products take one thread: several round otherwise than one, which moves a merge of the tree now and
+    then, and on small trees they spend more time waiting for each other than working.
+
     Raises:
         UserError: fewer than four known classes, which can't calibrate anything.
     """
@@ -117,11 +121,11 @@ def estimate(problem: Problem, config: EstimateConfig | None = None, seed: int =
         raise UserError(
             f"{problem.known} known classes are too few to estimate K: {FEWEST} or more are needed; give --k a number"
         )
-    seen = _Seen.of(problem, config, seed)
     rounds = []
     # Few classes make few different halves with few classes in them, and cost little.
     wanted = max(config.rounds, round(CLASSES_SEEN / problem.known))
-    with progress("hiding classes", wanted) as advance:
+    with threadpool_limits(1, user_api="blas"), progress("hiding classes", wanted) as advance:
+        seen = _Seen.of(problem, config, seed)
         for number in range(wanted):
             rounds.append(_look(seen, config, numpy_generator(seed, "estimate", number)))
             advance()

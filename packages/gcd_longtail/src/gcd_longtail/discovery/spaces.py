@@ -24,6 +24,8 @@ from gcd_longtail.discovery.predictors import (
 )
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.settings.methods import SpaceConfig
+from seminar_common.errors import UserError
+from seminar_common.memory import available_bytes
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,23 @@ def fit_space(problem: Problem, config: SpaceConfig, pseudo_labels: np.ndarray |
 
 
 MOST_DIMENSIONS = 256
+_TABLES = 3
+"""Tables [D, D] of float64 that are held at once: the covariance, its mean and LAPACK's copy of it."""
+
+
+def check_memory(problem: Problem) -> None:
+    """Raise a UserError unless this machine has the memory for a space of the features of ``problem``.
+
+    Every method and every estimate starts with such a space; what it takes grows with the square of the features.
+    """
+    width = problem.labelled.shape[1]
+    needed, free = _TABLES * 8 * width**2, available_bytes()
+    if free is not None and needed > free:
+        raise UserError(
+            f"{width:,} features an image need {needed / 2**30:,.1f} GiB of memory to compare images, and "
+            f"{free / 2**30:,.1f} GiB are free; extract fewer again with `gcd-longtail features`: another --backbone, "
+            "or with pixels a smaller --size"
+        )
 
 
 class _Basis(NamedTuple):
@@ -94,6 +113,7 @@ def _principal(problem: Problem, power: float) -> _Basis:
 
     Powered features are made block by block: those of all images at once would take several times their memory.
     """
+    check_memory(problem)
     width, count = problem.labelled.shape[1], len(problem.labelled) + len(problem.unlabelled)
     total, covariance = np.zeros(width), np.zeros((width, width))
     for block in _powered_blocks(problem, power):

@@ -145,7 +145,7 @@ def _check_known(split: Split, usable: np.ndarray) -> None:
 def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
     """Return the command that makes the features ``config`` and ``views`` of the split in ``folder``."""
     words = ["gcd-longtail", "features", "--data", str(folder), "--backbone", config.backbone]
-    words += ["--size", str(config.size)]
+    words += ["--size", str(config.side)]
     words += [] if config.mirror else ["--no-mirror"]
     words += ["--fit", config.square]
     words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []

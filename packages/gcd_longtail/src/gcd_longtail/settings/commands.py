@@ -19,6 +19,12 @@ Format = Literal[
 Fit = Literal["crop", "squash", "pad"]
 DEFAULT_BACKBONE = "efficientnet-lite0"
 PIXELS = "pixels"
+DEFAULT_SIZE = 160
+"""Side of the square that a network sees if nobody says which."""
+MOST_PIXELS = 32
+"""Of the square whose pixels are features: 3,072 of them. Methods need memory by the square of their number."""
+SMALLEST = 8
+"""Least side of any square."""
 DEFAULT_METHOD: MethodName = "shift-merge-mix"
 """What `discover` takes if nobody says which."""
 
@@ -110,9 +116,10 @@ class FeatureConfig:
     backbone: str = DEFAULT_BACKBONE
     """efficientnet-lite0 (its weights come with the installation), dino-vits16, dino-vitb16, dinov2-vits14,
     dinov2-vitb14, any timm model by its name, or pixels."""
-    size: int = 160
-    """Side of the square that the backbone sees, in pixels. Smaller pictures are enlarged: the backbone learned at
-    224, and fine detail that it can't make out at 96 px tells classes apart."""
+    size: int | Literal["auto"] = "auto"
+    """Side of the square that the backbone sees, in pixels. auto takes 160 and enlarges smaller pictures: the backbone
+    learned at 224, and fine detail that it can't make out at 96 px tells classes apart. For the backbone `pixels`, of
+    which each pixel is three features, auto takes the shorter side of half of the pictures, from 8 to 32."""
     mirror: bool = True
     """Take the mean of the features of each image and of its mirror image; twice the time. The backbone `pixels` never
     does."""
@@ -128,8 +135,15 @@ class FeatureConfig:
     """Let timm fetch pretrained weights from its hub. Nothing else reaches for the network."""
 
     def __post_init__(self) -> None:
-        if self.size < 8:
-            raise UserError(f"--size {self.size}: must be 8 pixels or more")
+        if self.size != "auto" and self.size < SMALLEST:
+            raise UserError(f"--size {self.size}: must be {SMALLEST} pixels or more")
+
+    @property
+    def side(self) -> int:
+        """Side of the square in pixels; the most that auto takes as long as nobody looked at the pictures."""
+        if self.size != "auto":
+            return self.size
+        return MOST_PIXELS if self.backbone == PIXELS else DEFAULT_SIZE
 
     @property
     def square(self) -> Fit:
