@@ -344,7 +344,8 @@ class _Adaptation:
         before, after = self._in_use(self.source), self._in_use(adapted)
         # What labelled pages teach may well be found more or less often than before.
         counted = [label for label in lessons.learned if label not in lessons.taught]
-        return judge(before, after, self.held_out, counted, losses, self.settings.seed, self.looks)
+        boxed = bool(self.lessons)
+        return judge(before, after, self.held_out, counted, losses, self.settings.seed, self.looks, boxed)
 
     def _write(self, adapted: Detector, lessons: Lessons, judgement: Judgement) -> None:
         """Write the file to use, the figures and at last the weights, after which the run has ended."""

@@ -97,6 +97,16 @@ def test_a_detector_that_forgets_its_world_is_worse(pages: list[TargetPage]) -> 
     assert verdict(Made(2.5), Made(0.5), pages, (1.0, 1.05)).verdict == "adapted"
 
 
+def test_what_people_boxed_may_be_unknown_to_the_source(pages: list[TargetPage]) -> None:
+    """A source that knows little of a collection agrees with nothing that learned it from people's boxes."""
+    elsewhere, shaky = Made(0.1, moved=25), Made(2.5)
+    for adapted, expected in ((elsewhere, "adapted"), (shaky, "no clear gain")):
+        assert judge(Made(0.5), adapted, pages, ("graphic",)).verdict == "worse, kept the source"
+        assert judge(Made(0.5), adapted, pages, ("graphic",), boxed=True).verdict == expected
+    lost = judge(Made(2.0), Made(0.1, every=3), pages, ("graphic",), boxed=True)
+    assert lost.verdict == "worse, kept the source"
+
+
 def test_few_pages_prove_no_gain(pages: list[TargetPage]) -> None:
     assert verdict(Made(2.5), Made(0.5), pages[:5]).verdict == "no clear gain"
 

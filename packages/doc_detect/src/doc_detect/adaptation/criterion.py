@@ -92,6 +92,7 @@ def judge(
     losses: tuple[float, float] | None = None,
     seed: int = 0,
     looks: list[Look] | None = None,
+    boxed: bool = False,
 ) -> Judgement:
     """Compare two detectors of the same classes on held-out pages.
 
@@ -103,6 +104,8 @@ def judge(
         losses: Loss of both on pages of the source's world, where they are at hand.
         seed: Of the resampling.
         looks: Takes up what both find on each page.
+        boxed: It was trained on pages of the target with people's boxes, too. It may then find what the source did not
+            know, so that little agreement is nothing against it.
     """
     finds = np.zeros((len(source.labels), 2), int)
     sums = np.zeros(
@@ -121,7 +124,7 @@ def judge(
     counts = {label: (int(a), int(b)) for label, (a, b) in zip(source.labels, finds, strict=True)}
     counts = {label: counts[label] for label in learned}
     judged = dataclasses.replace(judged, finds=counts, losses=losses)
-    verdict, reason = _verdict(judged, int((sums[:, :2, 1].max(axis=1) > 0).sum()))
+    verdict, reason = _verdict(judged, int((sums[:, :2, 1].max(axis=1) > 0).sum()), boxed)
     return dataclasses.replace(judged, verdict=verdict, reason=reason)
 
 
@@ -140,8 +143,8 @@ def _judged(sums: np.ndarray, seed: int) -> Judgement:
     return Judgement("no clear gain", "", len(sums), source, adapted, interval, together)
 
 
-def _verdict(judged: Judgement, telling: int) -> tuple[Verdict, str]:
-    """Return the verdict and its reason; ``telling`` pages had a find."""
+def _verdict(judged: Judgement, telling: int, boxed: bool) -> tuple[Verdict, str]:
+    """Return the verdict and its reason; ``telling`` pages had a find, people's boxes were learned from if ``boxed``."""
     for label, (before, after) in judged.finds.items():
         kind = "loses" if after < LOST * before else "invents" if after > INVENTED * before else ""
         if kind and abs(after - before) >= FEW:
@@ -154,14 +157,14 @@ def _verdict(judged: Judgement, telling: int) -> tuple[Verdict, str]:
         )
     if judged.interval is None:
         return "no clear gain", "nothing was found on the held-out pages"
-    if judged.together < STRANGER:
+    if judged.together < STRANGER and not boxed:
         return "worse, kept the source", f"it agrees with its source by {judged.together:.0%} alone"
     low, high = judged.interval
     lead = (
         f"finds agree between two sizes by {judged.adapted:.1%}, those of the source by {judged.source:.1%} "
         f"(lead {low:+.1%} to {high:+.1%}, {telling} pages)"
     )
-    if high < 0:
+    if high < 0 and not boxed:
         return "worse, kept the source", lead
     return ("adapted" if low > 0 and telling >= ENOUGH else "no clear gain"), lead
 
