@@ -1,3 +1,6 @@
+import pytest
+
+pytest.importorskip("torch")
 import numpy as np
 
 from doc_detect.classes import CLASSES
