@@ -232,10 +232,10 @@ def test_every_command_takes_the_run_and_its_file(adapted: Run, data: Path, tmp_
         )
         assert summary.pages == 22
     export(ExportSettings(run=adapted.folder, out=tmp_path / "again.onnx", data=data))
-    results = evaluate(
-        EvaluateSettings(run=adapted.folder, data=data, out=tmp_path / "figures", resamples=100)
-    )
-    assert {row.model for row in results.rows} == {"adapted"}
+    for number, detector in enumerate(({"run": adapted.folder}, {"model": adapted.folder / ONNX})):
+        out = tmp_path / f"figures-{number}"
+        results = evaluate(EvaluateSettings(data=data, out=out, resamples=100, **detector))
+        assert {row.model for row in results.rows} == {"adapted"}
     again = adapt(settings(adapted, data, tmp_path / "again"))  # a second round
     assert trained_as(again).model.folded
 

@@ -38,7 +38,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     labels = measured_labels(truth, pages, detector.labels)
     rows: list[Row] = []
     for facts, boxes in drawn_too(found, detector.scoring):
-        row = _row(settings, run, pages, facts)
+        row = _row(settings, run, pages, facts, detector)
         rows += Measured(truth, boxes, row, settings.resamples, settings.seed).rows(labels)
     curves = () if run is None else tuple(learning_curves(run))
     results = Results(runs.command_line(), tuple(rows), curves, interval_notes(rows))
@@ -71,10 +71,16 @@ def _find(detector: PageDetector, pages: CocoSet) -> tuple[Sequence[CocoPage], S
     return [truth for truth, _ in pairs], [found for _, found in pairs]
 
 
-def _row(settings: EvaluateSettings, run: Run | None, pages: CocoSet, facts: Mapping[str, str]) -> Row:
+def _row(
+    settings: EvaluateSettings,
+    run: Run | None,
+    pages: CocoSet,
+    facts: Mapping[str, str],
+    detector: PageDetector,
+) -> Row:
     """Return how the rows begin."""
     row = Row(
-        "source-only",
+        detector.facts.name if isinstance(detector, OnnxDetector) else "",
         pages.name.replace("_", "-"),
         settings.split or pages.facts.get("split") or default_split(pages.path),
         "ap",

@@ -76,6 +76,8 @@ class ModelFacts:
     nms_iou: float = 0.5
     """Of two boxes of a class that overlap more than this, the one that scores less goes."""
     max_detections: int = 100
+    name: str = "source-only"
+    """The model's name in result tables."""
     scoring: Scoring = Scoring()
     """Entries ``calibration``, ``floor`` and ``margin`` of the metadata."""
 
