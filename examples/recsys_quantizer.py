@@ -11,7 +11,7 @@
 # A click model is mostly tables. What does it lose when a number of a table may be one of three, of four, or of two?
 # This page writes a quantizer to three values, trains it beside those of the package, and draws quality against bytes.
 #
-# Run it as it is (`python examples/recsys_quantizer.py`, a minute of one core), or cell by cell: VS Code knows the `# %%`
+# Run it as it is (`python examples/recsys_quantizer.py`, some 20 seconds of one core), or cell by cell: VS Code knows the `# %%`
 # marks, and `jupytext --to notebook` makes a notebook of it. Then change what is marked with **TRY**.
 
 # %%
