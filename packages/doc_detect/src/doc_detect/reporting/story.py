@@ -172,10 +172,15 @@ def _labels_worth(runs: Sequence[Results]) -> Answer | None:
         return None
     labelled = next((row.get("labels") for row in paired if row.get("labels")), None)
     pages = f"of {labelled} pages" if labelled else "of its pages"
-    told = _changes(paired, ORACLE)
+    return _of_changes(paired, ORACLE, f"With the boxes {pages} of the collection")
+
+
+def _of_changes(paired: Sequence[Row], model: str, how: str) -> Answer:
+    """Say how ``model``, made as ``how`` says, differs from its baseline."""
+    told = _changes(paired, model)
     counted = f"Of {len(paired)} paired differences, {tally(paired)}."
     return Answer(
-        f"With the boxes {pages} of the collection ({ORACLE}) {told}." if told else counted,
+        f"{how} ({model}) {told}." if told else counted,
         (counted,) if told else (),
         tuple(paired),
         tuple(dict.fromkeys(row.metric for row in paired)),
@@ -246,14 +251,7 @@ def _control(runs: Sequence[Results]) -> Answer | None:
     paired = where(_differences(runs), model=CONTROL)
     if not paired:
         return None
-    told = _changes(paired, CONTROL)
-    counted = f"Of {len(paired)} paired differences, {tally(paired)}."
-    return Answer(
-        f"After as many steps on generated pages alone ({CONTROL}) {told}." if told else counted,
-        (counted,) if told else (),
-        tuple(paired),
-        tuple(dict.fromkeys(row.metric for row in paired)),
-    )
+    return _of_changes(paired, CONTROL, "After as many steps on generated pages alone")
 
 
 def _where_it_fails(runs: Sequence[Results]) -> Answer | None:
