@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from seminar_common import device
 from seminar_common.device import (
@@ -167,9 +168,12 @@ def test_bf16_computes_in_bf16() -> None:
         assert layer.module(torch.ones(1, 8)).dtype == torch.bfloat16
 
 
-def test_the_thread_count_is_set() -> None:
-    launch(DeviceConfig(device="cpu", threads=1))
-    assert torch.get_num_threads() == 1
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_thread_count_is_that_of_pytorch_and_of_every_library_below_numpy(threads: int) -> None:
+    with threadpool_limits(3 - threads):
+        launch(DeviceConfig(device="cpu", threads=threads))
+        assert torch.get_num_threads() == threads
+        assert {pool["num_threads"] for pool in threadpool_info()} == {threads}
 
 
 @pytest.mark.parametrize("threads", [-1])

@@ -2,14 +2,18 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gcd_longtail import estimate_k
 from gcd_longtail.discovery.number_of_classes import KEstimate
+from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.features import features
 from gcd_longtail.figures import k_rows
 from gcd_longtail.settings.commands import FeatureConfig, FeaturesSettings, SourceConfig, SplitSettings
 from gcd_longtail.settings.methods import EstimateConfig, EstimateKSettings
 from gcd_longtail.split import split
+from seminar_common.device import PlaceConfig
 from seminar_common.results import read_results
 
 
@@ -18,9 +22,16 @@ def test_the_estimate_stands_beside_other_rules_and_the_truth(
 ) -> None:
     split(SplitSettings(tmp_path / "data", SourceConfig(images), name="colours"))
     features(FeaturesSettings(tmp_path / "data", FeatureConfig("pixels", 8)))
-    guess = KEstimate(9, 7, 30, 3.0, {"counts": 6, "macro_accuracy": 3})
-    monkeypatch.setattr(estimate_k, "estimate", lambda problem, config, seed: guess)
-    estimate_k.estimate_k(EstimateKSettings(tmp_path / "data"))
+    guess, threads = KEstimate(9, 7, 30, 3.0, {"counts": 6, "macro_accuracy": 3}), []
+
+    def stub(problem: Problem, config: EstimateConfig, seed: int) -> KEstimate:
+        threads.append({torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())})
+        return guess
+
+    monkeypatch.setattr(estimate_k, "estimate", stub)
+    with threadpool_limits(2):
+        estimate_k.estimate_k(EstimateKSettings(tmp_path / "data", device=PlaceConfig(threads=1)))
+    assert threads == [{1}]
     shown = capsys.readouterr()
     assert "colours has 6 classes in truth" in shown.err
     lines = {" ".join(line.split()) for line in shown.out.splitlines()}

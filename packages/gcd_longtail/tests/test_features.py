@@ -11,7 +11,9 @@ from pathlib import Path
 import killing_source
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gcd_longtail import features
 from gcd_longtail.backbones import cache, extract
@@ -405,6 +407,14 @@ def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path,
         made = extractor(images, WorkConfig(workers), config=PIXELS)
         made.extract(wanted(images))
     assert [work.workers for work in opened] == [1, 2, 3]
+
+
+def test_one_thread_a_batch_is_not_left_to_what_comes_after(images: Path) -> None:
+    with threadpool_limits(2):
+        before = [pool["num_threads"] for pool in threadpool_info()], torch.get_num_threads()
+        made = extractor(images, WorkConfig(1), config=PIXELS)
+        made.extract(wanted(images))
+        assert ([pool["num_threads"] for pool in threadpool_info()], torch.get_num_threads()) == before
 
 
 # ------------------------------------------------------------------------------------------------------ views

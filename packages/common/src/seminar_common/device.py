@@ -245,13 +245,18 @@ def _ticks(stat: Path) -> dict[int, tuple[int, int]]:
 def launch(config: PlaceConfig, quiet: bool = False) -> "Fabric":
     """Set the thread count, print the choice with its reason unless ``quiet``, and return a launched Fabric.
 
+    The count holds for PyTorch, and for the BLAS and OpenMP libraries that are loaded: NumPy and SciPy bring their own,
+    which take every core unless they are told otherwise, and round otherwise with another count.
+
     Under ``torchrun`` the returned Fabric joins the process group that the environment describes.
     """
     import torch
     from lightning_fabric import Fabric
+    from threadpoolctl import threadpool_limits
 
     choice = choose(config)
     torch.set_num_threads(choice.threads)
+    threadpool_limits(choice.threads)
     if not quiet:
         say(f"device: {choice.reason}")
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -3,6 +3,8 @@
 With ``--out`` it is a study: every split below the data folder, and how far each rule is from the truth.
 """
 
+import dataclasses
+
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.figures.discovery_rows import Identity, estimate_rows
@@ -10,6 +12,7 @@ from gcd_longtail.figures.k_rows import OURS, estimated, k_rows, splits_below
 from gcd_longtail.protocol.data import Data, load
 from gcd_longtail.settings.methods import EstimateKSettings
 from seminar_common import files, runs
+from seminar_common.device import launch
 from seminar_common.progress import progress, say
 from seminar_common.publish import publish
 from seminar_common.report import Section
@@ -26,14 +29,14 @@ def estimate_k(settings: EstimateKSettings) -> None:
         UserError: no split, no features yet, or a split without --out where there are several.
     """
     if settings.out is None:
-        _one(load(settings.data), settings)
+        _one(load(settings.data), settings, str(launch(settings.device).device))
     else:
         compare(settings)
 
 
-def _one(data: Data, settings: EstimateKSettings) -> None:
+def _one(data: Data, settings: EstimateKSettings, device: str) -> None:
     say(f"hiding known classes of {data.split.name} and looking for them ...")
-    guess = estimate(data.problem, settings.estimate, settings.seed)
+    guess = estimate(dataclasses.replace(data.problem, device=device), settings.estimate, settings.seed)
     rows: list[Row] = []
     for rule, k in {OURS: guess.k, **guess.criteria}.items():
         identity = Identity(f"k by {rule}", "estimated", (settings.seed,))
@@ -58,10 +61,13 @@ def compare(settings: EstimateKSettings) -> Results:
 
     assert settings.out is not None
     every = list(splits_below(settings.data))
+    device = str(launch(settings.device).device)
     datasets: dict[str, list[tuple[Data, dict]]] = {}
     with progress("estimating", len(every)) as advance:
         for data in every:
-            guess = estimated(data, data.problem, settings.out, settings.estimate)
+            guess = estimated(
+                data, dataclasses.replace(data.problem, device=device), settings.out, settings.estimate
+            )
             say(f"{data.folder}: {guess['k']} [{guess['low']}, {guess['high']}] of {len(data.split.classes)}")
             datasets.setdefault(data.split.name, []).append((data, guess))
             advance()

@@ -248,6 +248,7 @@ class Extractor:
     def _workers(self, images: int) -> Generator[Workers]:
         """Yield the workers for so many images; on a GPU they are threads, which share it and one backbone."""
         import torch
+        from threadpoolctl import threadpool_limits
 
         work = self.config.work
         choice = choose(dataclasses.replace(self._extract.device, threads=self.config.device.threads))
@@ -260,7 +261,9 @@ class Extractor:
             self._extract.backbone  # noqa: B018 - loaded once, and not in each thread
         threads = torch.get_num_threads()
         try:
-            with executor(WorkConfig(count, work.cluster), "threads" if shared else "processes") as workers:
+            kind = "threads" if shared else "processes"
+            # Where a batch is worked on in this process, its one thread is not that of what comes after.
+            with threadpool_limits(), executor(WorkConfig(count, work.cluster), kind) as workers:
                 yield workers
         finally:
             torch.set_num_threads(threads)

@@ -206,6 +206,7 @@ class EstimateKSettings:
     seed: int = 0
     """Seed of which known classes are hidden; with --out it is that of each split."""
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
+    device: PlaceConfig = field(default_factory=PlaceConfig)
 
 
 MethodName = Literal[
