@@ -10,12 +10,15 @@ from gcd_longtail.discovery.clustering.mixture import fit_mixture
 from gcd_longtail.discovery.clustering.neighbours import nearest_neighbours, shifted
 from gcd_longtail.discovery.holdouts import holdouts
 from gcd_longtail.discovery.methods import make_method
+from gcd_longtail.discovery.methods.head import Training
 from gcd_longtail.discovery.methods.shift_merge_mix import ShiftMergeMix
 from gcd_longtail.discovery.predictors import FusedPredictor, from_arrays, unit_rows
 from gcd_longtail.discovery.problem import Problem
+from gcd_longtail.discovery.trust import margins
 from gcd_longtail.figures.metrics import figures, score
 from gcd_longtail.settings.methods import HeadConfig, ShiftMergeMixConfig, SimGCDConfig
 from seminar_common.errors import UserError
+from seminar_common.metrics import roc_auc
 
 CLASSES, KNOWN = 16, 8
 QUICK = ShiftMergeMixConfig(holdouts=2, head=SimGCDConfig(head=HeadConfig(epochs=3)))
@@ -191,11 +194,16 @@ def test_a_stored_predictor_says_the_same_and_its_scores_are_probabilities() -> 
     found = ShiftMergeMix(QUICK).fit(problem, CLASSES, 0).predictor
     assert isinstance(found, FusedPredictor)
     again = from_arrays(found.arrays())
+    assert isinstance(again, FusedPredictor)
     np.testing.assert_array_equal(again.scores(problem.unlabelled), found.scores(problem.unlabelled))
     np.testing.assert_allclose(found.probabilities(problem.unlabelled).sum(1), 1, atol=1e-4)
     novel = found.novel_scores(problem.unlabelled)
     assert novel[truth >= KNOWN].mean() > novel[truth < KNOWN].mean() + 0.3
+    np.testing.assert_array_equal(again.confidence(problem.unlabelled), found.confidence(problem.unlabelled))
     order = np.concatenate([np.arange(KNOWN), np.arange(CLASSES - 1, KNOWN - 1, -1)])
+    np.testing.assert_allclose(
+        found.reordered(order).confidence(problem.unlabelled), found.confidence(problem.unlabelled), atol=1e-5
+    )
     np.testing.assert_array_equal(
         order[found.reordered(order).predict(problem.unlabelled)], found.predict(problem.unlabelled)
     )
@@ -205,6 +213,68 @@ def test_the_same_seed_gives_the_same_discovery() -> None:
     problem, _ = long_tail(0)
     first, second = (ShiftMergeMix(QUICK).fit(problem, CLASSES, 3).assignments for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_the_head_takes_as_many_steps_on_the_problem_as_on_its_holdouts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem, _ = long_tail(0)
+    many = Problem(problem.labelled, problem.labels, np.repeat(problem.unlabelled, 9, axis=0), KNOWN)
+    assert len(many.features) > 30 * HeadConfig().batch_size
+    steps: list[int] = []
+    monkeypatch.setattr(Training, "run", lambda self, loss: steps.append(self.images.steps))
+    ShiftMergeMix(ShiftMergeMixConfig(holdouts=2)).fit(many, CLASSES, 0)
+    assert len(steps) == 3 and len(set(steps)) == 1
+
+
+def test_a_cluster_has_signs_of_its_own() -> None:
+    problem, _ = long_tail(0, spread=2.0)
+    found = ShiftMergeMix(QUICK).fit(problem, CLASSES, 0)
+    predictor = found.predictor
+    assert isinstance(predictor, FusedPredictor) and predictor.clusters is not None
+    novel, relative, odds, *means = predictor.clusters.T
+    sizes = np.bincount(found.assignments, minlength=CLASSES)
+    np.testing.assert_array_equal(novel, np.arange(CLASSES) >= KNOWN)
+    np.testing.assert_allclose(np.exp(relative), (sizes + 1) / sizes.mean(), rtol=1e-5)
+    rows, every = predictor.embed(problem.features), np.r_[problem.labels, found.assignments]
+    near = NearestNeighbors(n_neighbors=11).fit(rows).kneighbors(return_distance=False)[:, :10]
+    shares = (every[near] == every[:, None]).mean(1)[len(problem.labels) :]
+    used = sizes > 0
+    share = np.bincount(found.assignments, weights=shares, minlength=CLASSES)[used] / sizes[used]
+    np.testing.assert_allclose(odds[used], np.log((10 * share + 0.5) / (10 * (1 - share) + 0.5)), atol=0.02)
+    signs = predictor.confidence_signs(problem.unlabelled)
+    np.testing.assert_array_equal(signs[:, 3:], predictor.clusters[found.assignments])
+    of_largest = found.assignments == sizes.argmax()
+    np.testing.assert_allclose(signs[of_largest, :3].mean(0), np.array(means)[:, sizes.argmax()], rtol=1e-4)
+
+
+def test_the_confidence_tells_right_from_wrong_where_classes_overlap() -> None:
+    aucs, plain = [], []
+    for seed in range(3):
+        problem, truth = long_tail(seed, spread=1.6)
+        found = ShiftMergeMix(QUICK).fit(problem, CLASSES, 0)
+        predictor = found.predictor
+        assert isinstance(predictor, FusedPredictor)
+        scored = score(truth, found.assignments, KNOWN, ["many"] * CLASSES, CLASSES)
+        right = (found.assignments == scored.matching[truth]).astype(int)
+        aucs.append(roc_auc(right, predictor.confidence(problem.unlabelled)))
+        plain.append(roc_auc(right, margins(predictor, problem.unlabelled, KNOWN)[0]))
+    assert np.mean(aucs) > np.mean(plain)
+
+
+def test_a_predictor_stored_without_signs_of_clusters_is_read() -> None:
+    problem, _ = long_tail(0)
+    found = ShiftMergeMix(QUICK).fit(problem, CLASSES, 0).predictor
+    assert isinstance(found, FusedPredictor)
+    arrays = found.arrays()
+    del arrays["clusters"]
+    arrays["confidence_weights"] = arrays["confidence_weights"][:4]
+    before = from_arrays(arrays)
+    assert isinstance(before, FusedPredictor)
+    own, _ = found.image_signs(problem.unlabelled)
+    weights = arrays["confidence_weights"]
+    expected = 1 / (1 + np.exp(-(own @ weights[1:] + weights[0])))
+    np.testing.assert_allclose(before.confidence(problem.unlabelled), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("known", "k"), [(1, 4), (3, 3), (8, 8), (8, 9)])

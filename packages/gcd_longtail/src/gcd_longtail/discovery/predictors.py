@@ -15,6 +15,9 @@ from gcd_longtail.discovery.clustering.mixture import Mixture
 
 LARGE = 1e4
 """Log odds are cut off here."""
+OF_A_CLUSTER = 6
+"""Signs of a cluster as a whole: whether it is novel, the log of its size in units of the mean size, the log odds that a
+nearest neighbour of one of its images is its own, and the means of its images' own signs."""
 
 
 class Predictor(Protocol):
@@ -136,8 +139,12 @@ class FusedPredictor:
     """The head's cosines are divided by it."""
     temperature: float = 1.0
     """The sum is divided by it for a probability."""
-    confidence_weights: np.ndarray = field(default_factory=lambda: np.array([0, 1, 0, 0], np.float32))
-    """Constant and weights of :meth:`confidence_signs` in the log odds that a prediction is right, [4]."""
+    clusters: np.ndarray | None = None
+    """Signs of each cluster as a whole, float32 [k, 6] (:data:`OF_A_CLUSTER`); None counts as zeros."""
+    confidence_weights: np.ndarray = field(
+        default_factory=lambda: np.array([0, 1, *[0] * (1 + OF_A_CLUSTER)], np.float32)
+    )
+    """Constant and weights of :meth:`confidence_signs` in the log odds that a prediction is right, [10]."""
     novel_weights: np.ndarray = field(default_factory=lambda: np.array([0, 1, 0], np.float32))
     """Constant and weights of :meth:`novel_signs` in the log odds that an image is of no known class, [3]."""
 
@@ -185,15 +192,22 @@ class FusedPredictor:
         return _by_blocks(lambda rows: _logistic(self.novel_signs(rows), self.novel_weights), features, block)
 
     def confidence_signs(self, features: np.ndarray) -> np.ndarray:
-        """Return what tells a right prediction from a wrong one, float32 [N, 3].
+        """Return what tells a right prediction from a wrong one, float32 [N, 9].
 
-        The log odds of the predicted cluster in the sum, in the mixture and in the head, the inverse hyperbolic sine of
-        each: sums of many log densities have a long tail.
+        First the log odds of the predicted cluster in the sum, in the mixture and in the head, the inverse hyperbolic
+        sine of each: sums of many log densities have a long tail. Then the signs of that cluster: in one that holds
+        parts of several classes, or half of one, an image is wrong however near to its middle it lies.
         """
+        own, chosen = self.image_signs(features)
+        clusters = np.zeros((self.k, OF_A_CLUSTER), np.float32) if self.clusters is None else self.clusters
+        return np.concatenate([own, clusters[chosen]], axis=1)
+
+    def image_signs(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first three of :meth:`confidence_signs`, float32 [N, 3], and the predicted clusters, int64 [N]."""
         mixture, head = self.parts(features)
         every = (log_softmax(mixture + np.float32(self.weight) * head, axis=1), mixture, head)
         chosen = every[0].argmax(1)
-        return np.arcsinh(np.stack([_log_odds(part, chosen) for part in every], axis=1))
+        return np.arcsinh(np.stack([_log_odds(part, chosen) for part in every], axis=1)), chosen
 
     def novel_signs(self, features: np.ndarray) -> np.ndarray:
         """Return what tells novel images from known ones, float32 [N, 2]: log odds as :meth:`confidence_signs` has them."""
@@ -206,14 +220,17 @@ class FusedPredictor:
         mixture = replace(
             self.mixture, means=self.mixture.means[order], variances=self.mixture.variances[order]
         )
-        return replace(self, mixture=mixture, head=self.head.reordered(order))
+        clusters = None if self.clusters is None else self.clusters[order]
+        return replace(self, mixture=mixture, head=self.head.reordered(order), clusters=clusters)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return every field as an array, for a checkpoint."""
         parts = {"space": self.space.arrays(), "mixture": self.mixture.arrays(), "head": self.head.arrays()}
         nested = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         plain = {
-            f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self) if f.name not in parts
+            f.name: np.asarray(value, np.float32)
+            for f in fields(self)
+            if f.name not in parts and (value := getattr(self, f.name)) is not None
         }
         return {**nested, **plain}
 
@@ -231,7 +248,9 @@ class FusedPredictor:
             LinearPredictor.from_arrays(parts["head"]),
             int(plain["known"]),
             *(float(plain[name]) for name in ("weight", "head_temperature", "temperature")),
-            plain["confidence_weights"],
+            plain.get("clusters"),
+            # Older checkpoints have the weights of an image's own signs alone.
+            np.pad(weights := plain["confidence_weights"], (0, 4 + OF_A_CLUSTER - len(weights))),
             plain["novel_weights"],
         )
 

@@ -75,6 +75,8 @@ class HeadConfig:
 
     epochs: int = 15
     """Passes over the training images."""
+    steps: int | None = None
+    """Steps of an epoch; None takes as many as draw as many images as there are, 20 at least."""
     batch_size: int = 128
     """Images of a step, half of them labelled; each comes in two views."""
     learning_rate: float = 2e-3
@@ -114,6 +116,11 @@ class SimGCDConfig:
     """Temperature of the self-supervised contrastive loss."""
     supervised_temperature: float = 0.07
     """Temperature of the supervised contrastive loss."""
+
+
+FROM_CLUSTERS = SimGCDConfig(head=HeadConfig(steps=13))
+"""For a head whose prototypes start at the clusters of a tree. Each step draws it away from them, which costs novel classes, so
+it takes as many steps on a problem of any size as on the holdouts on which their number was chosen."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +171,8 @@ class ShiftMergeMixConfig:
     """Problems made of the known classes, on which the merge, the head's weight and the probabilities are learned."""
     weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     """Weights of the head's log posterior that are tried on them."""
-    head: SimGCDConfig = SimGCDConfig()
-    """How the head is trained."""
+    head: SimGCDConfig = FROM_CLUSTERS
+    """How the head is trained, on the problem as on the holdouts."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.shift <= 1:

@@ -12,7 +12,7 @@ from gcd_longtail.discovery.methods.supervised import Supervised
 from gcd_longtail.discovery.methods.uno import UNO
 from gcd_longtail.discovery.methods.ward import ConstrainedWard
 from gcd_longtail.discovery.problem import Method
-from gcd_longtail.settings.methods import ShiftMergeMixConfig, SupervisedConfig
+from gcd_longtail.settings.methods import ShiftMergeMixConfig, SimGCDConfig, SupervisedConfig
 from seminar_common.errors import UserError, choices
 
 __all__ = ["ABLATIONS", "METHODS", "make_method"]
@@ -42,6 +42,7 @@ ABLATIONS: dict[str, Callable[[], Method]] = {
         "no head": ShiftMergeMixConfig(weights=(0.0,)),
         "no mixture": ShiftMergeMixConfig(weights=(1000.0,)),
         "weight 1": ShiftMergeMixConfig(weights=(1.0,)),
+        "long head": ShiftMergeMixConfig(head=SimGCDConfig()),
     }.items()
 }
 """Our method less one of its parts, for a study."""

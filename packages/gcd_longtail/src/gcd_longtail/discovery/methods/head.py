@@ -99,7 +99,8 @@ class Images:
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return max(20, (len(self.labels) + len(self.unlabelled)) // self.config.batch_size)
+        every = (len(self.labels) + len(self.unlabelled)) // self.config.batch_size
+        return self.config.steps or max(20, every)
 
     def batch(self) -> Batch:
         """Draw a batch with replacement."""

@@ -46,6 +46,8 @@ from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import Space, fit_space
 from gcd_longtail.settings.methods import ShiftMergeMixConfig
 
+BLOCK = 8192
+
 
 @dataclass(frozen=True)
 class ShiftMergeMix:
@@ -65,7 +67,7 @@ class ShiftMergeMix:
         ]
         look = Look.at(problem, self.config, seed)
         found = _predictor(look, look.clusters(k, same), k, seed)
-        predictor = _calibrated(found, predictors, held, self.config)
+        predictor = _calibrated(found, look, predictors, looks, held)
         return Discovered(predictor.predict(problem.unlabelled), predictor)
 
 
@@ -198,32 +200,65 @@ def _predictor(look: Look, clusters: np.ndarray, k: int, seed: int) -> FusedPred
 
 def _calibrated(
     found: FusedPredictor,
+    look: Look,
     predictors: Sequence[FusedPredictor],
+    looks: Sequence[Look],
     held: Sequence[Holdout],
-    config: ShiftMergeMixConfig,
 ) -> FusedPredictor:
-    """Return ``found`` with the weight, temperature and novel odds that fit the holdouts; as it is without them."""
+    """Return ``found`` with the weight, temperature and odds that fit the holdouts; as it is without them.
+
+    Args:
+        found: the predictor of the problem.
+        look: what it was made from.
+        predictors: one of each holdout.
+        looks: what they were made from.
+        held: the holdouts.
+    """
     if not held:
         return found
     parts = [p.parts(one.problem.unlabelled) for p, one in zip(predictors, held, strict=True)]
     weight = max(
-        config.weights,
+        look.config.weights,
         key=lambda w: np.mean([_macro(m + w * h, one) for (m, h), one in zip(parts, held, strict=True)]),
     )
     scores = [m + np.float32(weight) * h for m, h in parts]
-    weighed = [replace(p, weight=weight) for p in predictors]
+    weighed = [_seen(replace(p, weight=weight), look) for p, look in zip(predictors, looks, strict=True)]
     right = [clusters == of_class for clusters, of_class in map(_matched, scores, held)]
     novel = [one.truth >= one.problem.known for one in held]
     rows = [one.problem.unlabelled for one in held]
     return replace(
-        found,
-        weight=weight,
+        _seen(replace(found, weight=weight), look),
         temperature=_temperature(scores, held),
         confidence_weights=_fit_logistic(
             [p.confidence_signs(x) for p, x in zip(weighed, rows, strict=True)], right
         ),
         novel_weights=_fit_logistic([p.novel_signs(x) for p, x in zip(weighed, rows, strict=True)], novel),
     )
+
+
+def _seen(predictor: FusedPredictor, look: Look) -> FusedPredictor:
+    """Return the predictor with the signs of its clusters, as the unlabelled images of ``look`` show them."""
+    images = look.problem.unlabelled
+    blocks = [predictor.image_signs(images[i : i + BLOCK]) for i in range(0, len(images), BLOCK)]
+    signs, chosen = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    k, known = predictor.k, look.problem.known
+    sizes = np.bincount(chosen, minlength=k)
+    means = np.zeros((k, signs.shape[1]))
+    np.add.at(means, chosen, signs)
+    means /= np.maximum(sizes, 1)[:, None]
+    nodes = look.classes < 0
+    own = look.classes.copy()
+    tree = own[nodes]
+    tree[look.leaves] = chosen  # one image of a small cluster stands for it
+    own[nodes] = tree
+    shares, weights = (own[look.neighbours] == own[:, None]).mean(1)[nodes], look.weights[nodes]
+    together = np.bincount(own[nodes], weights=weights * shares, minlength=k)
+    share = together / np.maximum(np.bincount(own[nodes], weights=weights, minlength=k), 1)
+    links = look.neighbours.shape[1]
+    odds = np.log((links * share + 0.5) / (links * (1 - share) + 0.5))
+    novel, relative = np.arange(k) >= known, np.log((sizes + 1) * k / len(images))
+    clusters = np.column_stack([novel, relative, odds, means]).astype(np.float32)
+    return replace(predictor, clusters=clusters)
 
 
 def _fit_logistic(signs: Sequence[np.ndarray], so: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,7 +27,7 @@ from gcd_longtail.discovery.methods.losses import (
 from gcd_longtail.discovery.methods.ward import ConstrainedWard, means
 from gcd_longtail.discovery.problem import Discovered, Problem, check_k
 from gcd_longtail.discovery.spaces import fit_space
-from gcd_longtail.settings.methods import KMeansConfig, SimGCDConfig, SpaceConfig
+from gcd_longtail.settings.methods import FROM_CLUSTERS, KMeansConfig, SimGCDConfig, SpaceConfig
 
 Start = Callable[[Training, int, int], None]
 
@@ -113,7 +113,7 @@ def start_at_ss_kmeans(training: Training, k: int, seed: int) -> None:
 class SimGCDFromWard:
     """SimGCD that starts from constrained Ward clustering, in a space whitened by its pseudo-labels."""
 
-    config: SimGCDConfig = SimGCDConfig()
+    config: SimGCDConfig = FROM_CLUSTERS
     ward: ConstrainedWard = ConstrainedWard()
 
     def fit(self, problem: Problem, k: int, seed: int) -> Discovered:
