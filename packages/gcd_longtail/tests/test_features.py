@@ -34,6 +34,7 @@ from gcd_longtail.settings.commands import (
 )
 from gcd_longtail.split import split
 from seminar_common import failures
+from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
 
@@ -407,6 +408,18 @@ def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path,
         made = extractor(images, WorkConfig(workers), config=PIXELS)
         made.extract(wanted(images))
     assert [work.workers for work in opened] == [1, 2, 3]
+
+
+def test_features_hardly_depend_on_how_many_images_go_at_once(images: Path) -> None:
+    config, place = FeatureConfig(size=64), DeviceConfig("cpu", threads=1, precision="32-true")
+    some = tuple(wanted(images)[:6])
+    found = []
+    for size in (8, 3):
+        extractor = extract.BatchExtractor(partial(open_source, SourceConfig(images)), config, size, place)
+        batches = [extract.Batch(0, some[start : start + size]) for start in range(0, len(some), size)]
+        found.append(np.concatenate([extractor(batch).features for batch in batches]))
+    cosines = (found[0] * found[1]).sum(1) / np.prod(np.linalg.norm(found, axis=2), axis=0)
+    assert cosines.min() > 0.9999
 
 
 def test_one_thread_a_batch_is_not_left_to_what_comes_after(images: Path) -> None:
