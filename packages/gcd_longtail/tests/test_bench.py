@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gcd_longtail.bench import bench
-from gcd_longtail.benchmarks import million_rows
+from gcd_longtail.benchmarks import many_images, million_rows
 from gcd_longtail.benchmarks.k_means import make_points
 from gcd_longtail.benchmarks.peers import sort_peers
 from gcd_longtail.settings.methods import BenchSettings
@@ -32,6 +32,22 @@ def test_many_rows_are_clustered_in_a_process_of_their_own() -> None:
     assert rows["million_s"] > 0 and rows["peak_rss_mb"] > 50
     # Noise of variance 1 in 8 dimensions around centres that are kept: the mean squared distance is about 8.
     assert 5 < rows["million_inertia_per_row"] < 9
+
+
+@pytest.mark.slow
+def test_a_discovery_of_many_images_runs_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_images, "PART", 400)
+    monkeypatch.setattr(many_images, "CLASSES", 16)
+    settings = BenchSettings(tmp_path / "bench", images=1000)
+    rows = {row.metric: row for row in many_images.measure(settings)}
+    assert rows["discover_s"].value > 0 and rows["peak_rss_mb"].value > 50
+    assert rows["discover_s"].n == 1000 and rows["discover_s"].model == "shift-merge-mix"
+    assert rows["k_estimated"].value >= many_images.CLASSES / 2
+    assert not [*many_images.measure(BenchSettings(tmp_path / "bench"))]
+    with pytest.raises(UserError, match="--images"):
+        BenchSettings(tmp_path / "bench", images=10)
 
 
 def test_the_points_have_every_known_class_labelled_and_are_unit_vectors() -> None:

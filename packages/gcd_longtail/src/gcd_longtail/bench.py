@@ -2,7 +2,7 @@
 
 import torch
 
-from gcd_longtail.benchmarks import features, k_means, losses, million_rows, peers
+from gcd_longtail.benchmarks import features, k_means, losses, many_images, million_rows, peers
 from gcd_longtail.settings.methods import BenchSettings
 from seminar_common import files, runs
 from seminar_common.device import launch
@@ -19,6 +19,8 @@ SHOWN = (
     "images_per_s",
     "cached_s",
     "million_s",
+    "discover_s",
+    "discover_cpu_s",
     "peak_rss_mb",
 )
 
@@ -45,6 +47,7 @@ def _bench(settings: BenchSettings) -> Results:
     rows += features.measure(settings)
     if settings.large:
         rows += million_rows.measure()
+    rows += many_images.measure(settings)
     section = Section(
         "Speed", Results(runs.command_line(), tuple(rows)), None, runs.environment(torch.get_num_threads())
     )

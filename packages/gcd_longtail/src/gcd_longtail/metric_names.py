@@ -131,6 +131,8 @@ METRICS: Mapping[str, Metric] = {
     "cached_s": Metric("From the cache", "Time to read the features again", "lower", unit="s"),
     "million_s": Metric("A million rows", "Time to cluster a million rows", "lower", unit="s"),
     "million_inertia_per_row": Metric("Inertia a row, a million rows", "Mean squared distance", "lower"),
+    "discover_s": Metric("Discovery", "Time of discover from cached features", "lower", unit="s"),
+    "discover_cpu_s": Metric("Discovery, processor", "Processor time of the same", "lower", unit="s"),
 }
 
 CONDITIONS: Mapping[str, str] = {

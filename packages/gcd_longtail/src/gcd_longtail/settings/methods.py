@@ -316,6 +316,9 @@ class BenchSettings:
     """Pictures of the feature benchmark; 0 leaves it out."""
     large: bool = False
     """Also cluster 1,000,000 x 384 rows into 1,000 clusters in a fresh process and measure its memory."""
+    images: int = 0
+    """Also run `discover` on so many made-up images with cached features, in a fresh process, and measure its memory: 1,000
+    or more; 0 leaves it out. A million take 12 GB of disk for a while."""
     seed: int = 0
     """Seed of the data and of the starts."""
     device: PlaceConfig = field(default_factory=PlaceConfig)
@@ -323,3 +326,5 @@ class BenchSettings:
     def __post_init__(self) -> None:
         if self.rows < 4 * self.k or self.k < 4 or self.width < 2:
             raise UserError("--rows must be 4 times --k or more, --k 4 or more and --width 2 or more")
+        if 0 < self.images < 1000 or self.images < 0:
+            raise UserError(f"--images {self.images}: must be 1,000 or more, or 0")
