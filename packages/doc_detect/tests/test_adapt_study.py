@@ -250,6 +250,9 @@ def test_labelled_pages_are_drawn_with_each_seed_and_draw(
     fold = Fold("", (), (), pages, None)
     chosen = settings(source, scans, tmp_path / "s", labelled=scans / "train.json", budgets=(5, 9), draws=2)
     drawn = {}
+    every = [one.model for one in planned(chosen, [fold], {})]
+    without = [one.model for one in planned(dataclasses.replace(chosen, oracle=False), [fold], {})]
+    assert "oracle" in every and without == [model for model in every if model != "oracle"]
     for one in planned(chosen, [fold], {}):
         write_budget(one, LABELS)
         if one.model.startswith("labelled"):

@@ -84,7 +84,7 @@ def planned(settings: AdaptStudySettings, folds: list[Fold], start: Mapping[str,
         for fold in folds:
             found += [_method(name, seed, fold, settings, recipe) for name in settings.methods]
         main = folds[0]
-        if has_oracle(main):
+        if settings.oracle and has_oracle(main):
             found.append(_oracle(seed, main, settings, recipe))
         for budget in settings.budgets:
             found += [_budget(budget, seed, d, main, settings, recipe) for d in range(settings.draws)]

@@ -103,7 +103,7 @@ class StudyFigures:
         """Return what a reader must know of the figures."""
         notes = [*interval_notes(self.rows), *self.notes, SINGLE_PAGE]
         main = self.folds[0]
-        if main.labelled is not None and not has_oracle(main):
+        if self.settings.oracle and main.labelled is not None and not has_oracle(main):
             notes.append(
                 f"No oracle: it needs {WEIGHTS_FROM} labelled pages with an object, and --labelled has fewer."
             )

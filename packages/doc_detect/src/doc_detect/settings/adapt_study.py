@@ -122,6 +122,8 @@ class AdaptStudySettings:
     margin_pages: int = 20
     """Pages of --labelled on which each model's margin is fitted, the same for all; that of a budget is fitted on its
     own pages."""
+    oracle: bool = True
+    """With --labelled, train the oracle: of all models it takes longest. The same command with it adds it later."""
     oracle_steps: int = 300
     """Steps of the oracle."""
     oracle_kept: float = 0.0
