@@ -21,6 +21,7 @@ from doc_detect.settings.job import GallerySettings
 from seminar_common.errors import UserError
 from seminar_common.files import atomic_path
 from seminar_common.progress import progress, say
+from seminar_common.style import page_style
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +101,7 @@ def thumbnail_side(pages: int) -> int:
 
 def _head(title: str) -> str:
     template = (_TEMPLATES / "gallery.html").read_text(encoding="utf-8")
-    style = (_TEMPLATES / "gallery.css").read_text(encoding="utf-8")
+    style = page_style() + (_TEMPLATES / "gallery.css").read_text(encoding="utf-8")
     return template.replace("{{ title }}", html.escape(title)).replace("{{ style }}", style)
 
 

@@ -22,6 +22,7 @@ from gcd_longtail.figures.thumbnails import of_source
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.images.sources.folder import FileSource
 from seminar_common.files import atomic_path, write_text
+from seminar_common.style import page_style
 
 FACTS = "gallery.json"
 """What a page shows, beside it in a run, so that `gcd-longtail review` need not look at features again."""
@@ -220,7 +221,8 @@ def served_page(facts: Mapping[str, Any]) -> str:
 
 
 def _head(title: str, sources: str) -> str:
-    parts = {"title": html.escape(title), "style": _template("gallery.css"), "sources": sources}
+    style = page_style() + _template("gallery.css")
+    parts = {"title": html.escape(title), "style": style, "sources": sources}
     text = _template("gallery.html")
     for name, value in parts.items():
         text = text.replace("{{ " + name + " }}", value)
