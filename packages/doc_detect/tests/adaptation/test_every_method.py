@@ -35,7 +35,7 @@ from seminar_common.runs import Run
 from seminar_common.work import WorkConfig
 
 LEARNED = SelfTrainingConfig(sure=0.2, doubt=0.1, fewest=1)
-ALL = {"mixed_share": 0.5, "self_training": dataclasses.replace(LEARNED, agree=True, rounds=2, held=0.5)}
+ALL = {"mixed_share": 0.5, "self_training": dataclasses.replace(LEARNED, agree=True, rounds=2)}
 WAYS: dict[str, dict[str, Any]] = {name: {"method": name} for name in METHODS} | {
     "all of self-training": ALL,
     "mixed teacher": {"method": "mean-teacher", "mixed_share": 0.5},

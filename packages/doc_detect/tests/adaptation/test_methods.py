@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import cv2
 import numpy as np
@@ -28,7 +28,6 @@ from doc_detect.classes import class_index
 from doc_detect.coco import CocoPage, write_coco
 from doc_detect.detectors.base import Detector, Target, build_detector
 from doc_detect.detectors.detections import Detections
-from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.detectors.trained import load_detector
 from doc_detect.pages import Page
@@ -102,41 +101,6 @@ def test_of_unboxed_classes_finds_teach_no_size(problem: Problem) -> None:
     assert isinstance(method, SelfTraining) and method.samples(0)[0].target.unboxed == (1,)
     with pytest.raises(UserError, match="initials"):
         SelfTrainingConfig(unboxed=("initials",))
-
-
-def test_a_class_that_is_not_learned_is_held_to_what_the_source_says(problem: Problem) -> None:
-    """Ten steps that teach initials change what the student says of stamps less if these are held."""
-    boxes = np.array([[60.0, 80, 180, 180]] * 2)
-    found = CocoPage(
-        "scan.jpg", 400, 600, boxes, np.full(2, class_index("drop_capital")), np.array([0.9, 0.8])
-    )
-    write_coco(problem.folder / PSEUDO_LABELS, [found])
-    assert isinstance(problem.source, FCOSDetector)
-    bias = cast(Tensor, problem.source.head.classification_head.cls_logits.bias)
-    bias.data[2] = 0.0  # it is of two minds about stamps, so that there is something to hold
-
-    def drift(held: float) -> float:
-        recipe = dataclasses.replace(problem.settings.self_training, fewest=2, held=held)
-        settings = dataclasses.replace(problem.settings, self_training=recipe)
-        method = make_method(dataclasses.replace(problem, settings=settings))
-        assert method.prepare().learned == ("drop_capital",)
-        student = copy.deepcopy(problem.source).requires_grad_(True)
-        steps = torch.optim.SGD(student.parameters(), 0.003)
-        for step in range(10):
-            losses = method.losses(student, problem.source, step)
-            assert ("held" in losses) == (held > 0)
-            torch.stack(list(losses.values())).sum().backward()
-            steps.step()
-            steps.zero_grad()
-        assert isinstance(method, SelfTraining) and isinstance(student, FCOSDetector)
-        page = method.samples(0)[0].image[None]
-        with torch.no_grad():
-            said = [each.raw(page)[0].logits[..., 2].sigmoid() for each in (student, problem.source)]
-        return float((said[0] - said[1]).abs().sum())
-
-    assert drift(1.0) < 0.8 * drift(0.0)
-    with pytest.raises(UserError, match="--held -1"):
-        SelfTrainingConfig(held=-1.0)
 
 
 def test_a_class_with_few_sure_finds_is_left_as_it_is(problem: Problem) -> None:

@@ -5,11 +5,9 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from torch.distributions import Bernoulli, kl_divergence
-from torchvision.ops import distance_box_iou_loss
 
 from doc_detect.detectors.base import Target, build_detector
-from doc_detect.detectors.fcos import STRIDES, FCOSDetector, assign, make_grid, to_boxes
+from doc_detect.detectors.fcos import STRIDES, assign, make_grid
 from doc_detect.settings.training import ModelConfig
 
 
@@ -89,41 +87,3 @@ def test_of_an_unboxed_class_the_place_is_learned_and_not_the_size() -> None:
     )
     assert other == whole and whole["box"] > 0
     assert own["classification"] == whole["classification"] and own["box"] == own["quality"] == 0
-
-
-def test_what_is_held_is_a_divergence_of_scores_and_a_distance_of_boxes() -> None:
-    """Against torch's own distributions, and nothing where both detectors are one."""
-    config = ModelConfig(labels=("graphic", "caption", "stamp"), size=128, head_convs=1)
-    source, other = build_detector(config, 0).eval(), build_detector(config, 1).eval()
-    assert isinstance(source, FCOSDetector) and isinstance(other, FCOSDetector)
-    page, none = torch.rand(3, 128, 96), torch.zeros(0, 4)
-    target = Target(none, torch.zeros(0, dtype=torch.int64), none, (1, 2))
-    (held,) = source.hold([page], [target])
-    with torch.no_grad():
-        same, different = (each.fit_step([page], [held])["held"] for each in (source, other))
-        first, grid = source.raw(page[None])
-        second, _ = other.raw(page[None])
-    assert same.abs() < 1e-4 * different
-    asked = first.logits[0, :, [1, 2]].sigmoid()
-    score = (asked.amax(dim=1) * first.quality[0].sigmoid()).sqrt()
-    sure = score >= 0.05
-    apart = _kl(asked, second.logits[0, :, [1, 2]].sigmoid()).sum()
-    fit = _kl(first.quality[0].sigmoid(), second.quality[0].sigmoid())
-    boxes = [to_boxes(raw.distances, grid)[0] / grid.strides[:, None] for raw in (second, first)]
-    far = distance_box_iou_loss(*boxes, reduction="none")
-    expected = (apart + (score * (fit + far))[sure].sum()) / score[sure].sum().clamp(min=1)
-    assert sure.any()
-    torch.testing.assert_close(different, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_a_page_on_which_nothing_is_held_has_the_losses_of_before() -> None:
-    detector = build_detector(ModelConfig(labels=("graphic", "caption"), size=128, head_convs=1)).eval()
-    assert isinstance(detector, FCOSDetector)
-    page, none = torch.rand(3, 128, 96), torch.zeros(0, 4)
-    target = Target(torch.tensor([[20.0, 20, 70, 70]]), torch.tensor([0]), none)
-    (held,) = detector.hold([page], [target])
-    assert detector.fit_step([page], [held]) == detector.fit_step([page], [target])
-
-
-def _kl(wanted: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-    return kl_divergence(Bernoulli(wanted), Bernoulli(given))

@@ -12,7 +12,7 @@ teacher, too, since the scores hold how well a box fits.
 
 from torch import Tensor, nn
 
-from doc_detect.adaptation.base import Problem
+from doc_detect.adaptation.base import Problem, losses_on
 from doc_detect.adaptation.pseudo_labels import finds, seen_by
 from doc_detect.adaptation.self_training import SelfTraining
 from doc_detect.detectors.base import Detector
@@ -33,4 +33,4 @@ class MeanTeacher(SelfTraining):
         teacher, pages = seen_by(average, self.problem), self.problem.pages
         config = self.problem.settings.self_training
         samples = self.views(step, lambda number: finds(teacher, pages[number], config))
-        return self.losses_of(samples, student, average)
+        return losses_on(samples, student, average)

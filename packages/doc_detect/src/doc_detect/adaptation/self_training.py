@@ -7,13 +7,13 @@ Semi-Supervised Learning Framework for Object Detection" (STAC). In several roun
 moving average, as in Xie et al. 2020, "Self-training with Noisy Student improves ImageNet classification".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from doc_detect.adaptation.base import Lessons, Problem, SampleMethod, losses_on
+from doc_detect.adaptation.base import Lessons, Problem, SampleMethod
 from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS, count, kept_finds, scores_of, too_few
 from doc_detect.adaptation.source_pages import SourcePages
 from doc_detect.adaptation.target import TargetPage
@@ -23,7 +23,7 @@ from doc_detect.coco import CocoPage
 from doc_detect.detectors.base import Detector, Target
 from doc_detect.detectors.postprocess import box_iou
 from doc_detect.detectors.tensors import to_tensor
-from doc_detect.training.pages import SMALLEST_SIDE, PageDraw, Sample, collate, own_labels, training_size
+from doc_detect.training.pages import SMALLEST_SIDE, PageDraw, Sample, own_labels, training_size
 from seminar_common.seeds import numpy_generator
 
 
@@ -97,22 +97,7 @@ class SelfTraining(SampleMethod):
             # A killed run that goes on within the round reads what the average found when the round began.
             self.round, self.found = now, kept_finds(self.problem, average, _file_of(now))
             self._draw_anew()
-        return self.losses_of(self.samples(step), student, average)
-
-    def losses_of(
-        self, samples: Sequence[Sample], student: nn.Module, average: Detector
-    ) -> dict[str, Tensor]:
-        """Return the losses on samples; classes of which a page teaches nothing are held to what the source says."""
-        weight = self.problem.settings.self_training.held
-        if not weight:
-            return losses_on(samples, student, average)
-        device = next(average.parameters()).device
-        images, targets = collate(samples)
-        images = [image.to(device) for image in images]
-        losses = student(images, self.problem.source.hold(images, [target.to(device) for target in targets]))
-        if "held" in losses:
-            losses["held"] = weight * losses["held"]
-        return losses
+        return super().losses(student, average, step)
 
     def samples(self, step: int) -> list[Sample]:
         """Return the views of a step."""

@@ -19,19 +19,6 @@ from seminar_common import seeds
 from seminar_common.errors import UserError, choices
 
 
-class Held(NamedTuple):
-    """What another detector says of a page of a batch, at the same L positions; no gradient flows there."""
-
-    classes: tuple[int, ...]
-    """The classes that it is asked for, in the detector's own order."""
-    logits: Tensor
-    """[L, K] of these classes."""
-    quality: Tensor
-    """[L] logit of the box's IoU."""
-    boxes: Tensor
-    """[L, 4] absolute xyxy."""
-
-
 class Target(NamedTuple):
     """What is known of one training page."""
 
@@ -48,14 +35,12 @@ class Target(NamedTuple):
     labelled pages heeds it."""
     unboxed: tuple[int, ...] = ()
     """Classes whose boxes on this page teach where something is, but not its size."""
-    held: Held | None = None
-    """What another detector says of the classes that this page teaches nothing of. Only FCOS heeds it."""
 
     def to(self, device: torch.device) -> "Target":
         """Return it on ``device``."""
         unknown = None if self.unknown is None else self.unknown.to(device)
         boxes, labels, ignore = (part.to(device) for part in (self.boxes, self.labels, self.ignore))
-        return self._replace(boxes=boxes, labels=labels, ignore=ignore, unknown=unknown)
+        return Target(boxes, labels, ignore, self.unlabelled, unknown, self.unboxed)
 
 
 class Detector(nn.Module, ABC):

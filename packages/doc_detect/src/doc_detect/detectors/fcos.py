@@ -25,7 +25,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from doc_detect.classes import TEXT_CLASSES
 from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
-from doc_detect.detectors.base import Detector, Held, Target, resize_to, scale_back
+from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
 from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.kept import Adapters, KeptBranch
 from doc_detect.detectors.postprocess import detections
@@ -51,10 +51,6 @@ POSITIONS = 9
 """An object counts as at most so many positions in the losses: as many as a square box has within the radius.
 
 Else a picture, which has a hundred, outweighs an initial."""
-
-
-HELD_SCORE = 0.05
-"""Positions that score less for every held class say nothing of its boxes."""
 
 
 class Grid(NamedTuple):
@@ -145,40 +141,11 @@ class FCOSDetector(Detector):
         sized = share * torch.cat(
             [_sized(target, match) for target, match in zip(targets, matches, strict=True)]
         )
-        losses = {
+        return {
             "classification": (focal * weights).sum() / total,
             "box": (box * sized).sum() / total,
             "quality": (quality * sized).sum() / total,
         }
-        if any(target.held for target in targets):
-            losses["held"] = _held_loss(raw, grid, targets)
-        return losses
-
-    @torch.no_grad()
-    def hold(self, images: Sequence[Tensor], targets: Sequence[Target]) -> list[Target]:
-        """Return the targets with what this detector says of the classes that a page does not label.
-
-        A detector that learns from these targets is held to it by a loss of its own, ``held``.
-
-        Args:
-            images: pages [3, H_i, W_i], RGB in 0..1, batched as in :meth:`fit_step`.
-            targets: what is known of each.
-        """
-        raw, grid = self.raw(pad_batch(list(images)))
-        boxes = to_boxes(raw.distances, grid)
-        return [
-            target._replace(
-                held=Held(
-                    target.unlabelled,
-                    raw.logits[page][:, list(target.unlabelled)],
-                    raw.quality[page],
-                    boxes[page],
-                )
-            )
-            if target.unlabelled
-            else target
-            for page, target in enumerate(targets)
-        ]
 
     def _class_targets(
         self, grid: Grid, targets: Sequence[Target], matches: Sequence[Tensor], shares: Sequence[Tensor]
@@ -264,38 +231,6 @@ def _sized(target: Target, match: Tensor) -> Tensor:
     """Return 1 for each positive position whose object's box is to be learned, else 0, float32."""
     labels = target.labels[match[match >= 0]]
     return torch.isin(labels, labels.new_tensor(target.unboxed), invert=True).float()
-
-
-def _held_loss(raw: RawOutput, grid: Grid, targets: Sequence[Target]) -> Tensor:
-    """Return how far a batch is from what other detectors say of the held classes.
-
-    Of class scores and of the box's quality it is the Kullback-Leibler divergence (Hinton et al. 2015, "Distilling the
-    Knowledge in a Neural Network"; for classes that new data do not label, Li & Hoiem 2016, "Learning without
-    Forgetting"). Of boxes it is DIoU. Both of these count as much as the position scores for its held class. The sum is
-    divided by the sum of these scores, as the other losses are by what is positive.
-    """
-    parts, there_is = [], []
-    for page, target in enumerate(targets):
-        if target.held is None:
-            continue
-        held, logits = target.held, raw.logits[page][:, list(target.held.classes)].float()
-        parts.append(_divergence(logits, held.logits.float()).sum())
-        score = (held.logits.sigmoid().amax(dim=1) * held.quality.sigmoid()).sqrt()
-        there = score >= HELD_SCORE
-        strides = grid.strides[there][:, None]
-        boxes = _boxes(grid.centres[there] / strides, raw.distances[page][there].float())
-        apart = distance_box_iou_loss(boxes, held.boxes[there] / strides, reduction="none")
-        fit = _divergence(raw.quality[page][there].float(), held.quality[there].float())
-        parts.append((score[there] * (apart + fit)).sum())
-        there_is.append(score[there].sum())
-    return torch.stack(parts).sum() / torch.stack(there_is).sum().clamp(min=1)
-
-
-def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of two yes-or-no distributions by their logits, of the same shape."""
-    share = wanted.sigmoid()
-    own = F.binary_cross_entropy_with_logits(wanted, share, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, share, reduction="none") - own
 
 
 @torch.no_grad()

@@ -71,7 +71,6 @@ FACTORS: Mapping[str, Change] = {
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
     "unboxed-most": _self_training(unboxed=("graphic", "drop_capital", "table", "caption")),
     "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
-    "held": _self_training(fewest=20, held=1.0),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
 MIXED_FACTORS = ("mixed-0.5",)
@@ -134,7 +133,7 @@ class AdaptStudySettings:
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
     rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-most (not
-    stamps), unboxed-all, held (20 sure finds are the fewest, and what has less is held), or all."""
+    stamps), unboxed-all, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
     resamples: int = 1000

@@ -47,9 +47,6 @@ class SelfTrainingConfig:
     anew."""
     unboxed: tuple[str, ...] = field(default=(), metadata={"earlier": ()})
     """Classes whose finds teach where objects are, but not how large."""
-    held: float = field(default=0.0, metadata={"earlier": 0.0})
-    """How strongly a class that has too few sure finds is held to what the source says of it on each view; 0 leaves it
-    to itself."""
 
     def __post_init__(self) -> None:
         if not 0 < self.doubt <= self.sure < 1:
@@ -62,8 +59,6 @@ class SelfTrainingConfig:
             class_index(label)
         if self.fewest < 1:
             raise UserError(f"--fewest {self.fewest}: must be 1 or more")
-        if self.held < 0:
-            raise UserError(f"--held {self.held}: must be 0 or more")
 
 
 @dataclass(frozen=True)
