@@ -57,6 +57,15 @@ def _steps(factor: int) -> Change:
     return change
 
 
+def _sizes(*sizes: int) -> Change:
+    def change(settings: AdaptSettings) -> AdaptSettings:
+        return dataclasses.replace(
+            settings, optimization=dataclasses.replace(settings.optimization, sizes=sizes)
+        )
+
+    return change
+
+
 FACTORS: Mapping[str, Change] = {
     "kept-0": _with(kept=0.0),
     "kept-0.25": _with(kept=0.25),
@@ -71,6 +80,7 @@ FACTORS: Mapping[str, Change] = {
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
     "unboxed-most": _self_training(unboxed=("graphic", "drop_capital", "table", "caption")),
     "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
+    "size-512": _sizes(512),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
 MIXED_FACTORS = ("mixed-0.5",)
@@ -133,7 +143,7 @@ class AdaptStudySettings:
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
     rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-most (not
-    stamps), unboxed-all, or all."""
+    stamps), unboxed-all, size-512, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
     resamples: int = 1000
