@@ -80,7 +80,7 @@ FACTORS: Mapping[str, Change] = {
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
     "unboxed-most": _self_training(unboxed=("graphic", "drop_capital", "table", "caption")),
     "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
-    "size-512": _sizes(512),
+    "sizes-416-480": _sizes(416, 480),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
 MIXED_FACTORS = ("mixed-0.5",)
@@ -143,7 +143,7 @@ class AdaptStudySettings:
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
     rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, agree, mixed-0.5, unboxed-initials, unboxed-most (not
-    stamps), unboxed-all, size-512, or all."""
+    stamps), unboxed-all, sizes-416-480, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
     resamples: int = 1000
@@ -253,7 +253,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _small() -> AdaptStudySettings:
-    """The recipe of `adapt`: some 2 minutes of one CPU core an adaptation, and 5 the oracle."""
+    """The recipe of `adapt`: some 3 minutes of one CPU core an adaptation, and 6 the oracle."""
     return AdaptStudySettings()
 
 

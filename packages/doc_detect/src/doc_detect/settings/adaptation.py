@@ -17,7 +17,7 @@ from seminar_common.work import WorkConfig
 def _steps() -> OptimizationConfig:
     return OptimizationConfig(
         steps=100,
-        sizes=(416, 480),
+        sizes=(512,),
         size_jitter=0.0,
         learning_rate=3e-4,
         backbone_learning_rate=1.2e-4,
@@ -265,7 +265,7 @@ FEWEST_PAGES = 5
 
 
 def small() -> AdaptSettings:
-    """The recipe: some 2 minutes of one CPU core for 400 pages."""
+    """The recipe: some 3 minutes of one CPU core for 400 pages."""
     return AdaptSettings()
 
 
