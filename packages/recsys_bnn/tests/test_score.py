@@ -76,8 +76,9 @@ def test_standard_output_is_csv(visits: Path, tmp_path: Path, capfdbinary: Any) 
 def test_more_workers_give_the_same_bytes(
     visits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(visits, tmp_path / "one.csv")
+    # In the same pieces: how a matrix product rounds may depend on its number of rows, on some processors.
     monkeypatch.setattr(text, "BLOCK_BYTES", 1024)
+    run(visits, tmp_path / "one.csv")
     run(visits, tmp_path / "three.csv", workers=3, engine="auto")
     one, three = (
         csv.read_csv(tmp_path / f"{name}.csv")["probability"].to_numpy() for name in ("one", "three")

@@ -80,7 +80,7 @@ class SelfTraining(SampleMethod):
             f"{counts[label]['sure']:,} {label} on {counts[label]['pages']:,}" for label in self.learned
         )
         other = ", ".join(label for label in self.labels if label not in self.learned)
-        rest = f"; too few to learn: {other}" if other else ""
+        rest = f"; too few to learn, and perhaps forgotten: {other}" if other else ""
         return f"learning from {pages:,} of {len(self.found):,} pages: {known}{rest}"
 
     def _sure(self, page: CocoPage) -> CocoPage:
