@@ -38,38 +38,23 @@ def _self_training(**values: Any) -> Change:
     return change
 
 
-def _rates(factor: float) -> Change:
-    def change(settings: AdaptSettings) -> AdaptSettings:
+def _optimization(change: Callable[[OptimizationConfig], Mapping[str, Any]]) -> Change:
+    def changed(settings: AdaptSettings) -> AdaptSettings:
         old = settings.optimization
-        rates = {name: getattr(old, name) * factor for name in ("learning_rate", "backbone_learning_rate")}
-        return dataclasses.replace(settings, optimization=dataclasses.replace(old, **rates))
+        return dataclasses.replace(settings, optimization=dataclasses.replace(old, **change(old)))
 
-    return change
-
-
-def _steps(factor: int) -> Change:
-    def change(settings: AdaptSettings) -> AdaptSettings:
-        steps = settings.optimization.steps * factor
-        return dataclasses.replace(
-            settings, optimization=dataclasses.replace(settings.optimization, steps=steps)
-        )
-
-    return change
+    return changed
 
 
-def _sizes(*sizes: int) -> Change:
-    def change(settings: AdaptSettings) -> AdaptSettings:
-        return dataclasses.replace(
-            settings, optimization=dataclasses.replace(settings.optimization, sizes=sizes)
-        )
-
-    return change
+def _rates(factor: float) -> Change:
+    names = ("learning_rate", "backbone_learning_rate")
+    return _optimization(lambda old: {name: getattr(old, name) * factor for name in names})
 
 
 FACTORS: Mapping[str, Change] = {
     "kept-0": _with(kept=0.0),
     "kept-0.25": _with(kept=0.25),
-    "steps-x2": _steps(2),
+    "steps-x2": _optimization(lambda old: {"steps": old.steps * 2}),
     "rate-half": _rates(0.5),
     "not-painted": _self_training(painted=()),
     "sure-0.4": _self_training(sure=0.4),
@@ -80,7 +65,7 @@ FACTORS: Mapping[str, Change] = {
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
     "unboxed-most": _self_training(unboxed=("graphic", "drop_capital", "table", "caption")),
     "unboxed-all": _self_training(unboxed=("graphic", "drop_capital", "table", "stamp", "caption")),
-    "sizes-416-480": _sizes(416, 480),
+    "sizes-416-480": _optimization(lambda old: {"sizes": (416, 480)}),
 }
 """What --factors changes in the settings of the default method, by the model's name in the table."""
 MIXED_FACTORS = ("mixed-0.5",)
