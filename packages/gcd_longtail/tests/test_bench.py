@@ -21,6 +21,8 @@ def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
     assert ours == pytest.approx(theirs, rel=1e-4)
     assert results.one(model="ss-kmeans", metric="start_s").value > 0
     assert results.one(model="efficientnet-lite0", metric="images_per_s").value > 0
+    ours, timm = (results.one(model=m, metric="images_per_cpu_s") for m in ("efficientnet-lite0", "timm"))
+    assert ours.value > timm.value and ours.threads == timm.threads == 1 and ours.n == 7 * 40
     written = ["environment.json", "report.html", "results.json"]
     assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == written
     with pytest.raises(UserError, match="bench"):

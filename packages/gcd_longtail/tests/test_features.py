@@ -11,6 +11,7 @@ from pathlib import Path
 import killing_source
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -36,6 +37,7 @@ from gcd_longtail.split import split
 from seminar_common import failures
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
+from seminar_common.lite0 import LITE0, lite0_weights
 from seminar_common.work import WorkConfig
 
 PIXELS = FeatureConfig("pixels", 8)
@@ -253,7 +255,7 @@ def test_a_known_class_without_a_readable_labelled_image_is_refused(images: Path
 
 def test_features_that_are_not_finite_name_an_image(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = extract.BatchExtractor._run
-    monkeypatch.setattr(extract.BatchExtractor, "_run", lambda self, pixels: original(self, pixels) * np.inf)
+    monkeypatch.setattr(extract.BatchExtractor, "_run", lambda *given: original(*given) * np.inf)
     with pytest.raises(UserError, match=r"pixels gives NaN or infinite features for \d+ images \(first: "):
         run(data)
     assert not list(data.parent.rglob("*.npy"))
@@ -408,6 +410,21 @@ def test_few_images_are_not_worth_a_process_and_asked_for_ones_are(images: Path,
         made = extractor(images, WorkConfig(workers), config=PIXELS)
         made.extract(wanted(images))
     assert [work.workers for work in opened] == [1, 2, 3]
+
+
+def test_features_are_the_mean_of_timms_over_an_image_and_its_mirror_image(images: Path) -> None:
+    place = DeviceConfig("cpu", threads=1, precision="32-true")
+    made = extract.BatchExtractor(partial(open_source, SourceConfig(images)), FeatureConfig(), 4, place)
+    some = tuple(wanted(images)[:6:2])
+    found = made(extract.Batch(0, some)).features
+    network = timm.create_model(LITE0, num_classes=0).eval()
+    network.load_state_dict({n: t for n, t in lite0_weights().items() if not n.startswith("classifier.")})
+    pixels = np.stack([view(decode_file(images / one.key), 160, 0, one.hash) for one in some])
+    both = torch.from_numpy(np.stack([pixels, pixels[:, :, ::-1]])).permute(0, 1, 4, 2, 3)
+    with torch.inference_mode():
+        expected = torch.stack([network((each / 255 - 0.5) / 0.5) for each in both]).mean(0)
+    assert torch.cosine_similarity(torch.from_numpy(found), expected).min() > 0.999999
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_features_hardly_depend_on_how_many_images_go_at_once(images: Path) -> None:

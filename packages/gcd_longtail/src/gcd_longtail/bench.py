@@ -17,6 +17,8 @@ SHOWN = (
     "speedup_over_scikit_learn",
     "losses_ms_p50",
     "images_per_s",
+    "images_per_cpu_s",
+    "speedup_over_timm",
     "cached_s",
     "million_s",
     "discover_s",

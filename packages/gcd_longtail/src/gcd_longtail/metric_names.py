@@ -128,6 +128,10 @@ METRICS: Mapping[str, Metric] = {
         "Losses p50", "Median time of the losses and their gradients", "lower", unit="ms"
     ),
     "images_per_s": Metric("Feature extraction", "Images a second", "higher", unit="1/s"),
+    "images_per_cpu_s": Metric(
+        "Features, one core", "Images a second of one core's time", "higher", unit="1/s"
+    ),
+    "speedup_over_timm": Metric("Speed-up over timm", "Its time over ours", "higher", unit="x"),
     "cached_s": Metric("From the cache", "Time to read the features again", "lower", unit="s"),
     "million_s": Metric("A million rows", "Time to cluster a million rows", "lower", unit="s"),
     "million_inertia_per_row": Metric("Inertia a row, a million rows", "Mean squared distance", "lower"),

@@ -96,10 +96,16 @@ class BatchExtractor:
         """The backbone, on its device; raises what :func:`~gcd_longtail.backbones.backbones.load_backbone` does."""
         import torch
 
+        from gcd_longtail.backbones.cpu_network import CpuNetwork, can_be_rebuilt
+
         backbone = load_backbone(self.config)
         # Convolutions of one image channel each, as in EfficientNets, run 1.7 times as fast in this layout.
-        backbone.model.to(self.fabric.device).to(memory_format=torch.channels_last)
-        return backbone
+        model = backbone.model.to(self.fabric.device).to(memory_format=torch.channels_last)
+        if self.fabric.device.type == "cpu" and can_be_rebuilt(model):
+            model = CpuNetwork(
+                model, torch.bfloat16 if self.config.precision == "bf16-mixed" else torch.float32
+            )
+        return dataclasses.replace(backbone, model=model)
 
     def __call__(self, batch: Batch) -> Extracted:
         """Return the features of ``batch``.
@@ -118,28 +124,30 @@ class BatchExtractor:
                 reasons[one.hash] = str(error)
         if not pixels:
             return Extracted(reasons=reasons)
-        features = self._run(stacked := np.stack(pixels))
-        if self.config.mirrored and batch.view == 0:  # an augmented view is mirrored by its own chance
-            features = (features + self._run(stacked[:, :, ::-1])) / 2
+        # An augmented view is mirrored by its own chance.
+        features = self._run(np.stack(pixels), self.config.mirrored and batch.view == 0)
         self._check_finite(features, hashes, batch)
         return Extracted(tuple(hashes), features, reasons)
 
-    def _run(self, pixels: np.ndarray) -> np.ndarray:
-        """Return features, float32, of images uint8 [N, S, S, 3]."""
+    def _run(self, pixels: np.ndarray, mirrored: bool) -> np.ndarray:
+        """Return features, float32, of images uint8 [N, S, S, 3]; the mean over each and its mirror image if ``mirrored``."""
         import torch
 
-        torch.set_num_threads(
-            1
-        )  # of this thread: small convolutions share out badly, so each worker takes a batch
+        # Of this thread: small convolutions share out badly, so each worker takes a batch.
+        torch.set_num_threads(1)
         device, missing = self.fabric.device, self.size - len(pixels)
         filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        images = torch.from_numpy(filled).to(device).permute(0, 3, 1, 2).float() / 255  # channels stay last
+        if mirrored:
+            filled = np.concatenate([filled, filled[:, :, ::-1]])
+        images = torch.from_numpy(filled).to(device).permute(0, 3, 1, 2).float()  # channels stay last
         mean, std = (
             torch.tensor(v, device=device)[:, None, None] for v in (self.backbone.mean, self.backbone.std)
         )
         with torch.inference_mode(), self.fabric.autocast():
-            features = self.backbone.model((images - mean) / std)
-        return features[: len(pixels)].float().cpu().numpy()
+            features = self.backbone.model(images.div_(255).sub_(mean).div_(std)).float()
+        if mirrored:
+            features = (features[: self.size] + features[self.size :]) / 2
+        return features[: len(pixels)].cpu().numpy()
 
     def _check_finite(self, features: np.ndarray, hashes: Sequence[str], batch: Batch) -> None:
         bad = ~np.isfinite(features.reshape(len(hashes), -1)).all(1)

@@ -1,22 +1,47 @@
-"""The default backbone on JPEG files of about a photo's detail, from reading to the feature cache."""
+"""The default backbone on JPEG files of about a photo's detail, from reading to the feature cache, and beside timm's."""
 
 import tempfile
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
+from statistics import median
+from time import process_time
 
 import numpy as np
 
-from gcd_longtail.backbones.extract import Extractor, Wanted
+from gcd_longtail.backbones.backbones import Backbone
+from gcd_longtail.backbones.extract import Batch, BatchExtractor, Extractor, Wanted
 from gcd_longtail.benchmarks.rows import row, timed
 from gcd_longtail.images.hashing import image_hash
+from gcd_longtail.images.sources.base import Source
 from gcd_longtail.images.sources.folder import open_folder
 from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
 from gcd_longtail.settings.methods import BenchSettings
+from seminar_common.device import DeviceConfig
+from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
 from seminar_common.progress import say
 from seminar_common.results import Row
 from seminar_common.seeds import numpy_generator
 from seminar_common.work import WorkConfig
+
+MODEL = "efficientnet-lite0"
+TURNS, PICTURES = 7, 96
+"""Turns of each way of extraction, by turns, and pictures of a turn."""
+
+
+class AsTimmHasIt(BatchExtractor):
+    """Extracts with timm's network as it comes, its channels last."""
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The network, with its batch norms."""
+        import timm
+        import torch
+
+        model = timm.create_model(LITE0, num_classes=0).eval()
+        weights = {name: part for name, part in lite0_weights().items() if not name.startswith("classifier.")}
+        model.load_state_dict(weights)
+        return Backbone("timm", model.to(memory_format=torch.channels_last), MEAN, STD)
 
 
 def measure(settings: BenchSettings) -> Iterator[Row]:
@@ -41,9 +66,49 @@ def measure(settings: BenchSettings) -> Iterator[Row]:
         again, _ = timed(
             lambda: Extractor(open_images, FeatureConfig(), folder / "cache", alone).extract(wanted)
         )
-    speed = len(rest) / seconds
-    yield row("efficientnet-lite0", "images_per_s", speed, "1/s", n=len(rest), batch=alone.batch_size)
-    yield row("efficientnet-lite0", "cached_s", again, "s", n=len(wanted))
+        speed = len(rest) / seconds
+        yield row(MODEL, "images_per_s", speed, "1/s", n=len(rest), batch=alone.batch_size)
+        yield row(MODEL, "cached_s", again, "s", n=len(wanted))
+        yield from _by_turns(open_images, wanted[:PICTURES], alone.batch_size)
+
+
+def _by_turns(open_images: Callable[[], Source], wanted: Sequence[Wanted], size: int) -> Iterator[Row]:
+    """Yield how many images a second of one core's time gives on the CPU, and timm's network in the same turns."""
+    import torch
+
+    batches = [Batch(0, tuple(wanted[start : start + size])) for start in range(0, len(wanted), size)]
+    ways = {name: kind(open_images, config, size, _place(config)) for name, kind, config in _ways()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    threads = torch.get_num_threads()
+    try:
+        for turn in range(TURNS + 1):
+            for name, extract in ways.items():
+                start = process_time()
+                for batch in batches:
+                    extract(batch)
+                seconds[name] += [process_time() - start] if turn else []  # the first one loads the network
+        n = len(wanted) * TURNS
+        for name, each in seconds.items():
+            yield row(name, "images_per_cpu_s", len(wanted) / median(each), "1/s", n=n, batch=size)
+            if name != "timm":
+                ratios = [theirs / ours for theirs, ours in zip(seconds["timm"], each, strict=True)]
+                yield row(name, "speedup_over_timm", median(ratios), "x", n=n, batch=size)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _ways() -> Iterator[tuple[str, type[BatchExtractor], FeatureConfig]]:
+    """Yield the ways of extraction: what the rows call them, who extracts, and which features."""
+    import torch
+
+    yield MODEL, BatchExtractor, FeatureConfig()
+    if torch.cpu._is_amx_tile_supported():  # elsewhere it may take longer than 32 bits
+        yield f"{MODEL}, bfloat16", BatchExtractor, FeatureConfig(precision="bf16-mixed")
+    yield "timm", AsTimmHasIt, FeatureConfig()
+
+
+def _place(config: FeatureConfig) -> DeviceConfig:
+    return DeviceConfig("cpu", threads=1, precision=config.precision)
 
 
 def _make_pictures(folder: Path, count: int, seed: int) -> None:

@@ -161,7 +161,8 @@ class ExtractionConfig:
     """Where and how features are extracted; the same ones come out with any number of workers."""
 
     batch_size: int = 8
-    """Images of one forward pass. Few keep their activations in a CPU's cache; take 256 on a GPU."""
+    """Images of one forward pass, and their mirror images with them. Few keep their activations in a CPU's cache; take 256
+    on a GPU."""
     work: WorkConfig = field(default_factory=WorkConfig)
     device: PlaceConfig = field(default_factory=PlaceConfig)
 
