@@ -245,7 +245,7 @@ def test_a_cluster_has_signs_of_its_own() -> None:
     signs = predictor.confidence_signs(problem.unlabelled)
     np.testing.assert_array_equal(signs[:, 3:], predictor.clusters[found.assignments])
     of_largest = found.assignments == sizes.argmax()
-    np.testing.assert_allclose(signs[of_largest, :3].mean(0), np.array(means)[:, sizes.argmax()], rtol=1e-4)
+    np.testing.assert_allclose(signs[of_largest, :2].mean(0), np.array(means)[:, sizes.argmax()], rtol=1e-4)
 
 
 def test_the_confidence_tells_right_from_wrong_where_classes_overlap() -> None:
@@ -274,6 +274,21 @@ def test_a_predictor_stored_without_signs_of_clusters_is_read() -> None:
     own, _ = found.image_signs(problem.unlabelled)
     weights = arrays["confidence_weights"]
     expected = 1 / (1 + np.exp(-(own @ weights[1:] + weights[0])))
+    np.testing.assert_allclose(before.confidence(problem.unlabelled), expected, atol=1e-5)
+
+
+def test_a_predictor_stored_with_six_signs_of_a_cluster_keeps_its_confidence() -> None:
+    problem, _ = long_tail(0)
+    found = ShiftMergeMix(QUICK).fit(problem, CLASSES, 0).predictor
+    assert isinstance(found, FusedPredictor) and found.clusters is not None
+    heads = np.linspace(-1, 1, CLASSES, dtype=np.float32)
+    arrays = found.arrays()
+    arrays["clusters"] = np.column_stack([found.clusters, heads])
+    arrays["confidence_weights"] = np.append(weights := found.confidence_weights, np.float32(0.7))
+    before = from_arrays(arrays)
+    assert isinstance(before, FusedPredictor)
+    odds = found.confidence_signs(problem.unlabelled) @ weights[1:] + weights[0]
+    expected = 1 / (1 + np.exp(-(odds + 0.7 * heads[found.predict(problem.unlabelled)])))
     np.testing.assert_allclose(before.confidence(problem.unlabelled), expected, atol=1e-5)
 
 

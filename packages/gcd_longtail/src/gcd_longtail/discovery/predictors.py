@@ -15,9 +15,10 @@ from gcd_longtail.discovery.clustering.mixture import Mixture
 
 LARGE = 1e4
 """Log odds are cut off here."""
-OF_A_CLUSTER = 6
+OF_A_CLUSTER = 5
 """Signs of a cluster as a whole: whether it is novel, the log of its size in units of the mean size, the log odds that a
-nearest neighbour of one of its images is its own, and the means of its images' own signs."""
+nearest neighbour of one of its images is its own, and the means of its images' log odds in the sum and in the mixture. The
+head's mean is none of them: a head takes the same steps with any number of classes, and is less sure of many than of few."""
 
 
 class Predictor(Protocol):
@@ -140,11 +141,12 @@ class FusedPredictor:
     temperature: float = 1.0
     """The sum is divided by it for a probability."""
     clusters: np.ndarray | None = None
-    """Signs of each cluster as a whole, float32 [k, 6] (:data:`OF_A_CLUSTER`); None counts as zeros."""
+    """Signs of each cluster as a whole, float32 [k, 5] (:data:`OF_A_CLUSTER`); None counts as zeros. In older checkpoints
+    there are six, or none."""
     confidence_weights: np.ndarray = field(
         default_factory=lambda: np.array([0, 1, *[0] * (1 + OF_A_CLUSTER)], np.float32)
     )
-    """Constant and weights of :meth:`confidence_signs` in the log odds that a prediction is right, [10]."""
+    """Constant and weights of :meth:`confidence_signs` in the log odds that a prediction is right, [9]."""
     novel_weights: np.ndarray = field(default_factory=lambda: np.array([0, 1, 0], np.float32))
     """Constant and weights of :meth:`novel_signs` in the log odds that an image is of no known class, [3]."""
 
@@ -192,15 +194,16 @@ class FusedPredictor:
         return _by_blocks(lambda rows: _logistic(self.novel_signs(rows), self.novel_weights), features, block)
 
     def confidence_signs(self, features: np.ndarray) -> np.ndarray:
-        """Return what tells a right prediction from a wrong one, float32 [N, 9].
+        """Return what tells a right prediction from a wrong one, float32 [N, 8].
 
         First the log odds of the predicted cluster in the sum, in the mixture and in the head, the inverse hyperbolic
         sine of each: sums of many log densities have a long tail. Then the signs of that cluster: in one that holds
         parts of several classes, or half of one, an image is wrong however near to its middle it lies.
         """
         own, chosen = self.image_signs(features)
-        clusters = np.zeros((self.k, OF_A_CLUSTER), np.float32) if self.clusters is None else self.clusters
-        return np.concatenate([own, clusters[chosen]], axis=1)
+        if self.clusters is None:
+            return np.pad(own, ((0, 0), (0, len(self.confidence_weights) - 1 - own.shape[1])))
+        return np.concatenate([own, self.clusters[chosen]], axis=1)
 
     def image_signs(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the first three of :meth:`confidence_signs`, float32 [N, 3], and the predicted clusters, int64 [N]."""
@@ -249,8 +252,7 @@ class FusedPredictor:
             int(plain["known"]),
             *(float(plain[name]) for name in ("weight", "head_temperature", "temperature")),
             plain.get("clusters"),
-            # Older checkpoints have the weights of an image's own signs alone.
-            np.pad(weights := plain["confidence_weights"], (0, 4 + OF_A_CLUSTER - len(weights))),
+            plain["confidence_weights"],
             plain["novel_weights"],
         )
 

@@ -243,8 +243,8 @@ def _seen(predictor: FusedPredictor, look: Look) -> FusedPredictor:
     signs, chosen = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     k, known = predictor.k, look.problem.known
     sizes = np.bincount(chosen, minlength=k)
-    means = np.zeros((k, signs.shape[1]))
-    np.add.at(means, chosen, signs)
+    means = np.zeros((k, 2))
+    np.add.at(means, chosen, signs[:, :2])  # without the head's
     means /= np.maximum(sizes, 1)[:, None]
     nodes = look.classes < 0
     own = look.classes.copy()
