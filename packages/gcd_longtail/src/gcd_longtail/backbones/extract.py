@@ -137,14 +137,15 @@ class BatchExtractor:
         torch.set_num_threads(1)
         device, missing = self.fabric.device, self.size - len(pixels)
         filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        if mirrored:
-            filled = np.concatenate([filled, filled[:, :, ::-1]])
         images = torch.from_numpy(filled).to(device).permute(0, 3, 1, 2).float()  # channels stay last
         mean, std = (
             torch.tensor(v, device=device)[:, None, None] for v in (self.backbone.mean, self.backbone.std)
         )
+        images.div_(255).sub_(mean).div_(std)
+        if mirrored:
+            images = torch.cat([images, images.flip(3)])
         with torch.inference_mode(), self.fabric.autocast():
-            features = self.backbone.model(images.div_(255).sub_(mean).div_(std)).float()
+            features = self.backbone.model(images).float()
         if mirrored:
             features = (features[: self.size] + features[self.size :]) / 2
         return features[: len(pixels)].cpu().numpy()
