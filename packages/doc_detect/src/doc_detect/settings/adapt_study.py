@@ -141,6 +141,8 @@ class AdaptStudySettings:
     """Pages of the target to learn from at most."""
     kept: float = 0.5
     """Share of the source's weights in the weights that are written, the rest being the adapted ones."""
+    keep_unlearned: bool = field(default=False, metadata={"earlier": False})
+    """Find the classes that have too few sure finds as before, as `adapt` does with this."""
     frozen_stages: int = 2
     """First stages of the backbone that stay as they are."""
     page_timeout: float = 120.0
@@ -215,6 +217,7 @@ SHARED = (
     "preset",
     "pages",
     "kept",
+    "keep_unlearned",
     "frozen_stages",
     "page_timeout",
     "work",
