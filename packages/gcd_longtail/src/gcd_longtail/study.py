@@ -102,7 +102,9 @@ def study(settings: StudySettings) -> Results:
     _run_missing(every, settings, device)
     names = dict.fromkeys(data.split.name for data in every)
     measured = [_Measured([data for data in every if data.split.name == name], settings) for name in names]
-    with progress("measuring", len(measured) * len(settings.k) * len(methods_of(settings))) as advance:
+    # Of each number of classes the methods and what ours leads by, then the estimates.
+    parts = len(settings.k) * (len(methods_of(settings)) + 1) + ("estimated" in settings.k)
+    with progress("measuring", len(measured) * parts) as advance:
         rows = []
         for one in measured:
             for some in one.rows():
