@@ -61,7 +61,7 @@ FACTORS: Mapping[str, Change] = {
     "sure-0.6": _self_training(sure=0.6),
     "frozen-1": _with(frozen_stages=1),
     "keep-unlearned": _with(keep_unlearned=True),
-    "fewest-3": _self_training(fewest=3),
+    "fewest-10": _self_training(fewest=10),
     "agree": _self_training(agree=True),
     "mixed-0.5": _with(mixed_share=0.5),
     "unboxed-initials": _self_training(unboxed=("drop_capital",)),
@@ -129,7 +129,7 @@ class AdaptStudySettings:
     the split `all`. Of the models, the detector as it is and the methods are."""
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
-    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, keep-unlearned, fewest-3, agree, mixed-0.5, unboxed-initials,
+    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, keep-unlearned, fewest-10, agree, mixed-0.5, unboxed-initials,
     unboxed-most (not stamps), unboxed-all, sizes-416-480, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""

@@ -37,8 +37,8 @@ class SelfTrainingConfig:
     painted: tuple[str, ...] = ("graphic", "drop_capital", "table")
     """Classes whose doubtful finds are painted over with the paper around them; those of others are left out of the
     loss where they lie."""
-    fewest: int = 10
-    """Sure finds that a class needs to be learned; one that has fewer is left as it is."""
+    fewest: int = 3
+    """Sure finds that a class needs to be learned; of one that has fewer nothing is shown, and it may be forgotten."""
     agree: bool = field(default=False, metadata={"earlier": False})
     """Look at each page again, smaller: a sure find that is not found there, too, is a doubtful one. Of self-training
     and composition."""
