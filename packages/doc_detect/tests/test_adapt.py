@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -239,74 +238,6 @@ def test_every_command_takes_the_run_and_its_file(adapted: Run, data: Path, tmp_
         assert {row.model for row in results.rows} == {"adapted"}
     again = adapt(settings(adapted, data, tmp_path / "again"))  # a second round
     assert trained_as(again).model.folded
-
-
-@pytest.fixture(scope="module")
-def keeping(source: Run, data: Path, adapted: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run in which initials have too few sure finds, and keep a branch of their own."""
-    return adapt(
-        settings(source, data, tmp_path_factory.mktemp("runs") / "keeping", **keeping_settings(adapted))
-    )
-
-
-def keeping_settings(adapted: Run) -> dict[str, Any]:
-    counts = json.loads((adapted.folder / FACTS).read_text())["learned"]
-    few, many = sorted(LABELS, key=lambda label: counts[label]["sure"])
-    assert (few, many) == ("drop_capital", "graphic") and counts[few]["sure"] < counts[many]["sure"]
-    learned = SelfTrainingConfig(sure=0.2, doubt=0.1, fewest=counts[few]["sure"] + 1)
-    return {"self_training": learned, "keep_unlearned": True, "kept": 0.0}
-
-
-def raw_scores(file: Path, data: Path) -> np.ndarray:
-    """Return what a file says of each class on a page, best first, [L, C]."""
-    page = read_page(PageRef(data / "images" / "val-000.png"), 128)
-    pixels = np.zeros((1, 3, 128, 128), np.float32)
-    seen = page.pixels[:128, :128].transpose(2, 0, 1) / 255
-    pixels[0, :, : seen.shape[1], : seen.shape[2]] = seen
-    return -np.sort(-OnnxDetector(file).dense(pixels)[1], axis=0)
-
-
-def test_a_class_that_is_not_learned_is_found_as_before(
-    source: Run, data: Path, adapted: Run, keeping: Run, tmp_path: Path
-) -> None:
-    assert trained_as(keeping).model.kept == ("drop_capital",)
-    before = tmp_path / "source.onnx"
-    export(ExportSettings(run=source.folder, out=before, data=data))
-    of_source, learned, kept = (
-        raw_scores(file, data) for file in (before, adapted.folder / ONNX, keeping.folder / ONNX)
-    )
-    count, (graphic, initial) = len(of_source), map(LABELS.index, ("graphic", "drop_capital"))
-    np.testing.assert_allclose(kept[:count, initial], of_source[:, initial], atol=2e-3)  # halves in the files
-    assert np.abs(learned[:, initial] - of_source[:, initial]).max() > 0.01
-    assert np.abs(kept[:count, graphic] - of_source[:, graphic]).max() > 0.01
-    facts = json.loads((keeping.folder / FACTS).read_text())
-    assert not facts["verdict"].startswith("worse")
-
-
-def test_a_detector_that_keeps_a_class_is_adapted_again(keeping: Run, data: Path, tmp_path: Path) -> None:
-    again = adapt(settings(keeping, data, tmp_path / "again", kept=0.0))
-    assert trained_as(again).model.kept == ("drop_capital",)
-    first, second = (raw_scores(run.folder / ONNX, data) for run in (keeping, again))
-    initial, graphic = LABELS.index("drop_capital"), LABELS.index("graphic")
-    np.testing.assert_allclose(first[:, initial], second[:, initial], atol=2e-3)
-    assert np.abs(first[:, graphic] - second[:, graphic]).max() > 0.01
-
-
-def test_a_killed_run_that_keeps_a_class_ends_with_the_bits_of_an_unbroken_one(
-    source: Run, data: Path, adapted: Run, keeping: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = settings(source, data, tmp_path / "killed", **keeping_settings(adapted))
-    for call in (1, 3):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                "doc_detect.adaptation.steps.update_average",
-                killed_at("doc_detect.adaptation.steps.update_average", call),
-            )
-            with pytest.raises(KeyboardInterrupt):
-                adapt(chosen)
-        chosen = dataclasses.replace(smoke(), resume=tmp_path / "killed")
-    ours, theirs = weights(adapt(chosen)), weights(keeping)
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_pages_come_out_of_everything_that_holds_some(source: Run, data: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_page
 from doc_detect.adaptation.watch import WATCHED, Watch
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, build_detector
-from doc_detect.detectors.fcos import FCOSDetector, keeping
+from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.folding import fold_norms
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import default_model, named_model
@@ -61,8 +61,6 @@ from seminar_common.training import (
 
 WORK = "work"
 """In a run folder until it has ended: the source's weights and the decoded pages."""
-SOURCE = "source_detector"
-"""Entry of ``config.json``: the settings of the detector that is adapted."""
 ONNX = "adapted.onnx"
 REJECTED = "rejected.onnx"
 """In the folder of a run that kept the source: the adapted detector that was refused, to look at or to measure."""
@@ -101,9 +99,9 @@ def adapt(settings: AdaptSettings) -> Run:
     if fabric.world_size > 1:
         raise UserError("adapt works in one process: start it without torchrun")
     source = open_source(settings) if run is None else None
-    if source is not None and not method_class(settings.method).spares_kept:
+    if source is not None:
         refuse_kept(source.detector, settings.run or _model(settings))
-    labels = source.detector.labels if source else _stored_source(cast(Run, run)).labels
+    labels = source.detector.labels if source else _stored_model(cast(Run, run)).labels
     labelled = None if settings.labelled is None else open_labelled(settings.labelled, settings.map, labels)
     boxed = () if labelled is None else tuple(ref.path for ref in refs_of(labelled))
     listed = list_pages(settings.target, settings.pages, settings.seed, boxed)
@@ -158,10 +156,8 @@ def _refuse_few(count: int, settings: AdaptSettings) -> None:
         )
 
 
-def _stored_source(run: Run) -> ModelConfig:
-    """Return the settings of the detector to adapt; the adapted one may keep classes that this one does not."""
-    config = run.config()
-    return from_dict(ModelConfig, config.get(SOURCE, config[DETECTOR]), run.folder / runs.MARKER)
+def _stored_model(run: Run) -> ModelConfig:
+    return from_dict(ModelConfig, run.config()[DETECTOR], run.folder / runs.MARKER)
 
 
 def _data(listed: Listed, labelled: CocoSet | None) -> dict[str, Any]:
@@ -175,8 +171,7 @@ def _data(listed: Listed, labelled: CocoSet | None) -> dict[str, Any]:
 
 def _start(fabric: Fabric, settings: AdaptSettings, source: Start, data: dict[str, Any]) -> Run:
     name = _target_name(settings)
-    layers = to_dict(source.detector.config)
-    more = {"model": settings.name, "dataset": name, DETECTOR: layers, SOURCE: layers}
+    more = {"model": settings.name, "dataset": name, DETECTOR: to_dict(source.detector.config)}
     config = runs.envelope("doc-detect", "adapt", settings, **data, **more)
     assert settings.out is not None
     run = start_run(fabric, settings.out, config, data={name: data["data_fingerprint"]})
@@ -250,7 +245,7 @@ class _Adaptation:
         stored = self.work / "source.safetensors"
         if not stored.exists():  # killed before it was written
             _keep_source(self.run, open_source(self.settings))
-        detector = build_detector(_stored_source(self.run))
+        detector = build_detector(_stored_model(self.run))
         load_weights(detector, load_tensors(stored)[0], stored)
         return Start(detector, read_scoring(self.run.folder))
 
@@ -314,34 +309,21 @@ class _Adaptation:
         method = make_method(problem)
         lessons = method.prepare()
         say(lessons.line)
-        start = self._start(lessons)
-        adapted, judgement = self._train(method, lessons, start)
+        adapted, judgement = self._train(method, lessons)
         title = _target_name(self.settings)
         write_changes(self.run.folder / CHANGES, self.looks, self.source.labels, judgement, lessons, title)
         if judgement.verdict in KEPT:
             if lessons.learned:
                 card = card_of(self.run, self.trainer.shell.steps) | {"verdict": judgement.verdict}
                 adapted.export(self.run.folder / REJECTED, card | self._scoring(adapted).facts())
-            self.trainer.average.load_state_dict(start.state_dict())
-            adapted = self.source  # answers as ``start``, and sooner where that has a branch for some classes
+            adapted.load_state_dict(self.source.state_dict())
         say(f"{judgement.verdict}: {judgement.reason}")
         self._write(adapted, lessons, judgement)
 
-    def _start(self, lessons: Lessons) -> Detector:
-        """Return what the steps begin from: the source, with a branch of its own for the classes to leave as they are."""
-        assert isinstance(self.source, FCOSDetector)
-        if not lessons.left or not lessons.learned or self.source.config.kept:
-            return self.source
-        start = keeping(self.source, lessons.left, seed=self.settings.seed).to(self.fabric.device)
-        config = self.run.config()
-        if config[DETECTOR] != (detector := to_dict(start.config)):
-            write_json(self.run.folder / runs.MARKER, config | {DETECTOR: detector})
-        return start.eval().requires_grad_(False)
-
-    def _train(self, method: Method, lessons: Lessons, start: Detector) -> tuple[Detector, Judgement]:
+    def _train(self, method: Method, lessons: Lessons) -> tuple[Detector, Judgement]:
         """Return the adapted detector and what is to be said of it."""
         watch = Watch(self.held_out, lessons.learned, self._in_use)
-        self.trainer = Steps(self.fabric, self.run, self.settings, start, method, watch)
+        self.trainer = Steps(self.fabric, self.run, self.settings, self.source, method, watch)
         if not lessons.learned:
             nothing = Judgement("nothing to learn, kept the source", lessons.line, len(self.held_out))
             return self.trainer.average, nothing
@@ -349,7 +331,7 @@ class _Adaptation:
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
             self.run.log({"step": 0, **counts, **watch.look(self.source)})
         adapted = self.trainer.fit(self.clock)
-        blend(adapted, start, self.settings.kept)  # steadier than either end (WiSE-FT)
+        blend(adapted, self.source, self.settings.kept)  # steadier than either end (WiSE-FT)
         method.finish(adapted)
         return adapted, self._judge(adapted, lessons)
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, Target, build_detector
-from doc_detect.detectors.fcos import FCOSDetector, keeping
+from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.onnx import named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.torch import TorchDetector
@@ -145,7 +145,11 @@ def _keeping(settings: TrainSettings, start: Start) -> Start:
         )
     if not isinstance(start.detector, FCOSDetector):
         raise UserError(f"--init {settings.init}: is a {theirs.architecture}; --kept goes with fcos alone")
-    return Start(keeping(start.detector, kept, levels), start.scoring)
+    config = dataclasses.replace(theirs, kept=kept, kept_levels=levels, weights="none")
+    detector = build_detector(config)
+    assert isinstance(detector, FCOSDetector)
+    detector.keep(start.detector)
+    return Start(detector, start.scoring)
 
 
 def _with_layers(settings: TrainSettings, theirs: ModelConfig) -> ModelConfig:

@@ -119,15 +119,7 @@ def test_an_exported_file_keeps_and_can_be_trained_further(source: FCOSDetector,
     with pytest.raises(UserError, match="a.onnx: keeps stamp on a backbone that is not to change; give"):
         open_start(settings)
     with pytest.raises(UserError, match="a.onnx: keeps stamp on a backbone that is not to change; give"):
-        adapt(
-            AdaptSettings(
-                target=(tmp_path,),
-                model=file,
-                out=tmp_path / "adapted",
-                method="statistics",
-                source=tmp_path,
-            )
-        )
+        adapt(AdaptSettings(target=(tmp_path,), model=file, out=tmp_path / "adapted"))
     assert not (tmp_path / "adapted").exists()
     loaded.export(again, CARD)
     second = load_onnx(again).detector.state_dict()

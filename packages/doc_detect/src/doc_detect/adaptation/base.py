@@ -40,12 +40,6 @@ class Problem:
     folder: Path
     """The run folder. What a method prepares there is there again when a killed run goes on."""
 
-    @property
-    def learnable(self) -> tuple[str, ...]:
-        """Classes of the detector that it does not keep."""
-        config = self.source.config
-        return tuple(label for label in config.labels if label not in config.kept)
-
 
 @dataclass(frozen=True)
 class Lessons:
@@ -59,8 +53,6 @@ class Lessons:
     """Of each class, what there is: objects and pages, by what a method calls them."""
     line: str
     """The same for a person, in one line."""
-    left: tuple[str, ...] = ()
-    """Classes of which nothing is known on the pages that are shown, and which are to be found as before."""
 
 
 class Method(ABC):
@@ -70,9 +62,6 @@ class Method(ABC):
     """True if it learns from labelled pages of the source's world; without --source it is then refused."""
     learns_labelled: ClassVar[bool] = False
     """True if it trains on labelled pages of the target, where there are enough."""
-
-    spares_kept: ClassVar[bool] = True
-    """True if it leaves a backbone alone on which classes are kept; else a detector that keeps some is refused."""
 
     def __init__(self, problem: Problem):
         self.problem = problem

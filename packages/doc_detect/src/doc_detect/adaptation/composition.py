@@ -67,7 +67,7 @@ class Composition(SampleMethod):
         labels = problem.source.labels
         found = kept_finds(problem, problem.source)
         counts = {label: dict(count(found, label, config)) for label in labels}
-        pasted = [label for label in problem.learnable if counts[label]["sure"] >= config.fewest]
+        pasted = [label for label in labels if counts[label]["sure"] >= config.fewest]
         self.pages = ComposedPages(problem, crops_of(problem.pages, found, pasted, config.sure))
         own = self.pages.lessons()
         if not pasted:

@@ -50,23 +50,21 @@ class SelfTraining(SampleMethod):
         problem, config = self.problem, self.problem.settings.self_training
         self.found = kept_finds(problem, problem.source)
         counts = {label: count(self.found, label, config) for label in self.labels}
-        can = problem.learnable
-        self.learned = tuple(label for label in can if counts[label]["sure"] >= config.fewest)
+        self.learned = tuple(label for label in self.labels if counts[label]["sure"] >= config.fewest)
         shown = self._draw_anew()
         truth = [each.truth for each in problem.labelled]
         numbers = {int(number) for page in truth for number in page.labels}
-        taught = tuple(label for label in can if class_index(label) in numbers)
+        taught = tuple(label for label in self.labels if class_index(label) in numbers)
         if truth:
             self._labelled = PageDraw(truth, taught, problem.settings.optimization.balance)
         learned = tuple(label for label in self.labels if label in (*self.learned, *taught))
-        left = tuple(label for label in can if label not in learned) if self._keeps() else ()
-        line = self._line(counts, sum(len(page.labels) > 0 for page in shown), left)
+        line = self._line(counts, sum(len(page.labels) > 0 for page in shown))
         if truth:
             line += f"; learning {', '.join(taught)} from {len(truth):,} labelled pages"
         if problem.settings.mixed_share:
             self._source = SourcePages(problem)
             line += f"; {problem.settings.mixed_share:.0%} of what is shown are pages of the source's world"
-        return Lessons(learned, taught, counts, line, left)
+        return Lessons(learned, taught, counts, line)
 
     def _draw_anew(self) -> list[CocoPage]:
         """Let pages be drawn by what is found on them now; return them with their sure finds."""
@@ -75,29 +73,14 @@ class SelfTraining(SampleMethod):
             self._draw = PageDraw(shown, self.learned, self.problem.settings.optimization.balance)
         return shown
 
-    def _keeps(self) -> bool:
-        """Say whether classes of which nothing is known are to be found as before.
-
-        Source pages teach all classes. People's boxes teach more than a fixed backbone may hold.
-        """
-        problem = self.problem
-        return problem.settings.keep_unlearned and not problem.settings.mixed_share and not problem.labelled
-
-    def _line(self, counts: Mapping[str, Mapping[str, int]], pages: int, left: tuple[str, ...]) -> str:
+    def _line(self, counts: Mapping[str, Mapping[str, int]], pages: int) -> str:
         if not self.learned:
             return too_few(counts, self.problem.settings.self_training.fewest)
         known = ", ".join(
             f"{counts[label]['sure']:,} {label} on {counts[label]['pages']:,}" for label in self.learned
         )
-        kept = (*self.problem.source.config.kept, *left)
-        rest = ""
-        for what, others in (
-            ("too few to learn, and perhaps forgotten", set(self.labels) - {*self.learned, *kept}),
-            ("too few to learn, and found as before", set(left)),
-            ("found as before", set(self.problem.source.config.kept)),
-        ):
-            if others:
-                rest += f"; {what}: {', '.join(label for label in self.labels if label in others)}"
+        other = ", ".join(label for label in self.labels if label not in self.learned)
+        rest = f"; too few to learn, and perhaps forgotten: {other}" if other else ""
         return f"learning from {pages:,} of {len(self.found):,} pages: {known}{rest}"
 
     def _sure(self, page: CocoPage) -> CocoPage:

@@ -12,7 +12,6 @@ class SourcePages(TrainingPages):
 
     def __init__(self, problem: Problem):
         known, settings, config = problem.synthetic, problem.settings, problem.source.config
-        self.learnable = problem.learnable
         assert known is not None  # settings without --source were refused
         super().__init__(
             known, config.labels, settings.optimization, DegradeSettings(), settings.seed, config.trim
@@ -29,9 +28,9 @@ class SourcePages(TrainingPages):
         Raises:
             UserError: they label no class of the detector.
         """
-        learned = tuple(label for label in self.learnable if label in self.pages.labelled)
+        learned = tuple(label for label in self.labels if label in self.pages.labelled)
         if not learned:
-            raise UserError(f"--source {self.pages.path}: labels none of {', '.join(self.learnable)}")
+            raise UserError(f"--source {self.pages.path}: labels none of {', '.join(self.labels)}")
         count = len(self.pages.pages)
         counts = {label: self._count(label) for label in learned}
         line = f"learning {', '.join(learned)} from {count:,} pages of the source's world"

@@ -76,7 +76,6 @@ class Statistics(Method):
     """The channels of the target get the mean and the variance that those of the source have."""
 
     needs_source = True
-    spares_kept = False
 
     def __init__(self, problem: Problem):
         super().__init__(problem)

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 
 from doc_detect.adaptation.base import Method
 from doc_detect.adaptation.watch import Watch
+from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.settings.adaptation import AdaptSettings
@@ -32,9 +33,8 @@ class Steps:
         watch: Watch,
     ):
         self.fabric, self.settings, self.method, self.watch = fabric, settings, method, watch
-        self.student = copy.deepcopy(source)
-        assert isinstance(self.student, FCOSDetector)
-        self.student.fix(settings.frozen_stages)  # early stages see strokes and not what is on pages
+        self.student = copy.deepcopy(source).requires_grad_(True)
+        _freeze(self.student, settings.frozen_stages)
         self.average = copy.deepcopy(source)
         optimizer: Any = make_optimizer(self.student, settings.optimization)
         kept: dict[str, torch.nn.Module] = {"model": self.student, "average": self.average}
@@ -85,3 +85,10 @@ class Steps:
         update_average(self.average, self.student, step, config.ema_decay)
         self.shell.end_step({name: value.item() for name, value in losses.items()})
         return loss.item()
+
+
+def _freeze(detector: Detector, stages: int) -> None:
+    """Fix the first ``stages`` stages of the backbone, which see strokes and not what is on pages."""
+    assert isinstance(detector, FCOSDetector)
+    for module in early_modules(detector.backbone.network, stages):
+        module.requires_grad_(False)

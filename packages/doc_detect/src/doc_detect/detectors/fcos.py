@@ -12,7 +12,6 @@ networks beside the backbone (:class:`Adapters`). The positions of both heads ar
 network tells them apart.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -25,8 +24,8 @@ from torchvision.ops import distance_box_iou_loss, sigmoid_focal_loss
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from doc_detect.classes import TEXT_CLASSES
-from doc_detect.detectors.backbones import PyramidBackbone, early_modules, pad_batch
-from doc_detect.detectors.base import Detector, Target, build_detector, resize_to, scale_back
+from doc_detect.detectors.backbones import PyramidBackbone, pad_batch
+from doc_detect.detectors.base import Detector, Target, resize_to, scale_back
 from doc_detect.detectors.detections import Detections
 from doc_detect.detectors.kept import Adapters, KeptBranch
 from doc_detect.detectors.postprocess import detections
@@ -116,15 +115,6 @@ class FCOSDetector(Detector):
         _take_head(self.head, source.head, self.learned)
         self.kept.take(source.backbone.pyramid)
         _take_head(self.kept.head, source.head, self._kept_numbers())
-
-    def fix(self, stages: int) -> None:
-        """Fix the first ``stages`` stages of the backbone, and what finds the classes that are kept; all else learns."""
-        self.requires_grad_(True)
-        for module in early_modules(self.backbone.network, stages):
-            module.requires_grad_(False)
-        if self.kept is not None:
-            self.backbone.freeze()
-            self.kept.requires_grad_(False)
 
     def _kept_numbers(self) -> list[int]:
         return [number for number in range(len(self.labels)) if number not in self.learned]
@@ -235,24 +225,6 @@ class FCOSDetector(Detector):
         from doc_detect.detectors.onnx_graph import write_onnx  # onnx is for those who export
 
         write_onnx(self, self.dense, path, card)
-
-
-def keeping(
-    source: FCOSDetector, kept: Sequence[str], levels: int = len(STRIDES), seed: int = 0
-) -> FCOSDetector:
-    """Return a detector that answers as ``source``, and goes on doing so for the classes ``kept`` whatever it learns.
-
-    Args:
-        source: Keeps no class itself.
-        kept: Some of its classes, not all.
-        levels: Levels of the pyramid on which they are looked for, finest first.
-        seed: Of the adapters' first weights.
-    """
-    config = dataclasses.replace(source.config, kept=tuple(kept), kept_levels=levels, weights="none")
-    detector = build_detector(config, seed)
-    assert isinstance(detector, FCOSDetector)
-    detector.keep(source)
-    return detector
 
 
 def _sized(target: Target, match: Tensor) -> Tensor:

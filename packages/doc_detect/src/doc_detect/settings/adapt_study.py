@@ -60,7 +60,6 @@ FACTORS: Mapping[str, Change] = {
     "sure-0.4": _self_training(sure=0.4),
     "sure-0.6": _self_training(sure=0.6),
     "frozen-1": _with(frozen_stages=1),
-    "keep-unlearned": _with(keep_unlearned=True),
     "fewest-10": _self_training(fewest=10),
     "agree": _self_training(agree=True),
     "mixed-0.5": _with(mixed_share=0.5),
@@ -129,7 +128,7 @@ class AdaptStudySettings:
     the split `all`. Of the models, the detector as it is and the methods are."""
     factors: tuple[str, ...] = ()
     """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
-    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, keep-unlearned, fewest-10, agree, mixed-0.5, unboxed-initials,
+    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, fewest-10, agree, mixed-0.5, unboxed-initials,
     unboxed-most (not stamps), unboxed-all, sizes-416-480, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""
@@ -141,8 +140,6 @@ class AdaptStudySettings:
     """Pages of the target to learn from at most."""
     kept: float = 0.5
     """Share of the source's weights in the weights that are written, the rest being the adapted ones."""
-    keep_unlearned: bool = field(default=False, metadata={"earlier": False})
-    """Find the classes that have too few sure finds as before, as `adapt` does with this."""
     frozen_stages: int = 2
     """First stages of the backbone that stay as they are."""
     page_timeout: float = 120.0
@@ -217,7 +214,6 @@ SHARED = (
     "preset",
     "pages",
     "kept",
-    "keep_unlearned",
     "frozen_stages",
     "page_timeout",
     "work",

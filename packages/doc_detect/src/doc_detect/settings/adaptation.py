@@ -189,10 +189,6 @@ class AdaptSettings:
     """Pages of the target to learn from at most, drawn from all of its files."""
     kept: float = 0.5
     """Share of the source's weights in the weights that are written, the rest being the adapted ones."""
-    keep_unlearned: bool = field(default=False, metadata={"earlier": False})
-    """Of self-training and mean-teacher: find the classes that have too few sure finds as before. The backbone is fixed
-    then, and so are pyramid and head for them; copies of these learn the others. A page takes a third more time. Where
-    boxes of --labelled or pages of --source are trained on, too, everything learns."""
     frozen_stages: int = 2
     """First stages of the backbone that stay as they are."""
     log_every: int = 10
