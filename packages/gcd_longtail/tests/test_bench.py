@@ -14,7 +14,7 @@ from seminar_common.errors import UserError
 
 def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
     settings = BenchSettings(
-        tmp_path / "bench", rows=600, width=16, k=8, pictures=40, device=DeviceConfig(threads=1)
+        tmp_path / "bench", rows=600, width=16, k=8, pictures=24, device=DeviceConfig(threads=1)
     )
     results = bench(settings)
     ours, theirs = (results.one(model=m, metric="inertia").value for m in ("kmeans", "scikit-learn-kmeans"))
@@ -22,7 +22,7 @@ def test_a_small_bench_measures_ours_and_scikit_learns(tmp_path: Path) -> None:
     assert results.one(model="ss-kmeans", metric="start_s").value > 0
     assert results.one(model="efficientnet-lite0", metric="images_per_s").value > 0
     ours, timm = (results.one(model=m, metric="images_per_cpu_s") for m in ("efficientnet-lite0", "timm"))
-    assert ours.value > timm.value and ours.threads == timm.threads == 1 and ours.n == 7 * 40
+    assert ours.value > timm.value and ours.threads == timm.threads == 1 and ours.n == 7 * 24
     written = ["environment.json", "report.html", "results.json"]
     assert sorted(p.name for p in (tmp_path / "bench").iterdir()) == written
     with pytest.raises(UserError, match="bench"):
