@@ -15,7 +15,8 @@ import numpy as np
 from doc_detect import adapt_study as command
 from doc_detect.adapt import ONNX, REJECTED
 from doc_detect.adapt_study import adapt_study
-from doc_detect.adaptation.planned import Fold, planned, write_budget
+from doc_detect.adaptation.budgets import write_budget
+from doc_detect.adaptation.planned import Fold, planned
 from doc_detect.cli import COMMANDS
 from doc_detect.coco import CocoPage, read_coco
 from doc_detect.detectors.onnx import OnnxDetector
@@ -24,6 +25,7 @@ from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.findings import as_drawn
 from doc_detect.figures.kept import kept_findings
 from doc_detect.figures.measured import Measured
+from doc_detect.select import select
 from doc_detect.settings.adapt_study import (
     ADAPT_STUDY_PRESETS,
     FACTORS,
@@ -32,6 +34,7 @@ from doc_detect.settings.adapt_study import (
     changed_text,
 )
 from doc_detect.settings.adaptation import SelfTrainingConfig
+from doc_detect.settings.selection import SelectSettings
 from doc_detect.settings.training import ModelConfig, OptimizationConfig
 from doc_detect.settings.training import smoke as smoke_training
 from doc_detect.train import train
@@ -42,6 +45,7 @@ from seminar_common.runs import Run
 from seminar_common.work import WorkConfig
 
 LABELS = ("graphic", "drop_capital")
+NAMES = ("self-training", "oracle", "labelled-25", "selected-25")
 RESAMPLES = 100
 
 
@@ -108,6 +112,7 @@ def whole(source: Run, scans: Path, tmp_path_factory: pytest.TempPathFactory) ->
         seeds=(0, 1),
         labelled=scans / "train.json",
         budgets=(25,),
+        selected=(25,),
         swap=True,
         factors=("kept-0",),
     )
@@ -146,6 +151,7 @@ def test_all_models_are_there_on_all_pages(results: Results, whole: AdaptStudySe
         *everywhere,
         "oracle",
         "labelled-25",
+        "selected-25",
         "kept-0",
     }
     for split, n in (("train", 28), ("all", 36)):
@@ -158,7 +164,7 @@ def test_all_models_are_there_on_all_pages(results: Results, whole: AdaptStudySe
     ).ablation == ("kept=0.0")
     folders = {path.name for path in (whole.out / "runs").iterdir()}
     assert folders == {
-        *(f"{name}-seed{seed}" for seed in (0, 1) for name in ("self-training", "oracle", "labelled-25")),
+        *(f"{name}-seed{seed}" for seed in (0, 1) for name in NAMES),
         *(f"self-training-seed{seed}-swapped" for seed in (0, 1)),
         "kept-0-seed0",
     }
@@ -242,7 +248,7 @@ def test_labelled_pages_are_drawn_with_each_seed_and_draw(
 ) -> None:
     assert whole.out is not None
     names = {path.name for path in (whole.out / "labelled").iterdir()}
-    assert names == {"labelled-25-seed0.json", "labelled-25-seed1.json"}
+    assert names == {"labelled-25-seed0.json", "labelled-25-seed1.json", "selected-25.json", "all.json"}
     assert "Precision against labelled pages" in (whole.out / "report.html").read_text()
     facts = json.loads((whole.out / "runs" / "labelled-25-seed0" / "adaptation.json").read_text())
     assert facts["labelled_pages"] == 25 and facts["trained_on_labelled"]
@@ -254,7 +260,7 @@ def test_labelled_pages_are_drawn_with_each_seed_and_draw(
     without = [one.model for one in planned(dataclasses.replace(chosen, oracle=False), [fold], {})]
     assert "oracle" in every and without == [model for model in every if model != "oracle"]
     for one in planned(chosen, [fold], {}):
-        write_budget(one, LABELS)
+        write_budget(one, LABELS, chosen, {})
         if one.model.startswith("labelled"):
             assert one.settings.labelled is not None
             drawn[one.model, one.draw] = {page.file_name for page in read_coco(one.settings.labelled).pages}
@@ -264,6 +270,19 @@ def test_labelled_pages_are_drawn_with_each_seed_and_draw(
     assert (
         drawn["labelled-5", 0] < drawn["labelled-9", 0] and drawn["labelled-5", 0] != drawn["labelled-5", 1]
     )
+
+
+def test_chosen_pages_are_those_of_select_and_compared_with_random_ones(
+    results: Results, whole: AdaptStudySettings, scans: Path, source: Run, tmp_path: Path
+) -> None:
+    assert whole.out is not None
+    of = {"target": (scans / "train.json",), "budget": 25, "run": source.folder}
+    best = [each.ref.path.name for each in select(SelectSettings(out=tmp_path / "chosen", **of))]
+    pages = read_coco(whole.out / "labelled" / "selected-25.json").pages
+    assert [Path(page.file_name).name for page in pages] == best and len(pages[0].boxes)
+    where = {"model": "selected-25", "metric": "ap_difference", "label": None, "split": "val"}
+    rows = [r for r in results.rows if all(getattr(r, name) == value for name, value in where.items())]
+    assert {row.baseline for row in rows} == {"source-only", "labelled-25"} and rows[0].seeds == (0, 1)
 
 
 def test_the_same_command_measures_the_same_and_adapts_no_more(
@@ -341,6 +360,8 @@ def test_unusable_settings_are_refused_before_anything_is_made(
         ("--factors mixed-0.5", "--factors mixed-0.5: goes with --source"),
         ("--budgets 25", "--budgets: goes with --labelled"),
         ("--labelled a.json --budgets 3", "5 labelled pages or more"),
+        ("--selected 25", "--selected: goes with --labelled"),
+        ("--labelled a.json --selected 3", "--selected: 5 labelled pages or more"),
         ("--seeds 1 1", "--seeds: one of them is there twice"),
         ("--swap --test a.json b.json", "--swap: goes with one --target and one --test"),
         ("--resamples 9", "an interval needs 100 or more"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from doc_detect.adapt import FACTS, ONNX, REJECTED, adapt, open_source
+from doc_detect.adaptation.budgets import write_budget
 from doc_detect.adaptation.labelled import open_labelled, refs_of
 from doc_detect.adaptation.planned import (
     SWAPPED,
@@ -16,7 +17,6 @@ from doc_detect.adaptation.planned import (
     Planned,
     planned,
     refuse_without_source,
-    write_budget,
 )
 from doc_detect.adaptation.study_figures import Outcome, Seen, StudyFigures
 from doc_detect.adaptation.target import list_pages
@@ -97,7 +97,7 @@ def adapt_study(settings: AdaptStudySettings) -> Results:
     outcomes = []
     for number, one in enumerate(plan, 1):
         say(f"adaptation {number} of {len(plan)}: {one.folder}")
-        write_budget(one, subject.labels)
+        write_budget(one, subject.labels, settings, subject.start)
         outcomes.append(_outcome(one, _adapted(one), settings.out))
     return _publish(settings, folds, StudyFigures(settings, subject.labels, folds, source, outcomes))
 
@@ -124,10 +124,11 @@ def _open_folds(settings: AdaptStudySettings, labels: tuple[str, ...]) -> list[F
     if labelled is not None:
         _refuse_leak(labelled, sets)
         most = len(labelled.pages)
-        if max(settings.budgets, default=0) > most:
-            raise UserError(
-                f"--budgets {max(settings.budgets)}: --labelled {settings.labelled} has {most} pages with an object"
-            )
+        for option, given in (("budgets", settings.budgets), ("selected", settings.selected)):
+            if max(given, default=0) > most:
+                raise UserError(
+                    f"--{option} {max(given)}: --labelled {settings.labelled} has {most} pages with an object"
+                )
     folds = [Fold("", settings.target, sets, labelled, _margin_pages(labelled, labels, settings))]
     if settings.swap:
         margin = None if labelled is None else _margin_pages(sets[0], labels, settings)

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from doc_detect.adaptation.base import method_class
-from doc_detect.adaptation.labelled import WEIGHTS_FROM, refs_of
-from doc_detect.coco import CocoSet, write_coco
-from doc_detect.figures.calibration import draw_pages
+from doc_detect.adaptation.labelled import WEIGHTS_FROM
+from doc_detect.coco import CocoSet
 from doc_detect.figures.label_curve import LABELS
 from doc_detect.figures.paired import ORACLE, SOURCE
 from doc_detect.settings.adapt_study import FACTORS, MIXED_FACTORS, AdaptStudySettings, changed_text
 from doc_detect.settings.adaptation import AdaptSettings
 from seminar_common.errors import UserError
-from seminar_common.progress import say
 
 SWAPPED = "swapped"
 """Name of the fold that adapts to the pages to measure on, and is measured on those to adapt to."""
+
+SELECTED = "selected-"
+"""How the names of models begin whose labelled pages were chosen by `select`."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Planned:
     model: str
     """The model's name in result tables."""
     seed: int
-    draw: int
-    """Number of the draw of labelled pages."""
+    draw: int | None
+    """Number of the draw of labelled pages; None where none are drawn."""
     fold: Fold
     settings: AdaptSettings
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Planned:
     """Models that it is compared with."""
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> tuple[int, int | None]:
         """What tells it from the model's other adaptations to the same pages."""
         return self.seed, self.draw
 
@@ -65,7 +66,7 @@ class Planned:
         return _folder(self.model, self.seed, self.draw, self.fold)
 
 
-def _folder(model: str, seed: int, draw: int, fold: Fold) -> str:
+def _folder(model: str, seed: int, draw: int | None, fold: Fold) -> str:
     of_draw = f"-draw{draw}" if draw else ""
     return f"{model}-seed{seed}{of_draw}" + (f"-{fold.name}" if fold.name else "")
 
@@ -88,6 +89,7 @@ def planned(settings: AdaptStudySettings, folds: list[Fold], start: Mapping[str,
             found.append(_oracle(seed, main, settings, recipe))
         for budget in settings.budgets:
             found += [_budget(budget, seed, d, main, settings, recipe) for d in range(settings.draws)]
+        found += [_selected(budget, seed, main, settings, recipe) for budget in settings.selected]
         if place < settings.factor_seeds:
             found += [_factor(name, seed, main, settings, recipe) for name in settings.chosen_factors()]
     return found
@@ -132,32 +134,28 @@ def _oracle(seed: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSe
 def _budget(
     budget: int, seed: int, draw: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings
 ) -> Planned:
-    """Return the adaptation with a few labelled pages; :func:`write_budget` writes them."""
-    name = f"labelled-{budget}"
+    """Return the adaptation with a few labelled pages, drawn at random."""
+    name = drawn_model(budget)
     assert settings.out is not None
     file = settings.out / "labelled" / f"{_folder(name, seed, draw, fold)}.json"
     chosen = dataclasses.replace(recipe, labelled=file)
     return _planned(name, seed, fold, settings, chosen, draw=draw, facts={LABELS: budget})
 
 
-def write_budget(one: Planned, labels: tuple[str, ...]) -> None:
-    """Write the labelled pages of a budget, if they are not there; does nothing for other models.
+def drawn_model(budget: int) -> str:
+    """Return the name of the model with so many labelled pages that were drawn at random."""
+    return f"labelled-{budget}"
 
-    Pages are drawn one of each book in turn. Those of a smaller budget are among those of a larger one with the same
-    seed and draw.
-    """
-    file, pages = one.settings.labelled, one.fold.labelled
-    budget = one.facts.get(LABELS)
-    if one.model == ORACLE or file is None or pages is None or budget is None or file.exists():
-        return
-    drawn = draw_pages(pages, labels, int(budget), one.seed, f"labelled-{one.draw}")
-    places = refs_of(drawn)  # the file is elsewhere, so that its pages need their whole paths
-    named = [
-        dataclasses.replace(page, file_name=str(ref.path))
-        for page, ref in zip(drawn.pages, places, strict=True)
-    ]
-    write_coco(file, named, {"name": pages.name}, pages.labelled)
-    say(f"{one.model}: drew {len(named)} labelled pages with seed {one.seed} into {file}")
+
+def _selected(
+    budget: int, seed: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings
+) -> Planned:
+    """Return the adaptation with the pages that `select` ranks first: the same pages with each seed."""
+    name = f"{SELECTED}{budget}"
+    assert settings.out is not None
+    chosen = dataclasses.replace(recipe, labelled=settings.out / "labelled" / f"{name}.json")
+    random = (drawn_model(budget), drawn_model(2 * budget))
+    return _planned(name, seed, fold, settings, chosen, facts={LABELS: budget}, baselines=(SOURCE, *random))
 
 
 def _factor(name: str, seed: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings) -> Planned:
@@ -177,7 +175,7 @@ def _planned(
     fold: Fold,
     settings: AdaptStudySettings,
     chosen: AdaptSettings,
-    draw: int = 0,
+    draw: int | None = None,
     **more: Any,
 ) -> Planned:
     assert settings.out is not None

@@ -8,19 +8,23 @@ from seminar_common import plots
 from seminar_common.results import Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LABELS = "labels"
 """Fact of a row: labelled pages of the target that its model learned from."""
+CHOSEN_BESIDE = 1.08
+"""By which factor the points of chosen pages stand to the right of drawn ones."""
 DRAWN = (("ap50", "AP50"), ("ap", "AP"))
 
 
-def label_curve(rows: Sequence[Row], without: Sequence[str]) -> "Figure":
+def label_curve(rows: Sequence[Row], without: Sequence[str], selected: str) -> "Figure":
     """Draw AP50 and AP, the class mean over all pages in percent, against labelled pages, with 95% intervals.
 
     Args:
         rows: Figures of one set of pages and one kind of boxes. Those of models with labelled pages are points.
         without: Models without labelled pages, each a horizontal line.
+        selected: How the names of models begin whose labelled pages were chosen, not drawn: points of their own.
     """
     means = [row for row in rows if row.label is None and row.subset in (None, EVERY)]
     with plots.house_style():
@@ -29,13 +33,9 @@ def label_curve(rows: Sequence[Row], without: Sequence[str]) -> "Figure":
         for colour, (metric, name) in zip(plots.COLOURS, DRAWN, strict=False):
             of = [row for row in means if row.metric == metric]
             points = sorted((row for row in of if LABELS in row.facts), key=_count)
-            x = [_count(row) for row in points]
-            axes.plot(x, [100 * row.value for row in points], "o-", color=colour, label=name)
-            for place, row in zip(x, points, strict=True):
-                if row.ci_low is not None and row.ci_high is not None:
-                    axes.vlines(
-                        place, 100 * row.ci_low, 100 * row.ci_high, color=colour, linewidth=3, alpha=0.3
-                    )
+            chosen = [row for row in points if row.model.startswith(selected)]
+            _draw(axes, [row for row in points if row not in chosen], "o-", colour, name)
+            _draw(axes, chosen, "D--", colour, f"{name}, pages chosen by select", beside=CHOSEN_BESIDE)
             for dash, model in zip(plots.DASHES[1:], without, strict=False):
                 for row in of:
                     if row.model == model:
@@ -48,6 +48,19 @@ def label_curve(rows: Sequence[Row], without: Sequence[str]) -> "Figure":
         axes.set_ylabel("Percent")
         plots.legend_above(figure, axes)
         return figure
+
+
+def _draw(
+    axes: "Axes", points: Sequence[Row], line: str, colour: str, name: str, beside: float = 1.0
+) -> None:
+    """Draw models against their labelled pages, moved aside by a factor so that bars do not hide each other."""
+    if not points:
+        return
+    x = [beside * _count(row) for row in points]
+    axes.plot(x, [100 * row.value for row in points], line, color=colour, label=name)
+    for place, row in zip(x, points, strict=True):
+        if row.ci_low is not None and row.ci_high is not None:
+            axes.vlines(place, 100 * row.ci_low, 100 * row.ci_high, color=colour, linewidth=3, alpha=0.3)
 
 
 def _count(row: Row) -> int:

@@ -106,7 +106,7 @@ class AdaptStudySettings:
     """Seeds of every adaptation. A figure is the mean over them."""
     labelled: Path | None = None
     """Pages of the target on which people drew boxes, none of them in --test. They give the margin of every model, the
-    oracle, which is trained on all of them, and the pages of --budgets."""
+    oracle, which is trained on all of them, and the pages of --budgets and --selected."""
     map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """NAME=CLASS: what a name in --test and --labelled stands for, before what is known of names; CLASS may be
     `ignore`. Repeatable."""
@@ -114,6 +114,9 @@ class AdaptStudySettings:
     """Adapt with so many labelled pages, drawn at random, one of each book in turn: a model for each number."""
     draws: int = 1
     """How often those pages are drawn with each seed."""
+    selected: tuple[int, ...] = ()
+    """Adapt with so many labelled pages that `select` ranks first, among the same pages as --budgets: a model for each
+    number, compared with as many and with twice as many random ones where --budgets has them."""
     margin_pages: int = 20
     """Pages of --labelled on which each model's margin is fitted, the same for all; that of a budget is fitted on its
     own pages."""
@@ -176,13 +179,15 @@ class AdaptStudySettings:
                 raise UserError(f"--methods {name}: no such method; choose {choices(known)}")
         if not self.methods or not self.seeds:
             raise UserError("--methods and --seeds: give at least one of each")
-        for option, given in (("methods", self.methods), ("seeds", self.seeds), ("budgets", self.budgets)):
+        for option in ("methods", "seeds", "budgets", "selected"):
+            given = getattr(self, option)
             if len(set(given)) < len(given):
                 raise UserError(f"--{option}: one of them is there twice")
-        if self.budgets and self.labelled is None:
-            raise UserError("--budgets: goes with --labelled, whose pages are drawn")
-        if any(budget < FEWEST_LABELLED for budget in self.budgets):
-            raise UserError(f"--budgets: {FEWEST_LABELLED} labelled pages or more teach something")
+        for option, budgets in (("budgets", self.budgets), ("selected", self.selected)):
+            if budgets and self.labelled is None:
+                raise UserError(f"--{option}: goes with --labelled, whose pages are taken")
+            if any(budget < FEWEST_LABELLED for budget in budgets):
+                raise UserError(f"--{option}: {FEWEST_LABELLED} labelled pages or more teach something")
 
     def _check_factors(self) -> None:
         for name in self.factors:
