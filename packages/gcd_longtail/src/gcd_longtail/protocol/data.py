@@ -148,6 +148,7 @@ def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
     words += ["--size", str(config.side)]
     words += [] if config.mirror else ["--no-mirror"]
     words += ["--fit", config.square]
+    words += ["--layers", str(config.layers)] if config.layers > 1 else []
     words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []
     words += ["--views", str(views)] if views else []
     words += ["--weights", str(config.weights)] if config.weights else []

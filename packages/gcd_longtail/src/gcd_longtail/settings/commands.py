@@ -114,8 +114,8 @@ class FeatureConfig:
     """Which features of an image."""
 
     backbone: str = DEFAULT_BACKBONE
-    """efficientnet-lite0 (its weights come with the installation), dino-vits16, dino-vitb16, dinov2-vits14,
-    dinov2-vitb14, any timm model by its name, or pixels."""
+    """efficientnet-lite0 (its weights come with the installation), efficientnet-lite2 (with the extra `lite2`),
+    dino-vits16, dino-vitb16, dinov2-vits14, dinov2-vitb14, any timm model by its name, or pixels."""
     size: int | Literal["auto"] = "auto"
     """Side of the square that the backbone sees, in pixels. auto takes 160 and enlarges smaller pictures: the backbone
     learned at 224, and fine detail that it can't make out at 96 px tells classes apart. For the backbone `pixels`, of
@@ -127,6 +127,8 @@ class FeatureConfig:
     """How a picture that is no square becomes one: its centre is cropped, the whole is squashed, or the whole gets a
     margin (pad). auto crops, unless more than a quarter of the pictures are over 3 times as long as wide: it squashes
     these."""
+    layers: int = field(default=1, metadata={EARLIER: 1})
+    """Layers that features are taken from: 1 is the last alone, and each further one the mean of the stage before it."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Mixed precision is quicker on a GPU. It gives other features, which are kept apart."""
     weights: Path | None = None
@@ -137,6 +139,8 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         if self.size != "auto" and self.size < SMALLEST:
             raise UserError(f"--size {self.size}: must be {SMALLEST} pixels or more")
+        if self.layers < 1 or (self.layers > 1 and self.backbone == PIXELS):
+            raise UserError(f"--layers {self.layers}: must be 1 or more, and 1 for the backbone {PIXELS}")
 
     @property
     def side(self) -> int:
