@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -6,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_tensors(run / "checkpoints" / "model.safetensors")[0]
 
 
-def test_a_run_holds_exactly_these_files(prepared: Dataset, tmp_path: Path) -> None:
-    run = train(settings(prepared, tmp_path / "run"))
+@pytest.fixture(scope="module")
+def trained(prepared: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An ended run, which tests only read."""
+    return train(settings(prepared, tmp_path_factory.mktemp("trained") / "run"))
+
+
+def test_a_run_holds_exactly_these_files(prepared: Dataset, trained: Run) -> None:
+    run = trained
     assert sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*.*")) == [
         "checkpoints/model.safetensors",
         "config.json",
@@ -78,23 +85,46 @@ class Killed(Exception):
     """Stands for a kill signal between two steps."""
 
 
+TO_BE_KILLED = {
+    "float": (smoke().model, {}),
+    "fresh tables": (smoke().model, {"fresh_tables": "yes"}),
+    "row-wise Adagrad": (smoke().model, {"embedding_optimizer": "rowwise-adagrad"}),
+    "binary": (binary(), {}),
+    "4-bit": (four_bit(), {}),
+}
+"""Model and what is changed in its optimization: each has a state of its own to go on with."""
+
+
+@pytest.fixture(scope="module")
+def two_epochs(
+    prepared: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[TrainSettings, Run]]:
+    """What trains one of ``TO_BE_KILLED`` without a kill, once; returns its settings and its run."""
+
+    @functools.cache
+    def unbroken(name: str) -> tuple[TrainSettings, Run]:
+        model, changes = TO_BE_KILLED[name]
+        # 21 steps an epoch and a checkpoint every 20
+        optimization = OptimizationConfig(epochs=2, batch_size=128, **changes)
+        folder = tmp_path_factory.mktemp("unbroken") / "run"
+        chosen = settings(prepared, folder, model=model, optimization=optimization)
+        return chosen, train(chosen)
+
+    return unbroken
+
+
 @pytest.mark.parametrize(
-    ("model", "fresh"),
-    [(smoke().model, False), (smoke().model, True), (binary(), False), (four_bit(), False)],
-    ids=["float", "fresh-tables", "binary", "4-bit"],
+    ("name", "step"),
+    # Before the first checkpoint, on one, inside an epoch and near an epoch's end. What else has a state of its own is
+    # killed between the checkpoints of both epochs.
+    [("float", 1), ("float", 20), ("float", 33), ("float", 41)]
+    + [(name, step) for name in ("fresh tables", "binary", "4-bit") for step in (33, 41)]
+    + [("row-wise Adagrad", 33)],
 )
-@pytest.mark.parametrize("step", [1, 20, 33, 41])
 def test_a_killed_run_ends_with_the_same_bits(
-    prepared: Dataset,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    model: ModelConfig,
-    fresh: bool,
-    step: int,
+    two_epochs: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, step: int
 ) -> None:
-    # 21 steps an epoch and a checkpoint every 20: before the first one, on one, inside and near an epoch's end.
-    optimization = OptimizationConfig(epochs=2, batch_size=128, fresh_tables="yes" if fresh else "no")
-    unbroken = train(settings(prepared, tmp_path / "unbroken", model=model, optimization=optimization))
+    chosen, unbroken = two_epochs(name)
     original = Trainer._train_step
 
     def killed_at(self: Trainer, batch) -> float:
@@ -104,7 +134,7 @@ def test_a_killed_run_ends_with_the_same_bits(
 
     monkeypatch.setattr(Trainer, "_train_step", killed_at)
     with pytest.raises(Killed):
-        train(settings(prepared, tmp_path / "killed", model=model, optimization=optimization))
+        train(dataclasses.replace(chosen, out=tmp_path / "killed"))
     monkeypatch.undo()
     resumed = train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
     first, second = weights(unbroken.folder), weights(resumed.folder)
@@ -118,40 +148,29 @@ def test_a_killed_run_ends_with_the_same_bits(
 @pytest.mark.slow
 def test_a_process_killed_by_a_signal_goes_on(prepared: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "recsys_bnn.cli", "train"]
-    options = [
-        "--preset",
-        "smoke",
-        "--epochs",
-        "20",
-        "--batch-size",
-        "128",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]
-    process = subprocess.Popen([*command, "--data", prepared.folder, "--out", out, *options])
+    command = [sys.executable, "-m", "recsys_bnn.cli", "train", "--data", prepared.folder, "--out", out]
+    process = subprocess.Popen([*command, *SMOKE, "--epochs", "8", "--batch-size", "128"])
     while not (out / "checkpoints" / RESUME).exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "checkpoints" / "model.safetensors").exists()
-    subprocess.run([*command, "--preset", "smoke", "--resume", out], check=True)
+    train(dataclasses.replace(smoke(), resume=out))
     assert (out / "checkpoints" / "model.safetensors").exists()
     steps = [record["step"] for record in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())]
     assert steps == sorted(steps)
 
 
 def test_an_ended_run_is_left_alone(
-    prepared: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    prepared: Dataset, trained: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(settings(prepared, tmp_path / "run"))
-    before = os.stat(run.checkpoints / "model.safetensors").st_mtime_ns  # noqa: PTH116
-    train(dataclasses.replace(smoke(), resume=run.folder))
+    before = os.stat(trained.checkpoints / "model.safetensors").st_mtime_ns  # noqa: PTH116
+    train(dataclasses.replace(smoke(), resume=trained.folder))
     assert "ended already" in capsys.readouterr().err
-    assert os.stat(run.checkpoints / "model.safetensors").st_mtime_ns == before  # noqa: PTH116
+    with pytest.raises(UserError, match="--resume"):
+        train(settings(prepared, trained.folder))
+    assert os.stat(trained.checkpoints / "model.safetensors").st_mtime_ns == before  # noqa: PTH116
 
 
 def killed_run(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -183,10 +202,10 @@ def test_changed_data_under_a_resumed_run_are_refused(
 
 
 def test_a_teacher_trained_anew_under_a_resumed_run_is_refused(
-    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Dataset, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = tmp_path / "teacher"
-    train(settings(prepared, teacher))
+    shutil.copytree(trained.folder, teacher)
     run = killed_run(settings(prepared, tmp_path / "run", teacher=teacher), monkeypatch)
     shutil.rmtree(teacher)
     train(settings(prepared, teacher, seed=1))
@@ -243,12 +262,6 @@ def test_missing_data_and_too_few_rows_are_refused_before_a_folder_is_made(
     with pytest.raises(UserError, match="lower --batch-size"):
         train(settings(prepared, tmp_path / "run", optimization=OptimizationConfig(batch_size=4000)))
     assert not (tmp_path / "run").exists()
-
-
-def test_an_existing_run_is_not_overwritten(prepared: Dataset, tmp_path: Path) -> None:
-    train(settings(prepared, tmp_path / "run"))
-    with pytest.raises(UserError, match="--resume"):
-        train(settings(prepared, tmp_path / "run"))
 
 
 def test_the_frequency_threshold_shortens_the_tables(prepared: Dataset) -> None:
@@ -342,13 +355,14 @@ def test_a_second_stage_starts_where_the_first_one_ended(prepared: Dataset, tmp_
         torch.testing.assert_close(before[name], after[name], atol=1e-5, rtol=0)
 
 
-def test_no_epochs_quantize_the_weights_of_another_run(prepared: Dataset, tmp_path: Path) -> None:
-    first = train(settings(prepared, tmp_path / "first"))
+def test_no_epochs_quantize_the_weights_of_another_run(
+    prepared: Dataset, trained: Run, tmp_path: Path
+) -> None:
     none = OptimizationConfig(epochs=0, batch_size=128)
     second = train(
-        settings(prepared, tmp_path / "second", init=first.folder, model=four_bit(), optimization=none)
+        settings(prepared, tmp_path / "second", init=trained.folder, model=four_bit(), optimization=none)
     )
-    before, after = weights(first.folder), weights(second.folder)
+    before, after = weights(trained.folder), weights(second.folder)
     assert torch.equal(before["embedding.weight"], after["embedding.weight"])
     assert second.config()["model"] == "4-bit"
     with pytest.raises(UserError, match="--init"):
@@ -363,13 +377,12 @@ def test_a_share_of_the_rows_keeps_the_most_frequent_values(prepared: Dataset) -
     assert all((each[rows - 2 :] < least).all() for each, rows in zip(counts, kept, strict=True))
 
 
-def test_validation_changes_nothing_of_the_training(prepared: Dataset, tmp_path: Path, monkeypatch) -> None:
+def test_validation_changes_nothing_of_the_training(two_epochs, tmp_path: Path, monkeypatch) -> None:
     # Validation settles the batch norms for its own use; a run that never validates must end the same.
-    model, optimization = binary(), OptimizationConfig(epochs=2, batch_size=128)
-    train(settings(prepared, tmp_path / "with", model=model, optimization=optimization))
+    chosen, validated = two_epochs("binary")
     monkeypatch.setattr(Trainer, "_validate", lambda self, epoch: None)
-    train(settings(prepared, tmp_path / "without", model=model, optimization=optimization))
-    first, second = weights(tmp_path / "with"), weights(tmp_path / "without")
+    train(dataclasses.replace(chosen, out=tmp_path / "without"))
+    first, second = weights(validated.folder), weights(tmp_path / "without")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -381,18 +394,17 @@ def test_targets_are_clicks_mixed_with_the_teachers_probabilities() -> None:
 
 
 def test_a_student_that_follows_its_teacher_alone_never_reads_the_clicks(
-    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Dataset, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(settings(prepared, tmp_path / "teacher"))
     optimization = OptimizationConfig(batch_size=128, distillation=1.0)
-    train(settings(prepared, tmp_path / "student", teacher=tmp_path / "teacher", optimization=optimization))
+    train(settings(prepared, tmp_path / "student", teacher=trained.folder, optimization=optimization))
     original = Trainer._targets
 
     def flipped(self: Trainer, batch, mine: slice, features) -> torch.Tensor:
         return original(self, dataclasses.replace(batch, labels=1 - batch.labels), mine, features)
 
     monkeypatch.setattr(Trainer, "_targets", flipped)
-    train(settings(prepared, tmp_path / "flipped", teacher=tmp_path / "teacher", optimization=optimization))
+    train(settings(prepared, tmp_path / "flipped", teacher=trained.folder, optimization=optimization))
     first, second = weights(tmp_path / "student"), weights(tmp_path / "flipped")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -409,69 +421,12 @@ def test_a_missing_teacher_is_refused_before_a_folder_is_made(prepared: Dataset,
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rowwise-adagrad"])
-def test_either_optimizer_of_the_tables_resumes_bit_for_bit(
-    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer
-) -> None:
-    optimization = OptimizationConfig(epochs=2, batch_size=128, embedding_optimizer=optimizer)
-    unbroken = train(settings(prepared, tmp_path / "unbroken", optimization=optimization))
-    original = Trainer._train_step
+TRAININGS = """
+import json
+import os
+import sys
+from pathlib import Path
 
-    def killed_at(self: Trainer, batch) -> float:
-        if self.shell.step == 30:
-            raise Killed
-        return original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_train_step", killed_at)
-    with pytest.raises(Killed):
-        train(settings(prepared, tmp_path / "killed", optimization=optimization))
-    monkeypatch.undo()
-    train(dataclasses.replace(smoke(), resume=tmp_path / "killed"))
-    first, second = weights(unbroken.folder), weights(tmp_path / "killed")
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def torchrun(*options: str | Path, program: Sequence[str | Path] = ("-m", "recsys_bnn.cli")):
-    """Train by two processes on this machine; they must not hang."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*command, *map(str, program), "train", *map(str, options)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bits", ["32", "1"])
-def test_two_processes_train_as_one_does(prepared: Dataset, tmp_path: Path, bits: str) -> None:
-    # The same rows in each step, batch norms over both halves, gradients averaged: the same curve.
-    model = ["--embedding-bits", bits, "--mlp-bits", bits]
-    common = ["--data", prepared.folder, "--preset", "smoke", "--threads", "1", "--log-every", "1", *model]
-    done = torchrun(*common, "--out", tmp_path / "two")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("device: cpu (") == 1, "the choice is printed once, not by every process"
-    subprocess.run(
-        [sys.executable, "-m", "recsys_bnn.cli", "train", *common, "--out", tmp_path / "one"], check=True
-    )
-    losses = [[r["loss"] for r in Run(tmp_path / name).logged() if "loss" in r] for name in ("one", "two")]
-    assert len(losses[0]) == 21
-    # A sign turns a rounding error into a flip, so the binary curves part by more than rounding errors.
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4 if bits == "32" else 2e-2)
-
-
-@pytest.mark.slow
-def test_a_batch_that_processes_cannot_share_evenly_is_refused(prepared: Dataset, tmp_path: Path) -> None:
-    done = torchrun(
-        "--data", prepared.folder, "--out", tmp_path / "run", "--preset", "smoke", "--batch-size", "129"
-    )
-    assert done.returncode != 0
-    assert "must be a multiple of the 2 processes" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-ONE_BAD_PROCESS = """
 from recsys_bnn import cli
 from recsys_bnn.train import Trainer
 
@@ -482,26 +437,85 @@ def targets(self, batch, mine, features):
     return original(self, batch, mine, features) * (float("nan") if bad else 1)
 
 Trainer._targets = targets
-cli.main()
+for out, options in json.loads(sys.argv[1]).items():
+    said = os.open(f"{out}-said-{os.environ['RANK']}", os.O_WRONLY | os.O_CREAT)
+    os.dup2(said, 2)
+    sys.argv[1:] = ["train", "--out", out, *options]
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code or 0
+    os.write(said, f"ended with {code}".encode())
+sys.exit(code)
 """
-"""In step 40 the loss of the second process is not finite. That of the first one is, but its weights are not."""
+"""Trainings in processes that start once. In step 40 the loss of the second process is not finite. That of the first one
+is, but its weights are not."""
+SMOKE = ["--preset", "smoke", "--device", "cpu", "--threads", "1"]
+
+
+def bits_of(bits: str) -> list[str]:
+    return ["--embedding-bits", bits, "--mlp-bits", bits, "--log-every", "1"]
+
+
+@pytest.fixture(scope="module")
+def by_two(prepared: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of trainings by two processes on this machine, which must not hang: of two models, of a batch that can't
+    be shared, and of a loss that is not finite."""
+    folder = tmp_path_factory.mktemp("by-two")
+    common = ["--data", str(prepared.folder), *SMOKE]
+    small_steps = ["--batch-size", "128", "--epochs", "3", "--log-every", "1000", "--checkpoint-every", "20"]
+    trainings = {
+        "uneven": [*common, "--batch-size", "129"],
+        "32": [*common, *bits_of("32")],
+        "1": [*common, *bits_of("1")],
+        "bad": [*common, *small_steps],
+    }
+    (folder / "program.py").write_text(TRAININGS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, "program.py", json.dumps(trainings)], cwd=folder, check=False, timeout=300
+    )
+    assert done.returncode != 0, "the last of them failed"
+    return folder
+
+
+def said(folder: Path, name: str) -> list[str]:
+    """Return what each of two processes said of a training, and how it ended."""
+    return [(folder / f"{name}-said-{rank}").read_text() for rank in range(2)]
 
 
 @pytest.mark.slow
-def test_one_process_whose_loss_is_not_finite_stops_both(prepared: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(ONE_BAD_PROCESS)
-    options = "--preset smoke --batch-size 128 --epochs 3 --log-every 1000 --checkpoint-every 20 --threads 1"
-    done = torchrun(
-        "--data",
-        prepared.folder,
-        "--out",
-        tmp_path / "run",
-        *options.split(),
-        program=[tmp_path / "program.py"],
-    )
-    assert done.returncode != 0
-    assert done.stderr.count("at step 40; lower --learning-rate") == 2
-    checkpoints = Run(tmp_path / "run").checkpoints
+@pytest.mark.parametrize("bits", ["32", "1"])
+def test_two_processes_train_as_one_does(prepared: Dataset, by_two: Path, tmp_path: Path, bits: str) -> None:
+    # The same rows in each step, batch norms over both halves, gradients averaged: the same curve.
+    first, second = said(by_two, bits)
+    assert first.endswith("ended with 0") and second.endswith("ended with 0")
+    assert first.count("device: cpu (") == 1 and "device" not in second, "the choice is printed once"
+    model = dataclasses.replace(smoke().model, embedding_bits=int(bits), mlp_bits=int(bits))
+    train(settings(prepared, tmp_path / "one", model=model, log_every=1))
+    losses = [
+        [r["loss"] for r in run.logged() if "loss" in r]
+        for run in (Run(tmp_path / "one"), Run(by_two / bits))
+    ]
+    assert len(losses[0]) == 21
+    # A sign turns a rounding error into a flip, so the binary curves part by more than rounding errors.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4 if bits == "32" else 2e-2)
+
+
+@pytest.mark.slow
+def test_a_batch_that_processes_cannot_share_evenly_is_refused(by_two: Path) -> None:
+    first, second = said(by_two, "uneven")
+    assert "must be a multiple of the 2 processes" in first + second
+    assert first.endswith("ended with 2") and second.endswith("ended with 2")
+    assert not (by_two / "uneven").exists()
+
+
+@pytest.mark.slow
+def test_one_process_whose_loss_is_not_finite_stops_both(by_two: Path) -> None:
+    for each in said(by_two, "bad"):
+        assert each.count("at step 40; lower --learning-rate") == 1 and each.endswith("ended with 2")
+    checkpoints = Run(by_two / "bad").checkpoints
     tensors, facts = load_tensors(checkpoints / RESUME)
     assert facts["step"] == 20 and all(torch.isfinite(tensor).all() for tensor in tensors.values())
     assert [path.name for path in checkpoints.iterdir()] == [RESUME]
