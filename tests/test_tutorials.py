@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,11 +70,27 @@ def test_figures_may_lie_a_little_apart_and_words_may_not(expected: str, line: s
     assert says(expected, line) is same
 
 
-def run(script: str, folder: Path) -> str:
-    """Run a block as a person would who pastes it, and return all that it prints."""
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of all blocks. Where it can be, Python starts once for all of them (``warm_python.py``)."""
+    folder = tmp_path_factory.mktemp("warm")
+    common = {"OMP_NUM_THREADS": "1"} | os.environ  # as .ci/run has it
+    common |= {"COLUMNS": "250", "PYTHONIOENCODING": "utf-8"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # as .ci/run has it
-    environment |= {"PATH": path, "COLUMNS": "250", "PYTHONIOENCODING": "utf-8"}
+    if not hasattr(os, "pidfd_open"):
+        yield common | {"PATH": path}
+        return
+    command = [sys.executable, ROOT / "tests" / "warm_python.py", folder / "socket", folder / "bin"]
+    with subprocess.Popen(command, env=common, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as warm:
+        while not (folder / "bin").exists():
+            assert warm.poll() is None
+            time.sleep(0.05)
+        yield common | {"PATH": f"{folder / 'bin'}{os.pathsep}{path}"}
+        assert warm.poll() is None
+
+
+def run(script: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run a block as a person would who pastes it, and return all that it prints."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -88,14 +105,14 @@ def run(script: str, folder: Path) -> str:
     return done.stdout
 
 
-def follow(page: Path, folder: Path) -> None:
+def follow(page: Path, folder: Path, environment: dict[str, str]) -> None:
     """Do what a page says in ``folder``, and hold it to what it promises."""
     printed = ""
     for language, title, content in blocks(page):
         if title:
             (folder / title).write_text(content, encoding="utf-8")
         elif language == "bash":
-            printed = run(content, folder)
+            printed = run(content, folder, environment)
         elif language == "text":
             for expected in filter(None, content.splitlines()):
                 assert any(says(expected, line) for line in printed.splitlines()), f"{expected}\n\n{printed}"
@@ -104,8 +121,8 @@ def follow(page: Path, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", START, ids=lambda page: page.stem)
-def test_a_tutorial_runs_as_written(page: Path, tmp_path: Path) -> None:
-    follow(page, tmp_path)
+def test_a_tutorial_runs_as_written(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    follow(page, tmp_path, environment)
     for folder, part in WRITTEN[page.stem].items():
         written = {path.name for path in (tmp_path / folder).iterdir()}
         assert written and not written - explained(part), part
@@ -173,9 +190,9 @@ READERS_OWN = {"clicks.csv": put_clicks, "scans": put_scans, "photos": put_photo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_recipe_runs_as_written(page: Path, tmp_path: Path) -> None:
+def test_a_recipe_runs_as_written(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     scripts = "\n".join(content for language, _, content in blocks(page) if language == "bash")
     for name, put in READERS_OWN.items():
         if re.search(rf"(?<![\w/]){re.escape(name)}\b", scripts):
             put(tmp_path)
-    follow(page, tmp_path)
+    follow(page, tmp_path, environment)
