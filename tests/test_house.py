@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -73,37 +74,60 @@ def commands() -> list[tuple[str, str]]:
     return [(program, name) for program, module in programs().items() for name in module.COMMANDS]
 
 
-def run_and_look_at_imports(program: str, *args: str) -> tuple[str, float]:
-    """Run a command line in a fresh process; return what it printed and its CPU seconds, having imported nothing heavy."""
+LOOK = """
+import contextlib, importlib, io, json, os, sys, time
+
+heavy, modules, lines = json.loads(sys.argv[1])
+mains = {program: importlib.import_module(module).main for program, module in modules.items()}
+imported = time.process_time()
+for program, *args in lines:
+    if os.fork():
+        _, status = os.wait()
+        assert status == 0, (program, args)
+        continue
+    sys.argv, text, code = [program, *args], io.StringIO(), 0
+    try:
+        with contextlib.redirect_stdout(text):
+            mains[program]()
+    except SystemExit as end:
+        code = end.code or 0
+    seen = sorted(set(heavy) & set(sys.modules))
+    print(json.dumps([[program, *args], code, seen, imported + time.process_time(), text.getvalue()]), flush=True)
+    os._exit(0)
+"""
+"""Runs command lines, each in a fork of a process that has imported the command lines of all programs and nothing else."""
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[tuple[str, ...], tuple[str, float]]:
+    """What each command line of help and version prints, and its CPU seconds, having imported nothing heavy."""
+    lines = [(program, option) for program in programs() for option in ("--help", "--version")]
+    lines += [(program, command, "--help") for program, command in commands()]
+    modules = {program: module.__name__ for program, module in programs().items()}
     # The modules that a process imported say more than its time, which depends on the machine.
-    code = (
-        f"import sys, time; sys.argv = {[program, *args]!r}\n"
-        f"from {programs()[program].__name__} import main\n"
-        "try:\n    main()\n"
-        "finally:\n"
-        f"    heavy = set({HEAVY!r}) & set(sys.modules)\n"
-        "    assert not heavy, heavy\n"
-        "    print('CPU', time.process_time())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    text, seconds = done.stdout.rsplit("CPU", 1)
-    return text, float(seconds)
+    asked = json.dumps([HEAVY, modules, lines])
+    done = subprocess.run([sys.executable, "-c", LOOK, asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert not [(line, code, heavy) for line, code, heavy, _, _ in answers if code or heavy]
+    return {tuple(line): (text, seconds) for line, _, _, seconds, text in answers}
 
 
 @pytest.mark.parametrize("program", programs())
-def test_a_program_lists_its_commands_and_says_its_version(program: str) -> None:
-    text, seconds = run_and_look_at_imports(program, "--help")
+def test_a_program_lists_its_commands_and_says_its_version(program: str, printed: dict) -> None:
+    text, seconds = printed[program, "--help"]
     assert "usage" in text and all(f"• {name}" in text for name in programs()[program].COMMANDS)
     assert seconds < 1
-    text, _ = run_and_look_at_imports(program, "--version")
+    text, _ = printed[program, "--version"]
     distribution = "seminar-common" if program == "seminar" else program
     assert text == f"{program} {version(distribution)}\n"
 
 
 @pytest.mark.parametrize(("program", "command"), commands())
-def test_help_teaches_by_examples_and_imports_nothing_heavy(program: str, command: str) -> None:
-    text, seconds = run_and_look_at_imports(program, command, "--help")
+def test_help_teaches_by_examples_and_imports_nothing_heavy(
+    program: str, command: str, printed: dict
+) -> None:
+    text, seconds = printed[program, command, "--help"]
     assert "usage" in text
     assert seconds < 1
     assert not [line for line in text.splitlines() if line.strip().startswith("│ --") and len(line) < 8]

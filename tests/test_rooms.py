@@ -1,6 +1,7 @@
 """What holds for the rooms of a topic (docs/explain/architecture.md): what stands at the top, and who imports whom."""
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -23,6 +24,7 @@ def source(topic: str) -> Path:
     return ROOT / "packages" / topic / "src" / topic
 
 
+@functools.cache
 def imports(topic: str) -> dict[str, set[str]]:
     """Return by room or module at the top of a topic those that it imports, also inside functions."""
     found: dict[str, set[str]] = {}
@@ -63,7 +65,8 @@ def test_imports_between_rooms_make_no_circle(topic: str) -> None:
 @pytest.mark.parametrize("topic", TOPICS)
 def test_no_room_imports_a_command(topic: str) -> None:
     rooms = {room for room in imports(topic) if (source(topic) / room).is_dir()} - RUN_COMMANDS
-    up = {room: names for room in rooms if (names := imports(topic)[room] & ({"cli"} | commands(topic)))}
+    above = {"cli"} | commands(topic)
+    up = {room: names for room in rooms if (names := imports(topic)[room] & above)}
     assert not up
 
 
