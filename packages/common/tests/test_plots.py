@@ -47,19 +47,18 @@ CROWD = [
 ]
 
 
-def every_figure():
-    return {
-        "learning_curve": plots.learning_curve([curve("learning"), curve("learning", split="val")]),
-        "roc": plots.roc([curve(), curve(model="binary")]),
-        "calibration": plots.calibration([curve("calibration")]),
-        "pareto": plots.pareto(CROWD, "Size (MB)", "ROC AUC"),
-        "bars": plots.bars([row(), row("binary", 0.73)], "ROC AUC"),
-    }
+FIGURES = {
+    "learning_curve": lambda: plots.learning_curve([curve("learning"), curve("learning", split="val")]),
+    "roc": lambda: plots.roc([curve(), curve(model="binary")]),
+    "calibration": lambda: plots.calibration([curve("calibration")]),
+    "pareto": lambda: plots.pareto(CROWD, "Size (MB)", "ROC AUC"),
+    "bars": lambda: plots.bars([row(), row("binary", 0.73)], "ROC AUC"),
+}
 
 
-@pytest.mark.parametrize("name", every_figure())
-def test_svg_is_one_element_that_refers_to_nothing_outside(name):
-    text = plots.svg(every_figure()[name])
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_svg_is_one_element_that_refers_to_nothing_outside(figure):
+    text = plots.svg(figure())
     root = ElementTree.fromstring(text)
 
     assert text.startswith("<svg ")  # neither an XML header nor a document type: it stands inside a page
@@ -73,9 +72,9 @@ def test_svg_is_one_element_that_refers_to_nothing_outside(name):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("name", every_figure())
-def test_same_input_gives_the_same_bytes(name):
-    assert plots.svg(every_figure()[name]) == plots.svg(every_figure()[name])
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_same_input_gives_the_same_bytes(figure):
+    assert plots.svg(figure()) == plots.svg(figure())
 
 
 def test_reader_settings_change_nothing_and_are_left_alone():
@@ -87,7 +86,7 @@ def test_reader_settings_change_nothing_and_are_left_alone():
 
 
 def test_ids_of_several_figures_in_one_page_do_not_clash():
-    texts = [plots.svg(figure) for figure in every_figure().values()]
+    texts = [plots.svg(figure()) for figure in FIGURES.values()]
     texts += [plots.svg(plots.roc([curve()]), prefix=prefix) for prefix in ("a", "b")]  # drawn alike
     ids = [i for text in texts for i in re.findall(r'\bid="([^"]+)"', text)]
     assert len(ids) > len(texts)

@@ -83,6 +83,12 @@ class Page(HTMLParser):
         )
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The page of one run."""
+    return write(tmp_path_factory.mktemp("one"), [("one", RESULTS)]).read_text(encoding="utf-8")
+
+
 def test_html_needs_nothing_but_itself(tmp_path):
     text = write(tmp_path, [("one", RESULTS, {"url": "https://example.org/data"}, None)]).read_text(
         encoding="utf-8"
@@ -99,8 +105,8 @@ def test_html_needs_nothing_but_itself(tmp_path):
     assert any(value and "default-src 'none'" in value for _, _, value in page.attributes)
 
 
-def test_html_prints_every_figure_as_in_the_literature(tmp_path):
-    page = Page(write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8"))
+def test_html_prints_every_figure_as_in_the_literature(one):
+    page = Page(one)
     shown = ["0.7389", "0.7301", "78.15", "77.62", "0.4712", "0.4801", "8.20", "0.904", "812"]
     intervals = ["[0.7123, 0.7654]", "[75.82, 79.43]", "[−0.0171, −0.0012]", "[−1.41, +0.32]"]
     for text in (*shown, *intervals, "−0.0088", "−0.53", "Accuracy points", "2,000", COMMAND):
@@ -121,9 +127,8 @@ def test_every_row_of_an_unknown_metric_is_printed_too(tmp_path):
         assert text in page.text
 
 
-def test_best_of_each_column_is_bold_in_its_own_direction(tmp_path):
-    text = write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8")
-    assert re.findall(r"<strong>([^<]*)</strong>", text) == ["0.7389", "78.15", "0.4712", "0.904"]
+def test_best_of_each_column_is_bold_in_its_own_direction(one):
+    assert re.findall(r"<strong>([^<]*)</strong>", one) == ["0.7389", "78.15", "0.4712", "0.904"]
 
 
 def test_the_legend_names_only_the_marks_that_are_there(tmp_path):
@@ -138,16 +143,16 @@ def test_the_legend_names_only_the_marks_that_are_there(tmp_path):
         assert (bold in text, brackets in text) == expected
 
 
-def test_paired_differences_say_whether_the_interval_excludes_zero(tmp_path):
-    page = Page(write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8"))
+def test_paired_differences_say_whether_the_interval_excludes_zero(one):
+    page = Page(one)
     head = page.line("Comparison")
     auc, accuracy = page.line("binary − float")[1:3]
     assert head[1:3] == ["ROC AUC", "Accuracy points"]
     assert auc.strip().endswith("worse") and accuracy.strip().endswith("includes zero")
 
 
-def test_summary_names_the_best_and_what_smaller_costs(tmp_path):
-    page = Page(write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8"))
+def test_summary_names_the_best_and_what_smaller_costs(one):
+    page = Page(one)
     assert "criteo-10k, test: float has the highest ROC AUC: 0.7389 [0.7123, 0.7654], n = 2,000." in page.text
     assert "differs from float by −0.0088 ROC AUC [−0.0171, −0.0012], which excludes zero" in page.text
     assert "at 0.904 MB instead of 8.20 MB, 9.1 times smaller." in page.text
@@ -160,9 +165,8 @@ def captions_of(text):
     return [html.unescape(caption) for _, caption in found]
 
 
-def test_plots_are_those_that_the_results_allow(tmp_path):
-    text = write(tmp_path, [("one", RESULTS)]).read_text(encoding="utf-8")
-    captions = [caption.split(",")[0].split(":")[0] for caption in captions_of(text)]
+def test_plots_are_those_that_the_results_allow(one):
+    captions = [caption.split(",")[0].split(":")[0] for caption in captions_of(one)]
     expected = [
         "ROC AUC against size",
         "Learning curves",
