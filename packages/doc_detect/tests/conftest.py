@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,46 @@ def _extent(node, mask: str, label: str, axis: str, constants: dict) -> tuple[st
 def write_toy_pages() -> Callable[..., Path]:
     """Return a function that writes a folder of toy pages as ``synth --ink`` does: text, hatched pictures, initials."""
     return _write_toy_pages
+
+
+@pytest.fixture(scope="session")
+def toy_pages(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[..., Path]) -> Path:
+    return write_toy_pages(tmp_path_factory.mktemp("toy") / "data", train=28, val=6, height=192)
+
+
+@pytest.fixture(scope="session")
+def toy_source(toy_pages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a detector that has learned the toy pages a little, so that its scores are no longer all alike.
+
+    It is the same for all tests: copy it before you change it.
+    """
+    from doc_detect.settings.training import ModelConfig, OptimizationConfig, smoke
+    from doc_detect.train import train
+
+    chosen = dataclasses.replace(
+        smoke(),
+        data=toy_pages,
+        out=tmp_path_factory.mktemp("runs") / "source",
+        model=ModelConfig(size=128, head_convs=1, labels=("graphic", "drop_capital")),
+        optimization=OptimizationConfig(steps=40, batch_size=2, sizes=(128,), ema_decay=0.5, warmup=0.1),
+        checkpoint_every=40,
+        validate_every=40,
+        validation_pages=6,
+    )
+    return train(chosen).folder
+
+
+@pytest.fixture
+def without_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the pages for people, which take longer than a toy run; tables of results are written."""
+    monkeypatch.setattr("seminar_common.publish.html_page", lambda *args: "")
+    monkeypatch.setattr("doc_detect.adapt.write_changes", lambda *args: None)
+
+
+@pytest.fixture
+def without_files(without_reports: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the ONNX file of an adaptation, too: its run folder has the same weights."""
+    monkeypatch.setattr("doc_detect.detectors.fcos.FCOSDetector.export", lambda *args: None)
 
 
 def toy_page(

@@ -6,6 +6,7 @@ pytest.importorskip("torch")
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from doc_detect.adapt import adapt
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
 from doc_detect.detectors.trained import load_detector, trained_as
-from doc_detect.pretrain import FACTS, pretrain, verdict_of
+from doc_detect.pretrain import FACTS, open_start, pretrain, verdict_of
 from doc_detect.settings.adaptation import SelfTrainingConfig
 from doc_detect.settings.adaptation import smoke as smoke_adaptation
 from doc_detect.settings.pretraining import FittingConfig, PretrainSettings, smoke
@@ -40,18 +41,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[...
 
 
 @pytest.fixture(scope="module")
-def source(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    optimization = OptimizationConfig(steps=16, batch_size=2, sizes=(128,), ema_decay=0.5, warmup=0.1)
-    run = train(
-        dataclasses.replace(
-            smoke_training(),
-            data=data,
-            out=tmp_path_factory.mktemp("runs") / "source",
-            model=MODEL,
-            optimization=optimization,
-            validate_every=0,
-        )
-    )
+def source(toy_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(shutil.copytree(toy_source, tmp_path_factory.mktemp("runs") / "source"))
     write_scoring(SCORING, run.folder)
     return run
 
@@ -82,28 +73,41 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
     return load_tensors(run.checkpoints / "model.safetensors")[0]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_task_is_learned_on_a_few_pages(source: Run, data: Path, tmp_path: Path, method: str) -> None:
-    rates = fitting(24, learning_rate=1e-3, backbone_learning_rate=5e-4)
-    chosen = settings(
-        data, tmp_path / "run", source.folder, method=method, pages=5, anchor=0.1, fitting=rates, log_every=6
+@pytest.fixture(scope="module", params=METHODS)
+def learned(
+    source: Run, data: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Run:
+    """A pretraining by each method."""
+    return pretrain(
+        settings(
+            data,
+            tmp_path_factory.mktemp("runs") / "run",
+            source.folder,
+            method=request.param,
+            pages=5,
+            anchor=0.1,
+            fitting=fitting(16, learning_rate=1e-3, backbone_learning_rate=5e-4),
+            log_every=4,
+            checkpoint_every=8,
+        )
     )
-    run = pretrain(chosen)
-    facts = facts_of(run)
+
+
+def test_a_task_is_learned_on_a_few_pages(source: Run, learned: Run) -> None:
+    facts = facts_of(learned)
     first, last = facts["losses"]
     assert facts["verdict"] == "pretrained" and last < 0.95 * first
-    assert facts["pages"] == 5 and facts["method"] == method
-    assert all(record["spread"] > 0.1 and record["loss_anchor"] >= 0 for record in run.logged())
-    before, after = weights(source), weights(run)
+    assert facts["pages"] == 5 and facts["method"] == learned.config()["settings"]["method"]
+    assert all(record["spread"] > 0.1 and record["loss_anchor"] >= 0 for record in learned.logged())
+    before, after = weights(source), weights(learned)
     assert before.keys() == after.keys()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(".network." in name for name in moved) and any(".pyramid." in name for name in moved)
     assert not any("head" in name for name in moved)
 
 
-def test_a_run_leaves_exactly_these_files(source: Run, data: Path, tmp_path: Path) -> None:
-    run = pretrain(settings(data, tmp_path / "run", source.folder))
-    files = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+def test_a_run_leaves_exactly_these_files(learned: Run) -> None:
+    files = {str(path.relative_to(learned.folder)) for path in learned.folder.rglob("*") if path.is_file()}
     assert files == {
         "config.json",
         "environment.json",
@@ -112,9 +116,9 @@ def test_a_run_leaves_exactly_these_files(source: Run, data: Path, tmp_path: Pat
         "checkpoints/model.safetensors",
         FACTS,
     }
-    assert read_scoring(run.folder) == SCORING
-    trained = trained_as(run)
-    assert trained.name == "pretrained" and trained.steps == 6 and trained.model.labels == LABELS
+    assert read_scoring(learned.folder) == SCORING
+    trained = trained_as(learned)
+    assert trained.name == "pretrained" and trained.steps == 16 and trained.model.labels == LABELS
 
 
 @pytest.mark.parametrize(("init", "method"), [("imagenet", "dense-contrast"), ("run", "masked")])
@@ -122,8 +126,8 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
     source: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, init: str, method: str
 ) -> None:
     start = source.folder if init == "run" else init
-    whole = pretrain(settings(data, tmp_path / "whole", start, method=method))
-    chosen = settings(data, tmp_path / "killed", start, method=method)
+    chosen = settings(data, tmp_path / "killed", start, method=method, fitting=fitting(4))
+    whole = pretrain(dataclasses.replace(chosen, out=tmp_path / "whole"))
     from doc_detect.pretrain import update_average as real
 
     left = [4]
@@ -147,9 +151,8 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
     assert facts_of(run)["spread"] == facts_of(whole)["spread"]
 
 
-@pytest.mark.parametrize("init", ["imagenet", "none"])
-def test_training_and_adaptation_go_on_from_it(data: Path, tmp_path: Path, init: str) -> None:
-    run = pretrain(settings(data, tmp_path / "seen", init))
+def test_training_and_adaptation_go_on_from_it(data: Path, tmp_path: Path, without_files) -> None:
+    run = pretrain(settings(data, tmp_path / "seen", "imagenet", fitting=fitting(2)))
     detector = load_detector(run)
     assert isinstance(detector, FCOSDetector) and not detector.config.folded
     optimization = OptimizationConfig(steps=1, batch_size=1, sizes=(96,), ema_decay=0.0, learning_rate=1e-9)
@@ -188,11 +191,9 @@ def test_training_and_adaptation_go_on_from_it(data: Path, tmp_path: Path, init:
 def test_from_nothing_the_first_strokes_are_learned_too(data: Path, tmp_path: Path) -> None:
     moved = {}
     for init in ("imagenet", "none"):
-        one, other = (
-            weights(pretrain(settings(data, tmp_path / f"{init}{steps}", init, fitting=fitting(steps))))
-            for steps in (1, 3)
-        )
-        moved[init] = {name for name in one if not torch.equal(one[name], other[name])}
+        chosen = settings(data, tmp_path / init, init, fitting=fitting(2))
+        before, after = open_start(chosen).detector.state_dict(), weights(pretrain(chosen))
+        moved[init] = {name for name in after if not torch.equal(before[name], after[name])}
     assert "backbone.network.conv_stem.weight" in moved["none"] - moved["imagenet"]
 
 
@@ -212,7 +213,7 @@ def test_collapsed_features_are_not_kept(
     monkeypatch.setattr(
         "doc_detect.pretrain.COLLAPSED", 10.0
     )  # as if the start had differed ten times as much
-    run = pretrain(settings(data, tmp_path / "run", source.folder))
+    run = pretrain(settings(data, tmp_path / "run", source.folder, fitting=fitting(1)))
     assert facts_of(run)["verdict"] == "collapsed, kept the start"
     assert "collapsed, kept the start: the spread of features went from" in capsys.readouterr().err
     ours, theirs = weights(run), weights(source)
