@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from doc_detect.formats.regions import Layout, LayoutSet, Region, Writing, file_
 from doc_detect.predict import predict
 from doc_detect.settings.job import ConvertSettings, PredictSettings
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 FORMS = ("coco", "label-studio", "page-xml", "alto")
 
@@ -82,7 +84,8 @@ def test_predictions_become_labelled_data(tiny_model: Path, tmp_path: Path, pain
     Image.fromarray(paint(300, 500, graphic=(40, 60, 200, 300), drop_capital=(20, 400, 60, 450))).save(
         scans / "1.png"
     )
-    predict(PredictSettings(inputs=(scans,), out=tmp_path / "found", model=tiny_model))
+    given = PredictSettings((scans,), tmp_path / "found", tiny_model)
+    predict(dataclasses.replace(given, page_timeout=0.0, work=WorkConfig(1)))
     main(ConvertSettings(input=tmp_path / "found", to="coco", out=tmp_path / "coco.json"))
     (page,) = read_coco(tmp_path / "coco.json").pages
     assert [CLASSES[label] for label in page.labels] == ["graphic", "drop_capital"]

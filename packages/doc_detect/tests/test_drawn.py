@@ -27,11 +27,8 @@ def found(tmp_path: Path, paint, write_detector) -> Path:
     (tmp_path / "scans").mkdir()
     for name, box in (("a.png", GRAPHIC), ("edge.png", (0, 0, 400, 300))):
         Image.fromarray(paint(*SIZE, graphic=box)).save(tmp_path / "scans" / name)
-    predict(
-        PredictSettings(
-            (tmp_path / "scans",), tmp_path / "found", tmp_path / "drawn.onnx", work=WorkConfig(1)
-        )
-    )
+    given = PredictSettings((tmp_path / "scans",), tmp_path / "found", tmp_path / "drawn.onnx")
+    predict(dataclasses.replace(given, page_timeout=0.0, work=WorkConfig(1)))
     return tmp_path / "found"
 
 
@@ -57,8 +54,8 @@ def test_crop_cuts_out_what_people_would_draw(found: Path, tmp_path: Path) -> No
 
 def test_a_detector_without_a_margin_says_what_to_do(tmp_path: Path, tiny_model: Path, paint) -> None:
     Image.fromarray(paint(*SIZE, graphic=GRAPHIC)).save(tmp_path / "a.png")
-    settings = PredictSettings((tmp_path / "a.png",), tmp_path / "found", tiny_model, work=WorkConfig(1))
-    predict(settings)
+    given = PredictSettings((tmp_path / "a.png",), tmp_path / "found", tiny_model)
+    predict(dataclasses.replace(given, page_timeout=0.0, work=WorkConfig(1)))
     with pytest.raises(UserError, match="export --margin-data"):
         open_predictions(tmp_path / "found", boxes="drawn")
     with pytest.raises(UserError, match="export --margin-data"):

@@ -46,12 +46,14 @@ def predicted(tmp_path: Path, tiny_model: Path, paint) -> Path:
     pictures[0].save(
         scans / "book.pdf", save_all=True, append_images=pictures[1:], resolution=100, quality=95
     )
-    predict(
-        PredictSettings(
-            inputs=(scans,), out=tmp_path / "found", model=tiny_model, work=WorkConfig(1), pdf_pixels=1200
-        )
-    )
-    return tmp_path / "found"
+    return found(scans, tiny_model, pdf_pixels=1200)
+
+
+def found(scans: Path, model: Path, **options) -> Path:
+    """Return the folder of predictions for ``scans``; it is made beside them, in this process."""
+    given = PredictSettings(inputs=(scans,), out=scans.parent / "found", model=model, **options)
+    predict(dataclasses.replace(given, page_timeout=0.0, work=WorkConfig(1)))
+    return scans.parent / "found"
 
 
 def names(folder: Path, **options) -> list[str]:
@@ -82,9 +84,7 @@ def test_names_in_another_encoding_are_those_of_the_files(tmp_path: Path, tiny_m
     name = os.fsdecode(b"pl\xe4te.png")
     (tmp_path / "scans").mkdir()
     Image.fromarray(paint(300, 500, graphic=(20, 20, 200, 200))).save(tmp_path / "scans" / name)
-    settings = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
-    predict(dataclasses.replace(settings, work=WorkConfig(1)))
-    chosen = FilterSettings(predictions=tmp_path / "found", has=("graphic",))
+    chosen = FilterSettings(predictions=found(tmp_path / "scans", tiny_model), has=("graphic",))
     main(dataclasses.replace(chosen, copy=tmp_path / "kept"))
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [name]
     code = "from doc_detect.cli import main; main()"
@@ -222,9 +222,8 @@ def test_copies_pages_of_files_whose_names_lie_beside_those_of_others(
     (tmp_path / "scans").mkdir()
     for name, kind in (("book.jpg", "tiff"), ("book", "tiff"), ("book.tif", "tiff"), ("book.png", "pdf")):
         pages[0].save(tmp_path / "scans" / name, kind, save_all=True, append_images=pages[1:])
-    given = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
-    predict(dataclasses.replace(given, work=WorkConfig(1)))
-    main(FilterSettings(predictions=tmp_path / "found", has=("graphic",), copy=tmp_path / "kept"))
+    predictions = found(tmp_path / "scans", tiny_model)
+    main(FilterSettings(predictions=predictions, has=("graphic",), copy=tmp_path / "kept"))
     expected = {"book.jpg-p000{}.tif", "book-p000{}.tif", "book-p000{}-2.tif", "book.png-p000{}.pdf"}
     kept = {path.name for path in (tmp_path / "kept").iterdir()}
     assert kept == {name.format(number) for name in expected for number in (1, 2)}
@@ -252,8 +251,7 @@ def test_images_that_moved_are_found_in_either_spelling(
     file = tmp_path / "scans" / normalize(other, "Bücher") / normalize(other, "é.png")
     file.parent.mkdir(parents=True)
     Image.fromarray(paint(400, 600, graphic=(40, 60, 200, 300))).save(file)
-    given = PredictSettings(inputs=(tmp_path / "scans",), out=tmp_path / "found", model=tiny_model)
-    predict(dataclasses.replace(given, work=WorkConfig(1)))
+    found(tmp_path / "scans", tiny_model)
     moved = tmp_path / "moved" / normalize(stored, "Bücher") / normalize(stored, "é.png")
     moved.parent.mkdir(parents=True)
     file.rename(moved)

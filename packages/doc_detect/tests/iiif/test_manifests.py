@@ -48,6 +48,7 @@ def found(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
                 out=out,
                 model=tiny_model,
                 work=WorkConfig(1),
+                page_timeout=0.0,
                 download_pause=0,
                 **options,
             )
