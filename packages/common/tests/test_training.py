@@ -167,6 +167,17 @@ from seminar_common.errors import UserError
 from seminar_common.training import TrainingShell, start_run
 
 fabric = launch(DeviceConfig(device="cpu", threads=1))
+assert fabric.world_size == 2
+
+def average():
+    layer = torch.nn.Linear(2, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    model, optimizer = fabric.setup(layer, torch.optim.SGD(layer.parameters(), lr=1.0))
+    fabric.backward(model(torch.full((1, 2), float(fabric.global_rank + 1))).sum())
+    optimizer.step()
+    Path(f"{sys.argv[1]}-weight-{fabric.global_rank}").write_text(str(layer.weight.tolist()))
+
+average()
 run = start_run(fabric, Path(sys.argv[1]), {})
 model = torch.nn.Linear(3, 1)
 shell = TrainingShell(fabric, run, 10, {"model": model}, [torch.optim.SGD(model.parameters(), lr=0.1)])
@@ -181,16 +192,32 @@ except UserError as error:
 """
 
 
-@pytest.mark.slow
-def test_a_loss_of_another_process_that_is_not_finite_ends_all_of_them(tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(TWO_PROCESSES)
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The run of two processes, with files beside it, and what they said."""
+    folder = tmp_path_factory.mktemp("by-two")
+    (folder / "train.py").write_text(TWO_PROCESSES)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, script, tmp_path / "run"], capture_output=True, text=True, timeout=120)
+    command = [*launcher, folder / "train.py", folder / "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert [(tmp_path / f"run-ended-{rank}").read_text() for rank in (0, 1)] == ["5", "5"]
-    run = runs.open_run(tmp_path / "run")
-    shell = new_shell(run.folder)
+    return folder / "run", done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_average_their_gradients(by_two: tuple[Path, str]) -> None:
+    run, said = by_two
+    # The inputs are 1 and 2, so the mean gradient is 1.5 in both processes.
+    weights = [run.with_name(f"run-weight-{rank}").read_text() for rank in (0, 1)]
+    assert weights == ["[[-1.5, -1.5]]"] * 2
+    assert said.count("device: cpu (") == 1, "the choice is printed once, not by every process"
+
+
+@pytest.mark.slow
+def test_a_loss_of_another_process_that_is_not_finite_ends_all_of_them(by_two: tuple[Path, str]) -> None:
+    folder, _ = by_two
+    assert [folder.with_name(f"run-ended-{rank}").read_text() for rank in (0, 1)] == ["5", "5"]
+    shell = new_shell(folder)
     shell.restore()
     assert shell.step == 3  # the last good checkpoint
 
