@@ -53,11 +53,13 @@ def scans(tmp_path: Path, paint) -> Path:
 
 
 def settings(scans: Path, out: Path, model: Path, **options) -> PredictSettings:
-    return PredictSettings(inputs=(scans,), out=out, model=model, work=WorkConfig(1), **options)
+    """Return settings with which the pages are looked at in this process, unless there is a limit of time."""
+    options = {"page_timeout": 0.0, "work": WorkConfig(1), **options}
+    return PredictSettings(inputs=(scans,), out=out, model=model, **options)
 
 
 def test_finds_boxes_in_the_pixels_of_the_originals(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
-    predict(settings(scans, tmp_path / "out", tiny_model))
+    predict(settings(scans, tmp_path / "out", tiny_model, page_timeout=120.0))
     pages = {page.name: page for page in open_predictions(tmp_path / "out")}
     assert set(pages) == {"a/1.png", "b/1.png", "b/2.png", "Bücher №3/Δ.png", "initial.png"}
     (box,) = pages["b/1.png"].boxes
@@ -117,7 +119,7 @@ def test_a_killed_run_loses_nothing_that_was_finished(tiny_model: Path, tmp_path
     scans.mkdir()
     page = Image.fromarray(paint(1500, 2000, graphic=(60, 90, 420, 450)))
     page.save(scans / "0.png")
-    for number in range(1, 80):
+    for number in range(1, 40):
         os.link(scans / "0.png", scans / f"{number}.png")
     command = [sys.executable, "-c", "from doc_detect.cli import main; main()", "predict", str(scans)]
     command += ["--out", str(out), "--model", str(tiny_model), "--workers", "1"]
@@ -128,10 +130,10 @@ def test_a_killed_run_loses_nothing_that_was_finished(tiny_model: Path, tmp_path
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = journal.read_bytes().count(b"\n")
-    assert 0 < finished < 80
+    assert 0 < finished < 40
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{finished:,} pages were done before" in done.stderr
-    assert pq.read_metadata(out / PAGES).num_rows == 80
+    assert pq.read_metadata(out / PAGES).num_rows == 40
 
 
 def test_other_predictions_are_never_mixed_in(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ def test_a_page_that_kills_its_worker_is_a_failure_and_the_others_are_done(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(DEADLY)  # which each worker process imports as it starts
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    given = dataclasses.replace(settings(scans, tmp_path / "out", tiny_model), work=WorkConfig(2))
+    given = settings(scans, tmp_path / "out", tiny_model, page_timeout=120.0, work=WorkConfig(2))
     summary = predict(given)
     assert (summary.pages, summary.failures) == (4, 2)
     found = {failure.file: failure.reason for failure in failures.read(tmp_path / "out" / FAILURES)}
@@ -370,11 +372,8 @@ def test_pages_of_a_pdf_and_a_tiff_have_numbers(tiny_model: Path, tmp_path: Path
     first.copy().save(tmp_path / "book.pdf", save_all=True, append_images=[second.copy()], resolution=200)
     first.save(tmp_path / "book.tif", save_all=True, append_images=[second])
     inputs = (tmp_path / "book.pdf", tmp_path / "*.tif")
-    predict(
-        PredictSettings(
-            inputs=inputs, out=tmp_path / "out", model=tiny_model, work=WorkConfig(1), pdf_pixels=1200
-        )
-    )
+    given = settings(tmp_path, tmp_path / "out", tiny_model, pdf_pixels=1200)
+    predict(dataclasses.replace(given, inputs=inputs))
     pages = {page.name: page for page in open_predictions(tmp_path / "out")}
     assert list(pages) == [f"book.{kind}#page={n}" for kind in ("pdf", "tif") for n in (1, 2)]
     assert (pages["book.tif#page=2"].width, pages["book.tif#page=2"].height) == (600, 400)
