@@ -5,7 +5,6 @@ pytest.importorskip("torch")
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,34 +28,26 @@ from doc_detect.pages import Page
 from doc_detect.predict import predict
 from doc_detect.predictions import open_predictions
 from doc_detect.settings.job import PredictSettings
-from doc_detect.settings.training import (
-    EvaluateSettings,
-    ExportSettings,
-    ModelConfig,
-    OptimizationConfig,
-    StudySettings,
-    smoke,
-)
+from doc_detect.settings.training import EvaluateSettings, ExportSettings, StudySettings
 from doc_detect.study import study
-from doc_detect.train import train
 from doc_detect.training.pages import read_labelled
 from seminar_common.errors import UserError
 from seminar_common.results import Row, read_results
 from seminar_common.runs import Run
+from seminar_common.work import WorkConfig
 
 LABELS = ("graphic", "drop_capital")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[..., Path]) -> Path:
-    return write_toy_pages(tmp_path_factory.mktemp("toy") / "data", train=12, val=6, height=192)
+def data(toy_pages: Path) -> Path:
+    return toy_pages
 
 
 @pytest.fixture(scope="module")
-def scans(data: Path) -> Path:
+def scans(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same pages, taken for finished scans."""
-    folder = data.parent / "scans"
-    shutil.copytree(data, folder)
+    folder = shutil.copytree(data, tmp_path_factory.mktemp("toy") / "scans")
     for name in ("train.json", "val.json"):
         document = json.loads((folder / name).read_text())
         document["info"]["ink"] = False
@@ -65,32 +56,21 @@ def scans(data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A detector that has learned the toy pages a little: its scores are no longer all alike."""
-    model = ModelConfig(size=128, head_convs=1, labels=LABELS)
-    optimization = OptimizationConfig(steps=24, batch_size=2, sizes=(128,), ema_decay=0.5, warmup=0.1)
-    out = tmp_path_factory.mktemp("runs") / "run"
-    chosen = dataclasses.replace(
-        smoke(),
-        data=data,
-        out=out,
-        model=model,
-        optimization=optimization,
-        validate_every=24,
-        validation_pages=6,
-    )
-    return train(chosen)
+def run(toy_source: Path) -> Run:
+    return Run(toy_source)
 
 
 @pytest.fixture(scope="module")
-def model(run: Run) -> Path:
-    path = run.folder.parent / "model.onnx"
+def model(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
     parity = export(ExportSettings(run=run.folder, out=path))
     assert parity is not None and parity.pages == 6 and abs(parity.ap - parity.ap_onnx) < 0.01
     return path
 
 
-def test_every_figure_is_there_with_its_interval(run: Run, data: Path, tmp_path: Path) -> None:
+def test_every_figure_is_there_with_its_interval_and_agrees_with_the_log(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
     results = evaluate(EvaluateSettings(run=run.folder, data=data, out=tmp_path, resamples=100))
     assert read_results(tmp_path).rows == results.rows
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -114,10 +94,6 @@ def test_every_figure_is_there_with_its_interval(run: Run, data: Path, tmp_path:
     assert {curve.split for curve in results.curves} == {"train", "val"}
     report = (tmp_path / "report.html").read_text()
     assert report.count("data:image/jpeg") == 6 and "val-000.png: found" in report
-
-
-def test_the_log_and_the_evaluation_agree(run: Run, data: Path, tmp_path: Path) -> None:
-    results = evaluate(EvaluateSettings(run=run.folder, data=data, out=tmp_path, resamples=100))
     logged = run.logged()[-1]
     assert logged["val_ap"] == pytest.approx(
         results.one(label=None, metric="ap", subset="all").value, abs=1e-6
@@ -164,8 +140,8 @@ def test_a_higher_score_leaves_detections_out_and_moves_none(
     source = {"run": run.folder} if engine == "torch" else {"model": model}
 
     def boxes(name: str, min_score: float) -> dict[str, tuple]:
-        settings = PredictSettings(inputs=(scans,), out=tmp_path / name, min_score=min_score, **source)
-        predict(settings)
+        given = PredictSettings((scans,), tmp_path / name, min_score=min_score, page_timeout=0.0, **source)
+        predict(dataclasses.replace(given, work=WorkConfig(1)))
         return {page.name: page.boxes for page in open_predictions(tmp_path / name)}
 
     every = boxes("every", 0.0)
@@ -234,10 +210,11 @@ def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
     )
     results = study(chosen)
     for engine in ("onnxruntime", "torchvision"):
-        for split, n in (("val", 6), ("train", 12), ("all", 18)):
+        for split, n in (("val", 6), ("train", 28), ("all", 34)):
             assert results.one(engine=engine, split=split, metric="ap", label=None, subset="all").n == n
     with monkeypatch.context() as patch:
         patch.setattr(OnnxDetector, "detect", None)
+        patch.setattr("seminar_common.publish.html_page", lambda *args: "")
         assert study(chosen).rows == results.rows
     with pytest.raises(UserError, match="exists already"):
         study(dataclasses.replace(chosen, out=run.folder))
@@ -245,7 +222,13 @@ def test_a_study_measures_what_ships_beside_the_run_and_does_not_look_twice(
 
 @pytest.mark.parametrize("what", ["code", "weights_file", "configuration"])
 def test_a_study_looks_anew_with_another_detector_and_says_why(
-    what: str, scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    what: str,
+    scans: Path,
+    model: Path,
+    tmp_path: Path,
+    without_reports,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     chosen = StudySettings(test=(scans / "val.json",), out=tmp_path / "s", model=model, resamples=100)
     study(chosen)
@@ -267,7 +250,7 @@ def test_a_study_looks_anew_with_another_detector_and_says_why(
 
 
 def test_a_study_looks_anew_at_other_pictures_of_the_same_names(
-    scans: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    scans: Path, model: Path, tmp_path: Path, without_reports, capsys: pytest.CaptureFixture
 ) -> None:
     shutil.copytree(scans, tmp_path / "data")
     chosen = StudySettings(
@@ -286,7 +269,7 @@ def test_a_study_looks_anew_at_other_pictures_of_the_same_names(
 
 
 def test_a_study_finds_the_pictures_in_the_target_folder(
-    run: Run, scans: Path, model: Path, tmp_path: Path
+    run: Run, scans: Path, model: Path, tmp_path: Path, without_reports
 ) -> None:
     (tmp_path / "val.json").write_bytes((scans / "val.json").read_bytes())
     chosen = StudySettings(test=(tmp_path / "val.json",), out=tmp_path / "s", model=model, resamples=100)
