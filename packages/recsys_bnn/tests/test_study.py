@@ -27,6 +27,22 @@ def settings(data: Dataset, out: Path, **changes) -> StudySettings:
     return dataclasses.replace(base, **given | changes)
 
 
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study writes no report, which the first test below looks at."""
+    monkeypatch.setattr("recsys_bnn.study.publish", lambda *sections, **options: None)
+
+
+@pytest.fixture(scope="module")
+def of_no_network(prepared: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of logistic regression, which tests only read."""
+    out = tmp_path_factory.mktemp("of-no-network") / "study"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys_bnn.study.publish", lambda *sections, **options: None)
+        study(settings(prepared, out, models=("logistic-regression",), seeds=(0,)))
+    return out
+
+
 def test_a_study_has_one_row_over_all_seeds_and_skips_what_is_done(prepared: Dataset, tmp_path: Path) -> None:
     models = ("float", "binary", "logistic-regression")
     first = study(settings(prepared, tmp_path / "study", models=models))
@@ -47,6 +63,7 @@ def test_a_study_has_one_row_over_all_seeds_and_skips_what_is_done(prepared: Dat
     assert (tmp_path / "study" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_that_was_killed_is_resumed(
     prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,12 +90,12 @@ def test_an_unknown_model_is_refused_before_a_folder_is_made(prepared: Dataset, 
     assert not (tmp_path / "study").exists()
 
 
-def test_a_folder_of_another_study_is_refused(prepared: Dataset, tmp_path: Path) -> None:
-    study(settings(prepared, tmp_path / "study", models=("logistic-regression",)))
+def test_a_folder_of_another_study_is_refused(prepared: Dataset, of_no_network: Path) -> None:
     with pytest.raises(UserError, match="study: was computed from another preset .*choose another --out"):
-        study(settings(prepared, tmp_path / "study", models=("logistic-regression",), preset="small"))
+        study(settings(prepared, of_no_network, models=("logistic-regression",), preset="small"))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_quantized_model_needs_no_training_and_brings_the_float_one(
     prepared: Dataset, tmp_path: Path
 ) -> None:
@@ -91,6 +108,7 @@ def test_a_quantized_model_needs_no_training_and_brings_the_float_one(
     assert results.one(model="4-bit", metric="roc_auc").n == 800
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_best_possible_figures_stand_beside_the_models_of_generated_rows(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     prepare(PrepareConfig(format="synthetic", rows=2000, out=folder))
@@ -99,6 +117,7 @@ def test_the_best_possible_figures_stand_beside_the_models_of_generated_rows(tmp
     assert best.value > model.value and best.seeds is None
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_of_another_recipe_is_refused(
     prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,10 +132,9 @@ def test_a_run_of_another_recipe_is_refused(
 
 
 def test_a_study_is_not_added_to_by_other_code_or_on_other_data(
-    prepared: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Dataset, of_no_network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = settings(prepared, tmp_path / "study", models=("logistic-regression",))
-    study(chosen)
+    chosen = settings(prepared, of_no_network, models=("logistic-regression",), seeds=(0,))
     prepare(PrepareConfig(format="synthetic", rows=1000, out=tmp_path / "other"))
     with pytest.raises(UserError, match=r"another data fingerprint .*choose another --out"):
         study(dataclasses.replace(chosen, data=tmp_path / "other"))
@@ -125,6 +143,7 @@ def test_a_study_is_not_added_to_by_other_code_or_on_other_data(
         study(chosen)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_kept_run_of_another_seed_is_refused(prepared: Dataset, tmp_path: Path) -> None:
     chosen = settings(prepared, tmp_path / "study", models=("float-d1",), seeds=(0,))
     study(chosen)
@@ -134,6 +153,7 @@ def test_a_kept_run_of_another_seed_is_refused(prepared: Dataset, tmp_path: Path
         study(dataclasses.replace(chosen, seeds=(1,)))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_step_of_the_ablation_is_compared_with_its_model(prepared: Dataset, tmp_path: Path) -> None:
     step = "binary--one-sign-an-input"
     results = study(settings(prepared, tmp_path / "study", models=("binary", step), seeds=(0,)))
