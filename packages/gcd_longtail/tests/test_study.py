@@ -87,9 +87,10 @@ def test_a_study_without_splits_or_with_an_unknown_method_is_refused(tmp_path: P
 
 
 @pytest.fixture
-def one_split(tmp_path: Path) -> Path:
-    """A split of digits with their pixels at 8 px, to be changed by a test."""
-    split(SplitSettings(tmp_path / "data", SourceConfig(Path("digits")), imbalance_ratio=5))
+def one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A split of digits with their pixels at 8 px, to be changed by a test; a study of it writes no report."""
+    monkeypatch.setattr(module, "publish", lambda out, title, section, **options: section.results)
+    split(SplitSettings(tmp_path / "data", SourceConfig(Path("digits")), imbalance_ratio=20))
     features(FeaturesSettings(tmp_path / "data", FeatureConfig("pixels", 8)))
     return tmp_path / "data"
 
