@@ -7,6 +7,7 @@ take to be imported are shared. When who asked is killed, so is the fork. It all
 """
 
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -87,19 +88,20 @@ def serve(address: str, folder: Path) -> dict:
     # A fork has one thread alone. PyArrow's memory allocator starts its own anew.
     assert threads <= {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"}, threads
     gc.freeze()  # what a fork's garbage collection touches is copied
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
         put_commands(folder, address)
         while True:
             ready, _, _ = select.select([listening, 0], [], [])
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:  # so that their seconds count as those of this process
+                    pass
             if 0 in ready:
                 os._exit(0)
             asking, _ = listening.accept()
             if not os.fork():
                 listening.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 return answer(asking)
             asking.close()
 
@@ -146,7 +148,7 @@ def run(file: str, args: list[str], folder: str, environment: dict[str, str]) ->
     except BaseException:
         traceback.print_exc()
         code = 1
-    threading._shutdown()  # ty: ignore
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
