@@ -60,10 +60,9 @@ def test_a_piece_that_no_worker_survives_fails_alone(functions, tmp_path: Path) 
     assert {n: squares.begun(n) for n in PIECES} == {n: ATTEMPTS if n == 5 else 1 for n in PIECES}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_piece_that_never_ends_fails_alone_and_at_once(functions, workers: int) -> None:
+def test_a_piece_that_never_ends_fails_alone_and_at_once(functions) -> None:
     began = time.monotonic()
-    with executor(WorkConfig(workers), limit_s=2) as pool:
+    with executor(WorkConfig(1), limit_s=2) as pool:  # a process even of one worker, because of the limit
         found = dict(results_as_completed(pool, functions.never_ends_at_3, range(6)))
     assert found == {**{n: n for n in range(6)}, 3: Failed("took longer than 2 s")}
     assert time.monotonic() - began < 2 * ATTEMPTS + 20
@@ -253,9 +252,9 @@ def test_of_a_batch_that_no_worker_survives_one_piece_fails(
 
 @pytest.mark.slow
 def test_on_a_cluster_too_a_piece_that_never_ends_fails_alone(functions, cluster: str, monkeypatch) -> None:
-    monkeypatch.setattr("seminar_common.work.DESERTED_S", 300.0)
+    monkeypatch.setattr("seminar_common.work.DESERTED_S", 300.0)  # four workers die and start anew
     with executor(WorkConfig(cluster=cluster), limit_s=2) as pool:
-        found = dict(results_as_completed(pool, functions.never_ends_at_3, range(6), batch=2))
+        found = dict(results_as_completed(pool, functions.never_ends_at_3, range(6)))
     failed = found.pop(3)
     assert found == {n: n for n in (0, 1, 2, 4, 5)}
     assert isinstance(failed, Failed) and "or took longer than 2 s" in failed.reason
@@ -271,7 +270,8 @@ def test_an_error_on_a_cluster_is_raised_here_and_pieces_load_once(functions, cl
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_goes_away_is_one_line(functions, tmp_path: Path) -> None:
+def test_a_scheduler_that_goes_away_is_one_line(functions, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("seminar_common.work.CONNECT_S", 4.0)  # so long a lost scheduler is looked for
     with (
         dask(tmp_path, 1) as (file, scheduler),
         pytest.raises(UserError, match="run this again") as caught,
