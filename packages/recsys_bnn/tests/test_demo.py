@@ -1,6 +1,7 @@
 import dataclasses
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from recsys_bnn.data.criteo_log import criteo_log
 from recsys_bnn.data.generator import SyntheticConfig
 from recsys_bnn.demo import BEST, main, story
 from recsys_bnn.reporting.demo_pictures import Measured, squares
+from recsys_bnn.settings.training import TrainSettings
 from seminar_common.demos import DemoSettings
 from seminar_common.errors import UserError
 from seminar_common.results import Results, Row, read_results
@@ -21,7 +23,15 @@ from seminar_common.results import Results, Row, read_results
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A demo of a few thousand rows, with everything else as it is."""
+    """A demo of a few thousand rows and passes, with everything else as it is."""
+
+    def few_passes(preset: Callable[[], TrainSettings]) -> Callable[[], TrainSettings]:
+        chosen = preset()
+        optimization = dataclasses.replace(chosen.optimization, epochs=2)
+        return lambda: dataclasses.replace(chosen, optimization=optimization)
+
+    for name in ("small", "medium"):
+        monkeypatch.setattr(module, name, few_passes(getattr(module, name)))
     monkeypatch.setattr(
         module, "LOG", SyntheticConfig(5000, main_share=0.2, dense_share=0.6, pairs=2, rank=2)
     )
@@ -104,7 +114,11 @@ def test_areas_are_like_bytes() -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_takes_real_rows(seminar_data: Path, tmp_path: Path) -> None:
+def test_the_demo_takes_real_rows(quick, seminar_data: Path, tmp_path: Path, monkeypatch) -> None:
+    for command in ("evaluate", "pack"):  # whose pages the demo of generated rows has
+        monkeypatch.setattr(
+            f"recsys_bnn.{command}.publish", lambda folder, title, section, *more, **options: section.results
+        )
     main(DemoSettings(out=tmp_path / "demo", data=seminar_data))
     results = read_results(tmp_path / "demo" / "recsys_bnn")
     assert {row.dataset for row in results.rows} == {"criteo-10k"}
