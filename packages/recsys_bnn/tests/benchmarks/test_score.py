@@ -13,10 +13,10 @@ from seminar_common.errors import UserError
 
 
 @pytest.mark.slow
-def test_raw_rows_are_scored_by_packed_models_and_by_torch(
+def test_raw_rows_are_scored_by_a_packed_model_and_by_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score, "MODELS", ("float", "binary"))
+    monkeypatch.setattr(score, "MODELS", ("float",))
     seen: dict[str, int] = {}
     original = score._Scene.timed
 
@@ -38,11 +38,11 @@ def test_raw_rows_are_scored_by_packed_models_and_by_torch(
         device=DeviceConfig(threads=1),
     )
     results = bench(settings)
-    assert seen == {"float": 2001, "binary": 2001, "torch": 128 + 8 * 2000}
+    assert seen == {"float": 2001, "torch": 128 + 8 * 2000}
     speeds = {row.model: row.value for row in results.rows if row.metric == "throughput_per_core_s"}
-    assert set(speeds) == {score.RIVAL, "float", "binary"}
-    ratio = results.one(model="binary", metric="throughput_per_core_ratio", baseline=score.RIVAL)
-    assert ratio.value == pytest.approx(speeds["binary"] / speeds[score.RIVAL])
+    assert set(speeds) == {score.RIVAL, "float"}
+    ratio = results.one(model="float", metric="throughput_per_core_ratio", baseline=score.RIVAL)
+    assert ratio.value == pytest.approx(speeds["float"] / speeds[score.RIVAL])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench"]
 
 
