@@ -24,9 +24,7 @@ from doc_detect.formats.forms import read_any
 from doc_detect.select import COCO_FILE, COLUMNS, GALLERY, TABLE, TASKS, main, select
 from doc_detect.settings.adaptation import SelfTrainingConfig, smoke
 from doc_detect.settings.selection import SelectSettings
-from doc_detect.settings.training import ModelConfig, OptimizationConfig
-from doc_detect.settings.training import smoke as smoke_training
-from doc_detect.train import train
+from doc_detect.settings.training import OptimizationConfig
 from seminar_common import failures
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
@@ -41,17 +39,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[...
 
 
 @pytest.fixture(scope="module")
-def source(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = train(
-        dataclasses.replace(
-            smoke_training(),
-            data=data,
-            out=tmp_path_factory.mktemp("runs") / "source",
-            model=ModelConfig(size=128, head_convs=1, labels=LABELS),
-            optimization=OptimizationConfig(steps=40, batch_size=2, sizes=(128,), ema_decay=0.5, warmup=0.1),
-            validate_every=0,
-        )
-    )
+def source(toy_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(shutil.copytree(toy_source, tmp_path_factory.mktemp("runs") / "source"))
     write_scoring(Scoring(margin={"graphic": 0.01}), run.folder)
     return run
 
@@ -173,7 +162,7 @@ def corrected(data: Path, out: Path, form: str) -> Path:
 
 @pytest.mark.parametrize(("form", "copy"), [("coco", False), ("label-studio", False), ("label-studio", True)])
 def test_what_people_made_of_the_choice_goes_into_the_adaptation(
-    source: Run, data: Path, tmp_path: Path, form: str, copy: bool
+    source: Run, data: Path, tmp_path: Path, without_files, form: str, copy: bool
 ) -> None:
     select(settings(source, data, tmp_path / "chosen", copy=copy))
     file = corrected(data, tmp_path / "chosen", form)
