@@ -22,9 +22,7 @@ from doc_detect.detectors.onnx import OnnxDetector
 from doc_detect.detectors.scoring import read_scoring, widened
 from doc_detect.detectors.trained import load_detector
 from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig, smoke
-from doc_detect.settings.training import ModelConfig, OptimizationConfig
-from doc_detect.settings.training import smoke as smoke_training
-from doc_detect.train import train
+from doc_detect.settings.training import OptimizationConfig
 from seminar_common.errors import UserError
 from seminar_common.runs import Run
 from seminar_common.work import WorkConfig
@@ -39,17 +37,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_toy_pages: Callable[...
 
 
 @pytest.fixture(scope="module")
-def source(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(
-        dataclasses.replace(
-            smoke_training(),
-            data=data,
-            out=tmp_path_factory.mktemp("runs") / "source",
-            model=ModelConfig(size=128, head_convs=1, labels=LABELS),
-            optimization=OptimizationConfig(steps=40, batch_size=2, sizes=(128,), ema_decay=0.5, warmup=0.1),
-            validate_every=0,
-        )
-    )
+def source(toy_source: Path) -> Run:
+    return Run(toy_source)
 
 
 def boxed(data: Path, count: int, wider: float = 0.0) -> Path:
@@ -85,7 +74,7 @@ def facts_of(run: Run) -> dict:
 
 
 def test_from_five_pages_the_margin_is_learned_and_nothing_else(
-    source: Run, data: Path, tmp_path: Path
+    source: Run, data: Path, tmp_path: Path, without_reports
 ) -> None:
     plain, wider = (
         adapt(settings(source, data, tmp_path / f"{share}", labelled=boxed(data, 8, share)))
@@ -100,7 +89,9 @@ def test_from_five_pages_the_margin_is_learned_and_nothing_else(
         assert torch.equal(one, other)
 
 
-def test_from_25_pages_the_weights_are_learned_too(source: Run, data: Path, tmp_path: Path) -> None:
+def test_from_25_pages_the_weights_are_learned_too(
+    source: Run, data: Path, tmp_path: Path, without_files
+) -> None:
     chosen = settings(source, data, tmp_path / "run", labelled=boxed(data, 26, WIDER), labelled_share=1.0)
     run = adapt(chosen)
     facts = facts_of(run)
@@ -116,7 +107,7 @@ def test_from_25_pages_the_weights_are_learned_too(source: Run, data: Path, tmp_
 
 
 def test_boxes_of_things_that_the_detector_never_finds_leave_the_margin_as_it_is(
-    source: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: Run, data: Path, tmp_path: Path, without_files, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = [
         dataclasses.replace(page, boxes=np.array([[0.0, 0, 2, 2]]), labels=np.array([class_index("graphic")]))
