@@ -227,6 +227,20 @@ def test_a_coco_file_says_which_book_a_page_is_of(source: Run, data: Path, tmp_p
     assert {row["book"] for row in table(tmp_path / "chosen")} == {"book0", "book1", "book2", "book3"}
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_second_choice_goes_on_after_what_was_labelled(
+    source: Run, data: Path, tmp_path: Path, copy: bool
+) -> None:
+    select(settings(source, data, tmp_path / "all", budget=10))
+    select(settings(source, data, tmp_path / "first", copy=copy))
+    file = corrected(data, tmp_path / "first", "coco")
+    select(settings(source, data, tmp_path / "second", budget=4, labelled=file))
+    of = {name: [Path(row["file"]).name for row in table(tmp_path / name)] for name in ("all", "second")}
+    assert of["second"] == of["all"][6:]
+    rows = table(tmp_path / "second")
+    assert rows[0]["rank"] == "1" and "from the nearest page before it" in rows[0]["why"]
+
+
 def test_a_random_choice_depends_on_the_seed_alone(source: Run, data: Path, tmp_path: Path) -> None:
     names = []
     for number, seed in enumerate((3, 3, 4)):
@@ -241,6 +255,8 @@ def test_a_random_choice_depends_on_the_seed_alone(source: Run, data: Path, tmp_
     ("changes", "message"),
     [
         ({"budget": 23}, "--budget 23: --target .* has 22 pages that can be read; give a smaller one"),
+        ({"labelled": Path("nowhere.json")}, "nowhere.json: no such file"),
+        ({"map": ("x",)}, "--map"),
         ({"budget": 0}, "--budget 0: must be 1 or more"),
         ({"pages": 3}, r"--pages 3: must be --budget \(6\) or more"),
         ({"target": ()}, "--target: give the scans"),

@@ -4,7 +4,7 @@ import csv
 import os
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from doc_detect.adapt import open_source
-from doc_detect.adaptation.labelled import COPY_OF
+from doc_detect.adaptation.labelled import COPY_OF, refs_of
 from doc_detect.adaptation.target import Listed, Reader, TargetPage, decode_pages, list_pages
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.detectors.onnx import named_model
@@ -29,6 +29,7 @@ from doc_detect.selection.looks import DOUBTFUL, Look, Looker, kept, read_look
 from doc_detect.selection.ranking import Choice, random_choice, ranked
 from doc_detect.settings.adaptation import AdaptSettings
 from doc_detect.settings.selection import SelectSettings
+from doc_detect.training.pages import open_training
 from seminar_common import failures, files
 from seminar_common.device import launch
 from seminar_common.errors import UserError
@@ -100,16 +101,27 @@ def select(settings: SelectSettings) -> list[Chosen]:
     source = open_source(AdaptSettings(run=settings.run, model=settings.model))
     detector = source.detector
     assert isinstance(detector, FCOSDetector)
-    listed = list_pages(settings.target, settings.pages, settings.seed)
+    before = _labelled(settings)
+    listed = list_pages(settings.target, settings.pages, settings.seed, [ref.path for ref in before])
     _require_enough(len(listed.refs), settings)
     facts = _facts(listed, detector, source.scoring, settings)
     _start(settings, facts)
     looker = Looker(detector, fabric.device, source.scoring)
-    pages = _decode(listed, detector, settings)
-    _require_enough(len(pages), settings)
-    chosen = _choose(pages, listed, looker, facts, settings)
+    refs = {page_name(str(ref.path), ref.number): ref for ref in (*listed.refs, *before)}
+    pages = _decode(tuple(refs.values()), listed, detector, settings)
+    _require_enough(sum(refs[page.name] not in before for page in pages), settings)
+    chosen = _choose(pages, refs, before, looker, facts, settings)
     _write(chosen, detector.labels, source.scoring, settings)
     return chosen
+
+
+def _labelled(settings: SelectSettings) -> dict[PageRef, str | None]:
+    """Return the pages that are labelled already, each with its book where the file says it."""
+    if settings.labelled is None:
+        return {}
+    pages = open_training(settings.labelled, settings.map)
+    books = [page.facts.get("book") for page in pages.pages]
+    return {ref: None if book is None else str(book) for ref, book in zip(refs_of(pages), books, strict=True)}
 
 
 def _refuse_made(out: Path) -> None:
@@ -124,7 +136,8 @@ def _require_enough(count: int, settings: SelectSettings) -> None:
     if count < settings.budget:
         target = " ".join(map(str, settings.target))
         raise UserError(
-            f"--budget {settings.budget}: --target {target} has {count} pages that can be read; give a smaller one"
+            f"--budget {settings.budget}: --target {target} has {count} pages that can be read"
+            f"{' and are not in --labelled' if settings.labelled else ''}; give a smaller one"
         )
 
 
@@ -141,6 +154,7 @@ def _facts(
         "weights": fingerprint(weights),
         "detector": digest({**to_dict(detector.config), "scoring": scoring.facts()}),
         "pdf_pixels": settings.pdf_pixels,
+        **({} if settings.labelled is None else {"labelled": fingerprint(settings.labelled)}),
         "code": code_digest("doc_detect.selection", "doc_detect.detectors", "doc_detect.pages"),
     }
 
@@ -156,36 +170,48 @@ def _start(settings: SelectSettings, facts: dict[str, Any]) -> None:
     files.write_json(config, envelope)
 
 
-def _decode(listed: Listed, detector: FCOSDetector, settings: SelectSettings) -> list[TargetPage]:
+def _decode(
+    refs: Sequence[PageRef], listed: Listed, detector: FCOSDetector, settings: SelectSettings
+) -> list[TargetPage]:
     table = settings.out / FAILURES
     if listed.failures:
         failures.add(table, listed.failures)
     options = ReadOptions(settings.pdf_pixels, settings.max_megapixels)
     reader = Reader(detector.config.size, detector.config.trim, options)
     folder = settings.out / WORK / "pages"
-    return decode_pages(listed.refs, folder, reader, settings.work, settings.page_timeout, table)
+    return decode_pages(refs, folder, reader, settings.work, settings.page_timeout, table)
 
 
 def _choose(
     pages: Sequence[TargetPage],
-    listed: Listed,
+    refs_by_name: Mapping[str, PageRef],
+    before: Mapping[PageRef, str | None],
     looker: Looker,
     facts: dict[str, Any],
     settings: SelectSettings,
 ) -> list[Chosen]:
-    """Return the chosen pages, the best first, with their pictures where they need some."""
-    refs_by_name = {page_name(str(ref.path), ref.number): ref for ref in listed.refs}
+    """Return the chosen pages, the best first, with their pictures where they need some.
+
+    Args:
+        pages: Those to choose from, and those that are labelled already.
+        refs_by_name: Where each of them is.
+        before: Those that are labelled already, with their books where they are known.
+        looker: Looks at pages.
+        facts: What looks depend on.
+        settings: Of the choice.
+    """
     refs = [refs_by_name[page.name] for page in pages]
-    books = books_of(settings.target, refs)
+    books = [before.get(ref) or book for ref, book in zip(refs, books_of(settings.target, refs), strict=True)]
+    done = {number for number, ref in enumerate(refs) if ref in before}
     journal = settings.out / WORK / LOOKS
     if settings.by == "random":
-        choices = random_choice(settings.budget, len(pages), settings.seed)
+        choices = random_choice(settings.budget, len(pages), settings.seed, done)
         looks = _look(pages, [choice.page for choice in choices], looker, journal, facts)
     else:
         looks = _look(pages, range(len(pages)), looker, journal, facts)
         doubts = np.array([looks[number].uncertainty for number in range(len(pages))])
         features = np.stack([looks[number].features for number in range(len(pages))])
-        choices = ranked(settings.by, settings.budget, doubts, features, books, settings.seed)
+        choices = ranked(settings.by, settings.budget, doubts, features, books, settings.seed, done)
     chosen = []
     files.remove(settings.out / PICTURES)  # of a choice that was stopped
     for rank, choice in enumerate(choices, 1):

@@ -70,6 +70,16 @@ def test_books_come_in_turn() -> None:
     assert alone.count("large") == 8
 
 
+@pytest.mark.parametrize("by", ["combined", "uncertainty", "diversity", "random"])
+def test_labelled_pages_are_as_if_chosen_first_and_do_not_come_again(by) -> None:
+    features, uncertainty = pages(), np.random.default_rng(1).uniform(0, 5, 50)
+    books = ["a", "b"] * 25
+    first = numbers(by, 12, uncertainty, features, books)
+    before = first[:5]
+    rest = [c.page for c in ranked(by, 7, uncertainty, features, books, 0, before)]
+    assert rest == first[5:]
+
+
 def test_a_page_of_which_nothing_is_doubtful_can_be_chosen_for_its_looks() -> None:
     features = pages(20) * 0.01
     features[7] = 5.0

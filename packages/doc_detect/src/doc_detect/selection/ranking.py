@@ -8,7 +8,7 @@ drawn: the best is taken, so that the same pages give the same choice.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,32 +30,39 @@ class Choice:
     page: int
     """Its number among all."""
     distance: float | None
-    """To the nearest page that was chosen before it, in standard deviations of a feature; None where none was, or where
-    distance was not looked at."""
+    """To the nearest page that was chosen or labelled before it, in standard deviations of a feature; None where none was,
+    or where distance was not looked at."""
 
 
 def ranked(
-    by: By, budget: int, uncertainty: np.ndarray, features: np.ndarray, books: Sequence[str], seed: int
+    by: By,
+    budget: int,
+    uncertainty: np.ndarray,
+    features: np.ndarray,
+    books: Sequence[str],
+    seed: int,
+    before: Collection[int] = (),
 ) -> list[Choice]:
     """Return the pages to label, the best first.
 
     Args:
         by: What they are chosen by.
-        budget: How many, at most as many as there are.
+        budget: How many, at most as many as there are without ``before``.
         uncertainty: [N] of each page, from 0.
         features: [N, F] of each page.
         books: Book of each page.
         seed: Of a random choice; the others need none.
+        before: Pages that are labelled already: as if they had been chosen first, and not returned.
     """
     if by == "random":
-        return random_choice(budget, len(books), seed)
+        return random_choice(budget, len(books), seed, before)
     if by == "uncertainty":
-        order = np.argsort(-uncertainty, kind="stable")[:budget]
-        return [Choice(int(page), None) for page in order]
+        order = [page for page in np.argsort(-uncertainty, kind="stable").tolist() if page not in before]
+        return [Choice(page, None) for page in order[:budget]]
     apart = standardised(features)
     if by == "diversity":
-        typical = np.linalg.norm(apart, axis=1)
-        return _farthest(budget, apart, lambda page: np.ones(len(apart)), first=int(typical.argmin()))
+        typical = -np.linalg.norm(apart, axis=1)
+        return _farthest(budget, apart, lambda page: np.ones(len(apart)), typical, before)
     turns, numbers = Counter[str](), np.array(books)
     weights = SURE_SHARE + (1 - SURE_SHARE) * uncertainty / (1 + uncertainty)
     shares = weights.copy()
@@ -67,13 +74,15 @@ def ranked(
         shares[own] = weights[own] / (1 + turns[books[page]])
         return shares
 
-    return _farthest(budget, apart, after, first=int(weights.argmax()))
+    return _farthest(budget, apart, after, weights, before)
 
 
-def random_choice(budget: int, count: int, seed: int) -> list[Choice]:
-    """Return ``budget`` of ``count`` pages at random."""
-    order = numpy_generator(seed, "select").permutation(count)[:budget]
-    return [Choice(int(page), None) for page in order]
+def random_choice(budget: int, count: int, seed: int, before: Collection[int] = ()) -> list[Choice]:
+    """Return ``budget`` of ``count`` pages at random, none of those labelled ``before``."""
+    order = [
+        page for page in numpy_generator(seed, "select").permutation(count).tolist() if page not in before
+    ]
+    return [Choice(page, None) for page in order[:budget]]
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
@@ -87,7 +96,11 @@ def standardised(features: np.ndarray) -> np.ndarray:
 
 
 def _farthest(
-    budget: int, features: np.ndarray, weights_after: Callable[[int], np.ndarray], first: int
+    budget: int,
+    features: np.ndarray,
+    weights_after: Callable[[int], np.ndarray],
+    preference: np.ndarray,
+    before: Collection[int],
 ) -> list[Choice]:
     """Return pages of which each has the largest distance from those before it, times its weight.
 
@@ -95,18 +108,20 @@ def _farthest(
         budget: How many.
         features: [N, F].
         weights_after: Returns the weights [N] once a page is chosen.
-        first: The page to begin with.
+        preference: [N]: where nothing was chosen before, the page with the largest one is the first.
+        before: Pages that are labelled already.
     """
     nearest = np.full(len(features), np.inf)
-    chosen = [Choice(first, None)]
     left = np.ones(len(features), bool)
+    chosen: list[Choice] = []
+    taken, score = list(before), preference
     while len(chosen) < budget:
-        last = chosen[-1].page
-        left[last] = False
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[last], axis=1))
-        weights = weights_after(last)
-        # Copies of pages have no distance; when nothing else is left, their weights decide.
-        score = np.where(left, weights * (nearest + 1e-9), -1.0)
-        best = int(score.argmax())
-        chosen.append(Choice(best, float(nearest[best])))
+        for page in taken:
+            left[page] = False
+            nearest = np.minimum(nearest, np.linalg.norm(features - features[page], axis=1))
+            # Copies of pages have no distance; when nothing else is left, their weights decide.
+            score = weights_after(page) * (nearest + 1e-9)
+        best = int(np.where(left, score, -np.inf).argmax())
+        chosen.append(Choice(best, float(nearest[best]) if np.isfinite(nearest[best]) else None))
+        taken = [best]
     return chosen

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
+from doc_detect.classes import parse_map
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
 from seminar_common.work import WorkConfig
@@ -25,6 +28,12 @@ class SelectSettings:
     """Folder to make: pages.csv, pre-annotations.json (COCO), tasks.json (Label Studio), gallery.html."""
     budget: int = 50
     """Pages to choose."""
+    labelled: Path | None = None
+    """Pages of the collection that have boxes already, of any form that `convert` reads, as what people made of an earlier
+    choice: they are left out, and the next ones are chosen to differ from them, too."""
+    map: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=CLASS: what a name in --labelled stands for, before what is known of names; CLASS may be `ignore`.
+    Repeatable."""
     run: Path | None = None
     """Run whose detector looks at the pages."""
     model: Path | None = None
@@ -60,6 +69,7 @@ class SelectSettings:
             raise UserError("--target: give the scans to choose from")
         if self.run is not None and self.model is not None:
             raise UserError("--run and --model: give one of them")
+        parse_map(self.map)
         if self.budget < 1:
             raise UserError(f"--budget {self.budget}: must be 1 or more")
         if self.pages < self.budget:
