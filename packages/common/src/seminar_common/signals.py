@@ -20,22 +20,31 @@ class Terminated(SystemExit):
 def terminable() -> Generator[None]:
     """Turn SIGTERM into :class:`Terminated` while the block runs; leave no worker process behind.
 
-    Only the main thread of the main interpreter can do so; elsewhere nothing changes.
+    What else is raised after the signal is :class:`Terminated`, too: where a scheduler ends a whole process group, workers may
+    be gone first, and the library that they belong to complains. Only the main thread of the main interpreter can do so;
+    elsewhere nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _handler(os.getpid()))
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, _handler(os.getpid(), received))
     try:
         yield
-    except Terminated:
+    except BaseException as error:
+        if not received:
+            raise
         end_workers()
-        raise
+        if isinstance(error, Terminated):
+            raise
+        raise Terminated(128 + received[0]) from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _handler(owner: int) -> Callable[[int, FrameType | None], None]:
+def _handler(owner: int, received: list[int]) -> Callable[[int, FrameType | None], None]:
+    """Return a handler that notes its signal in ``received`` and raises, in the process ``owner``."""
+
     def terminate(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked worker: it ends at once, its work is not kept
             signal.signal(number, signal.SIG_DFL)
@@ -43,6 +52,7 @@ def _handler(owner: int) -> Callable[[int, FrameType | None], None]:
             return
         # A second signal, as one to a whole process group brings, must not stop the tidying.
         signal.signal(number, signal.SIG_IGN)
+        received.append(number)
         patience = threading.Timer(GRACE, end_workers)
         patience.daemon = True
         patience.start()
