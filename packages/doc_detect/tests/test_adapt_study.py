@@ -260,7 +260,7 @@ def test_labelled_pages_are_drawn_with_each_seed_and_draw(
     without = [one.model for one in planned(dataclasses.replace(chosen, oracle=False), [fold], {})]
     assert "oracle" in every and without == [model for model in every if model != "oracle"]
     for one in planned(chosen, [fold], {}):
-        write_budget(one, LABELS, chosen, {})
+        write_budget(one, LABELS, lambda pool, budget: [])
         if one.model.startswith("labelled"):
             assert one.settings.labelled is not None
             drawn[one.model, one.draw] = {page.file_name for page in read_coco(one.settings.labelled).pages}

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ from doc_detect.figures.kept import dataset_name, kept_findings, open_scans
 from doc_detect.figures.label_curve import LABELS
 from doc_detect.figures.measured import MAIN_METRICS
 from doc_detect.figures.paired import ORACLE, SOURCE
+from doc_detect.select import WORK, select
 from doc_detect.settings.adapt_study import AdaptStudySettings
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES
+from doc_detect.settings.selection import SelectSettings
 from doc_detect.training.pages import open_training, refuse_unmeasurable
 from seminar_common import files, runs
 from seminar_common.device import launch
@@ -97,7 +100,7 @@ def adapt_study(settings: AdaptStudySettings) -> Results:
     outcomes = []
     for number, one in enumerate(plan, 1):
         say(f"adaptation {number} of {len(plan)}: {one.folder}")
-        write_budget(one, subject.labels, settings, subject.start)
+        write_budget(one, subject.labels, partial(_ranked, settings, subject.start))
         outcomes.append(_outcome(one, _adapted(one), settings.out))
     return _publish(settings, folds, StudyFigures(settings, subject.labels, folds, source, outcomes))
 
@@ -181,6 +184,27 @@ def _open_folder(folder: Path, settings: AdaptStudySettings, subject: Subject, f
         return
     files.refuse_existing(folder)
     files.write_json(marker, facts)
+
+
+def _ranked(
+    settings: AdaptStudySettings, start: Mapping[str, Any], pool: Path, budget: int
+) -> Sequence[Path]:
+    """Return the files of those pages of ``pool`` that `select` ranks first; what it shows people is kept in ``chosen``."""
+    assert settings.out is not None
+    out = settings.out / "chosen" / str(budget)
+    if not (out / WORK).exists():
+        files.remove(out)  # chosen before, by a study that was stopped before it wrote the pages down
+    wanted = SelectSettings(
+        target=(pool,),
+        out=out,
+        budget=budget,
+        pages=max(SelectSettings.pages, budget),
+        page_timeout=settings.page_timeout,
+        work=settings.work,
+        device=settings.device,
+        **start,
+    )
+    return [each.ref.path for each in select(wanted)]
 
 
 def _source_file(settings: AdaptStudySettings) -> Path:
