@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seminar_common.markup import templates
 from seminar_common.results import Results
 
 if TYPE_CHECKING:
@@ -163,22 +164,14 @@ def page(stories: Mapping[str, Mapping[str, Any]], generated: bool) -> str:
         stories: Of each topic its :func:`content`, with ``seconds`` and ``processor_seconds``.
         generated: Whether they are of generated data.
     """
-    import jinja2
-
     from seminar_common.plots import printable
     from seminar_common.runs import processor_name
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("seminar_common"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     total = sum(story["seconds"] for story in stories.values())
-    text = environment.get_template("demo.html").render(
-        stories=stories, generated=generated, minutes=_minutes(total), processor=processor_name()
+    text = (
+        templates("seminar_common")
+        .get_template("demo.html")
+        .render(stories=stories, generated=generated, minutes=_minutes(total), processor=processor_name())
     )
     return printable(text)
 

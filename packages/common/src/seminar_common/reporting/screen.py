@@ -5,24 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from seminar_common import plots
+from seminar_common.markup import templates
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render(page: dict[str, Any]) -> str:
     """Return the page of :mod:`seminar_common.reporting.paper` as HTML: no text in it is markup."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["source"] = _source
-    return environment.get_template("report.html").render(printable(page))
+    template = templates("seminar_common").get_template("report.html")
+    return template.render(printable(page), source=_source)
 
 
 def _source(picture: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from doc_detect.adaptation.criterion import KEPT, Judgement, Look
 from doc_detect.figures.thumbnails import thumbnail
 from seminar_common.files import write_text
 from seminar_common.images import shrink
+from seminar_common.markup import templates
 from seminar_common.plots import printable
 
 CHANGES = "changes.html"
@@ -47,21 +48,9 @@ def write_changes(
     Raises:
         UserError: it can't be written, or the picture of a page is gone.
     """
-    import jinja2
-
     changes = [compare(look, labels) for look in looks]
     shown = differing(changes)[:MOST_SHOWN]
     names = _short([page.page.name for page in shown])
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("doc_detect"), jinja2.PackageLoader("seminar_common")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     content: dict[str, Any] = {
         "title": printable(title),
         "judgement": judgement,
@@ -74,7 +63,7 @@ def write_changes(
         "cards": [_card(*each) for each in zip(range(len(shown)), names, shown, strict=True)],
         "telling": sum(page.changed > 0 for page in shown),
     }
-    write_text(out, environment.get_template("changes.html").render(content))
+    write_text(out, templates("doc_detect", "seminar_common").get_template("changes.html").render(content))
 
 
 _TONES = {"adapted": "better", "worse, kept the source": "worse"}
