@@ -44,6 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ADAPTATION", dataclasses.replace(smoke(), optimization=steps))
     monkeypatch.setattr(module, "BOXED", 5)
     monkeypatch.setattr(module, "RESAMPLES", 50)
+    monkeypatch.setattr("doc_detect.adapt.publish", lambda *args: None)  # the demo shows no report of a run
 
 
 @pytest.mark.slow

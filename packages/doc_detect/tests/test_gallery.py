@@ -14,6 +14,7 @@ from doc_detect.gallery import GalleryPage, Start, main, thumbnail_side, write_g
 from doc_detect.predict import predict
 from doc_detect.settings.job import GallerySettings, PredictSettings
 from seminar_common.errors import UserError
+from seminar_common.work import WorkConfig
 
 
 def page(name: str, *detections, source: str = "", size=(300, 400)) -> GalleryPage:
@@ -219,7 +220,7 @@ def test_shows_predictions_and_leaves_out_what_is_gone(tiny_model: Path, tmp_pat
     scans.mkdir()
     for name in ("1.png", "2.png"):
         Image.fromarray(paint(300, 400, graphic=(60, 90, 220, 250))).save(scans / name)
-    predict(PredictSettings(inputs=(scans,), out=out, model=tiny_model))
+    predict(PredictSettings((scans,), out, tiny_model, page_timeout=0.0, work=WorkConfig(1)))
     (scans / "2.png").unlink()
     main(GallerySettings(predictions=out))
     text = (out / "gallery.html").read_text(encoding="utf-8")

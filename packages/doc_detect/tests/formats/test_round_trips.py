@@ -93,7 +93,7 @@ def assert_kept(found: LayoutSet, given: LayoutSet, path: list[str]) -> None:
 
 @pytest.mark.parametrize("second", FORMS_OF_BOXES)
 @pytest.mark.parametrize("first", FORMS_OF_BOXES)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(layouts=layout_sets())
 def test_what_is_written_in_any_form_is_read_and_written_in_any_other(
     layouts: LayoutSet, first: str, second: str

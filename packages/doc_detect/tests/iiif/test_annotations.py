@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import tempfile
@@ -430,11 +431,8 @@ def test_from_a_manifest_to_a_manifest_by_the_commands(
 ) -> None:
     server.images = {"a": paint(600, 900, graphic=(60, 90, 420, 450))}
     path = write(tmp_path / "m.json", manifest(3, [server.service("a"), server.service("gone")]))
-    predict(
-        PredictSettings(
-            inputs=(path,), out=tmp_path / "found", model=tiny_model, work=WorkConfig(1), download=True
-        )
-    )
+    chosen = PredictSettings((path,), tmp_path / "found", tiny_model, page_timeout=0.0, work=WorkConfig(1))
+    predict(dataclasses.replace(chosen, download=True))
     convert(ConvertSettings(input=tmp_path / "found", to="iiif", out=tmp_path / "out"))
     copy = read_json(tmp_path / "out" / "manifest.json")
     (annotations,) = copy["items"][0]["annotations"]

@@ -81,7 +81,7 @@ def test_text_flows_round_pictures(materials: Materials) -> None:
 
 def test_pages_have_what_newspapers_have(materials: Materials) -> None:
     counts: dict[str, int] = {}
-    for seed in range(40):
+    for seed in range(24):
         canvas = newspaper.page(420, materials, np.random.default_rng(seed))
         for name, (x0, y0, x1, y1) in canvas.objects:
             assert 0 <= x0 < x1 <= canvas.width and 0 <= y0 < y1 <= canvas.height

@@ -38,7 +38,7 @@ def test_loose_lines_to_fill_in_are_nothing(materials: Materials) -> None:
 
 def test_tables_of_one_page_stand_apart(materials: Materials) -> None:
     several = 0
-    for seed in range(60):
+    for seed in range(40):
         canvas = records.page(500, materials, np.random.default_rng(seed))
         found = [box for name, box in canvas.objects if name == "table"]
         several += len(found) > 1
@@ -47,11 +47,11 @@ def test_tables_of_one_page_stand_apart(materials: Materials) -> None:
         for x0, y0, x1, y1 in found:
             crop = canvas.ink[int(y0) : int(y1), int(x0) : int(x1)].min(axis=2)
             assert all(side.min() < 216 for side in (crop[0], crop[-1], crop[:, 0], crop[:, -1])), seed
-    assert several > 8
+    assert several > 5
 
 
 def test_records_stand_upright_and_lie_on_their_side(materials: Materials) -> None:
-    sizes = [records.page(400, materials, np.random.default_rng(s)).ink.shape[:2] for s in range(60)]
+    sizes = [records.page(400, materials, np.random.default_rng(s)).ink.shape[:2] for s in range(24)]
     assert {max(size) for size in sizes} == {400}
     assert {height > width for height, width in sizes} == {True, False}
 
@@ -77,10 +77,10 @@ def test_the_world_of_records_has_tables_and_pages_without(split: str, tmp_path:
 
 def test_articles_have_figures_and_tables_with_captions(materials: Materials) -> None:
     names: list[str] = []
-    for seed in range(60):
+    for seed in range(36):
         canvas = article.page(500, materials, np.random.default_rng(seed))
         names += [name for name, _ in canvas.objects]
         for _, (x0, y0, x1, y1) in canvas.objects:
             assert 0 <= x0 < x1 <= canvas.width and 0 <= y0 < y1 <= canvas.height
-    assert names.count("table") > 15 and names.count("graphic") > 15
+    assert names.count("table") > 9 and names.count("graphic") > 9
     assert names.count("caption") > 0.8 * (names.count("table") + names.count("graphic"))
