@@ -84,7 +84,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     with subprocess.Popen(command, env=common, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as warm:
         while not (folder / "bin").exists() and warm.poll() is None:
             time.sleep(0.05)
-        shared = warm.poll() is None  # else something that it imports has started a thread, and each block starts Python
+        shared = (
+            warm.poll() is None
+        )  # else something that it imports has started a thread, and each block starts Python
         yield common | {"PATH": f"{folder / 'bin'}{os.pathsep}{path}" if shared else path}
         assert not shared or warm.poll() is None
 
