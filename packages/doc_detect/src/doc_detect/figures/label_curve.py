@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 """Fact of a row: labelled pages of the target that its model learned from."""
-CHOSEN_BESIDE = 1.08
+CHOSEN_BESIDE = 1.04
 """By which factor the points of chosen pages stand to the right of drawn ones."""
 DRAWN = (("ap50", "AP50"), ("ap", "AP"))
 
