@@ -387,9 +387,8 @@ def test_a_cluster_stores_the_bytes_of_one_process_though_a_worker_is_killed(few
 
 @pytest.mark.slow
 def test_an_image_that_no_process_survives_is_left_out_alone(few: Path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "seminar_common.work.ATTEMPTS", 1
-    )  # each further one starts a process that imports PyTorch
+    # Each further one starts a process that imports PyTorch.
+    monkeypatch.setattr("seminar_common.work.ATTEMPTS", 1)
     made = extractor(few, WorkConfig(2), "c/001.png", times=99, config=PIXELS)
     (failure,) = made.extract(wanted(few))
     assert failure.file == "c/001.png" and "died" in failure.reason

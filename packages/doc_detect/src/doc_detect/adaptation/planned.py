@@ -18,8 +18,8 @@ from seminar_common.errors import UserError
 SWAPPED = "swapped"
 """Name of the fold that adapts to the pages to measure on, and is measured on those to adapt to."""
 
-SELECTED = "selected-"
-"""How the names of models begin whose labelled pages were chosen by `select`."""
+DRAWN, SELECTED = "labelled-", "selected-"
+"""How the names of models begin whose labelled pages were drawn at random, or chosen by `select`."""
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,11 @@ def _budget(
     budget: int, seed: int, draw: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings
 ) -> Planned:
     """Return the adaptation with a few labelled pages, drawn at random."""
-    name = drawn_model(budget)
+    name = f"{DRAWN}{budget}"
     assert settings.out is not None
     file = settings.out / "labelled" / f"{_folder(name, seed, draw, fold)}.json"
     chosen = dataclasses.replace(recipe, labelled=file)
     return _planned(name, seed, fold, settings, chosen, draw=draw, facts={LABELS: budget})
-
-
-def drawn_model(budget: int) -> str:
-    """Return the name of the model with so many labelled pages that were drawn at random."""
-    return f"labelled-{budget}"
 
 
 def _selected(
@@ -154,7 +149,7 @@ def _selected(
     name = f"{SELECTED}{budget}"
     assert settings.out is not None
     chosen = dataclasses.replace(recipe, labelled=settings.out / "labelled" / f"{name}.json")
-    random = (drawn_model(budget), drawn_model(2 * budget))
+    random = (f"{DRAWN}{budget}", f"{DRAWN}{2 * budget}")
     return _planned(name, seed, fold, settings, chosen, facts={LABELS: budget}, baselines=(SOURCE, *random))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from doc_detect.adaptation.criterion import KEPT
 from doc_detect.adaptation.labelled import WEIGHTS_FROM
-from doc_detect.adaptation.planned import SELECTED, Fold, Planned, has_oracle, models_of
+from doc_detect.adaptation.planned import DRAWN, SELECTED, Fold, Planned, has_oracle, models_of
 from doc_detect.coco import CocoPage
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.figures.findings import BOXES, as_drawn, shared_labels
@@ -175,7 +175,7 @@ class StudyFigures:
 
     def _plot(self, row: Row, rows: Sequence[Row]) -> None:
         """Add the curve of precision against labelled pages, where there are some."""
-        if not any(r.model.startswith(("labelled-", SELECTED)) and r.metric == "ap50" for r in rows):
+        if not any(r.model.startswith((DRAWN, SELECTED)) and r.metric == "ap50" for r in rows):
             return
         shown = [r for r in rows if "verdict" not in r.facts]
         figure = label_curve(shown, (SOURCE, self.settings.methods[0]), SELECTED)
