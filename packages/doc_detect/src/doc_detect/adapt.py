@@ -326,7 +326,7 @@ class _Adaptation:
         self.trainer = Steps(self.fabric, self.run, self.settings, self.source, method, watch)
         if not lessons.learned:
             nothing = Judgement("nothing to learn, kept the source", lessons.line, len(self.held_out))
-            return self.trainer.soup, nothing
+            return self.trainer.average, nothing
         if not self.run.logged():
             counts = {f"{kind}_{label}": n for label, of in lessons.counts.items() for kind, n in of.items()}
             self.run.log({"step": 0, **counts, **watch.look(self.source)})
@@ -374,6 +374,6 @@ class _Adaptation:
         links = [("Pages that changed", CHANGES)]
         section = Section(self.settings.name, results, self.run.config(), links=links)
         publish(self.run.folder, "Adaptation", section)
-        self.trainer.shell.finish("soup")
+        self.trainer.shell.finish("average")
         remove(self.work)
         say(f"adapted in {seconds:.0f} CPU seconds: {self.run.folder / ONNX}")

@@ -17,7 +17,6 @@ from doc_detect.adapt import FACTS, adapt, open_source
 from doc_detect.adaptation.base import METHODS, method_class
 from doc_detect.adaptation.criterion import Judgement
 from doc_detect.adaptation.pseudo_labels import PSEUDO_LABELS
-from doc_detect.adaptation.self_training import SelfTraining
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.settings.adaptation import (
     AdaptSettings,
@@ -116,30 +115,6 @@ def test_it_changes_the_weights_labels_anew_in_rounds_and_resumes_to_the_same_bi
             adapt(dataclasses.replace(chosen, out=tmp_path / "killed"))
     again = weights(adapt(dataclasses.replace(smoke(), resume=tmp_path / "killed")))
     assert all(torch.equal(ours[name], again[name]) for name in ours)
-
-
-def test_a_soup_is_the_mean_of_trainings_that_begin_at_the_source(
-    chosen: AdaptSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_verdict(monkeypatch)
-    chosen = dataclasses.replace(chosen, self_training=dataclasses.replace(LEARNED, rounds=2))
-    alone = weights(adapt(chosen))
-    whole = adapt(dataclasses.replace(chosen, soup=2, out=tmp_path / "soup"))
-    assert json.loads((whole.folder / FACTS).read_text())["steps"] == 6
-    labelled = sorted(path.name for path in whole.folder.glob("pseudo-labels*"))
-    assert labelled == ["pseudo-labels-2.json", "pseudo-labels-4.json", PSEUDO_LABELS]
-    assert any(not torch.equal(alone[name], value) for name, value in weights(whole).items())
-    with monkeypatch.context() as patch:  # the second training ends
-        last = "doc_detect.adaptation.steps.update_average"
-        patch.setattr(last, killed_at(last, 6))
-        with pytest.raises(KeyboardInterrupt):
-            adapt(dataclasses.replace(chosen, soup=2, out=tmp_path / "killed"))
-    again = weights(adapt(dataclasses.replace(smoke(), resume=tmp_path / "killed")))
-    assert all(torch.equal(value, again[name]) for name, value in weights(whole).items())
-    shown = SelfTraining.samples
-    monkeypatch.setattr(SelfTraining, "samples", lambda self, step: shown(self, step % 3))
-    same = adapt(dataclasses.replace(chosen, soup=2, out=tmp_path / "same"))
-    assert all(torch.equal(alone[name], value) for name, value in weights(same).items())
 
 
 def test_what_needs_the_source_is_refused_without_it_before_the_work(

@@ -92,14 +92,10 @@ class SelfTraining(SampleMethod):
     def losses(self, student: nn.Module, average: Detector, step: int) -> dict[str, Tensor]:
         """Return the detector's losses on the views of a step; first of a round, the labels are made anew."""
         settings = self.problem.settings
-        rounds = settings.self_training.rounds
-        now = step * rounds // settings.optimization.steps
+        now = step * settings.self_training.rounds // settings.optimization.steps
         if now != self.round and self.learned:
-            # A training of a soup begins with the source's labels. A killed run that goes on within a round reads
-            # what the average found when the round began.
-            first = now % rounds == 0
-            detector, file = (self.problem.source, PSEUDO_LABELS) if first else (average, _file_of(now))
-            self.round, self.found = now, kept_finds(self.problem, detector, file)
+            # A killed run that goes on within the round reads what the average found when the round began.
+            self.round, self.found = now, kept_finds(self.problem, average, _file_of(now))
             self._draw_anew()
         return super().losses(student, average, step)
 

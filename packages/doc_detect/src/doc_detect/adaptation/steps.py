@@ -1,8 +1,4 @@
-"""The steps of a method of adaptation: optimizer, moving average, checkpoints, and the soup of several trainings.
-
-The soup is the mean of the weights with which independent trainings from the same start end (Wortsman et al. 2022,
-"Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time").
-"""
+"""The steps of a method of adaptation: optimizer, moving average, checkpoints."""
 
 import copy
 import time
@@ -17,7 +13,7 @@ from doc_detect.detectors.backbones import early_modules
 from doc_detect.detectors.base import Detector
 from doc_detect.detectors.fcos import FCOSDetector
 from doc_detect.settings.adaptation import AdaptSettings
-from doc_detect.training.optimization import LARGEST_GRADIENT, blend, make_optimizer, update_average
+from doc_detect.training.optimization import LARGEST_GRADIENT, make_optimizer, update_average
 from seminar_common import seeds
 from seminar_common.progress import progress
 from seminar_common.runs import Run
@@ -25,7 +21,7 @@ from seminar_common.training import TrainingShell, learning_rate_factor
 
 
 class Steps:
-    """The steps of a method: one training after the other, each from the source, and the mean of what they end with."""
+    """The steps of a method: optimizer, moving average, checkpoints."""
 
     def __init__(
         self,
@@ -40,9 +36,8 @@ class Steps:
         self.student = copy.deepcopy(source).requires_grad_(True)
         _freeze(self.student, settings.frozen_stages)
         self.average = copy.deepcopy(source)
-        self.soup = copy.deepcopy(source)
         optimizer: Any = make_optimizer(self.student, settings.optimization)
-        kept: dict[str, torch.nn.Module] = {"model": self.student, "average": self.average, "soup": self.soup}
+        kept: dict[str, torch.nn.Module] = {"model": self.student, "average": self.average}
         if method.own is not None:
             optimizer.add_param_group(
                 {"params": list(method.own.parameters()), "lr": settings.optimization.learning_rate}
@@ -50,12 +45,10 @@ class Steps:
             kept["own"] = method.own.to(fabric.device)
         self.model, optimizer = fabric.setup(self.student, optimizer)
         self.optimizer = optimizer
-        self.start = {name: copy.deepcopy(module.state_dict()) for name, module in kept.items()}
-        """What every training begins with."""
-        self.shell = TrainingShell(fabric, run, method.steps * settings.soup, kept, [optimizer])
+        self.shell = TrainingShell(fabric, run, method.steps, kept, [optimizer])
 
     def fit(self, started: float) -> Detector:
-        """Do the steps that remain; return the mean of the moving averages with which the trainings end.
+        """Do the steps that remain; return the moving average.
 
         Args:
             started: Where :func:`time.process_time` stood when this process began the adaptation, s.
@@ -66,12 +59,8 @@ class Steps:
             advance(self.shell.step)
             self.model.train()
             while self.shell.step < self.shell.steps:
-                if self.shell.step % self.method.steps == 0:
-                    self._begin()
                 advance(1, f"loss {self._step():.3f}")
-                step, last = self.shell.step, self.shell.step % self.method.steps == 0
-                if last:
-                    blend(self.soup, self.average, self.method.steps / step)
+                step, last = self.shell.step, self.shell.step == self.shell.steps
                 if step % self.settings.log_every == 0 or last:
                     means = self.shell.mean_losses()
                     record = {f"loss_{name}": value for name, value in means.items()}
@@ -80,19 +69,11 @@ class Steps:
                 if step % self.settings.checkpoint_every == 0 or last:
                     self.shell.log(self.watch.look(self.average))
                     self.shell.checkpoint()
-        return self.soup
-
-    def _begin(self) -> None:
-        """Begin a training: at the source, with an optimizer that has seen nothing."""
-        for name, module in self.shell.modules.items():
-            if name != "soup":
-                module.load_state_dict(self.start[name])
-        self.optimizer.state.clear()
+        return self.average
 
     def _step(self) -> float:
         config, step = self.settings.optimization, self.shell.step
-        own = step % self.method.steps  # of this training
-        self.shell.set_learning_rates(learning_rate_factor(own, config.steps, config.warmup))
+        self.shell.set_learning_rates(learning_rate_factor(step, config.steps, config.warmup))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(self.settings.seed, "step", step))
             losses = self.method.losses(self.model, self.average, step)
@@ -101,7 +82,7 @@ class Steps:
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=LARGEST_GRADIENT)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        update_average(self.average, self.student, own, config.ema_decay)
+        update_average(self.average, self.student, step, config.ema_decay)
         self.shell.end_step({name: value.item() for name, value in losses.items()})
         return loss.item()
 

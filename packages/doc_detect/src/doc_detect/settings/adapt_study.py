@@ -54,7 +54,6 @@ def _rates(factor: float) -> Change:
 FACTORS: Mapping[str, Change] = {
     "kept-0": _with(kept=0.0),
     "kept-0.25": _with(kept=0.25),
-    "soup-3": _with(soup=3),
     "steps-x2": _optimization(lambda old: {"steps": old.steps * 2}),
     "rate-half": _rates(0.5),
     "not-painted": _self_training(painted=()),
@@ -131,8 +130,8 @@ class AdaptStudySettings:
     """Also adapt to the images of --test and measure on --target, which must then be a labelled file; both together are
     the split `all`. Of the models, the detector as it is and the methods are."""
     factors: tuple[str, ...] = ()
-    """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, soup-3,
-    steps-x2, rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, fewest-10, agree, mixed-0.5, unboxed-initials,
+    """Change one thing at a time in the first method, with the first --factor-seeds seeds: kept-0, kept-0.25, steps-x2,
+    rate-half, not-painted, sure-0.4, sure-0.6, frozen-1, fewest-10, agree, mixed-0.5, unboxed-initials,
     unboxed-most (not stamps), unboxed-all, sizes-416-480, or all."""
     factor_seeds: int = 1
     """With how many of the seeds factors are measured."""

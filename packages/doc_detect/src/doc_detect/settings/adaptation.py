@@ -189,9 +189,6 @@ class AdaptSettings:
     """Pages of the target to learn from at most, drawn from all of its files."""
     kept: float = 0.5
     """Share of the source's weights in the weights that are written, the rest being the adapted ones."""
-    soup: int = field(default=1, metadata={"earlier": 1})
-    """Trainings of --steps steps, each from the source and with other views, whose weights are averaged: steadier from
-    seed to seed, for as many times the steps."""
     frozen_stages: int = 2
     """First stages of the backbone that stay as they are."""
     log_every: int = 10
@@ -239,8 +236,6 @@ class AdaptSettings:
         self._check_method()
         if not 0 <= self.kept < 1:
             raise UserError(f"--kept {self.kept}: must lie in [0, 1)")
-        if self.soup < 1:
-            raise UserError(f"--soup {self.soup}: must be 1 or more")
         if not 1 <= self.frozen_stages <= 4:
             raise UserError(f"--frozen-stages {self.frozen_stages}: must lie in [1, 4]")
         if self.page_timeout < 0 or self.pdf_pixels < 64 or self.max_megapixels < 1:
