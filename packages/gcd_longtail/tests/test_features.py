@@ -37,7 +37,7 @@ from gcd_longtail.split import split
 from seminar_common import failures
 from seminar_common.device import DeviceConfig
 from seminar_common.errors import UserError
-from seminar_common.lite0 import LITE0, lite0_weights
+from seminar_common.lite0 import LITE0, lite_weights
 from seminar_common.work import WorkConfig
 
 PIXELS = FeatureConfig("pixels", 8)
@@ -415,7 +415,7 @@ def test_features_are_the_mean_of_timms_over_an_image_and_its_mirror_image(image
     some = tuple(wanted(images)[:6:2])
     found = made(extract.Batch(0, some)).features
     network = timm.create_model(LITE0, num_classes=0).eval()
-    network.load_state_dict({n: t for n, t in lite0_weights().items() if not n.startswith("classifier.")})
+    network.load_state_dict({n: t for n, t in lite_weights(LITE0).items() if not n.startswith("classifier.")})
     pixels = np.stack([view(decode_file(images / one.key), 160, 0, one.hash) for one in some])
     both = torch.from_numpy(np.stack([pixels, pixels[:, :, ::-1]])).permute(0, 1, 4, 2, 3)
     with torch.inference_mode():

@@ -20,11 +20,6 @@ MEAN = STD = (0.5, 0.5, 0.5)
 """How they want each channel of an image in 0..1 normalised."""
 
 
-def lite0_weights() -> "dict[str, Tensor]":
-    """Return what :func:`lite_weights` returns of :data:`LITE0`."""
-    return lite_weights(LITE0)
-
-
 def lite_weights(name: str) -> "dict[str, Tensor]":
     """Return the weights of :data:`LITE0` or :data:`LITE2` under timm's names, its classifier included.
 

@@ -25,7 +25,6 @@ from doc_detect.adaptation.watch import WATCHED, Watch
 from doc_detect.coco import CocoSet
 from doc_detect.detectors.base import Detector, build_detector
 from doc_detect.detectors.fcos import FCOSDetector
-from doc_detect.detectors.folding import fold_norms
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import default_model, named_model
 from doc_detect.detectors.scoring import Scoring, read_scoring, write_scoring
@@ -46,6 +45,7 @@ from seminar_common.checkpoints import load_tensors, load_weights, save_tensors
 from seminar_common.device import launch
 from seminar_common.errors import UserError
 from seminar_common.files import remove, write_json
+from seminar_common.folding import fold_norms
 from seminar_common.identity import require_same
 from seminar_common.progress import say
 from seminar_common.publish import publish

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from doc_detect.adaptation.statistics import LARGEST, match, measure
 from doc_detect.detectors.base import build_detector
 from doc_detect.detectors.fcos import FCOSDetector
-from doc_detect.detectors.folding import fold_norms, normed_convolutions
 from doc_detect.settings.training import ModelConfig
+from seminar_common.folding import fold_norms, normed_convolutions
 
 
 def small_network() -> nn.Sequential:

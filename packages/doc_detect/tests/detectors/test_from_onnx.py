@@ -17,7 +17,6 @@ from torch import nn
 
 from doc_detect.detectors.base import build_detector
 from doc_detect.detectors.fcos import FCOSDetector
-from doc_detect.detectors.folding import fold_norms
 from doc_detect.detectors.from_onnx import load_onnx
 from doc_detect.detectors.onnx import METADATA_KEY, OnnxDetector, default_model, prepare
 from doc_detect.detectors.onnx_graph import CANDIDATES
@@ -25,6 +24,7 @@ from doc_detect.detectors.scoring import Scoring
 from doc_detect.pages import Page
 from doc_detect.settings.training import ModelConfig
 from seminar_common.errors import UserError
+from seminar_common.folding import fold_norms
 
 SCORE, PIXELS = 1e-5, 2e-3
 """What rounding may change."""

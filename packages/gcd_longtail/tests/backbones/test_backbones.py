@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from gcd_longtail.backbones.backbones import NAMES, caveat, load_backbone
 from gcd_longtail.settings.commands import FeatureConfig
 from seminar_common.errors import UserError
-from seminar_common.lite0 import lite0_weights
+from seminar_common.lite0 import LITE0, lite_weights
 
 
 def weights_of(name: str, path: Path) -> Path:
@@ -31,7 +31,7 @@ def test_folding_the_norms_changes_features_by_rounding_only() -> None:
     backbone = load_backbone(FeatureConfig())
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in backbone.model.modules())
     plain = timm.create_model("tf_efficientnet_lite0")
-    plain.load_state_dict(lite0_weights())
+    plain.load_state_dict(lite_weights(LITE0))
     plain.reset_classifier(0)
     images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

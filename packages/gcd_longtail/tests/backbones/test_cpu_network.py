@@ -2,13 +2,14 @@ import pytest
 import timm
 import torch
 
-from gcd_longtail.backbones.cpu_network import AT_ONCE, CpuNetwork, can_be_rebuilt, fold_norms
-from seminar_common.lite0 import LITE0, lite0_weights
+from gcd_longtail.backbones.cpu_network import AT_ONCE, CpuNetwork, can_be_rebuilt
+from seminar_common.folding import fold_norms
+from seminar_common.lite0 import LITE0, lite_weights
 
 
 def lite0(folded: bool = False) -> torch.nn.Module:
     model = timm.create_model(LITE0).eval()
-    model.load_state_dict(lite0_weights())
+    model.load_state_dict(lite_weights(LITE0))
     model.reset_classifier(0)
     if folded:
         fold_norms(model)

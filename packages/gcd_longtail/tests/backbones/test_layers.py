@@ -10,14 +10,14 @@ from gcd_longtail.backbones.layers import SeveralLayers
 from gcd_longtail.protocol.data import features_command
 from gcd_longtail.settings.commands import FeatureConfig
 from seminar_common.errors import UserError
-from seminar_common.lite0 import LITE0, lite0_weights
+from seminar_common.lite0 import LITE0, lite_weights
 
 
 def test_each_further_layer_is_the_mean_of_the_stage_before_as_long_as_the_last() -> None:
     images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     stages = timm.create_model(LITE0, features_only=True).eval()  # another way of timm's to the same maps
     wanted = stages.state_dict().keys()
-    stages.load_state_dict({name: tensor for name, tensor in lite0_weights().items() if name in wanted})
+    stages.load_state_dict({name: tensor for name, tensor in lite_weights(LITE0).items() if name in wanted})
     with torch.inference_mode():
         one, three = (load_backbone(FeatureConfig(layers=layers)).model(images) for layers in (1, 3))
         maps = [stage.mean((2, 3)) for stage in stages(images)]

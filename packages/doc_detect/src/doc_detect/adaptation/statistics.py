@@ -24,11 +24,11 @@ from doc_detect.coco import CocoSet
 from doc_detect.detectors.backbones import PAD_MULTIPLE, pad_batch
 from doc_detect.detectors.base import Detector, build_detector, resize_to
 from doc_detect.detectors.fcos import FCOSDetector
-from doc_detect.detectors.folding import normed_convolutions
 from doc_detect.detectors.tensors import to_tensor
 from doc_detect.pages import Page
 from doc_detect.training.pages import read_labelled
 from seminar_common.errors import UserError
+from seminar_common.folding import normed_convolutions
 from seminar_common.progress import progress
 from seminar_common.seeds import numpy_generator
 

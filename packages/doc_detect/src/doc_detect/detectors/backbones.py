@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from doc_detect.detectors.folding import fold_norms
 from seminar_common.errors import UserError
-from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
+from seminar_common.folding import fold_norms
+from seminar_common.lite0 import LITE0, MEAN, STD, lite_weights
 
 PAD_MULTIPLE = 32
 """Height and width of a batch are multiples of this, the stride of the coarsest backbone stage."""
@@ -101,7 +101,7 @@ def _network(name: str, weights: Weights) -> Any:
     except OSError as error:
         raise UserError(f"--backbone {name}: its weights can't be fetched; use --weights none") from error
     if weights == "imagenet" and name == LITE0:
-        stored = lite0_weights()
+        stored = lite_weights(LITE0)
         network.load_state_dict({key: stored[key] for key in network.state_dict()})  # without the classifier
     return network
 

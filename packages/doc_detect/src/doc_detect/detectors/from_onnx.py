@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from doc_detect.detectors.base import build_detector
 from doc_detect.detectors.fcos import STRIDES, FCOSDetector
-from doc_detect.detectors.folding import in_order
 from doc_detect.detectors.onnx import METADATA_KEY, OnnxDetector
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.settings.training import ModelConfig
 from seminar_common.errors import UserError
+from seminar_common.folding import in_order
 from seminar_common.seeds import numpy_generator
 
 HEADS = 2

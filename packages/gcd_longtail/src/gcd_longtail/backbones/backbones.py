@@ -80,13 +80,18 @@ def load_backbone(config: FeatureConfig) -> Backbone:
     """
     if config.backbone == PIXELS:
         return _pixels()
-    from gcd_longtail.backbones.cpu_network import fold_norms
+    from timm.models.efficientnet import EfficientNet
+
+    from seminar_common.folding import fold_norms
 
     name = NAMES.get(config.backbone, config.backbone)
     model = _timm_model(name, config)
     cfg: Any = model.pretrained_cfg
     mean, std = (MEAN, STD) if config.backbone in IN_WHEELS else (tuple(cfg["mean"]), tuple(cfg["std"]))
-    fold_norms(model.eval())
+    if isinstance(
+        model.eval(), EfficientNet
+    ):  # others may not take the small picture that folding sends through
+        fold_norms(model)
     if config.layers > 1:
         from gcd_longtail.backbones.layers import SeveralLayers
 

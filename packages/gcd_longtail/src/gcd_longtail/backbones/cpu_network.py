@@ -1,6 +1,6 @@
 """A timm EfficientNet rebuilt for a CPU: the same features but for rounding, in about half the time.
 
-- Batch norms are folded into the convolutions before them (:func:`fold_norms`, on every device).
+- Batch norms are folded into the convolutions before them (:func:`seminar_common.folding.fold_norms`, on every device).
 - Pictures are turned by half a turn, and every kernel with them. TensorFlow pads the input of a convolution with a stride
   of 2 at its right and bottom alone. PyTorch pads all sides or none, so that timm first copies the input into a larger
   one. Turned, the padding lies at the left and top. There a convolution that is padded on all sides begins, and it never
@@ -27,25 +27,6 @@ LARGE_BLOCKS = 2
 """Blocks of large activations: the second one begins with six times the channels of the first."""
 AT_ONCE = 4
 """Pictures that go through them together."""
-
-
-def fold_norms(model: nn.Module) -> None:
-    """Fold the batch norms of a timm EfficientNet into the convolutions before them; leave other models alone.
-
-    In evaluation mode a norm is one more linear map of each channel. Its own pass over the activations costs a
-    quarter of the time on a CPU. Features stay the same but for rounding.
-    """
-    from timm.layers import BatchNormAct2d
-    from timm.models.efficientnet import EfficientNet
-    from torch.nn.utils import fuse_conv_bn_eval
-
-    if not isinstance(model, EfficientNet):
-        return
-    for block in list(model.modules()):
-        for (first, conv), (second, norm) in itertools.pairwise(list(block.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                setattr(block, first, fuse_conv_bn_eval(conv, norm))
-                setattr(block, second, norm.act)
 
 
 class CpuNetwork(nn.Module):

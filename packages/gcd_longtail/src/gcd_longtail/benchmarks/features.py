@@ -18,7 +18,7 @@ from gcd_longtail.images.sources.folder import open_folder
 from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
 from gcd_longtail.settings.methods import BenchSettings
 from seminar_common.device import DeviceConfig
-from seminar_common.lite0 import LITE0, MEAN, STD, lite0_weights
+from seminar_common.lite0 import LITE0, MEAN, STD, lite_weights
 from seminar_common.progress import say
 from seminar_common.results import Row
 from seminar_common.seeds import numpy_generator
@@ -39,7 +39,9 @@ class AsTimmHasIt(BatchExtractor):
         import torch
 
         model = timm.create_model(LITE0, num_classes=0).eval()
-        weights = {name: part for name, part in lite0_weights().items() if not name.startswith("classifier.")}
+        weights = {
+            name: part for name, part in lite_weights(LITE0).items() if not name.startswith("classifier.")
+        }
         model.load_state_dict(weights)
         return Backbone("timm", model.to(memory_format=torch.channels_last), MEAN, STD)
 
