@@ -548,7 +548,26 @@ def test_pixels_are_no_more_than_the_pictures_have(tmp_path: Path, side: int, si
     source = open_source(SourceConfig(tmp_path / "images"))
     assert fitted(FeatureConfig("pixels"), source).size == size
     assert fitted(FeatureConfig("pixels", 12), source).size == 12
-    assert fitted(FeatureConfig(), source).size == 160
+
+
+def test_half_of_the_pictures_decide_how_large_they_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "images/a").mkdir(parents=True)
+    for i in range(6):
+        side = 64 if i < 3 else 63
+        Image.new("RGB", (side, 90) if i % 2 else (90, side), (i, 0, 0)).save(tmp_path / f"images/a/{i}.png")
+    images = SourceConfig(tmp_path / "images")
+    (tmp_path / "images/a/6.png").write_text("no image")
+
+    def seen(config: FeatureConfig) -> tuple[int, bool]:
+        chosen = fitted(config, open_source(images))
+        return chosen.side, chosen.mirrored
+
+    assert seen(FeatureConfig()) == (160, True)
+    Image.new("RGB", (400, 64), (7, 0, 0)).save(tmp_path / "images/a/7.png")
+    assert seen(FeatureConfig()) == seen(FeatureConfig("test_efficientnet")) == (224, False)
+    assert seen(FeatureConfig(size=160)) == seen(FeatureConfig(size=160, fit="crop")) == (160, True)
+    assert seen(FeatureConfig(size=224)) == (224, True)
+    assert seen(FeatureConfig("pixels")) == (32, False)
 
 
 def test_digits_need_no_size_to_be_learned_from(tmp_path: Path) -> None:

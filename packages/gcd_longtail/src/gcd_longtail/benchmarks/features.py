@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
@@ -13,6 +14,7 @@ from gcd_longtail.backbones.backbones import Backbone
 from gcd_longtail.backbones.extract import Batch, BatchExtractor, Extractor, Wanted
 from gcd_longtail.benchmarks.rows import row, timed
 from gcd_longtail.images.hashing import image_hash
+from gcd_longtail.images.shapes import fitted
 from gcd_longtail.images.sources.base import Source
 from gcd_longtail.images.sources.folder import open_folder
 from gcd_longtail.settings.commands import ExtractionConfig, FeatureConfig
@@ -60,26 +62,27 @@ def measure(settings: BenchSettings) -> Iterator[Row]:
         alone = ExtractionConfig(
             work=WorkConfig(1), device=settings.device
         )  # starting processes is not timed
-        extractor = Extractor(open_images, FeatureConfig(), folder / "cache", alone)
+        usual = fitted(FeatureConfig(), source)
+        extractor = Extractor(open_images, usual, folder / "cache", alone)
         first = 2 * alone.batch_size
         extractor.extract(wanted[:first])  # loads the backbone
         rest = wanted[first:]
         seconds, _ = timed(lambda: extractor.extract(rest))
-        again, _ = timed(
-            lambda: Extractor(open_images, FeatureConfig(), folder / "cache", alone).extract(wanted)
-        )
+        again, _ = timed(lambda: Extractor(open_images, usual, folder / "cache", alone).extract(wanted))
         speed = len(rest) / seconds
         yield row(MODEL, "images_per_s", speed, "1/s", n=len(rest), batch=alone.batch_size)
         yield row(MODEL, "cached_s", again, "s", n=len(wanted))
-        yield from _by_turns(open_images, wanted[:PICTURES], alone.batch_size)
+        yield from _by_turns(open_images, usual, wanted[:PICTURES], alone.batch_size)
 
 
-def _by_turns(open_images: Callable[[], Source], wanted: Sequence[Wanted], size: int) -> Iterator[Row]:
+def _by_turns(
+    open_images: Callable[[], Source], usual: FeatureConfig, wanted: Sequence[Wanted], size: int
+) -> Iterator[Row]:
     """Yield how many images a second of one core's time gives on the CPU, and timm's network in the same turns."""
     import torch
 
     batches = [Batch(0, tuple(wanted[start : start + size])) for start in range(0, len(wanted), size)]
-    ways = {name: kind(open_images, config, size, _place(config)) for name, kind, config in _ways()}
+    ways = {name: kind(open_images, config, size, _place(config)) for name, kind, config in _ways(usual)}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     threads = torch.get_num_threads()
     try:
@@ -99,14 +102,14 @@ def _by_turns(open_images: Callable[[], Source], wanted: Sequence[Wanted], size:
         torch.set_num_threads(threads)
 
 
-def _ways() -> Iterator[tuple[str, type[BatchExtractor], FeatureConfig]]:
+def _ways(usual: FeatureConfig) -> Iterator[tuple[str, type[BatchExtractor], FeatureConfig]]:
     """Yield the ways of extraction: what the rows call them, who extracts, and which features."""
     import torch
 
-    yield MODEL, BatchExtractor, FeatureConfig()
+    yield MODEL, BatchExtractor, usual
     if torch.cpu._is_amx_tile_supported():  # elsewhere it may take longer than 32 bits
-        yield f"{MODEL}, bfloat16", BatchExtractor, FeatureConfig(precision="bf16-mixed")
-    yield "timm", AsTimmHasIt, FeatureConfig()
+        yield f"{MODEL}, bfloat16", BatchExtractor, replace(usual, precision="bf16-mixed")
+    yield "timm", AsTimmHasIt, usual
 
 
 def _place(config: FeatureConfig) -> DeviceConfig:

@@ -6,11 +6,12 @@ ratio of sides up to 3. Of longer ones, such as the headpieces of a book, it see
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from gcd_longtail.images.sources.base import Source
-from gcd_longtail.settings.commands import PIXELS, SMALLEST, FeatureConfig, Fit
+from gcd_longtail.settings.commands import LARGE_SIZE, PIXELS, SMALLEST, FeatureConfig, Fit
 from seminar_common.images import BadImage
 from seminar_common.progress import say
 
@@ -18,6 +19,9 @@ LONG = 3.0
 """Ratio of sides from which a crop to the centre loses more than two thirds of a picture."""
 MANY = 0.25
 """Share of long pictures from which a pile is squashed."""
+LARGE = 64
+"""Shorter side in pixels from which pictures are seen as large as the backbone learned them; below, a second look at the
+mirror image gives more for the same time."""
 _LOOKED_AT = 200
 
 
@@ -25,18 +29,23 @@ def fitted(config: FeatureConfig, source: Source) -> FeatureConfig:
     """Return ``config`` with a size and a fit that are decided: the given ones, or those for the shapes of ``source``.
 
     A pile is squashed if more than a quarter of 200 of its pictures, spread evenly, are longer than three times their
-    width; else it is cropped. Where pixels are the features, the square is no larger than half of these pictures.
+    width; else it is cropped. It is seen at 224 px, without the mirror image, if half of them are large; else at 160 px.
+    Where pixels are the features, the square is no larger than half of these pictures.
     """
     if config.fit != "auto" and config.size != "auto":
         return config
     sides = _sides(source)
-    return dataclasses.replace(config, size=_size(config, sides), fit=_fit(config, sides))
+    return dataclasses.replace(config, **_seen(config, sides), fit=_fit(config, sides))
 
 
-def _size(config: FeatureConfig, sides: np.ndarray) -> int:
-    if config.size != "auto" or config.backbone != PIXELS or not len(sides):
-        return config.side
-    return int(np.clip(np.median(sides.min(1)), SMALLEST, config.side))
+def _seen(config: FeatureConfig, sides: np.ndarray) -> dict[str, Any]:
+    """Return the size of the squares, and that there is no mirror image where they are large."""
+    if config.size != "auto" or not len(sides):
+        return {"size": config.side}
+    usual = float(np.median(sides.min(1)))
+    if config.backbone == PIXELS:
+        return {"size": int(np.clip(usual, SMALLEST, config.side))}
+    return {"size": LARGE_SIZE, "mirror": False} if usual >= LARGE else {"size": config.side}
 
 
 def _fit(config: FeatureConfig, sides: np.ndarray) -> Fit:

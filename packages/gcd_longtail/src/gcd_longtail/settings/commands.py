@@ -19,8 +19,8 @@ Format = Literal[
 Fit = Literal["crop", "squash", "pad"]
 DEFAULT_BACKBONE = "efficientnet-lite0"
 PIXELS = "pixels"
-DEFAULT_SIZE = 160
-"""Side of the square that a network sees if nobody says which."""
+DEFAULT_SIZE, LARGE_SIZE = 160, 224
+"""Sides of the squares that a network sees if nobody says which: of small pictures, and of larger ones."""
 MOST_PIXELS = 32
 """Of the square whose pixels are features: 3,072 of them. Methods need memory by the square of their number."""
 SMALLEST = 8
@@ -117,12 +117,13 @@ class FeatureConfig:
     """efficientnet-lite0 (its weights come with the installation), efficientnet-lite2 (with the extra `lite2`),
     dino-vits16, dino-vitb16, dinov2-vits14, dinov2-vitb14, any timm model by its name, or pixels."""
     size: int | Literal["auto"] = "auto"
-    """Side of the square that the backbone sees, in pixels. auto takes 160 and enlarges smaller pictures: the backbone
-    learned at 224, and fine detail that it can't make out at 96 px tells classes apart. For the backbone `pixels`, of
-    which each pixel is three features, auto takes the shorter side of half of the pictures, from 8 to 32."""
+    """Side of the square that the backbone sees, in pixels; smaller pictures are enlarged. auto takes 224, at which the
+    backbone learned, without the mirror image, where half of the pictures have 64 pixels or more on their shorter side;
+    else 160 with it, which takes as long. For the backbone `pixels`, of which each pixel is three features, auto takes the
+    shorter side of half of the pictures, from 8 to 32."""
     mirror: bool = True
     """Take the mean of the features of each image and of its mirror image; twice the time. The backbone `pixels` never
-    does."""
+    does, nor does --size auto where it takes 224; --size 224 does."""
     fit: Literal[Fit, "auto"] = field(default="auto", metadata={EARLIER: "crop"})
     """How a picture that is no square becomes one: its centre is cropped, the whole is squashed, or the whole gets a
     margin (pad). auto crops, unless more than a quarter of the pictures are over 3 times as long as wide: it squashes
