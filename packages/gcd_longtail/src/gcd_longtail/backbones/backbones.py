@@ -88,9 +88,8 @@ def load_backbone(config: FeatureConfig) -> Backbone:
     model = _timm_model(name, config)
     cfg: Any = model.pretrained_cfg
     mean, std = (MEAN, STD) if config.backbone in IN_WHEELS else (tuple(cfg["mean"]), tuple(cfg["std"]))
-    if isinstance(
-        model.eval(), EfficientNet
-    ):  # others may not take the small picture that folding sends through
+    model.eval()
+    if isinstance(model, EfficientNet):  # others may refuse the small picture that folding sends through
         fold_norms(model)
     if config.layers > 1:
         from gcd_longtail.backbones.layers import SeveralLayers
