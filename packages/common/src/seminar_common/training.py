@@ -5,6 +5,7 @@ one atomic file, ``checkpoints/resume.safetensors``; random numbers depend on th
 resumed run ends with the weights of an unbroken one, bit for bit on the CPU with the same number of threads.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -316,6 +317,11 @@ class TrainingShell:
         if self.fabric.world_size > 1:
             anywhere = self.fabric.all_reduce(torch.tensor(float(bad)), reduce_op="sum")
             what, bad = what if bad else "another process has diverged", bool(cast("Tensor", anywhere).item())
+        if bad and self.fabric.world_size > 1:
+            # One that ended now would break the connection by which another still gets the sum; and one that is broken here
+            # has been heard.
+            with contextlib.suppress(RuntimeError):
+                self.fabric.barrier()
         if bad:
             raise DivergedError(
                 f"{self.run.folder}: {what} at step {self.step}; {self.way_out} in a new run. {self._kept()}"
