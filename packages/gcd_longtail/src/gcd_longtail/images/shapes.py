@@ -20,8 +20,8 @@ LONG = 3.0
 MANY = 0.25
 """Share of long pictures from which a pile is squashed."""
 LARGE = 64
-"""Shorter side in pixels from which pictures are seen as large as the backbone learned them; below, a second look at the
-mirror image gives more for the same time."""
+"""Shorter side in pixels from which pictures are seen as large as the backbone learned them; at 32, a second look at the
+mirror image gives as much or more in the same time (docs/explain/gcd_method.md)."""
 _LOOKED_AT = 200
 
 
