@@ -25,6 +25,7 @@ from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.findings import as_drawn
 from doc_detect.figures.kept import kept_findings
 from doc_detect.figures.measured import Measured
+from doc_detect.pretrain import pretrain
 from doc_detect.select import select
 from doc_detect.settings.adapt_study import (
     ADAPT_STUDY_PRESETS,
@@ -34,6 +35,7 @@ from doc_detect.settings.adapt_study import (
     changed_text,
 )
 from doc_detect.settings.adaptation import SelfTrainingConfig
+from doc_detect.settings.pretraining import PRETRAIN_PRESETS, FittingConfig
 from doc_detect.settings.selection import SelectSettings
 from doc_detect.settings.training import OptimizationConfig
 from seminar_common.cli import parse
@@ -314,6 +316,64 @@ def test_a_killed_study_goes_on_with_the_run_that_was_killed_and_then_measures_t
     monkeypatch.setattr(command, "adapt", None)
     monkeypatch.setattr(OnnxDetector, "detect", None)
     assert adapt_study(chosen).rows == results.rows == read_results(tmp_path / "study").rows
+
+
+def pretrained(source: Run, scans: Path, out: Path, seed: int = 0) -> Run:
+    """Pretrain the same detector on the same pages."""
+    chosen = dataclasses.replace(
+        PRETRAIN_PRESETS["smoke"](),
+        images=(scans / "train.json",),
+        init=source.folder,
+        name="seen",
+        out=out,
+        seed=seed,
+        pages=12,
+        fitting=FittingConfig(steps=2, batch_size=2, window=64),
+        page_timeout=0.0,
+        work=WorkConfig(workers=1),
+    )
+    return pretrain(chosen)
+
+
+def test_pretrained_starts_join_a_study_and_are_compared_with_the_same_without(
+    source: Run, scans: Path, tmp_path: Path, without_reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, other = (pretrained(source, scans, tmp_path / f"seen{seed}", seed) for seed in (0, 1))
+    given = {"labelled": scans / "train.json", "budgets": (25,), "oracle": False}
+    chosen = settings(source, scans, tmp_path / "study", **given)
+    adapt_study(chosen)
+    real, calls = command.adapt, []
+    monkeypatch.setattr(command, "adapt", lambda given: calls.append(given) or real(given))
+    results = adapt_study(dataclasses.replace(chosen, pretrained=(seen.folder,)))
+    assert [given.name for given in calls] == ["seen+self-training", "seen+labelled-25"]
+    assert [given.run for given in calls] == [seen.folder] * 2
+    assert calls[1].labelled == tmp_path / "study" / "labelled" / "labelled-25-seed0.json"
+
+    where = {"split": "val", "subset": "all", "label": None, "boxes": "drawn", "pretrained": "seen"}
+    differences = {
+        (row.model, row.baseline): row.value
+        for row in results.rows
+        if row.metric == "ap50_difference" and all(row.get(k) == v for k, v in where.items())
+    }
+    assert set(differences) == {
+        ("seen", "source-only"),
+        ("seen+self-training", "source-only"),
+        ("seen+self-training", "self-training"),
+        ("seen+labelled-25", "source-only"),
+        ("seen+labelled-25", "labelled-25"),
+    }
+    after = results.one(metric="ap50", model="seen+labelled-25", **where)
+    without = results.one(metric="ap50", model="labelled-25", **{**where, "pretrained": None})
+    difference = differences["seen+labelled-25", "labelled-25"]
+    assert difference == pytest.approx(after.value - without.value, abs=1e-9)
+    assert after.facts["labels"] == 25
+
+    with pytest.raises(UserError, match=r"computed from another run of this name .*choose another --out"):
+        adapt_study(dataclasses.replace(chosen, pretrained=(other.folder,)))
+    with pytest.raises(UserError, match="is called 'seen', which can't tell it from"):
+        adapt_study(dataclasses.replace(chosen, pretrained=(seen.folder, other.folder)))
+    with pytest.raises(UserError, match="a run of `doc-detect pretrain` is needed"):
+        adapt_study(dataclasses.replace(chosen, pretrained=(source.folder,)))
 
 
 def test_a_refused_detector_is_measured_beside_what_a_user_gets(

@@ -33,6 +33,7 @@ from doc_detect.figures.kept import dataset_name, kept_findings, open_scans
 from doc_detect.figures.label_curve import LABELS
 from doc_detect.figures.measured import MAIN_METRICS
 from doc_detect.figures.paired import ORACLE, SOURCE
+from doc_detect.pretrain import stored_pretraining
 from doc_detect.select import WORK, select
 from doc_detect.settings.adapt_study import AdaptStudySettings
 from doc_detect.settings.adaptation import ADAPT_PRESETS, FEWEST_PAGES
@@ -62,6 +63,8 @@ SHOWN = (
     "ap_difference",
     "adapt_cpu_min",
 )
+STARTS = "pretrained"
+"""In a study with runs of `pretrain`: what they find with, by name."""
 PLACES = ("out", "target", "labelled", "source", "run", "model")
 """Settings of a run that say where something is; that it is the same thing is known by fingerprints."""
 
@@ -74,6 +77,15 @@ class Subject:
     """Settings of `adapt` that name it."""
     labels: tuple[str, ...]
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A run of `pretrain`, as a study keeps it."""
+
+    run: Path
+    file: Path
+    """Its detector as it is, for ONNX Runtime."""
 
 
 @files.one_at_a_time
@@ -95,14 +107,16 @@ def adapt_study(settings: AdaptStudySettings) -> Results:
     subject = _open_subject(settings)
     folds = _open_folds(settings, subject.labels)
     _open_folder(settings.out, settings, subject, folds)
-    plan = planned(settings, folds, subject.start)
+    pretrained = _keep_pretrained(settings, subject)
+    plan = planned(settings, folds, subject.start, {name: one.run for name, one in pretrained.items()})
     source = [_seen(_source_file(settings), fold, settings.out, SOURCE) for fold in folds]
+    begun = {name: _seen(one.file, folds[0], settings.out, name) for name, one in pretrained.items()}
     outcomes = []
     for number, one in enumerate(plan, 1):
         say(f"adaptation {number} of {len(plan)}: {one.folder}")
         write_budget(one, subject.labels, partial(_ranked, settings, subject.start))
         outcomes.append(_outcome(one, _adapted(one), settings.out))
-    return _publish(settings, folds, StudyFigures(settings, subject.labels, folds, source, outcomes))
+    return _publish(settings, folds, StudyFigures(settings, subject.labels, folds, source, outcomes, begun))
 
 
 def _open_subject(settings: AdaptStudySettings) -> Subject:
@@ -214,12 +228,66 @@ def _source_file(settings: AdaptStudySettings) -> Path:
         return named_model(settings.model or default_model())
     file = settings.out / SOURCE_FILE
     if not file.exists():
-        run, start = (
-            runs.open_run(settings.run),
-            open_source(dataclasses.replace(settings.recipe(), run=settings.run)),
-        )
-        start.detector.export(file, card_of(run, trained_as(run).steps) | start.scoring.facts())
+        _export(settings, settings.run, file)
     return file
+
+
+def _export(settings: AdaptStudySettings, folder: Path, file: Path) -> None:
+    """Write the detector of a run as it is, before anything is adapted."""
+    run, start = runs.open_run(folder), open_source(dataclasses.replace(settings.recipe(), run=folder))
+    start.detector.export(file, card_of(run, trained_as(run).steps) | start.scoring.facts())
+
+
+def _named_pretrained(settings: AdaptStudySettings, labels: tuple[str, ...]) -> dict[str, Path]:
+    """Return the runs of --pretrained by their names.
+
+    Raises:
+        UserError: one is no ended run of `pretrain`, has other classes or no heads yet, or two have one name.
+    """
+    found: dict[str, Path] = {}
+    taken = {SOURCE, ORACLE, *settings.methods}
+    for path in settings.pretrained:
+        run = runs.open_run(path)
+        stored = stored_pretraining(run)
+        if not (run.checkpoints / WEIGHTS).exists():
+            raise UserError(
+                f"--pretrained {path}: has not ended; end it with doc-detect pretrain --resume {path}"
+            )
+        if stored.is_new:
+            raise UserError(
+                f"--pretrained {path}: began with {stored.init}, so that its heads know nothing yet; "
+                f"train them first: doc-detect train --init {path}"
+            )
+        if tuple(open_source(dataclasses.replace(settings.recipe(), run=path)).detector.labels) != labels:
+            raise UserError(f"--pretrained {path}: has other classes than the detector of this study")
+        if stored.name in found or stored.name in taken or Path(stored.name).name != stored.name:
+            other = found.get(stored.name, "a model of this study")
+            raise UserError(
+                f"--pretrained {path}: is called {stored.name!r}, which can't tell it from {other}; "
+                "pretrain it anew with a --name of its own, without slashes"
+            )
+        found[stored.name] = path
+    return found
+
+
+def _keep_pretrained(settings: AdaptStudySettings, subject: Subject) -> dict[str, Pretrained]:
+    """Return the runs of --pretrained by their names, their detectors written into the folder of the study.
+
+    Raises:
+        UserError: another run of that name was measured there before.
+    """
+    assert settings.out is not None
+    kept = {}
+    for name, path in _named_pretrained(settings, subject.labels).items():
+        file, marker = (settings.out / STARTS / f"{name}{suffix}" for suffix in (".onnx", ".json"))
+        facts = {"run of this name": files.fingerprint(runs.open_run(path).checkpoints / WEIGHTS)}
+        if marker.exists():
+            require_same(files.read_json(marker), facts, marker, "choose another --out")
+        else:
+            _export(settings, path, file)
+            files.write_json(marker, facts)
+        kept[name] = Pretrained(path, file)
+    return kept
 
 
 def _adapted(one: Planned) -> Run:

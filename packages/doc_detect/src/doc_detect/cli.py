@@ -289,9 +289,11 @@ COMMANDS = {
         examples=(
             "--target historical/train.json --test historical/test.json --out runs/near",
             "--target scans/ --test boxed.json --labelled a-few.json --budgets 5 10 25 --out runs/few",
+            "--target scans/ --test boxed.json --labelled a-few.json --budgets 25 --pretrained runs/seen "
+            "--no-oracle --out runs/starts",
         ),
         extra="train",
-        inputs=("target", "test", "run", "model", "source", "labelled"),
+        inputs=("target", "test", "run", "model", "source", "labelled", "pretrained"),
         words={"model": ("default",)},
         new=("out",),
         marks={"run": RUN, "out": {"adapt-study.json": ("doc-detect adapt-study",)}},

@@ -20,6 +20,8 @@ SWAPPED = "swapped"
 
 DRAWN, SELECTED = "labelled-", "selected-"
 """How the names of models begin whose labelled pages were drawn at random, or chosen by `select`."""
+PRETRAINED = "pretrained"
+"""Fact of a row: by which run of `pretrain` its model begins."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,19 @@ def _folder(model: str, seed: int, draw: int | None, fold: Fold) -> str:
     return f"{model}-seed{seed}{of_draw}" + (f"-{fold.name}" if fold.name else "")
 
 
-def planned(settings: AdaptStudySettings, folds: list[Fold], start: Mapping[str, Any]) -> list[Planned]:
+def planned(
+    settings: AdaptStudySettings,
+    folds: list[Fold],
+    start: Mapping[str, Any],
+    pretrained: Mapping[str, Path] | None = None,
+) -> list[Planned]:
     """Return all adaptations of a study, seed after seed.
 
     Args:
         settings: Of the study.
         folds: First the one that the user asked for.
         start: Of :class:`AdaptSettings`: which detector is adapted.
+        pretrained: By name, the runs of `pretrain` that are adapted, too.
     """
     recipe = dataclasses.replace(settings.recipe(), **start)
     found = []
@@ -87,8 +95,15 @@ def planned(settings: AdaptStudySettings, folds: list[Fold], start: Mapping[str,
         main = folds[0]
         if settings.oracle and has_oracle(main):
             found.append(_oracle(seed, main, settings, recipe))
-        for budget in settings.budgets:
-            found += [_budget(budget, seed, d, main, settings, recipe) for d in range(settings.draws)]
+        drawn = [
+            _budget(budget, seed, draw, main, settings, recipe)
+            for budget in settings.budgets
+            for draw in range(settings.draws)
+        ]
+        found += drawn
+        for name, run in (pretrained or {}).items():
+            without = [_method(settings.methods[0], seed, main, settings, recipe), *drawn]
+            found += [_after(name, run, one, settings) for one in without]
         found += [_selected(budget, seed, main, settings, recipe) for budget in settings.selected]
         if place < settings.factor_seeds:
             found += [_factor(name, seed, main, settings, recipe) for name in settings.chosen_factors()]
@@ -151,6 +166,14 @@ def _selected(
     chosen = dataclasses.replace(recipe, labelled=settings.out / "labelled" / f"{name}.json")
     random = (f"{DRAWN}{budget}", f"{DRAWN}{2 * budget}")
     return _planned(name, seed, fold, settings, chosen, facts={LABELS: budget}, baselines=(SOURCE, *random))
+
+
+def _after(name: str, run: Path, one: Planned, settings: AdaptStudySettings) -> Planned:
+    """Return an adaptation with another start: a run of `pretrain` in place of the detector itself."""
+    chosen = dataclasses.replace(one.settings, run=run, model=None)
+    facts, both = {**one.facts, PRETRAINED: name}, (SOURCE, one.model)
+    model = f"{name}+{one.model}"
+    return _planned(model, one.seed, one.fold, settings, chosen, draw=one.draw, facts=facts, baselines=both)
 
 
 def _factor(name: str, seed: int, fold: Fold, settings: AdaptStudySettings, recipe: AdaptSettings) -> Planned:

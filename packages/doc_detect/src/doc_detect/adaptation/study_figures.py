@@ -8,12 +8,20 @@ from typing import Any
 
 from doc_detect.adaptation.criterion import KEPT
 from doc_detect.adaptation.labelled import WEIGHTS_FROM
-from doc_detect.adaptation.planned import DRAWN, SELECTED, Fold, Planned, has_oracle, models_of
+from doc_detect.adaptation.planned import (
+    DRAWN,
+    PRETRAINED,
+    SELECTED,
+    Fold,
+    Planned,
+    has_oracle,
+    models_of,
+)
 from doc_detect.coco import CocoPage
 from doc_detect.detectors.scoring import Scoring
 from doc_detect.figures.findings import BOXES, as_drawn, shared_labels
 from doc_detect.figures.kept import ALL, dataset_name, groups, split_name
-from doc_detect.figures.label_curve import label_curve
+from doc_detect.figures.label_curve import label_curve, pretrained_curve
 from doc_detect.figures.measured import interval_notes
 from doc_detect.figures.paired import SINGLE_PAGE, SOURCE, Candidate, Paired
 from doc_detect.settings.adapt_study import AdaptStudySettings
@@ -65,9 +73,21 @@ class StudyFigures:
         folds: Sequence[Fold],
         source: Sequence[Seen],
         outcomes: Sequence[Outcome],
+        pretrained: Mapping[str, Seen] | None = None,
     ):
+        """Measure them.
+
+        Args:
+            settings: Of the study.
+            labels: Classes of the detector.
+            folds: First the one that the user asked for.
+            source: What the detector finds before anything is adapted, on each fold.
+            outcomes: Of all adaptations.
+            pretrained: By name, what runs of `pretrain` find on the first fold as they are.
+        """
         self.settings, self.labels = settings, labels
         self.folds, self.source, self.outcomes = folds, source, outcomes
+        self.pretrained = pretrained or {}
         self.kinds = (False, True) if any(source[0].scoring.margin.values()) else (False,)
         self.rows: list[Row] = []
         self.notes: list[str] = []
@@ -120,6 +140,11 @@ class StudyFigures:
         found = [
             Candidate(_named(row, SOURCE), {None: _joined(dict(enumerate(self.source)), members, drawn)})
         ]
+        if {fold for fold, _ in members} == {0}:
+            found += [
+                Candidate(_named(row, name, {PRETRAINED: name}), {None: _joined({0: seen}, members, drawn)})
+                for name, seen in self.pretrained.items()
+            ]
         for name, plans in models_of([outcome.plan for outcome in self.outcomes]):
             if not wanted <= {plan.fold.name for plan in plans}:
                 continue
@@ -174,14 +199,18 @@ class StudyFigures:
         return rows
 
     def _plot(self, row: Row, rows: Sequence[Row]) -> None:
-        """Add the curve of precision against labelled pages, where there are some."""
-        if not any(r.model.startswith((DRAWN, SELECTED)) and r.metric == "ap50" for r in rows):
-            return
-        shown = [r for r in rows if "verdict" not in r.facts]
-        figure = label_curve(shown, (SOURCE, self.settings.methods[0]), SELECTED)
+        """Add the curves of precision against labelled pages, and of what pretraining changes, where there are some."""
         boxes = f", boxes {row.facts[BOXES]}" if row.facts else ""
-        caption = f"Precision against labelled pages, {row.dataset}, {row.split}{boxes}. Bars: 95% intervals."
-        self.plots.append((row.dataset, caption, figure))
+        where = f"{row.dataset}, {row.split}{boxes}. Bars: 95% intervals."
+        shown = [r for r in rows if "verdict" not in r.facts]
+        usual = [r for r in shown if PRETRAINED not in r.facts]
+        if any(r.model.startswith((DRAWN, SELECTED)) and r.metric == "ap50" for r in usual):
+            figure = label_curve(usual, (SOURCE, self.settings.methods[0]), SELECTED)
+            self.plots.append((row.dataset, f"Precision against labelled pages, {where}", figure))
+        changed = [r for r in shown if PRETRAINED in r.facts and r.baseline not in (None, SOURCE)]
+        if changed:
+            caption = f"What pretraining changes in AP50, against the same without it, {where}"
+            self.plots.append((row.dataset, caption, pretrained_curve(changed, PRETRAINED)))
 
 
 def _named(row: Row, model: str, facts: Mapping[str, Any] | None = None) -> Row:

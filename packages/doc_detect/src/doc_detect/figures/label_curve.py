@@ -50,6 +50,41 @@ def label_curve(rows: Sequence[Row], without: Sequence[str], selected: str) -> "
         return figure
 
 
+def pretrained_curve(rows: Sequence[Row], fact: str) -> "Figure":
+    """Draw by how much AP50, the class mean over all pages, differs from the same adaptation without pretraining.
+
+    Args:
+        rows: Paired differences of one set of pages and one kind of boxes; those of models with labelled pages say how many.
+        fact: Fact of a row that names its pretraining: a line of its own.
+    """
+    points = [
+        row
+        for row in rows
+        if row.metric == "ap50_difference" and row.label is None and row.subset in (None, EVERY)
+    ]
+    counts = sorted({_count(row) for row in points})
+    names = list(dict.fromkeys(str(row.facts[fact]) for row in points))
+    with plots.house_style():
+        figure = plots.new_figure("Change of AP50 by pretraining, against labelled pages")
+        axes = figure.add_subplot()
+        axes.axhline(0, color=plots.MUTED, linewidth=1)
+        for number, name in enumerate(names):
+            own = sorted((row for row in points if row.facts[fact] == name), key=_count)
+            colour = plots.COLOURS[number % len(plots.COLOURS)]
+            x = [counts.index(_count(row)) + 0.08 * (number - (len(names) - 1) / 2) for row in own]
+            axes.plot(x, [100 * row.value for row in own], "o-", color=colour, label=name)
+            for place, row in zip(x, own, strict=True):
+                if row.ci_low is not None and row.ci_high is not None:
+                    axes.vlines(
+                        place, 100 * row.ci_low, 100 * row.ci_high, color=colour, linewidth=3, alpha=0.3
+                    )
+        axes.set_xticks(range(len(counts)), [str(count) for count in counts])
+        axes.set_xlabel("Labelled pages")
+        axes.set_ylabel("Percentage points")
+        plots.legend_above(figure, axes)
+        return figure
+
+
 def _draw(
     axes: "Axes", points: Sequence[Row], line: str, colour: str, name: str, beside: float = 1.0
 ) -> None:
@@ -64,4 +99,4 @@ def _draw(
 
 
 def _count(row: Row) -> int:
-    return int(str(row.facts[LABELS]))
+    return int(str(row.facts.get(LABELS, 0)))

@@ -117,6 +117,9 @@ class AdaptStudySettings:
     selected: tuple[int, ...] = ()
     """Adapt with so many labelled pages that `select` ranks first, among the same pages as --budgets: a model for each
     number, compared with as many and with twice as many random ones where --budgets has them."""
+    pretrained: tuple[Path, ...] = ()
+    """Runs of `pretrain` that began with the same detector. Each is measured as it is, adapted with the first of --methods
+    and with the pages of --budgets, and compared with the same from the detector itself; its --name tells it apart."""
     margin_pages: int = 20
     """Pages of --labelled on which each model's margin is fitted, the same for all; that of a budget is fitted on its
     own pages."""
