@@ -570,6 +570,18 @@ def test_half_of_the_pictures_decide_how_large_they_are_seen(tmp_path: Path) -> 
     assert seen(FeatureConfig("pixels")) == (32, False)
 
 
+def test_a_split_keeps_the_precision_that_the_processor_decided(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split(SplitSettings(tmp_path / "data", SourceConfig(images), known_fraction=0.5))
+    monkeypatch.setattr("gcd_longtail.backbones.cpu_network.is_quicker_in_bfloat16", lambda: True)
+    run(tmp_path / "data", FeatureConfig(size=224, mirror=False))
+    monkeypatch.setattr("gcd_longtail.backbones.cpu_network.is_quicker_in_bfloat16", lambda: False)
+    loaded = load(tmp_path / "data")  # on another machine
+    assert loaded.config.precision == loaded.facts["precision"] == "bf16-mixed"
+    assert "--precision bf16-mixed" in features_command(tmp_path / "data", loaded.config, 0)
+
+
 def test_digits_need_no_size_to_be_learned_from(tmp_path: Path) -> None:
     split(SplitSettings(tmp_path / "data", SourceConfig(Path("digits")), imbalance_ratio=20))
     run(tmp_path / "data", FeatureConfig("pixels"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from gcd_longtail.backbones.backbones import caveat
 from gcd_longtail.backbones.folder import ImageFolder, read_folder
+from gcd_longtail.backbones.precision import with_precision
 from gcd_longtail.discovery.methods import make_method
 from gcd_longtail.discovery.number_of_classes import estimate
 from gcd_longtail.discovery.problem import Discovered, Method, Problem
@@ -85,7 +86,8 @@ def _discover(settings: DiscoverSettings, method: Method, before: Continued | No
     cache = settings.cache or settings.out.absolute().parent / "features"
     source = open_unlabelled(settings.folder)
     _known_labels(settings, source.listing.keys, (), before)  # before the work, what can be said then
-    settings = dataclasses.replace(settings, features=fitted(settings.features, source))
+    chosen = with_precision(fitted(settings.features, source), settings.extraction.device)
+    settings = dataclasses.replace(settings, features=chosen)
     images = read_folder(settings.folder, settings.features, cache, settings.extraction)
     rejected: tuple[str, ...] = ()
     if before:

@@ -15,6 +15,7 @@ import numpy as np
 from gcd_longtail.backbones.backbones import PIXELS
 from gcd_longtail.backbones.cache import FeatureStore
 from gcd_longtail.backbones.extract import Extractor, Wanted, read_unchanged
+from gcd_longtail.backbones.precision import with_precision
 from gcd_longtail.images.shapes import fitted
 from gcd_longtail.images.sources import open_source
 from gcd_longtail.images.sources.base import Source
@@ -43,7 +44,8 @@ def features(settings: FeaturesSettings) -> None:
     split = read_split(settings.data)
     cache = settings.cache or settings.data.absolute().parent / "features"
     open_images = partial(open_source, read_source(settings.data))
-    settings = dataclasses.replace(settings, features=fitted(settings.features, open_images()))
+    chosen = with_precision(fitted(settings.features, open_images()), settings.extraction.device)
+    settings = dataclasses.replace(settings, features=chosen)
     extractor = Extractor(open_images, settings.features, cache, settings.extraction)
     images = _wanted(split, extractor.source)
     files.check_writable(settings.data, "--data ")

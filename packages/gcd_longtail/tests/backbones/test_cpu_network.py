@@ -1,7 +1,9 @@
 import pytest
 import timm
 import torch
+from torch import nn
 
+from gcd_longtail.backbones import cpu_network
 from gcd_longtail.backbones.cpu_network import AT_ONCE, CpuNetwork, can_be_rebuilt
 from seminar_common.folding import fold_norms
 from seminar_common.lite0 import LITE0, lite_weights
@@ -54,6 +56,35 @@ def test_half_precision_changes_features_by_its_rounding() -> None:
     similar = torch.cosine_similarity(found, lite0()(images))
     assert found.dtype == torch.float32
     assert 0.99 < similar.min() and similar.max() < 0.999999
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("groups", [1, 8])
+def test_a_processor_without_bfloat16_rounds_to_it_and_sums_in_32_bits(
+    monkeypatch: pytest.MonkeyPatch, groups: int
+) -> None:
+    monkeypatch.setattr(cpu_network, "convolves_in_bfloat16", lambda: False)
+    conv = nn.Conv2d(8, 8, 3, padding=1, groups=groups)
+    images = torch.randn(2, 8, 9, 9).bfloat16()
+    found = cpu_network._Convolution(conv, nn.ReLU6(), torch.bfloat16)(images)
+    weight, bias = (
+        one.bfloat16().double().flip(2, 3) if one.dim() > 1 else one.bfloat16().double()
+        for one in conv.parameters()
+    )
+    exact = nn.functional.conv2d(images.double(), weight, bias, padding=1, groups=groups).clamp(0, 6)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=1e-5)  # 8 bits
+    assert (found == exact.bfloat16()).float().mean() > 0.98  # the rest lay between two of them
+
+
+@torch.inference_mode()
+@pytest.mark.skipif(not cpu_network.convolves_in_bfloat16(), reason="this processor has no bfloat16")
+def test_a_processor_with_bfloat16_has_the_features_of_one_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures(2, 96, 96)
+    there = CpuNetwork(lite0(folded=True), torch.bfloat16)(images)
+    monkeypatch.setattr(cpu_network, "convolves_in_bfloat16", lambda: False)
+    without = CpuNetwork(lite0(folded=True), torch.bfloat16)(images)
+    assert torch.cosine_similarity(there, without).min() > 0.999
 
 
 @torch.inference_mode()

@@ -36,7 +36,7 @@ def feature_facts(config: FeatureConfig) -> dict[str, Any]:
         "weights": weights_digest(config),
         "image_size": config.side,
         "mirror": config.mirrored,
-        "precision": config.precision,
+        "precision": config.bits,
         # The square of before, a crop, keeps the name under which its features are found.
         "pixels_version": PIXELS_VERSION if config.square == "crop" else f"{PIXELS_VERSION}, {config.square}",
         **({"layers": config.layers} if config.layers > 1 else {}),  # one keeps the name of before, too

@@ -6,6 +6,8 @@
   one. Turned, the padding lies at the left and top. There a convolution that is padded on all sides begins, and it never
   reaches what is padded at the others. Features are means over the picture, whichever way it lies.
 - oneDNN takes the activation as it writes what a convolution gave, with the operator that ``torch.compile`` uses for it.
+- A processor that can't convolve in bfloat16 rounds to it and convolves in 32 bits: features of another one's precision
+  can be made on it, in the time of 32 bits.
 - Few pictures at a time go through the first blocks, whose activations are large: they stay in the processor's cache, and
   the memory for them is not asked of the system each time.
 """
@@ -72,6 +74,16 @@ def can_be_rebuilt(model: nn.Module) -> bool:
     return all(_is_turnable(one) if isinstance(one, nn.Conv2d) else isinstance(one, known) for one in working)
 
 
+def convolves_in_bfloat16() -> bool:
+    """Return whether oneDNN can convolve in bfloat16 on this processor: x86 needs AVX-512 for it, or AVX-NE-CONVERT."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def is_quicker_in_bfloat16() -> bool:
+    """Return whether this processor multiplies matrices of bfloat16 in hardware (AMX): about twice as fast as in 32 bits."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
 def _is_turnable(conv: nn.Conv2d) -> bool:
     """Return whether half a turn of picture and kernel makes the padding of ``conv`` that of all sides."""
     from timm.layers.conv2d_same import Conv2dSame
@@ -101,11 +113,16 @@ class _Convolution(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: nn.Module, dtype: torch.dtype):
         super().__init__()
         side = conv.kernel_size[0] // 2
-        turned = conv.weight.detach().flip(2, 3).to(dtype, memory_format=torch.channels_last)
+        # Products of two bfloat16 are exact in 32 bits, in which they are summed up either way.
+        self.at_work = dtype if dtype != torch.bfloat16 or convolves_in_bfloat16() else torch.float32
+        turned = conv.weight.detach().flip(2, 3).to(dtype).to(self.at_work, memory_format=torch.channels_last)
         self.weight = nn.Parameter(turned, requires_grad=False)
-        bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        bias = None if conv.bias is None else conv.bias.detach().to(dtype).to(self.at_work)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.how = ([side, side], list(conv.stride), [1, 1], conv.groups, *ACTIVATIONS[type(activation)], "")
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.ops.mkldnn._convolution_pointwise(images, self.weight, self.bias, *self.how)
+        shown = images.to(self.at_work)
+        return torch.ops.mkldnn._convolution_pointwise(shown, self.weight, self.bias, *self.how).to(
+            images.dtype
+        )

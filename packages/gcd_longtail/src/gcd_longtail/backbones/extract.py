@@ -102,9 +102,7 @@ class BatchExtractor:
         # Convolutions of one image channel each, as in EfficientNets, run 1.7 times as fast in this layout.
         model = backbone.model.to(self.fabric.device).to(memory_format=torch.channels_last)
         if self.fabric.device.type == "cpu" and can_be_rebuilt(model):
-            model = CpuNetwork(
-                model, torch.bfloat16 if self.config.precision == "bf16-mixed" else torch.float32
-            )
+            model = CpuNetwork(model, torch.bfloat16 if self.config.bits == "bf16-mixed" else torch.float32)
         return dataclasses.replace(backbone, model=model)
 
     def __call__(self, batch: Batch) -> Extracted:
@@ -185,7 +183,7 @@ class Extractor:
         weights = features.weights and features.weights.absolute()  # workers may have another current folder
         features, device = (
             dataclasses.replace(features, weights=weights),
-            DeviceConfig(config.device.device, threads=1, precision=features.precision),
+            DeviceConfig(config.device.device, threads=1, precision=features.bits),
         )
         self.cache, self.config = cache, config
         self._extract = BatchExtractor(open_images, features, config.batch_size, device)

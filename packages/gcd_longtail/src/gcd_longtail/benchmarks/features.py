@@ -12,6 +12,7 @@ import numpy as np
 
 from gcd_longtail.backbones.backbones import Backbone
 from gcd_longtail.backbones.extract import Batch, BatchExtractor, Extractor, Wanted
+from gcd_longtail.backbones.precision import with_precision
 from gcd_longtail.benchmarks.rows import row, timed
 from gcd_longtail.images.hashing import image_hash
 from gcd_longtail.images.shapes import fitted
@@ -62,7 +63,7 @@ def measure(settings: BenchSettings) -> Iterator[Row]:
         alone = ExtractionConfig(
             work=WorkConfig(1), device=settings.device
         )  # starting processes is not timed
-        usual = fitted(FeatureConfig(), source)
+        usual = with_precision(fitted(FeatureConfig(), source), settings.device)
         extractor = Extractor(open_images, usual, folder / "cache", alone)
         first = 2 * alone.batch_size
         extractor.extract(wanted[:first])  # loads the backbone
@@ -104,16 +105,17 @@ def _by_turns(
 
 def _ways(usual: FeatureConfig) -> Iterator[tuple[str, type[BatchExtractor], FeatureConfig]]:
     """Yield the ways of extraction: what the rows call them, who extracts, and which features."""
-    import torch
+    from gcd_longtail.backbones.cpu_network import is_quicker_in_bfloat16
 
-    yield MODEL, BatchExtractor, usual
-    if torch.cpu._is_amx_tile_supported():  # elsewhere it may take longer than 32 bits
+    exact = replace(usual, precision="32-true")
+    yield MODEL, BatchExtractor, exact
+    if is_quicker_in_bfloat16():
         yield f"{MODEL}, bfloat16", BatchExtractor, replace(usual, precision="bf16-mixed")
-    yield "timm", AsTimmHasIt, usual
+    yield "timm", AsTimmHasIt, exact
 
 
 def _place(config: FeatureConfig) -> DeviceConfig:
-    return DeviceConfig("cpu", threads=1, precision=config.precision)
+    return DeviceConfig("cpu", threads=1, precision=config.bits)
 
 
 def _make_pictures(folder: Path, count: int, seed: int) -> None:

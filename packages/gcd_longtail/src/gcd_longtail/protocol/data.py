@@ -20,7 +20,7 @@ import numpy as np
 from gcd_longtail.backbones.cache import FeatureStore, store_name
 from gcd_longtail.discovery.problem import Problem
 from gcd_longtail.protocol.split_file import Split, read_split
-from gcd_longtail.settings.commands import FeatureConfig
+from gcd_longtail.settings.commands import PIXELS, FeatureConfig
 from seminar_common import failures, files
 from seminar_common.errors import UserError
 from seminar_common.identity import Facts
@@ -149,7 +149,7 @@ def features_command(folder: Path, config: FeatureConfig, views: int) -> str:
     words += [] if config.mirror else ["--no-mirror"]
     words += ["--fit", config.square]
     words += ["--layers", str(config.layers)] if config.layers > 1 else []
-    words += ["--precision", config.precision] if config.precision != FeatureConfig.precision else []
+    words += ["--precision", config.bits] if config.backbone != PIXELS else []
     words += ["--views", str(views)] if views else []
     words += ["--weights", str(config.weights)] if config.weights else []
     words += ["--download"] if config.download else []
