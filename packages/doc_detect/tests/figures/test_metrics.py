@@ -74,7 +74,7 @@ def test_resampled_precision_equals_that_of_repeated_pages(seed: int) -> None:
         repeated = np.repeat(np.arange(len(truth)), weights.astype(int))
         table = precision_table([truth[i] for i in repeated], [found[i] for i in repeated], LABELS)
         for index, label in enumerate(LABELS):
-            ours = match_class(truth, found, label).average_precision(weights)
+            (ours,) = match_class(truth, found, label).average_precision(weights[None])
             np.testing.assert_allclose(
                 ours, table[:, :, index, list(SIZES).index("protocol")].mean(axis=1), atol=1e-9
             )
@@ -98,7 +98,7 @@ def test_a_class_without_an_object_has_no_precision() -> None:
     page = CocoPage("a.jpg", 100, 100, np.zeros((0, 4)), np.zeros(0, np.int64))
     found = dataclasses.replace(page, scores=np.zeros(0))
     assert (precision_table([page], [found], ["graphic"]) == -1).all()
-    assert np.isnan(match_class([page], [found], "graphic").average_precision(np.ones(1))).all()
+    assert np.isnan(match_class([page], [found], "graphic").average_precision(np.ones((1, 1)))).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -106,12 +106,13 @@ def test_page_figures_equal_those_of_scikit_learn(seed: int) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     generator = np.random.default_rng(seed)
     present, scores = generator.random(200) < 0.3, np.round(generator.random(200), 1)
-    weights = generator.integers(0, 3, 200)
+    draws = generator.integers(0, 3, (4, 200))
     ours = PageScores(present, scores)
-    assert ours.average_precision(weights) == pytest.approx(
-        metrics.average_precision_score(present, scores, sample_weight=weights)
-    )
-    assert ours.f1(weights) == pytest.approx(metrics.f1_score(present, scores >= 0.5, sample_weight=weights))
+    each = list(zip(draws, ours.average_precision(draws), ours.f1(draws), strict=True))
+    for weights, precision, f1 in each:
+        expected = metrics.average_precision_score(present, scores, sample_weight=weights)
+        assert precision == pytest.approx(expected)
+        assert f1 == pytest.approx(metrics.f1_score(present, scores >= 0.5, sample_weight=weights))
 
 
 def test_page_scores_are_the_best_of_the_class_and_zero_without_one() -> None:
@@ -130,5 +131,6 @@ def test_crops_are_compared_with_the_object_they_fit_best_and_missed_objects_cou
     crops = np.array([[0, 0, 100, 50.0], [0, 0, 100, 80], [200, 200, 300, 300]])
     found = dataclasses.replace(page, boxes=crops, labels=np.zeros(3, int), scores=np.array([0.9, 0.5, 0.4]))
     fits = crop_fits([page, page], [found, found], "graphic")
-    assert fits.mean(np.array([1, 1])) == pytest.approx((0.8 + 0) / 2)  # the third crop is too unsure
-    assert np.isnan(fits.mean(np.zeros(2)))
+    twice, none = fits.mean(np.array([[1, 1], [0, 0]]))
+    assert twice == pytest.approx((0.8 + 0) / 2)  # the third crop is too unsure
+    assert np.isnan(none)

@@ -124,28 +124,57 @@ class ClassMatches:
     objects: np.ndarray
     """[pages] objects of the class that count."""
 
-    def average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Return AP at each IoU, [10], when page p is there ``weights[p]`` times; NaN without an object."""
-        total = float(weights @ self.objects)
-        if total == 0:
-            return np.full(len(IOU_THRESHOLDS), np.nan)
+    def average_precision(self, draws: np.ndarray) -> np.ndarray:
+        """Return AP at each IoU on each draw of pages, [R, 10]; NaN where a draw has no object.
+
+        It is the mean over 101 recalls of the best precision at that recall or a higher one.
+
+        Args:
+            draws: [R, P] how often each page is there, whole numbers.
+        """
+        few = max(1, _AT_ONCE // max(1, len(self.page)))
+        parts = [self._average_precision(draws[start : start + few]) for start in range(0, len(draws), few)]
+        return np.concatenate(parts)
+
+    def _average_precision(self, draws: np.ndarray) -> np.ndarray:
+        totals = np.rint(draws @ self.objects).astype(np.int64)
+        needed = _needed(totals)
         # The order by score is that of all pages, whichever are drawn: no resample needs to match or sort again.
-        each = weights[self.page]
-        true = np.cumsum(each * (self.hit & self.counts), axis=1)
-        false = np.cumsum(each * (~self.hit & self.counts), axis=1)
-        return np.array([_interpolated(t, f, total) for t, f in zip(true, false, strict=True)])
+        each = np.rint(draws[:, self.page]).astype(np.int64)
+        precision = np.full((len(draws), len(IOU_THRESHOLDS)), np.nan)
+        for level, (hit, counts) in enumerate(zip(self.hit, self.counts, strict=True)):
+            true, counted = np.cumsum(each * (hit & counts), axis=1), np.cumsum(each * counts, axis=1)
+            best = np.zeros((len(draws), len(self.page) + 1))
+            best[:, :-1] = true / np.maximum(counted, 1)
+            best = np.maximum.accumulate(best[:, ::-1], axis=1)[:, ::-1]
+            # Recalls that are never reached count as precision 0: COCO's average is over all 101, reached or not.
+            precision[:, level] = np.take_along_axis(best, _reached(true, needed, totals), axis=1).mean(
+                axis=1
+            )
+        precision[totals == 0] = np.nan
+        return precision
 
 
-def _interpolated(true: np.ndarray, false: np.ndarray, total: float) -> float:
-    """Return the mean over 101 recalls of the best precision at that recall or a higher one."""
-    if not len(true):
-        return 0.0
-    recall = true / total
-    precision = true / np.maximum(true + false, np.finfo(float).eps)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    # Recalls that are never reached count as precision 0: COCO's average is over all 101, reached or not.
-    index = np.searchsorted(recall, RECALLS, side="left")
-    return float(np.append(best, 0.0)[index].mean())
+_AT_ONCE = 1_000_000
+"""Detections of all draws that are counted together: some tens of megabytes."""
+
+
+def _needed(totals: np.ndarray) -> np.ndarray:
+    """Return the true detections that it takes to reach each of 101 recalls of so many objects, [R, 101]."""
+    # Quotients are compared as COCO does; from here on all are whole numbers, which are exact.
+    each, place = np.unique(totals, return_inverse=True)
+    table = [np.searchsorted(np.arange(total + 1) / max(total, 1), RECALLS) for total in each]
+    return np.stack(table)[place]
+
+
+def _reached(true: np.ndarray, needed: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the first place of each line of ``true`` [R, D], which rises, with each of ``needed``, [R, 101]; D for none.
+
+    All lines are searched at once, as one that goes on from each to the next above all that is needed before.
+    """
+    start = np.concatenate([[0], np.cumsum(totals + 2)[:-1]])[:, None]
+    lines = np.arange(len(true))[:, None]
+    return np.searchsorted((true + start).ravel(), needed + start) - lines * true.shape[1]
 
 
 def match_class(truth: Sequence[CocoPage], found: Sequence[CocoPage], label: str) -> ClassMatches:

@@ -27,8 +27,8 @@ MAIN_METRICS = ("ap", "ap50", "page_ap", "page_f1", "crop_iou")
 SURE_PRECISION = 0.8
 """Precision of what an archive would take without looking at each."""
 ONE_BOOK = "A figure has no interval where all objects of the class are in one book: nothing tells how another differs."
-Statistic = Callable[[np.ndarray], float]
-"""Maps how often each page is there, [P], to a figure."""
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Maps how often each page is there on each draw, [R, P], to a figure of each, [R]."""
 Figure = tuple[str, str | None]
 """Metric and class of a figure, None for the mean over classes."""
 
@@ -134,14 +134,14 @@ def drawn_figures(
         fits = crop_fits(truth, found, label)
         drawn = draws[: _usable(len(draws), truth, [label], books)]
         if matches.objects.sum():
-            precision = np.stack([matches.average_precision(weights) for weights in draws])
+            precision = matches.average_precision(draws)
             precisions.append(precision)
             single |= {(name, label): of for name, of in _ap_figures(precision[: len(drawn)]).items()}
         statistics: dict[str, Statistic] = {"page_ap": pages.average_precision, "page_f1": pages.f1}
         if fits.objects.sum():
             statistics["crop_iou"] = fits.mean
         for name, statistic in statistics.items():
-            single[name, label] = np.array([statistic(weights) for weights in drawn])
+            single[name, label] = statistic(drawn)
     if not precisions:
         return single
     mean = _mean_of_known(np.stack(precisions))[: _usable(len(draws), truth, labels, books)]

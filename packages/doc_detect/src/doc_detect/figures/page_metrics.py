@@ -23,30 +23,32 @@ class PageScores:
     scores: np.ndarray
     """[P] the best score of the class on the page, 0 where nothing was found."""
 
-    def average_precision(self, weights: np.ndarray) -> float:
-        """Return the average precision of ranking pages, page p counting ``weights[p]`` times; NaN if none has it.
+    def average_precision(self, draws: np.ndarray) -> np.ndarray:
+        """Return the average precision of ranking pages, on each draw of pages, [R]; NaN where none has the class.
 
         The mean precision over the pages that have the class, each at its own score; ties share their
         precision (scikit-learn's ``average_precision_score``).
+
+        Args:
+            draws: [R, P] how often each page is there.
         """
         order = np.argsort(-self.scores, kind="stable")
-        scores, weights = self.scores[order], weights[order]
-        positive = weights * self.present[order]
-        if positive.sum() == 0:
-            return float("nan")
+        scores, weights = self.scores[order], draws[:, order]
         last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-        true, all_found = np.cumsum(positive)[last], np.cumsum(weights)[last]
-        gained = np.diff(true, prepend=0)
-        precision = true / np.maximum(all_found, np.finfo(float).eps)
-        return float(gained @ precision / true[-1])
+        true = np.cumsum(weights * self.present[order], axis=1)[:, last]
+        precision = true / np.maximum(np.cumsum(weights, axis=1)[:, last], np.finfo(float).eps)
+        gained = np.diff(true, prepend=0, axis=1)
+        return _share((gained * precision).sum(axis=1), true[:, -1])
 
-    def f1(self, weights: np.ndarray) -> float:
-        """Return F1 of calling pages with a score of :data:`SURE` or more; NaN if no page has the class."""
+    def f1(self, draws: np.ndarray) -> np.ndarray:
+        """Return F1 of calling pages with a score of :data:`SURE` or more, on each draw, [R]; NaN where none has the class.
+
+        Args:
+            draws: [R, P] how often each page is there.
+        """
         called = self.scores >= SURE
-        has = weights @ self.present
-        if has == 0:
-            return float("nan")
-        return float(2 * (weights @ (called & self.present)) / (has + weights @ called))
+        has = draws @ self.present
+        return np.where(has > 0, _share(2 * (draws @ (called & self.present)), has + draws @ called), np.nan)
 
 
 def page_scores(truth: Sequence[CocoPage], found: Sequence[CocoPage], label: str) -> PageScores:
@@ -66,10 +68,17 @@ class CropFits:
     objects: np.ndarray
     """[P] objects that count."""
 
-    def mean(self, weights: np.ndarray) -> float:
-        """Return the mean IoU over all objects, page p counting ``weights[p]`` times; NaN without an object."""
-        objects = weights @ self.objects
-        return float(weights @ self.total / objects) if objects else float("nan")
+    def mean(self, draws: np.ndarray) -> np.ndarray:
+        """Return the mean IoU over all objects, on each draw of pages, [R]; NaN where there is none.
+
+        Args:
+            draws: [R, P] how often each page is there.
+        """
+        return _share(draws @ self.total, draws @ self.objects)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 def crop_fits(truth: Sequence[CocoPage], found: Sequence[CocoPage], label: str) -> CropFits:

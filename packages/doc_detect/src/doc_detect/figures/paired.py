@@ -191,13 +191,9 @@ def influences(truth: Sequence[CocoPage], found: Sequence[Sequence[CocoPage]], l
         found: Of each run the same pages with what it found; the change is that of the mean over runs.
         label: The class.
     """
-    kept = 1.0 - np.eye(len(truth))
-    changes = []
-    for pages in found:
-        matches = match_class(truth, pages, label)
-        whole = matches.average_precision(np.ones(len(truth)))[AP50]
-        changes.append([matches.average_precision(weights)[AP50] - whole for weights in kept])
-    return np.mean(changes, axis=0)
+    draws = np.concatenate([np.ones((1, len(truth))), 1.0 - np.eye(len(truth))])
+    drawn = [match_class(truth, pages, label).average_precision(draws)[:, AP50] for pages in found]
+    return np.mean([each[1:] - each[0] for each in drawn], axis=0)
 
 
 def _spreads(row: Row, drawn: Drawn) -> list[Row]:
