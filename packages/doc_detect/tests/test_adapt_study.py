@@ -24,6 +24,7 @@ from doc_detect.detectors.scoring import Scoring, write_scoring
 from doc_detect.figures.calibration import fit_margin
 from doc_detect.figures.findings import as_drawn
 from doc_detect.figures.kept import kept_findings
+from doc_detect.figures.label_curve import pretrained_curve
 from doc_detect.figures.measured import Measured
 from doc_detect.pretrain import pretrain
 from doc_detect.select import select
@@ -34,7 +35,7 @@ from doc_detect.settings.adapt_study import (
     AdaptStudySettings,
     changed_text,
 )
-from doc_detect.settings.adaptation import SelfTrainingConfig
+from doc_detect.settings.adaptation import AdaptSettings, SelfTrainingConfig
 from doc_detect.settings.pretraining import PRETRAIN_PRESETS, FittingConfig
 from doc_detect.settings.selection import SelectSettings
 from doc_detect.settings.training import OptimizationConfig
@@ -336,18 +337,37 @@ def pretrained(source: Run, scans: Path, out: Path, seed: int = 0) -> Run:
 
 
 def test_pretrained_starts_join_a_study_and_are_compared_with_the_same_without(
-    source: Run, scans: Path, tmp_path: Path, without_reports, monkeypatch: pytest.MonkeyPatch
+    source: Run,
+    scans: Path,
+    tmp_path: Path,
+    whole: AdaptStudySettings,
+    results: Results,
+    without_reports,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen, other = (pretrained(source, scans, tmp_path / f"seen{seed}", seed) for seed in (0, 1))
+    instead = {  # runs of the study above, in place of adaptations that take longer
+        "self-training": "self-training-seed0",
+        "labelled-25": "labelled-25-seed0",
+        "seen+self-training": "self-training-seed1",
+        "seen+labelled-25": "labelled-25-seed1",
+    }
+    calls = []
+
+    def adapted(given: AdaptSettings) -> Run:
+        calls.append(given)
+        assert whole.out is not None and given.out is not None
+        return Run(shutil.copytree(whole.out / "runs" / instead[given.name], given.out))
+
+    monkeypatch.setattr(command, "adapt", adapted)
     given = {"labelled": scans / "train.json", "budgets": (25,), "oracle": False}
-    chosen = settings(source, scans, tmp_path / "study", **given)
-    adapt_study(chosen)
-    real, calls = command.adapt, []
-    monkeypatch.setattr(command, "adapt", lambda given: calls.append(given) or real(given))
-    results = adapt_study(dataclasses.replace(chosen, pretrained=(seen.folder,)))
-    assert [given.name for given in calls] == ["seen+self-training", "seen+labelled-25"]
-    assert [given.run for given in calls] == [seen.folder] * 2
-    assert calls[1].labelled == tmp_path / "study" / "labelled" / "labelled-25-seed0.json"
+    chosen = settings(source, scans, tmp_path / "study", pretrained=(seen.folder,), **given)
+    results = adapt_study(chosen)
+    assert [given.name for given in calls] == list(instead)
+    assert [given.run for given in calls] == [source.folder] * 2 + [seen.folder] * 2
+    assert {given.labelled for given in calls[1::2]} == {
+        tmp_path / "study" / "labelled" / "labelled-25-seed0.json"
+    }
 
     where = {"split": "val", "subset": "all", "label": None, "boxes": "drawn", "pretrained": "seen"}
     differences = {
@@ -367,6 +387,12 @@ def test_pretrained_starts_join_a_study_and_are_compared_with_the_same_without(
     difference = differences["seen+labelled-25", "labelled-25"]
     assert difference == pytest.approx(after.value - without.value, abs=1e-9)
     assert after.facts["labels"] == 25
+    (axes,) = pretrained_curve(
+        [row for row in results.rows if row.baseline in ("self-training", "labelled-25")], "pretrained"
+    ).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "25"]
+    (line,) = [line for line in axes.lines if line.get_label() == "seen"]
+    assert 100 * difference in line.get_ydata()
 
     with pytest.raises(UserError, match=r"computed from another run of this name .*choose another --out"):
         adapt_study(dataclasses.replace(chosen, pretrained=(other.folder,)))
