@@ -80,7 +80,7 @@ def pretrained_curve(rows: Sequence[Row], fact: str) -> "Figure":
                     )
         axes.set_xticks(range(len(counts)), [str(count) for count in counts])
         axes.set_xlabel("Labelled pages")
-        axes.set_ylabel("Percentage points")
+        axes.set_ylabel("Change of AP50 (points)")
         plots.legend_above(figure, axes)
         return figure
 
