@@ -219,3 +219,11 @@ def test_bars_of_one_model_are_named_by_what_differs():
     figure = plots.bars([row(bits=4), row(bits=1, ablation="no distillation")])
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == ["float, 4", "float, 1, no distillation"]
+
+
+def test_bars_do_not_say_twice_what_a_models_name_says():
+    given = (("labelled-25", 25), ("labelled-50", 50), ("b4", 4), ("b4", 5))
+    rows = [row(model, facts={"pages": pages}) for model, pages in given]
+    figure = plots.bars(rows)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["labelled-25", "labelled-50", "b4, 4", "b4, 5"]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import cycle, pairwise, product
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -280,7 +280,19 @@ def _row_names(rows: Sequence[Row]) -> list[str]:
     own = dict.fromkeys(key for row in rows for key in row.facts)
     keys = ("dataset", "split", "label", "subset", *own, "bits", "engine", "ablation")
     varying = [key for key in keys if len({row.get(key) for row in rows}) > 1]
-    parts = [[row.model, *(row.get(key) for key in varying)] for row in rows]
+    values: dict[tuple[str, str], set[Any]] = {}
+    for row, key in product(rows, varying):
+        values.setdefault((row.model, key), set()).add(row.get(key))
+    # A value that a model has throughout, and that its name says already, is not said twice.
+    parts = [
+        [row.model]
+        + [
+            row.get(key)
+            for key in varying
+            if len(values[row.model, key]) > 1 or str(row.get(key)) not in row.model
+        ]
+        for row in rows
+    ]
     return [_name(", ".join(str(part) for part in some if part not in (None, ""))) for some in parts]
 
 

@@ -140,7 +140,7 @@ def _changes(paired: Sequence[Row], model: str) -> str:
 
 
 def _adapted(runs: Sequence[Results]) -> Answer | None:
-    paired = [row for row in _differences(runs) if row.model not in (ORACLE, CONTROL)]
+    paired = [row for row in _differences(runs) if _learned_from_scans_alone(row)]
     if not paired:
         return None
     methods = names(paired, "model")
@@ -164,6 +164,11 @@ def _adapted(runs: Sequence[Results]) -> Answer | None:
         "crop_iou_difference",
     )
     return Answer(sentence, tuple(more), tuple(paired), ("ap75_difference", *metrics))
+
+
+def _learned_from_scans_alone(row: Row) -> bool:
+    """Return whether a row is of the detector itself adapted without a box: no control, and not pretrained before."""
+    return row.model not in (ORACLE, CONTROL) and not row.get("labels") and not row.get("pretrained")
 
 
 def _labels_worth(runs: Sequence[Results]) -> Answer | None:
@@ -193,7 +198,7 @@ def _verdicts(runs: Sequence[Results]) -> Answer | None:
         changes = where(
             _speaking([r for r in run.rows if r.get("verdict")]), metric="ap50_change", label=None
         )
-        judged = [row for row in changes if row.model != ORACLE]
+        judged = [row for row in changes if row.model != ORACLE and not row.get("labels")]
         if not judged:
             continue
         verdicts = names(judged, "verdict")
