@@ -79,15 +79,6 @@ class Subject:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """A run of `pretrain`, as a study keeps it."""
-
-    run: Path
-    file: Path
-    """Its detector as it is, for ONNX Runtime."""
-
-
 @files.one_at_a_time
 def adapt_study(settings: AdaptStudySettings) -> Results:
     """Adapt with every method and seed, measure, and write ``results.json`` and ``report.html`` into the folder.
@@ -105,12 +96,13 @@ def adapt_study(settings: AdaptStudySettings) -> Results:
     refuse_without_source(settings)
     launch(settings.device)
     subject = _open_subject(settings)
+    starts = _named_pretrained(settings, subject.labels)
     folds = _open_folds(settings, subject.labels)
     _open_folder(settings.out, settings, subject, folds)
-    pretrained = _keep_pretrained(settings, subject)
-    plan = planned(settings, folds, subject.start, {name: one.run for name, one in pretrained.items()})
+    exported = _keep_pretrained(settings, starts)
+    plan = planned(settings, folds, subject.start, starts)
     source = [_seen(_source_file(settings), fold, settings.out, SOURCE) for fold in folds]
-    begun = {name: _seen(one.file, folds[0], settings.out, name) for name, one in pretrained.items()}
+    begun = {name: _seen(file, folds[0], settings.out, name) for name, file in exported.items()}
     outcomes = []
     for number, one in enumerate(plan, 1):
         say(f"adaptation {number} of {len(plan)}: {one.folder}")
@@ -270,15 +262,15 @@ def _named_pretrained(settings: AdaptStudySettings, labels: tuple[str, ...]) -> 
     return found
 
 
-def _keep_pretrained(settings: AdaptStudySettings, subject: Subject) -> dict[str, Pretrained]:
-    """Return the runs of --pretrained by their names, their detectors written into the folder of the study.
+def _keep_pretrained(settings: AdaptStudySettings, starts: Mapping[str, Path]) -> dict[str, Path]:
+    """Return by name the detectors of the runs ``starts``, as ONNX files in the folder of the study.
 
     Raises:
         UserError: another run of that name was measured there before.
     """
     assert settings.out is not None
     kept = {}
-    for name, path in _named_pretrained(settings, subject.labels).items():
+    for name, path in starts.items():
         file, marker = (settings.out / STARTS / f"{name}{suffix}" for suffix in (".onnx", ".json"))
         facts = {"run of this name": files.fingerprint(runs.open_run(path).checkpoints / WEIGHTS)}
         if marker.exists():
@@ -286,7 +278,7 @@ def _keep_pretrained(settings: AdaptStudySettings, subject: Subject) -> dict[str
         else:
             _export(settings, path, file)
             files.write_json(marker, facts)
-        kept[name] = Pretrained(path, file)
+        kept[name] = file
     return kept
 
 
