@@ -396,6 +396,8 @@ def test_pretrained_starts_join_a_study_and_are_compared_with_the_same_without(
 
     with pytest.raises(UserError, match=r"computed from another run of this name .*choose another --out"):
         adapt_study(dataclasses.replace(chosen, pretrained=(other.folder,)))
+    with pytest.raises(UserError, match="is another detector than that of this study"):
+        adapt_study(dataclasses.replace(chosen, run=other.folder, pretrained=(seen.folder,)))
     with pytest.raises(UserError, match="is called 'seen', which can't tell it from"):
         adapt_study(dataclasses.replace(chosen, pretrained=(seen.folder, other.folder)))
 

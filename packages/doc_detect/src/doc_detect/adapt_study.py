@@ -96,7 +96,7 @@ def adapt_study(settings: AdaptStudySettings) -> Results:
     refuse_without_source(settings)
     launch(settings.device)
     subject = _open_subject(settings)
-    starts = _named_pretrained(settings, subject.labels)
+    starts = _named_pretrained(settings, subject)
     folds = _open_folds(settings, subject.labels)
     _open_folder(settings.out, settings, subject, folds)
     exported = _keep_pretrained(settings, starts)
@@ -116,8 +116,13 @@ def _open_subject(settings: AdaptStudySettings) -> Subject:
     file = None if settings.run else named_model(settings.model or default_model())
     start = {"run": settings.run, "model": file}
     detector = open_source(dataclasses.replace(settings.recipe(), **start)).detector
-    weights = file or runs.open_run(settings.run or Path()).checkpoints / WEIGHTS
+    weights = _weights(file or settings.run or Path())
     return Subject(start, tuple(detector.labels), files.fingerprint(weights))
+
+
+def _weights(detector: Path) -> Path:
+    """Return the file with the weights of a run, or an ONNX file itself."""
+    return runs.open_run(detector).checkpoints / WEIGHTS if detector.is_dir() else detector
 
 
 def _open_folds(settings: AdaptStudySettings, labels: tuple[str, ...]) -> list[Fold]:
@@ -230,11 +235,11 @@ def _export(settings: AdaptStudySettings, folder: Path, file: Path) -> None:
     start.detector.export(file, card_of(run, trained_as(run).steps) | start.scoring.facts())
 
 
-def _named_pretrained(settings: AdaptStudySettings, labels: tuple[str, ...]) -> dict[str, Path]:
+def _named_pretrained(settings: AdaptStudySettings, subject: Subject) -> dict[str, Path]:
     """Return the runs of --pretrained by their names.
 
     Raises:
-        UserError: one is no ended run of `pretrain`, has other classes or no heads yet, or two have one name.
+        UserError: one is no ended run of `pretrain`, began with another detector or with none, or two have one name.
     """
     found: dict[str, Path] = {}
     taken = {SOURCE, ORACLE, *settings.methods}
@@ -250,8 +255,11 @@ def _named_pretrained(settings: AdaptStudySettings, labels: tuple[str, ...]) -> 
                 f"--pretrained {path}: began with {stored.init}, so that its heads know nothing yet; "
                 f"train them first: doc-detect train --init {path}"
             )
-        if tuple(open_source(dataclasses.replace(settings.recipe(), run=path)).detector.labels) != labels:
-            raise UserError(f"--pretrained {path}: has other classes than the detector of this study")
+        if not stored.init.exists() or files.fingerprint(_weights(stored.init)) != subject.fingerprint:
+            raise UserError(
+                f"--pretrained {path}: began with {stored.init}, which is not there any more or is another detector than "
+                "that of this study; give that one by --run or --model"
+            )
         if stored.name in found or stored.name in taken or Path(stored.name).name != stored.name:
             other = found.get(stored.name, "a model of this study")
             raise UserError(

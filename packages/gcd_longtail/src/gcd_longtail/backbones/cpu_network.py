@@ -7,7 +7,7 @@
   reaches what is padded at the others. Features are means over the picture, whichever way it lies.
 - oneDNN takes the activation as it writes what a convolution gave, with the operator that ``torch.compile`` uses for it.
 - A processor that can't convolve in bfloat16 rounds to it and convolves in 32 bits: features of another one's precision
-  can be made on it, in the time of 32 bits.
+  can be made on it, in one and a half times the time of 32 bits.
 - Few pictures at a time go through the first blocks, whose activations are large: they stay in the processor's cache, and
   the memory for them is not asked of the system each time.
 """

@@ -12,7 +12,7 @@ def with_precision(config: FeatureConfig, place: PlaceConfig) -> FeatureConfig:
 
     bfloat16 is taken where it was measured to lose next to nothing, the default backbone at 224 pixels
     (docs/explain/gcd_method.md), and where it takes half the time. A run keeps what was decided, and a processor without
-    bfloat16 makes the same features but for the order of sums.
+    bfloat16 rounds as one with it does.
 
     Args:
         config: Its size is decided already.

@@ -135,7 +135,7 @@ class FeatureConfig:
     )
     """What the backbone computes in. auto takes bf16-mixed for efficientnet-lite0 at 224 pixels or more on a CPU that
     multiplies in it (AMX), in half the time; else 32-true. Mixed precision is quicker on a GPU, too. It gives other
-    features, which are kept apart; any CPU can make them."""
+    features, which are kept apart; any CPU can make those of bf16-mixed."""
     weights: Path | None = None
     """A safetensors file with the weights of the backbone."""
     download: bool = False
